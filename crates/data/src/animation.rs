@@ -1,0 +1,98 @@
+//! A sequence of pictures as one looping file: APNG (exact) or GIF (256 colours a frame).
+
+use std::path::Path;
+
+use crate::picture::{Picture, png_color, png_sides, same_shape};
+use crate::{DataError, atomic};
+
+/// How long the last frame is shown at least, so that the result can be looked at.
+const LAST_FRAME_MS: u16 = 1500;
+
+/// Writes the frames as an animated PNG that loops for ever, each shown for `delay_ms`
+/// milliseconds and the last for 1.5 s at least.
+///
+/// Viewers that know no APNG show the first frame. The file is whole or not there at all, as
+/// with [`Picture::write_png`].
+///
+/// # Errors
+/// No frames, frames of differing shapes, or [`DataError::Write`].
+pub fn write_apng(frames: &[Picture], delay_ms: u16, path: impl AsRef<Path>) -> Result<(), DataError> {
+    let first = same_shape("animation", frames)?;
+    let bytes = encode_apng(first, frames, delay_ms)
+        .map_err(|e| DataError::invalid(format!("cannot encode the animation as APNG: {e}")))?;
+    atomic::write(path.as_ref(), &bytes)
+}
+
+fn encode_apng(first: &Picture, frames: &[Picture], delay_ms: u16) -> Result<Vec<u8>, png::EncodingError> {
+    let (width, height) = png_sides(first);
+    let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png_color(first));
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_animated(count, 0)?;
+    let mut writer = encoder.write_header()?;
+    for (i, frame) in frames.iter().enumerate() {
+        writer.set_frame_delay(shown_ms(i, frames.len(), delay_ms), 1000)?;
+        writer.write_image_data(&frame.pixels)?;
+    }
+    writer.finish()?;
+    Ok(bytes)
+}
+
+/// Writes the frames as a GIF that loops for ever, each shown for `delay_ms` milliseconds and the
+/// last for 1.5 s at least.
+///
+/// GIF counts in hundredths of a second, and viewers slow down what is faster than 20 ms: the
+/// delay is rounded, and never below 20 ms. Grey frames are exact, and so are frames of at most
+/// 256 colours; others are reduced to 256 colours. The file is whole or not there at all.
+///
+/// # Errors
+/// No frames, frames of differing shapes, a side above 65535, or [`DataError::Write`].
+pub fn write_gif(frames: &[Picture], delay_ms: u16, path: impl AsRef<Path>) -> Result<(), DataError> {
+    let first = same_shape("animation", frames)?;
+    let side = |n: usize| {
+        u16::try_from(n).map_err(|_| {
+            DataError::invalid(format!("a GIF's side is at most 65535, not {n}; write an APNG instead"))
+        })
+    };
+    let bytes = encode_gif(side(first.width)?, side(first.height)?, frames, delay_ms)
+        .map_err(|e| DataError::invalid(format!("cannot encode the animation as GIF: {e}")))?;
+    atomic::write(path.as_ref(), &bytes)
+}
+
+fn encode_gif(
+    width: u16,
+    height: u16,
+    frames: &[Picture],
+    delay_ms: u16,
+) -> Result<Vec<u8>, gif::EncodingError> {
+    // NeuQuant's best quality: frames are small, and a file is written once.
+    const BEST: i32 = 1;
+    let grey = frames[0].channels == 1;
+    let palette: Vec<u8> = match grey {
+        true => (0..=255).flat_map(|v| [v; 3]).collect(),
+        false => Vec::new(),
+    };
+    let mut encoder = gif::Encoder::new(Vec::new(), width, height, &palette)?;
+    encoder.set_repeat(gif::Repeat::Infinite)?;
+    for (i, frame) in frames.iter().enumerate() {
+        let mut encoded = match grey {
+            true => {
+                gif::Frame { width, height, buffer: frame.pixels.as_slice().into(), ..gif::Frame::default() }
+            }
+            false => gif::Frame::from_rgb_speed(width, height, &frame.pixels, BEST),
+        };
+        let shown = shown_ms(i, frames.len(), delay_ms);
+        encoded.delay = (shown.saturating_add(5) / 10).max(2);
+        encoder.write_frame(&encoded)?;
+    }
+    encoder.into_inner()
+}
+
+fn shown_ms(frame: usize, frames: usize, delay_ms: u16) -> u16 {
+    match frame + 1 == frames {
+        true => delay_ms.max(LAST_FRAME_MS),
+        false => delay_ms,
+    }
+}

@@ -1,0 +1,104 @@
+//! CIFAR-10's binary version: records of one label byte and 3072 pixel bytes.
+//!
+//! The format is described at <https://www.cs.toronto.edu/~kriz/cifar.html>: the pixels are the
+//! red, the green and the blue plane of 32 rows each, which is this crate's order.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::{DataError, Dataset, Shape, Splits, classes};
+
+/// Where the published archive puts the files.
+pub(crate) const SUBFOLDER: &str = "cifar-10-batches-bin";
+
+const TRAIN: [&str; 5] =
+    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
+const TEST: &str = "test_batch.bin";
+const NAMES: &str = "batches.meta.txt";
+
+const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
+const RECORD: usize = 1 + 3 * 32 * 32;
+
+/// Most bytes of one batch; the published ones have 31 MB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Whether one of the batches is among these file names.
+pub(crate) fn is_here(files: &[String]) -> bool {
+    files.iter().any(|name| name == TEST || TRAIN.contains(&name.as_str()))
+}
+
+/// Both splits of the batches in `dir`.
+///
+/// # Errors
+/// A missing batch, a size that is not a multiple of 3073, a label above 9, or a file of class
+/// names that does not name ten.
+pub(crate) fn read(dir: &Path) -> Result<Splits, DataError> {
+    let missing: Vec<String> = TRAIN
+        .iter()
+        .chain([&TEST])
+        .filter(|name| !dir.join(name).is_file())
+        .map(|name| name.to_string())
+        .collect();
+    if !missing.is_empty() {
+        return Err(DataError::Missing {
+            dir: dir.into(),
+            set: "CIFAR-10's binary version".into(),
+            names: missing,
+        });
+    }
+    let classes: std::sync::Arc<[String]> = class_names(dir)?.into();
+    let split = |names: &[&str]| {
+        let mut labels = Vec::new();
+        let mut pixels = Vec::new();
+        for name in names {
+            read_batch(&dir.join(name), &mut labels, &mut pixels)?;
+        }
+        Dataset::new(SHAPE, pixels, labels, classes.clone())
+    };
+    Ok(Splits { name: "cifar-10".into(), train: split(&TRAIN)?, test: split(&[TEST])? })
+}
+
+fn class_names(dir: &Path) -> Result<Vec<String>, DataError> {
+    for file in ["classes.txt", NAMES] {
+        let path = dir.join(file);
+        match classes::read_file(&path)? {
+            Some(names) if names.len() == classes::CIFAR10.len() => return Ok(names),
+            Some(names) => {
+                return Err(DataError::malformed(
+                    &path,
+                    format!("{} class names where CIFAR-10 has 10", names.len()),
+                    "write one class name a line, in label order, or remove the file",
+                ));
+            }
+            None => {}
+        }
+    }
+    Ok(classes::owned(&classes::CIFAR10))
+}
+
+fn read_batch(path: &Path, labels: &mut Vec<u32>, pixels: &mut Vec<u8>) -> Result<(), DataError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| DataError::read(path, e))?;
+    if bytes.is_empty() || bytes.len() % RECORD != 0 || bytes.len() as u64 > MAX_BYTES {
+        return Err(DataError::malformed(
+            path,
+            format!("{} bytes are not a whole number of CIFAR-10's records of {RECORD} bytes", bytes.len()),
+            "fetch the file again, and CIFAR-10's binary version",
+        ));
+    }
+    for (i, record) in bytes.chunks_exact(RECORD).enumerate() {
+        if usize::from(record[0]) >= classes::CIFAR10.len() {
+            return Err(DataError::malformed(
+                path,
+                format!("label {} of record {i} is not one of 0 to 9", record[0]),
+                "fetch the file again",
+            ));
+        }
+        labels.push(u32::from(record[0]));
+        pixels.extend_from_slice(&record[1..]);
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Class names: those of well-known data sets, those in a file, and how a person refers to one.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::DataError;
+use crate::dataset::check_names;
+
+/// CIFAR-10's classes in the order of its labels.
+pub(crate) const CIFAR10: [&str; 10] =
+    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+
+/// Fashion-MNIST's classes in the order of its labels.
+pub(crate) const FASHION: [&str; 10] = [
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+];
+
+/// Kuzushiji-MNIST's classes in the order of its labels.
+pub(crate) const KUZUSHIJI: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
+
+/// The class that a person means by `text`: a name or a number.
+///
+/// An exact name wins, then a name that differs by case alone if there is just one such, then an
+/// index below `classes.len()`. So `7` is the digit 7 in a set of digits, and class 7 elsewhere.
+/// `None` if nothing fits.
+pub fn class_index(classes: &[String], text: &str) -> Option<usize> {
+    if let Some(exact) = classes.iter().position(|name| name == text) {
+        return Some(exact);
+    }
+    let wanted = text.to_lowercase();
+    let mut alike = (0..classes.len()).filter(|&i| classes[i].to_lowercase() == wanted);
+    if let (Some(only), None) = (alike.next(), alike.next()) {
+        return Some(only);
+    }
+    text.parse().ok().filter(|&i| i < classes.len())
+}
+
+/// `0` to `9`.
+pub(crate) fn digits() -> Vec<String> {
+    letters('0'..='9')
+}
+
+/// The classes of one of EMNIST's six splits in the order of its labels, `None` for others.
+///
+/// `balanced` and `bymerge` have one class for upper and lower case where the two look alike.
+pub(crate) fn emnist(split: &str) -> Option<Vec<String>> {
+    let capitals = || letters('A'..='Z');
+    Some(match split {
+        "digits" | "mnist" => digits(),
+        "letters" => capitals(),
+        "byclass" => [digits(), capitals(), letters('a'..='z')].concat(),
+        "balanced" | "bymerge" => [digits(), capitals(), letters("abdefghnqrt".chars())].concat(),
+        _ => return None,
+    })
+}
+
+/// Owned names.
+pub(crate) fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+fn letters(chars: impl IntoIterator<Item = char>) -> Vec<String> {
+    chars.into_iter().map(String::from).collect()
+}
+
+/// The names in a file, one a line, or `None` if there is no such file.
+///
+/// # Errors
+/// A file that cannot be read or is not UTF-8; an empty line before a name; repeated names.
+pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
+    // A list of names is short: a file that is not, is something else.
+    const LIMIT: u64 = 1 << 20;
+    let malformed =
+        |cause: String| DataError::malformed(path, cause, "write one class name a line, in label order");
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(DataError::read(path, e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| DataError::read(path, e))?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(malformed(format!("more than {LIMIT} bytes of class names")));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|e| malformed(format!("class names are not UTF-8: {}", e.utf8_error())))?;
+    let names: Vec<String> =
+        text.trim_start_matches('\u{feff}').trim_end().lines().map(|line| line.trim().to_string()).collect();
+    check_names(&names).map_err(malformed)?;
+    Ok(Some(names))
+}

@@ -1,0 +1,270 @@
+//! A labelled set of images of one size, held in memory as bytes.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::DataError;
+
+/// The shape of one image: channels, then rows, then columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// 1 for grey, 3 for red, green, blue.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// The number of values of one image, `channels * height * width`.
+    ///
+    /// The shape of a [`Dataset`] is known not to overflow here.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// [`Shape::len`] for a shape that nobody has checked: `None` when it is 0 or overflows.
+    pub(crate) fn checked_len(&self) -> Option<usize> {
+        self.channels.checked_mul(self.height)?.checked_mul(self.width).filter(|&len| len > 0)
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// One split of a data set: u8 pixels in (n, channels, height, width) order, a label for each
+/// image, and a name for each class.
+///
+/// Every label is below `classes().len()`, class names are distinct and not empty.
+/// The pixels are read with [`Dataset::image`] (scaled to [-1, 1]) or [`Dataset::pixels`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    shape: Shape,
+    pixels: Vec<u8>,
+    labels: Vec<u32>,
+    classes: Arc<[String]>,
+}
+
+impl Dataset {
+    /// A data set of `labels.len()` images; `pixels` is (n, channels, height, width).
+    ///
+    /// # Errors
+    /// A shape without values, a number of pixels that is not `labels.len() * shape.len()`,
+    /// no classes, an empty or repeated class name, or a label that is not below
+    /// `classes.len()`.
+    pub fn new(
+        shape: Shape,
+        pixels: Vec<u8>,
+        labels: Vec<u32>,
+        classes: impl Into<Arc<[String]>>,
+    ) -> Result<Self, DataError> {
+        let classes = classes.into();
+        let expected =
+            shape.checked_len().and_then(|len| len.checked_mul(labels.len())).ok_or_else(|| {
+                DataError::invalid(format!(
+                    "shape {shape} (channels x height x width) has no values or too many for {} images",
+                    labels.len()
+                ))
+            })?;
+        if pixels.len() != expected {
+            return Err(DataError::invalid(format!(
+                "{} labels of shape {shape} need {expected} pixels, but there are {}",
+                labels.len(),
+                pixels.len()
+            )));
+        }
+        check_names(&classes).map_err(DataError::invalid)?;
+        if let Some(i) = labels.iter().position(|&l| l as usize >= classes.len()) {
+            return Err(DataError::invalid(format!(
+                "label {} of image {i} is not below the number of classes, {}",
+                labels[i],
+                classes.len()
+            )));
+        }
+        Ok(Dataset { shape, pixels, labels, classes })
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The shape of every image.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The class names; a label is an index into them. Training and test split share them.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// The label of image `i`, below `classes().len()`.
+    ///
+    /// # Panics
+    /// Unless `i < len()`.
+    pub fn label(&self, i: usize) -> u32 {
+        self.labels[i]
+    }
+
+    /// The labels of all images.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The pixels of image `i`, (channels, height, width), `shape().len()` of them.
+    ///
+    /// # Panics
+    /// Unless `i < len()`.
+    pub fn pixels(&self, i: usize) -> &[u8] {
+        let len = self.shape.len();
+        &self.pixels[i * len..(i + 1) * len]
+    }
+
+    /// Image `i` as values in [-1, 1], (channels, height, width), written to `out`:
+    /// `v / 127.5 - 1` for a byte v.
+    ///
+    /// [`Picture::from_unit`](crate::Picture::from_unit) is the exact inverse.
+    ///
+    /// # Panics
+    /// Unless `i < len()` and `out.len() == shape().len()`.
+    pub fn image(&self, i: usize, out: &mut [f32]) {
+        let pixels = self.pixels(i);
+        assert_eq!(
+            out.len(),
+            pixels.len(),
+            "Dataset::image: out has {} values but an image of shape {} has {}",
+            out.len(),
+            self.shape,
+            pixels.len()
+        );
+        for (o, &v) in out.iter_mut().zip(pixels) {
+            *o = f32::from(v) / 127.5 - 1.0;
+        }
+    }
+
+    /// The number of images of each class, in the order of [`Dataset::classes`].
+    pub fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for &label in &self.labels {
+            counts[label as usize] += 1;
+        }
+        counts
+    }
+
+    /// The first `count` images of each class, or all where there are fewer, in their order.
+    ///
+    /// It keeps the classes and their labels; use it for a quick look or a balanced reference.
+    pub fn take_per_class(&self, count: usize) -> Dataset {
+        let mut taken = vec![0; self.classes.len()];
+        let chosen: Vec<usize> = (0..self.len())
+            .filter(|&i| {
+                let taken = &mut taken[self.labels[i] as usize];
+                *taken += 1;
+                *taken <= count
+            })
+            .collect();
+        self.select(&chosen)
+    }
+
+    /// The images with these indices, in this order. Panics if one is out of range.
+    pub(crate) fn select(&self, indices: &[usize]) -> Dataset {
+        let mut pixels = Vec::with_capacity(indices.len() * self.shape.len());
+        for &i in indices {
+            pixels.extend_from_slice(self.pixels(i));
+        }
+        Dataset {
+            shape: self.shape,
+            pixels,
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            classes: self.classes.clone(),
+        }
+    }
+
+    /// BLAKE3 of everything in the data set, 64 hexadecimal digits.
+    ///
+    /// Hashed are, integers as little-endian u64: channels, height, width, the number of classes,
+    /// each name's length and bytes, the number of images, the labels as little-endian u32, and
+    /// the pixels.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let number = |hasher: &mut blake3::Hasher, value: usize| {
+            hasher.update(&(value as u64).to_le_bytes());
+        };
+        number(&mut hasher, self.shape.channels);
+        number(&mut hasher, self.shape.height);
+        number(&mut hasher, self.shape.width);
+        number(&mut hasher, self.classes.len());
+        for name in self.classes.iter() {
+            number(&mut hasher, name.len());
+            hasher.update(name.as_bytes());
+        }
+        number(&mut hasher, self.labels.len());
+        let labels: Vec<u8> = self.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+        hasher.update(&labels);
+        hasher.update(&self.pixels);
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// A data set's two parts, which share shape and classes, and its name.
+///
+/// The name is the directory's, or `digits`; it is for people and identifies nothing.
+/// The test part may be empty (an image folder with one image a class).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Splits {
+    /// What a person calls the data set.
+    pub name: String,
+    /// To train on.
+    pub train: Dataset,
+    /// Held out.
+    pub test: Dataset,
+}
+
+impl Splits {
+    /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`.
+    pub fn describe(&self) -> String {
+        format!(
+            "{}: {} training and {}, {}, {}",
+            self.name,
+            self.train.len(),
+            crate::error::count(self.test.len(), "test image"),
+            self.train.shape(),
+            match self.train.classes().len() {
+                1 => "1 class".into(),
+                n => format!("{n} classes"),
+            }
+        )
+    }
+}
+
+/// Says what is wrong with these class names, if anything is.
+pub(crate) fn check_names(classes: &[String]) -> Result<(), String> {
+    if classes.is_empty() {
+        return Err("there are no classes".into());
+    }
+    let mut seen = HashSet::new();
+    for (i, name) in classes.iter().enumerate() {
+        if name.trim().is_empty() {
+            return Err(format!("the name of class {i} is empty"));
+        }
+        if !seen.insert(name) {
+            return Err(format!("two classes are named {name:?}"));
+        }
+    }
+    Ok(())
+}

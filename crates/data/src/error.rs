@@ -1,0 +1,157 @@
+//! What can go wrong with a data set or a picture, told so that a person can act on it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// An error of this crate. Each message is whole: it names the file, the cause and the fix.
+///
+/// [`DataError::Write`] is the only variant about output; all others are about the data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused to read a file or list a directory.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// The operating system refused to write a file.
+    #[error("cannot write {}: {cause}", path.display())]
+    Write {
+        /// The file as the caller named it.
+        path: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// A file, or a directory as a whole, is not what its name promises.
+    #[error("{}: {cause}; {fix}", path.display())]
+    Malformed {
+        /// The file or directory.
+        path: PathBuf,
+        /// What is wrong, with the claimed and the real values.
+        cause: String,
+        /// What to do about it.
+        fix: String,
+    },
+    /// A data set was recognised by some of its files, but others are absent.
+    #[error(
+        "{}: {set} is incomplete, missing {}; add the missing files or name another directory",
+        dir.display(), names.join(" and ")
+    )]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+        /// What the directory looks like.
+        set: String,
+        /// What is not there.
+        names: Vec<String>,
+    },
+    /// The directory holds nothing that this crate can read.
+    #[error(
+        "{}: {seen}; name a directory that holds one of\n  \
+         - IDX files, gzipped or not: train-images-idx3-ubyte, train-labels-idx1-ubyte, \
+         t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST) or \
+         emnist-SPLIT-train-images-idx3-ubyte and so on (EMNIST), \
+         with a classes.txt beside them for other class names\n  \
+         - CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin\n  \
+         - one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
+        dir.display()
+    )]
+    NotRecognised {
+        /// The directory.
+        dir: PathBuf,
+        /// What was found in it instead.
+        seen: String,
+    },
+    /// Some image files cannot be read.
+    #[error(
+        "{}: {} cannot be used; repair, convert or remove {}:{}",
+        dir.display(),
+        count(listed.len() + unlisted, "image file"),
+        if listed.len() + unlisted == 1 { "it" } else { "them" },
+        BadFileList { listed, unlisted: *unlisted }
+    )]
+    BadFiles {
+        /// The directory.
+        dir: PathBuf,
+        /// The first of the bad files in the order of their paths, at most 20.
+        listed: Vec<BadFile>,
+        /// How many there are besides.
+        unlisted: usize,
+    },
+    /// Two images differ in size and no size was asked for.
+    #[error(
+        "images differ in size: {} is {}x{} but {} is {}x{} (width x height); \
+         choose one size for all with --image-size N (the image_size option)",
+        first.display(), first_size.0, first_size.1,
+        second.display(), second_size.0, second_size.1
+    )]
+    SizesDiffer {
+        /// The first image in the order of the paths.
+        first: PathBuf,
+        /// Its width and height.
+        first_size: (u32, u32),
+        /// The first image whose size is another.
+        second: PathBuf,
+        /// Its width and height.
+        second_size: (u32, u32),
+    },
+    /// Values that do not fit together were passed to a function of this crate.
+    #[error("{cause}")]
+    Invalid {
+        /// What does not fit, with names and values.
+        cause: String,
+    },
+}
+
+/// An image file that cannot be used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl DataError {
+    pub(crate) fn read(path: &Path, cause: io::Error) -> Self {
+        DataError::Read { path: path.into(), cause }
+    }
+
+    pub(crate) fn write(path: &Path, cause: io::Error) -> Self {
+        DataError::Write { path: path.into(), cause }
+    }
+
+    pub(crate) fn malformed(path: &Path, cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        DataError::Malformed { path: path.into(), cause: cause.into(), fix: fix.into() }
+    }
+
+    pub(crate) fn invalid(cause: impl Into<String>) -> Self {
+        DataError::Invalid { cause: cause.into() }
+    }
+}
+
+/// `1 image file`, `2 image files`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+struct BadFileList<'a> {
+    listed: &'a [BadFile],
+    unlisted: usize,
+}
+
+impl fmt::Display for BadFileList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for bad in self.listed {
+            write!(f, "\n  {}: {}", bad.path.display(), bad.reason)?;
+        }
+        if self.unlisted > 0 {
+            write!(f, "\n  and {} more", self.unlisted)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! Bringing images to the size and the channels that a person asked for.
+
+use image::imageops::{self, FilterType};
+use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
+
+use crate::decode::MAX_SIDE;
+use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, parallel};
+
+/// # Errors
+/// A size of 0 or beyond what is read, channels other than 1 and 3.
+pub(crate) fn check(options: &FolderOptions) -> Result<(), DataError> {
+    match (options.image_size, options.channels) {
+        (Some(size), _) if size == 0 || size > MAX_SIDE as usize => {
+            Err(DataError::invalid(format!("the image size is 1 to {MAX_SIDE}, not {size}")))
+        }
+        (_, Some(channels)) if channels != 1 && channels != 3 => {
+            Err(DataError::invalid(format!("channels is 1 (grey) or 3 (RGB), not {channels}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Both splits with the size and channels asked for; as they are where nothing was.
+pub(crate) fn splits(splits: Splits, options: &FolderOptions) -> Result<Splits, DataError> {
+    Ok(Splits {
+        train: dataset(splits.train, options)?,
+        test: dataset(splits.test, options)?,
+        name: splits.name,
+    })
+}
+
+fn dataset(dataset: Dataset, options: &FolderOptions) -> Result<Dataset, DataError> {
+    let old = dataset.shape();
+    let new = Shape {
+        channels: options.channels.unwrap_or(old.channels),
+        height: options.image_size.unwrap_or(old.height),
+        width: options.image_size.unwrap_or(old.width),
+    };
+    if new == old {
+        return Ok(dataset);
+    }
+    let indices: Vec<usize> = (0..dataset.len()).collect();
+    let pictures = parallel::map(&indices, |&i| {
+        let picture = from_planes(old, dataset.pixels(i));
+        picture.map(|p| picture_of(p, options.image_size).with_channels(new.channels))
+    });
+    let mut pixels = reserve(new, dataset.len())?;
+    for picture in pictures {
+        append_planes(&picture?, &mut pixels);
+    }
+    let classes: std::sync::Arc<[String]> = dataset.classes().into();
+    Dataset::new(new, pixels, dataset.labels().to_vec(), classes)
+}
+
+/// The middle square of a picture as `size` x `size`, or the picture itself without a size.
+///
+/// The filter is bilinear, widened for shrinking so that no pixel is skipped.
+pub(crate) fn picture_of(picture: Picture, size: Option<usize>) -> Picture {
+    let Some(size) = size else {
+        return picture;
+    };
+    if (picture.height, picture.width) == (size, size) {
+        return picture;
+    }
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    let pixels = if picture.channels == 1 {
+        GrayImage::from_raw(width, height, picture.pixels).map(|p| square(&p, size as u32))
+    } else {
+        RgbImage::from_raw(width, height, picture.pixels).map(|p| square(&p, size as u32))
+    };
+    Picture {
+        channels: picture.channels,
+        height: size,
+        width: size,
+        pixels: pixels.expect("a picture has as many pixels as its sides say"),
+    }
+}
+
+fn square<P: Pixel<Subpixel = u8> + 'static>(image: &ImageBuffer<P, Vec<u8>>, size: u32) -> Vec<u8> {
+    let (width, height) = image.dimensions();
+    let side = width.min(height);
+    let middle = imageops::crop_imm(image, (width - side) / 2, (height - side) / 2, side, side);
+    if side == size {
+        return middle.to_image().into_raw();
+    }
+    imageops::resize(&*middle, size, size, FilterType::Triangle).into_raw()
+}
+
+/// Room for `count` images, or an error that says how much was asked for.
+pub(crate) fn reserve(shape: Shape, count: usize) -> Result<Vec<u8>, DataError> {
+    let bytes = shape.checked_len().and_then(|len| len.checked_mul(count));
+    let mut pixels = Vec::new();
+    match bytes.map(|bytes| pixels.try_reserve_exact(bytes)) {
+        Some(Ok(())) => Ok(pixels),
+        _ => Err(DataError::invalid(format!(
+            "there is no memory for {count} images of shape {shape}; choose a smaller size with \
+             --image-size N (the image_size option)"
+        ))),
+    }
+}
+
+/// (channels, height, width) to a picture.
+fn from_planes(shape: Shape, planes: &[u8]) -> Result<Picture, DataError> {
+    let area = shape.height * shape.width;
+    let pixels = (0..area).flat_map(|i| (0..shape.channels).map(move |c| planes[c * area + i])).collect();
+    Picture::new(shape.channels, shape.height, shape.width, pixels)
+}
+
+/// A picture as (channels, height, width), appended to `out`.
+pub(crate) fn append_planes(picture: &Picture, out: &mut Vec<u8>) {
+    for c in 0..picture.channels {
+        out.extend(picture.pixels.iter().skip(c).step_by(picture.channels));
+    }
+}

@@ -1,0 +1,388 @@
+//! MNIST's file format, IDX: a magic number, the dimensions, the bytes; often gzipped.
+//!
+//! Reads MNIST, and what comes in its format: Fashion-MNIST and Kuzushiji-MNIST under MNIST's own
+//! file names (<https://github.com/zalandoresearch/fashion-mnist>), and EMNIST's splits, whose
+//! images are stored transposed (<https://www.nist.gov/itl/products-and-services/emnist-dataset>).
+//! A header is a claim: memory grows with what is really in the file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+
+use crate::{DataError, Dataset, Shape, Splits, classes};
+
+/// Most bytes that an images file may unpack to. EMNIST's largest has 0.55 GB.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Most labels that a labels file may hold.
+const MAX_LABELS: u64 = 100_000_000;
+
+/// The four files of one data set.
+#[derive(Debug)]
+pub(crate) struct IdxSet {
+    /// `emnist-letters`, say, or empty under MNIST's own file names.
+    family: String,
+    dir: PathBuf,
+    train: Pair,
+    test: Pair,
+}
+
+#[derive(Debug, Default)]
+struct Pair {
+    images: PathBuf,
+    labels: PathBuf,
+}
+
+/// What a file name says.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Role {
+    TrainImages,
+    TrainLabels,
+    TestImages,
+    TestLabels,
+}
+
+const ROLES: [Role; 4] = [Role::TrainImages, Role::TrainLabels, Role::TestImages, Role::TestLabels];
+
+/// The IDX data set among the files of `dir`, if any.
+///
+/// `chosen` is one of its files, for a directory of several sets (as EMNIST is published).
+///
+/// # Errors
+/// Several sets and no choice, or a set of which some files are missing.
+pub(crate) fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<IdxSet>, DataError> {
+    let mut sets: BTreeMap<&str, BTreeMap<Role, &str>> = BTreeMap::new();
+    // An unpacked file comes before its .gz in sorted order, and is preferred.
+    for name in names {
+        if let Some((family, role)) = parse_name(name) {
+            sets.entry(family).or_default().entry(role).or_insert(name);
+        }
+    }
+    if let Some((family, _)) = chosen.and_then(parse_name) {
+        sets.retain(|&other, _| other == family);
+    }
+    if sets.len() > 1 {
+        let families: Vec<&str> =
+            sets.keys().map(|&f| if f.is_empty() { "MNIST's names" } else { f }).collect();
+        let example = sets.values().flat_map(|files| files.values()).next_back();
+        return Err(DataError::malformed(
+            dir,
+            format!("there are several data sets: {}", families.join(", ")),
+            format!(
+                "choose one by naming one of its files instead of the directory, such as {}",
+                dir.join(example.copied().unwrap_or_default()).display()
+            ),
+        ));
+    }
+    let Some((family, files)) = sets.pop_first() else {
+        return Ok(None);
+    };
+    let missing: Vec<String> = ROLES
+        .iter()
+        .filter(|role| !files.contains_key(role))
+        .map(|&role| format!("{} (or the same with .gz)", usual_name(family, role)))
+        .collect();
+    if !missing.is_empty() {
+        return Err(DataError::Missing { dir: dir.into(), set: "a set of IDX files".into(), names: missing });
+    }
+    let path = |role| dir.join(files[&role]);
+    Ok(Some(IdxSet {
+        family: family.into(),
+        dir: dir.into(),
+        train: Pair { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
+        test: Pair { images: path(Role::TestImages), labels: path(Role::TestLabels) },
+    }))
+}
+
+/// Whether a file name is one of those that [`find`] looks for.
+pub(crate) fn is_idx_name(name: &str) -> bool {
+    parse_name(name).is_some()
+}
+
+/// Family and role: `emnist-letters-train-images-idx3-ubyte.gz`, `t10k-labels.idx1-ubyte`.
+fn parse_name(name: &str) -> Option<(&str, Role)> {
+    let name = name.strip_suffix(".gz").unwrap_or(name);
+    let (stem, images) = match name.strip_suffix("-idx3-ubyte").or_else(|| name.strip_suffix(".idx3-ubyte")) {
+        Some(stem) => (stem.strip_suffix("-images")?, true),
+        None => {
+            let stem = name.strip_suffix("-idx1-ubyte").or_else(|| name.strip_suffix(".idx1-ubyte"))?;
+            (stem.strip_suffix("-labels")?, false)
+        }
+    };
+    let (family, part) = stem.rsplit_once('-').unwrap_or(("", stem));
+    if !family.is_empty() && !family.starts_with("emnist-") {
+        return None;
+    }
+    let role = match (part, images) {
+        ("train", true) => Role::TrainImages,
+        ("train", false) => Role::TrainLabels,
+        ("t10k" | "test", true) => Role::TestImages,
+        ("t10k" | "test", false) => Role::TestLabels,
+        _ => return None,
+    };
+    Some((family, role))
+}
+
+fn usual_name(family: &str, role: Role) -> String {
+    let test = if family.is_empty() { "t10k" } else { "test" };
+    let file = match role {
+        Role::TrainImages => "train-images-idx3-ubyte".to_string(),
+        Role::TrainLabels => "train-labels-idx1-ubyte".to_string(),
+        Role::TestImages => format!("{test}-images-idx3-ubyte"),
+        Role::TestLabels => format!("{test}-labels-idx1-ubyte"),
+    };
+    if family.is_empty() { file } else { format!("{family}-{file}") }
+}
+
+impl IdxSet {
+    /// Both splits, with the class names of `classes.txt`, of `folder_name` or of the file names.
+    ///
+    /// # Errors
+    /// Whatever the files turn out to be wrong about; see [`DataError::Malformed`].
+    pub(crate) fn read(&self, folder_name: &str) -> Result<Splits, DataError> {
+        let naming = self.naming(folder_name)?;
+        let train = read_pair(&self.train, &naming)?;
+        let test = read_pair(&self.test, &naming)?;
+        if train.shape() != test.shape() {
+            return Err(DataError::malformed(
+                &self.test.images,
+                format!(
+                    "images of shape {}, but those of {} have shape {}",
+                    test.shape(),
+                    self.train.images.display(),
+                    train.shape()
+                ),
+                "use the test file that belongs to the training file",
+            ));
+        }
+        let name = match self.family.as_str() {
+            "" => folder_name,
+            family => family,
+        };
+        Ok(Splits { name: name.into(), train, test })
+    }
+
+    fn naming(&self, folder_name: &str) -> Result<Naming, DataError> {
+        let list = self.dir.join("classes.txt");
+        let emnist_split = self.family.strip_prefix("emnist-");
+        let from_list = classes::read_file(&list)?;
+        let folder = folder_name.to_lowercase();
+        let names = match (from_list, emnist_split) {
+            (Some(names), _) => names,
+            (None, Some(split)) => classes::emnist(split).ok_or_else(|| {
+                DataError::malformed(
+                    &self.train.images,
+                    format!("{split} is none of EMNIST's splits"),
+                    format!("write its class names, one a line, to {}", list.display()),
+                )
+            })?,
+            _ if folder.contains("fashion") => classes::owned(&classes::FASHION),
+            _ if folder.contains("kmnist") || folder.contains("kuzushiji") => {
+                classes::owned(&classes::KUZUSHIJI)
+            }
+            _ => classes::digits(),
+        };
+        Ok(Naming {
+            names: names.into(),
+            first_label: u8::from(emnist_split == Some("letters")),
+            transposed: emnist_split.is_some(),
+            list,
+        })
+    }
+}
+
+/// How the bytes of a pair of files are to be understood.
+struct Naming {
+    names: std::sync::Arc<[String]>,
+    /// The label of the first class: 0, and 1 in EMNIST's letters.
+    first_label: u8,
+    /// Whether images are stored column by column.
+    transposed: bool,
+    /// Where a person would put other names.
+    list: PathBuf,
+}
+
+fn read_pair(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
+    let mut labels_stream = Stream::open(&pair.labels)?;
+    let [label_count] = labels_stream.header(1, "labels")?;
+    if label_count > MAX_LABELS {
+        return Err(labels_stream.malformed(
+            format!("the header claims {label_count} labels, more than {MAX_LABELS} are not read"),
+            "check that this is the right file",
+        ));
+    }
+    let labels = labels_stream.payload(label_count, &format!("{label_count} labels"))?;
+    let labels = check_labels(&labels, &pair.labels, naming)?;
+
+    let mut images_stream = Stream::open(&pair.images)?;
+    let [count, rows, columns] = images_stream.header(3, "images")?;
+    let claim = format!("{count} images of {rows}x{columns}");
+    if count != label_count {
+        return Err(images_stream.malformed(
+            format!("the header claims {claim}, but {} has {label_count} labels", pair.labels.display()),
+            "use two files that belong together",
+        ));
+    }
+    let claimed_bytes = rows
+        .checked_mul(columns)
+        .and_then(|len| len.checked_mul(count))
+        .filter(|&bytes| bytes <= MAX_BYTES)
+        .ok_or_else(|| {
+            images_stream.malformed(
+                format!("the header claims {claim}, more than {MAX_BYTES} bytes are not read"),
+                "check that this is the right file",
+            )
+        })?;
+    if claimed_bytes == 0 {
+        return Err(images_stream.malformed(
+            format!("the header claims {claim}: there is nothing in it"),
+            "use a file with images",
+        ));
+    }
+    let mut pixels = images_stream.payload(claimed_bytes, &claim)?;
+    let (mut height, mut width) = (rows as usize, columns as usize);
+    if naming.transposed {
+        transpose(&mut pixels, height, width);
+        std::mem::swap(&mut height, &mut width);
+    }
+    let shape = Shape { channels: 1, height, width };
+    Dataset::new(shape, pixels, labels, naming.names.clone())
+}
+
+/// Labels from 0, after a check that each has a class name.
+fn check_labels(labels: &[u8], path: &Path, naming: &Naming) -> Result<Vec<u32>, DataError> {
+    let first = u32::from(naming.first_label);
+    let last = first + naming.names.len() as u32 - 1;
+    labels
+        .iter()
+        .enumerate()
+        .map(|(i, &label)| {
+            let label = u32::from(label);
+            if (first..=last).contains(&label) {
+                return Ok(label - first);
+            }
+            Err(DataError::malformed(
+                path,
+                format!(
+                    "label {label} of item {i} is out of range: there are {} class names, for \
+                     labels {first} to {last}",
+                    naming.names.len()
+                ),
+                format!(
+                    "if the file is right, write all class names, one a line, to {}",
+                    naming.list.display()
+                ),
+            ))
+        })
+        .collect()
+}
+
+/// Turns every (rows, columns) image into (columns, rows).
+fn transpose(pixels: &mut [u8], rows: usize, columns: usize) {
+    let mut turned = vec![0; rows * columns];
+    for image in pixels.chunks_exact_mut(rows * columns) {
+        for (y, row) in image.chunks_exact(columns).enumerate() {
+            for (x, &v) in row.iter().enumerate() {
+                turned[x * rows + y] = v;
+            }
+        }
+        image.copy_from_slice(&turned);
+    }
+}
+
+/// The unpacked bytes of an IDX file, gzipped or not: its content says which, not its name.
+struct Stream<'a> {
+    path: &'a Path,
+    reader: Box<dyn Read>,
+    gzipped: bool,
+}
+
+impl<'a> Stream<'a> {
+    fn open(path: &'a Path) -> Result<Self, DataError> {
+        let mut file = File::open(path).map(BufReader::new).map_err(|e| DataError::read(path, e))?;
+        let start = file.fill_buf().map_err(|e| DataError::read(path, e))?;
+        let gzipped = start.starts_with(&[0x1f, 0x8b]);
+        let reader: Box<dyn Read> = match gzipped {
+            true => Box::new(MultiGzDecoder::new(file)),
+            false => Box::new(file),
+        };
+        Ok(Stream { path, reader, gzipped })
+    }
+
+    /// Magic number and `N` sizes. `dimensions` is what the magic number should say.
+    fn header<const N: usize>(&mut self, dimensions: u8, what: &str) -> Result<[u64; N], DataError> {
+        let wanted = 4 + 4 * N as u64;
+        let bytes = self.read_at_most(wanted)?;
+        // Type 8 is unsigned byte.
+        let magic = [0, 0, 8, dimensions];
+        if !bytes.starts_with(&magic) {
+            return Err(self.malformed(
+                format!(
+                    "starts with {:02x?}, not with {magic:02x?} as an IDX file of {what} does",
+                    &bytes[..bytes.len().min(4)]
+                ),
+                "check that this is the right file, or fetch it again",
+            ));
+        }
+        if (bytes.len() as u64) < wanted {
+            return Err(self.malformed(
+                format!("ends inside the header, after {} bytes", bytes.len()),
+                "fetch the file again",
+            ));
+        }
+        let mut sizes = [0; N];
+        for (size, b) in sizes.iter_mut().zip(bytes[4..].chunks_exact(4)) {
+            *size = u64::from(u32::from_be_bytes([b[0], b[1], b[2], b[3]]));
+        }
+        Ok(sizes)
+    }
+
+    /// Everything after the header, which must be `claimed` bytes.
+    fn payload(&mut self, claimed: u64, claim: &str) -> Result<Vec<u8>, DataError> {
+        // One byte more tells a longer file, and makes gzip verify its checksum.
+        let bytes = self.read_at_most(claimed.saturating_add(1))?;
+        let real = bytes.len() as u64;
+        if real < claimed {
+            return Err(self.malformed(
+                format!("the header claims {claim}, {claimed} bytes, but only {real} follow it"),
+                "the file is cut short or its header is wrong, fetch it again",
+            ));
+        }
+        if real > claimed {
+            return Err(self.malformed(
+                format!("the header claims {claim}, {claimed} bytes, but more follow it"),
+                "the header is wrong or something was appended, fetch the file again",
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn read_at_most(&mut self, limit: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        self.reader
+            .by_ref()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|e| self.read_error(e, bytes.len()))?;
+        Ok(bytes)
+    }
+
+    fn read_error(&self, error: io::Error, after: usize) -> DataError {
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        let cause = match error.kind() {
+            UnexpectedEof if self.gzipped => "the gzip data is cut short".to_string(),
+            InvalidData | InvalidInput if self.gzipped => {
+                format!("the gzip data is corrupt ({error})")
+            }
+            _ => return DataError::read(self.path, error),
+        };
+        self.malformed(format!("{cause}, after {after} unpacked bytes of this part"), "fetch the file again")
+    }
+
+    fn malformed(&self, cause: impl Into<String>, fix: &str) -> DataError {
+        DataError::malformed(self.path, cause, fix)
+    }
+}

@@ -1,0 +1,44 @@
+//! Labelled image data sets in, image files out; real digits included.
+//!
+//! [`digits()`] is 12,000 images of MNIST that are compiled into the crate: no download, no path.
+//! [`open()`] reads a directory and finds out by itself what is in it: MNIST-style IDX files (also
+//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images
+//! per class. Both give [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and
+//! class names. Nothing that a file says is believed before it is checked.
+//!
+//! In the other direction, a [`Picture`] is made from values in [-1, 1], laid out in a grid, and
+//! written as a PNG; [`write_apng`] and [`write_gif`] write a sequence of pictures.
+//!
+//! ```
+//! let splits = duet_data::digits()?;
+//! assert_eq!((splits.train.len(), splits.test.len()), (10_000, 2_000));
+//!
+//! let mut image = vec![0.0; splits.train.shape().len()];
+//! splits.train.image(0, &mut image);
+//! let picture = duet_data::Picture::from_unit(1, 28, 28, &image);
+//! assert_eq!(picture.pixels, splits.train.pixels(0));
+//! # Ok::<(), duet_data::DataError>(())
+//! ```
+
+pub mod animation;
+mod atomic;
+mod cifar;
+mod classes;
+mod dataset;
+mod decode;
+mod digits;
+mod error;
+mod fit;
+mod folder;
+mod idx;
+mod open;
+mod parallel;
+pub mod picture;
+
+pub use animation::{write_apng, write_gif};
+pub use classes::class_index;
+pub use dataset::{Dataset, Shape, Splits};
+pub use digits::digits;
+pub use error::{BadFile, DataError};
+pub use open::{FolderOptions, open};
+pub use picture::Picture;

@@ -1,0 +1,208 @@
+//! A picture for people: bytes, rows from the top, and the PNG file it becomes.
+
+use std::path::Path;
+
+use crate::{DataError, atomic};
+
+/// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
+///
+/// The fields are public and every method relies on
+/// `pixels.len() == height * width * channels` with both sides above 0; [`Picture::new`] checks
+/// that, and the other constructors keep to it. Methods panic on a picture that breaks it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// 1 or 3.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// (height, width, channels).
+    pub pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture of these pixels, (height, width, channels).
+    ///
+    /// # Errors
+    /// Channels other than 1 or 3, an empty side, or another number of pixels than the sides say.
+    pub fn new(channels: usize, height: usize, width: usize, pixels: Vec<u8>) -> Result<Picture, DataError> {
+        let expected = checked_len(channels, height, width)?;
+        if pixels.len() != expected {
+            return Err(DataError::invalid(format!(
+                "a picture of {height} rows, {width} columns and {channels} channels has \
+                 {expected} values, not {}",
+                pixels.len()
+            )));
+        }
+        Ok(Picture { channels, height, width, pixels })
+    }
+
+    /// A picture of `values` in [-1, 1], (channels, height, width): `round((v + 1) * 127.5)`.
+    ///
+    /// Values outside are clamped, infinite ones too; NaN becomes 0, which is black.
+    /// [`Dataset::image`](crate::Dataset::image) is the exact inverse.
+    ///
+    /// # Panics
+    /// Unless `channels` is 1 or 3, both sides are above 0, and there are
+    /// `channels * height * width` values.
+    pub fn from_unit(channels: usize, height: usize, width: usize, values: &[f32]) -> Picture {
+        let expected = checked_len(channels, height, width).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(
+            values.len(),
+            expected,
+            "Picture::from_unit: {channels}x{height}x{width} (channels x height x width) values"
+        );
+        let plane = height * width;
+        let mut pixels = vec![0; expected];
+        for (i, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
+            for (c, out) in pixel.iter_mut().enumerate() {
+                // A float becomes an integer by saturation, and NaN becomes 0.
+                *out = ((values[c * plane + i] + 1.0) * 127.5).round() as u8;
+            }
+        }
+        Picture { channels, height, width, pixels }
+    }
+
+    /// The pictures row by row in a grid of `columns`, with `padding` white pixels between them
+    /// and around. Cells left over in the last row are white. With fewer pictures than columns
+    /// the grid is as wide as there are pictures.
+    ///
+    /// # Errors
+    /// No pictures, no columns, pictures that differ in size or channels, or a grid too large.
+    pub fn grid(pictures: &[Picture], columns: usize, padding: usize) -> Result<Picture, DataError> {
+        let first = same_shape("grid", pictures)?;
+        if columns == 0 {
+            return Err(DataError::invalid("a grid needs at least one column"));
+        }
+        let columns = columns.min(pictures.len());
+        let rows = pictures.len().div_ceil(columns);
+        let side = |cells: usize, size: usize| {
+            padding
+                .checked_add(size)
+                .and_then(|step| step.checked_mul(cells))
+                .and_then(|side| side.checked_add(padding))
+                .ok_or_else(|| DataError::invalid("the grid's side overflows"))
+        };
+        let (height, width) = (side(rows, first.height)?, side(columns, first.width)?);
+        let mut pixels = vec![255; checked_len(first.channels, height, width)?];
+        let row_len = first.width * first.channels;
+        for (cell, picture) in pictures.iter().enumerate() {
+            let top = padding + cell / columns * (first.height + padding);
+            let left = padding + cell % columns * (first.width + padding);
+            for (y, row) in picture.pixels.chunks_exact(row_len).enumerate() {
+                let start = ((top + y) * width + left) * first.channels;
+                pixels[start..start + row_len].copy_from_slice(row);
+            }
+        }
+        Ok(Picture { channels: first.channels, height, width, pixels })
+    }
+
+    /// Every pixel as a square of `factor` x `factor`.
+    ///
+    /// # Panics
+    /// If `factor` is 0 or the picture grows too large for memory.
+    pub fn scaled(&self, factor: usize) -> Picture {
+        assert!(factor > 0, "Picture::scaled: factor 0");
+        let mut pixels = Vec::with_capacity(self.pixels.len() * factor * factor);
+        for row in self.pixels.chunks_exact(self.width * self.channels) {
+            let wide: Vec<u8> = row
+                .chunks_exact(self.channels)
+                .flat_map(|pixel| std::iter::repeat_n(pixel, factor).flatten().copied())
+                .collect();
+            for _ in 0..factor {
+                pixels.extend_from_slice(&wide);
+            }
+        }
+        Picture { channels: self.channels, height: self.height * factor, width: self.width * factor, pixels }
+    }
+
+    /// The picture as a PNG file of 8 bits a channel.
+    ///
+    /// # Panics
+    /// If a side is above 2^31 - 1, the format's limit.
+    pub fn encode_png(&self) -> Vec<u8> {
+        let (width, height) = png_sides(self);
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, width, height);
+        encoder.set_color(png_color(self));
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder
+            .write_header()
+            .and_then(|mut writer| {
+                writer.write_image_data(&self.pixels)?;
+                writer.finish()
+            })
+            .expect("a valid picture encodes, and memory takes what is written");
+        bytes
+    }
+
+    /// Writes the picture as a PNG file: to a temporary sibling that is then renamed to `path`,
+    /// so that a half-written file is never there.
+    ///
+    /// # Errors
+    /// [`DataError::Write`] when the operating system refuses; the directory is not created.
+    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
+        atomic::write(path.as_ref(), &self.encode_png())
+    }
+
+    /// The same picture with 1 channel (the luminance) or 3 (grey in each).
+    pub(crate) fn with_channels(self, channels: usize) -> Picture {
+        let pixels = match (self.channels, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
+            (3, 1) => self.pixels.chunks_exact(3).map(luminance).collect(),
+            _ => return self,
+        };
+        Picture { channels, pixels, ..self }
+    }
+}
+
+/// Rec. 709 luminance of (r, g, b), rounded to the nearest; grey keeps its value.
+fn luminance(rgb: &[u8]) -> u8 {
+    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
+    ((2126 * r + 7152 * g + 722 * b + 5000) / 10000) as u8
+}
+
+pub(crate) fn checked_len(channels: usize, height: usize, width: usize) -> Result<usize, DataError> {
+    if channels != 1 && channels != 3 {
+        return Err(DataError::invalid(format!("a picture has 1 channel (grey) or 3 (RGB), not {channels}")));
+    }
+    height
+        .checked_mul(width)
+        .and_then(|plane| plane.checked_mul(channels))
+        // Vec's own limit.
+        .filter(|&len| len > 0 && len <= isize::MAX as usize)
+        .ok_or_else(|| {
+            DataError::invalid(format!(
+                "a picture of {height} rows and {width} columns is empty or too large"
+            ))
+        })
+}
+
+/// The first of some pictures that all have its shape.
+pub(crate) fn same_shape<'a>(what: &str, pictures: &'a [Picture]) -> Result<&'a Picture, DataError> {
+    let first = pictures.first().ok_or_else(|| DataError::invalid(format!("no picture for the {what}")))?;
+    let shape = |p: &Picture| (p.channels, p.height, p.width);
+    match pictures.iter().position(|p| shape(p) != shape(first)) {
+        Some(i) => Err(DataError::invalid(format!(
+            "the pictures of a {what} have one shape, but (channels, height, width) is {:?} of \
+             picture 0 and {:?} of picture {i}",
+            shape(first),
+            shape(&pictures[i])
+        ))),
+        None => Ok(first),
+    }
+}
+
+pub(crate) fn png_color(picture: &Picture) -> png::ColorType {
+    match picture.channels {
+        1 => png::ColorType::Grayscale,
+        _ => png::ColorType::Rgb,
+    }
+}
+
+/// Width and height as PNG counts them.
+pub(crate) fn png_sides(picture: &Picture) -> (u32, u32) {
+    let side = |n: usize| u32::try_from(n).expect("a PNG's side is below 2^31");
+    (side(picture.width), side(picture.height))
+}

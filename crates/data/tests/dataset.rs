@@ -1,0 +1,109 @@
+//! A data set checks what it is made of, and gives back exactly that.
+
+mod common;
+
+use common::assert_says;
+use duet_data::{Dataset, Picture, Shape, class_index};
+
+const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+fn dataset() -> Dataset {
+    Dataset::new(SHAPE, (0..24).collect(), vec![1, 0, 1, 1], names(&["a", "b"])).unwrap()
+}
+
+#[test]
+fn it_gives_back_what_it_was_made_of() {
+    let dataset = dataset();
+    assert_eq!((dataset.len(), dataset.is_empty()), (4, false));
+    assert_eq!(dataset.shape(), SHAPE);
+    assert_eq!(dataset.classes(), names(&["a", "b"]));
+    assert_eq!(dataset.labels(), [1, 0, 1, 1]);
+    assert_eq!(dataset.label(1), 0);
+    assert_eq!(dataset.pixels(2), [12, 13, 14, 15, 16, 17]);
+    assert_eq!(dataset.class_counts(), [1, 3]);
+}
+
+#[test]
+fn parts_that_do_not_fit_are_refused() {
+    let refusal = |shape, pixels: usize, labels: &[u32], classes: &[&str]| {
+        Dataset::new(shape, vec![0; pixels], labels.to_vec(), names(classes)).unwrap_err().to_string()
+    };
+    assert_says(&refusal(SHAPE, 11, &[0, 0], &["a"]), &["2 labels", "12 pixels", "11"]);
+    assert_says(&refusal(SHAPE, 12, &[0, 1], &["a"]), &["label 1 of image 1"]);
+    assert_says(&refusal(SHAPE, 0, &[], &[]), &["no classes"]);
+    assert_says(&refusal(SHAPE, 0, &[], &["a", "a"]), &["\"a\""]);
+    assert_says(&refusal(SHAPE, 0, &[], &["a", " "]), &["class 1 is empty"]);
+    let empty = Shape { width: 0, ..SHAPE };
+    assert_says(&refusal(empty, 0, &[0], &["a"]), &["1x2x0"]);
+    let huge = Shape { channels: usize::MAX, ..SHAPE };
+    assert_says(&refusal(huge, 6, &[0], &["a"]), &["too many"]);
+}
+
+#[test]
+fn bytes_scale_to_the_unit_range_and_exactly_back() {
+    let shape = Shape { channels: 1, height: 16, width: 16 };
+    let dataset = Dataset::new(shape, (0..=255).collect(), vec![0], names(&["all"])).unwrap();
+    let mut values = vec![f32::NAN; 256];
+    dataset.image(0, &mut values);
+    assert_eq!((values[0], values[255]), (-1.0, 1.0));
+    assert!(values.windows(2).all(|pair| pair[0] < pair[1]));
+    for (v, value) in values.iter().enumerate() {
+        assert_eq!(*value, v as f32 / 127.5 - 1.0);
+    }
+    assert_eq!(Picture::from_unit(1, 16, 16, &values).pixels, dataset.pixels(0));
+}
+
+#[test]
+#[should_panic(expected = "out has 5 values")]
+fn an_output_of_the_wrong_length_panics() {
+    dataset().image(0, &mut [0.0; 5]);
+}
+
+#[test]
+fn the_fingerprint_covers_everything() {
+    let base = dataset().fingerprint();
+    assert_eq!(base.len(), 64);
+    assert_eq!(dataset().fingerprint(), base);
+    let make = |shape, pixels: Vec<u8>, labels: &[u32], classes: &[&str]| {
+        Dataset::new(shape, pixels, labels.to_vec(), names(classes)).unwrap().fingerprint()
+    };
+    let pixels: Vec<u8> = (0..24).collect();
+    let turned = Shape { channels: 1, height: 3, width: 2 };
+    let mut other = pixels.clone();
+    other[23] = 0;
+    let labels = [1, 0, 1, 1];
+    assert_ne!(make(turned, pixels.clone(), &labels, &["a", "b"]), base);
+    assert_ne!(make(SHAPE, other, &labels, &["a", "b"]), base);
+    assert_ne!(make(SHAPE, pixels.clone(), &[1, 0, 1, 0], &["a", "b"]), base);
+    assert_ne!(make(SHAPE, pixels.clone(), &labels, &["a", "c"]), base);
+    assert_ne!(make(SHAPE, pixels, &labels, &["a", "b", "c"]), base);
+}
+
+#[test]
+fn the_first_of_each_class_keep_their_order() {
+    let taken = dataset().take_per_class(2);
+    assert_eq!(taken.labels(), [1, 0, 1]);
+    assert_eq!(taken.pixels(2), dataset().pixels(2));
+    assert_eq!(taken.classes(), dataset().classes());
+    assert!(dataset().take_per_class(0).is_empty());
+}
+
+#[test]
+fn a_class_is_meant_by_exact_name_then_any_case_then_index() {
+    let animals = names(&["Cat", "dog", "DOG", "1"]);
+    assert_eq!(class_index(&animals, "Cat"), Some(0));
+    assert_eq!(class_index(&animals, "cat"), Some(0));
+    assert_eq!(class_index(&animals, "dog"), Some(1));
+    assert_eq!(class_index(&animals, "DOG"), Some(2));
+    assert_eq!(class_index(&animals, "Dog"), None, "two classes fit");
+    assert_eq!(class_index(&animals, "1"), Some(3), "a name before an index");
+    assert_eq!(class_index(&animals, "2"), Some(2));
+    assert_eq!(class_index(&animals, "4"), None);
+    assert_eq!(class_index(&animals, "-1"), None);
+    assert_eq!(class_index(&animals, ""), None);
+    assert_eq!(class_index(&animals, "cow"), None);
+}

@@ -1,0 +1,154 @@
+//! Pictures: values to bytes, grids, and PNG files that are whole or absent.
+
+mod common;
+
+use std::fs;
+
+use common::{assert_says, directory};
+use duet_data::{DataError, Picture};
+use proptest::prelude::*;
+
+fn picture(channels: usize, height: usize, width: usize, pixels: &[u8]) -> Picture {
+    Picture::new(channels, height, width, pixels.to_vec()).unwrap()
+}
+
+fn decode(png: &[u8]) -> Picture {
+    let image = image::load_from_memory_with_format(png, image::ImageFormat::Png).unwrap();
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    let channels = usize::from(image.color().channel_count());
+    picture(channels, height, width, image.as_bytes())
+}
+
+#[test]
+fn values_are_rounded_and_clamped_and_nan_is_black() {
+    let values = [-1.0, 1.0, 0.0, -0.999, 0.9961, -7.0, 7.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+    let made = Picture::from_unit(1, 2, 5, &values);
+    assert_eq!(made.pixels, [0, 255, 128, 0, 255, 0, 255, 255, 0, 0]);
+    assert_eq!((made.channels, made.height, made.width), (1, 2, 5));
+}
+
+#[test]
+fn planes_become_pixels() {
+    let unit = |v: u8| f32::from(v) / 127.5 - 1.0;
+    let planes = [1, 2, 3, 4, 5, 6].map(unit);
+    assert_eq!(Picture::from_unit(3, 1, 2, &planes).pixels, [1, 3, 5, 2, 4, 6]);
+}
+
+#[test]
+#[should_panic(expected = "not 2")]
+fn two_channels_panic() {
+    Picture::from_unit(2, 1, 1, &[0.0; 2]);
+}
+
+#[test]
+fn shapes_are_checked() {
+    let refusal = |channels, height, width, count| {
+        Picture::new(channels, height, width, vec![0; count]).unwrap_err().to_string()
+    };
+    assert_says(&refusal(4, 1, 1, 4), &["not 4"]);
+    assert_says(&refusal(1, 0, 1, 0), &["empty"]);
+    assert_says(&refusal(3, 2, 2, 11), &["12", "not 11"]);
+    assert_says(&refusal(3, usize::MAX, 2, 0), &["too large"]);
+}
+
+#[test]
+fn a_grid_is_filled_row_by_row_on_white() {
+    let cells: Vec<Picture> = (1..=3).map(|v| picture(1, 1, 2, &[v, v])).collect();
+    let grid = Picture::grid(&cells, 2, 1).unwrap();
+    assert_eq!((grid.height, grid.width), (5, 7));
+    #[rustfmt::skip]
+    let expected = [
+        255, 255, 255, 255, 255, 255, 255,
+        255,   1,   1, 255,   2,   2, 255,
+        255, 255, 255, 255, 255, 255, 255,
+        255,   3,   3, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255,
+    ];
+    assert_eq!(grid.pixels, expected);
+    let tight = Picture::grid(&cells, 100, 0).unwrap();
+    assert_eq!(tight, picture(1, 1, 6, &[1, 1, 2, 2, 3, 3]));
+}
+
+#[test]
+fn a_grid_of_colours_keeps_pixels_together() {
+    let cells = [picture(3, 1, 1, &[1, 2, 3]), picture(3, 1, 1, &[4, 5, 6])];
+    assert_eq!(Picture::grid(&cells, 2, 0).unwrap().pixels, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(Picture::grid(&cells, 1, 0).unwrap().height, 2);
+}
+
+#[test]
+fn a_grid_of_nothing_or_of_unlike_pictures_is_refused() {
+    let (a, b) = (picture(1, 1, 2, &[0; 2]), picture(1, 2, 1, &[0; 2]));
+    let refusal = |pictures: &[Picture], columns, padding| {
+        Picture::grid(pictures, columns, padding).unwrap_err().to_string()
+    };
+    assert_says(&refusal(&[], 1, 0), &["no picture"]);
+    assert_says(&refusal(std::slice::from_ref(&a), 0, 0), &["column"]);
+    assert_says(&refusal(&[a.clone(), b], 1, 0), &["(1, 1, 2)", "picture 1"]);
+    assert_says(&refusal(&[a], 1, usize::MAX), &["overflows"]);
+}
+
+#[test]
+fn scaling_repeats_pixels() {
+    let scaled = picture(3, 1, 2, &[1, 2, 3, 4, 5, 6]).scaled(2);
+    let row = [1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6];
+    assert_eq!(scaled, picture(3, 2, 4, &row.repeat(2)));
+    assert_eq!(scaled.scaled(1), scaled);
+}
+
+#[test]
+fn a_written_file_decodes_to_the_same_pixels_and_leaves_nothing_else() {
+    let dir = directory();
+    let path = dir.path().join("out.png");
+    for value in [1, 2] {
+        let written = picture(1, 2, 2, &[value, 0, 255, value]);
+        written.write_png(&path).unwrap();
+        assert_eq!(decode(&fs::read(&path).unwrap()), written);
+    }
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_refused_write_says_why_and_leaves_nothing() {
+    let dir = directory();
+    let made = picture(1, 1, 1, &[0]);
+    let error = made.write_png(dir.path().join("nowhere/x.png")).unwrap_err();
+    assert!(matches!(error, DataError::Write { .. }));
+    assert_says(&error.to_string(), &["nowhere/x.png", "no directory", "create it"]);
+
+    fs::create_dir(dir.path().join("taken.png")).unwrap();
+    let error = made.write_png(dir.path().join("taken.png")).unwrap_err();
+    assert_says(&error.to_string(), &["cannot write", "taken.png"]);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_stays_and_its_target_is_written() {
+    let dir = directory();
+    let (link, target) = (dir.path().join("link.png"), dir.path().join("target.png"));
+    fs::write(&target, b"old").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let made = picture(1, 1, 1, &[5]);
+    made.write_png(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(decode(&fs::read(&target).unwrap()), made);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn png_is_lossless(
+        colour in any::<bool>(),
+        height in 1_usize..9,
+        width in 1_usize..9,
+        seed in any::<u32>(),
+    ) {
+        let channels = if colour { 3 } else { 1 };
+        let value = |i: usize| (seed.wrapping_mul(2_654_435_761).wrapping_add(i as u32 * 40_503) >> 7) as u8;
+        let pixels: Vec<u8> = (0..channels * height * width).map(value).collect();
+        let made = picture(channels, height, width, &pixels);
+        prop_assert_eq!(decode(&made.encode_png()), made);
+    }
+}

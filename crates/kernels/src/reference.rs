@@ -1,0 +1,73 @@
+//! The same operations as plain loops in f64: what the kernels are tested against.
+
+use crate::{Conv2d, Padding};
+
+/// Sizes of a naive convolution: x (batch, channels, height, width), w (outputs, channels, kh, kw).
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct ConvShape {
+    pub batch: usize,
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+    pub outputs: usize,
+    pub kernel: (usize, usize),
+    pub options: Conv2d,
+}
+
+impl ConvShape {
+    /// Height and width of the output.
+    pub fn out(&self) -> (usize, usize) {
+        let Padding { top, bottom, left, right } = self.options.padding;
+        let along = |side: usize, kernel: usize| (side - kernel) / self.options.stride + 1;
+        (along(self.height + top + bottom, self.kernel.0), along(self.width + left + right, self.kernel.1))
+    }
+
+    /// Calls `term` with the indices into (x, w, y) of every product in the convolution.
+    pub fn for_each_term(&self, mut term: impl FnMut(usize, usize, usize)) {
+        let ((out_h, out_w), (kh, kw), stride) = (self.out(), self.kernel, self.options.stride);
+        for b in 0..self.batch {
+            for o in 0..self.outputs {
+                for i in 0..out_h {
+                    for j in 0..out_w {
+                        let y = ((b * self.outputs + o) * out_h + i) * out_w + j;
+                        for c in 0..self.channels {
+                            for u in 0..kh {
+                                for v in 0..kw {
+                                    let row = (i * stride + u).checked_sub(self.options.padding.top);
+                                    let column = (j * stride + v).checked_sub(self.options.padding.left);
+                                    let (Some(row), Some(column)) = (row, column) else {
+                                        continue;
+                                    };
+                                    if row < self.height && column < self.width {
+                                        let x = ((b * self.channels + c) * self.height + row) * self.width
+                                            + column;
+                                        term(x, ((o * self.channels + c) * kh + u) * kw + v, y);
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// y = conv(x, w) without bias.
+pub fn conv2d(shape: &ConvShape, x: &[f32], w: &[f32]) -> Vec<f64> {
+    let (out_h, out_w) = shape.out();
+    let mut y = vec![0f64; shape.batch * shape.outputs * out_h * out_w];
+    shape.for_each_term(|ix, iw, iy| y[iy] += f64::from(x[ix]) * f64::from(w[iw]));
+    y
+}
+
+/// The gradients of ⟨conv(x, w), grad⟩ with respect to x and w.
+pub fn conv2d_gradients(shape: &ConvShape, x: &[f32], w: &[f32], grad: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let (mut grad_x, mut grad_w) = (vec![0f64; x.len()], vec![0f64; w.len()]);
+    shape.for_each_term(|ix, iw, iy| {
+        grad_x[ix] += f64::from(grad[iy]) * f64::from(w[iw]);
+        grad_w[iw] += f64::from(grad[iy]) * f64::from(x[ix]);
+    });
+    (grad_x, grad_w)
+}

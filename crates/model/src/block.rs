@@ -1,0 +1,168 @@
+//! The blocks of one resolution on the way down and up, and the one in the middle.
+
+use crate::UNetConfig;
+use crate::attention::Attention;
+use crate::layers::Conv;
+use crate::residual::Residual;
+use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
+use duet_kernels::{Conv2d, Padding};
+
+/// A residual block, with attention after it where the block type says so.
+#[derive(Debug, Clone)]
+struct Layer {
+    residual: Residual,
+    attention: Option<Attention>,
+}
+
+impl Layer {
+    fn new(
+        config: &UNetConfig,
+        widths: (usize, usize),
+        attends: bool,
+        vb: &VarBuilder,
+        j: usize,
+    ) -> Result<Self> {
+        let (inputs, outputs) = widths;
+        let attention =
+            || Attention::new(config, outputs, config.norm_num_groups, 1.0, vb.pp("attentions").pp(j));
+        Ok(Self {
+            residual: Residual::new(config, inputs, outputs, 1.0, vb.pp("resnets").pp(j))?,
+            attention: attends.then(attention).transpose()?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
+        let h = self.residual.forward(x, embedding)?;
+        match &self.attention {
+            Some(attention) => attention.forward(&h),
+            None => Ok(h),
+        }
+    }
+}
+
+/// `DownBlock2D` and `AttnDownBlock2D`: layers, then a convolution of stride 2.
+#[derive(Debug, Clone)]
+pub(crate) struct Down {
+    layers: Vec<Layer>,
+    downsampler: Option<Conv>,
+}
+
+impl Down {
+    pub fn new(config: &UNetConfig, i: usize, vb: VarBuilder) -> Result<Self> {
+        let widths = &config.block_out_channels;
+        let (inputs, outputs) = (widths[i.saturating_sub(1)], widths[i]);
+        let attends = config.down_block_types[i] == "AttnDownBlock2D";
+        let layer = |j| Layer::new(config, (if j == 0 { inputs } else { outputs }, outputs), attends, &vb, j);
+        let padding = match config.downsample_padding {
+            0 => Padding { bottom: 1, right: 1, ..Padding::default() },
+            n => Padding::all(n),
+        };
+        let options = Conv2d { stride: 2, padding };
+        let downsampler = || Conv::new(outputs, outputs, 3, options, vb.pp("downsamplers.0.conv"));
+        Ok(Self {
+            layers: (0..config.layers_per_block).map(layer).collect::<Result<_>>()?,
+            downsampler: (i + 1 < config.levels()).then(downsampler).transpose()?,
+        })
+    }
+
+    /// Returns the last feature map; every one on the way is pushed to `skips`.
+    pub fn forward(&self, x: Tensor, embedding: &Tensor, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+        let mut h = x;
+        for layer in &self.layers {
+            h = layer.forward(&h, embedding)?;
+            skips.push(h.clone());
+        }
+        if let Some(downsampler) = &self.downsampler {
+            h = downsampler.forward(&h)?;
+            skips.push(h.clone());
+        }
+        Ok(h)
+    }
+}
+
+/// `UNetMidBlock2D`: a residual block, attention where configured, a residual block.
+#[derive(Debug, Clone)]
+pub(crate) struct Middle {
+    first: Residual,
+    attention: Option<Attention>,
+    last: Residual,
+}
+
+impl Middle {
+    pub fn new(config: &UNetConfig, vb: VarBuilder) -> Result<Self> {
+        let channels = config.block_out_channels[config.levels() - 1];
+        let scale = config.mid_block_scale_factor;
+        let groups = config.attn_norm_num_groups.unwrap_or(config.norm_num_groups);
+        let residual = |j| Residual::new(config, channels, channels, scale, vb.pp("resnets").pp(j));
+        let attention = || Attention::new(config, channels, groups, scale, vb.pp("attentions.0"));
+        Ok(Self {
+            first: residual(0)?,
+            attention: config.add_attention.then(attention).transpose()?,
+            last: residual(1)?,
+        })
+    }
+
+    pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
+        let mut h = self.first.forward(x, embedding)?;
+        if let Some(attention) = &self.attention {
+            h = attention.forward(&h)?;
+        }
+        self.last.forward(&h, embedding)
+    }
+}
+
+/// Widths of (what comes from below, the skip) into layer `j` of the up block at level `i`.
+pub(crate) fn up_widths(widths: &[usize], layers: usize, i: usize, j: usize) -> (usize, usize) {
+    let below = widths[(i + 1).min(widths.len() - 1)];
+    let skip = if j == layers { widths[i.saturating_sub(1)] } else { widths[i] };
+    (if j == 0 { below } else { widths[i] }, skip)
+}
+
+/// `UpBlock2D` and `AttnUpBlock2D`: layers over skips, then doubling and a convolution.
+#[derive(Debug, Clone)]
+pub(crate) struct Up {
+    layers: Vec<Layer>,
+    upsampler: Option<Conv>,
+}
+
+impl Up {
+    /// The `n`-th up block, counted from the lowest resolution.
+    pub fn new(config: &UNetConfig, n: usize, vb: VarBuilder) -> Result<Self> {
+        let i = config.levels() - 1 - n;
+        let outputs = config.block_out_channels[i];
+        let attends = config.up_block_types[n] == "AttnUpBlock2D";
+        let layer = |j| {
+            let (input, skip) = up_widths(&config.block_out_channels, config.layers_per_block, i, j);
+            Layer::new(config, (input + skip, outputs), attends, &vb, j)
+        };
+        Ok(Self {
+            layers: (0..=config.layers_per_block).map(layer).collect::<Result<_>>()?,
+            upsampler: (i > 0)
+                .then(|| Conv::same(outputs, outputs, vb.pp("upsamplers.0.conv")))
+                .transpose()?,
+        })
+    }
+
+    /// Takes its skips from the end of `skips`.
+    pub fn forward(&self, x: Tensor, embedding: &Tensor, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+        let mut h = x;
+        for layer in &self.layers {
+            let Some(skip) = skips.pop() else { candle_core::bail!("more layers on the way up than skips") };
+            h = layer.forward(&Tensor::cat(&[&h, &skip], 1)?, embedding)?;
+        }
+        match &self.upsampler {
+            Some(upsampler) => upsampler.forward(&double(&h)?),
+            None => Ok(h),
+        }
+    }
+}
+
+/// Nearest-neighbour doubling, (B, C, H, W) → (B, C, 2H, 2W), as a broadcast: candle's own
+/// upsampling overwrites gradients in its backward pass.
+fn double(x: &Tensor) -> Result<Tensor> {
+    let (batch, channels, height, width) = x.dims4()?;
+    x.reshape((batch * channels, height, 1, width, 1))?
+        .broadcast_as((batch * channels, height, 2, width, 2))?
+        .reshape((batch, channels, 2 * height, 2 * width))
+}

@@ -1,0 +1,46 @@
+//! What can be wrong with a configuration, a weights file or an input.
+
+use std::path::PathBuf;
+
+/// Errors of this crate; each message names what is wrong and where.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// A configuration key with a value that cannot be computed.
+    #[error("{key} = {value}: {reason}")]
+    Config {
+        /// The key, as in config.json.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A configuration that is not JSON of the right form.
+    #[error("the model configuration is not valid: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A file that is missing or cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file whose content is wrong.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights whose names or shapes are not the configuration's.
+    #[error("weights do not fit the configuration: {0}")]
+    Weights(String),
+    /// An input that the network does not take.
+    #[error("{0}")]
+    Input(String),
+    /// An error of candle.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

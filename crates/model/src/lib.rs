@@ -1,0 +1,33 @@
+//! The time-embedded residual U-Net of diffusers' `UNet2DModel`, on candle.
+//!
+//! A [`UNetConfig`] is diffusers' `config.json`; a [`UNet`] computes what `UNet2DModel` computes,
+//! with parameters of the same names and shapes, so that a model folder can be exchanged with
+//! Python as it is. Class conditioning is a row of the class embedding; for classifier-free
+//! guidance the table has one row more than there are classes, the *null label*.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), duet_model::ModelError> {
+//! use candle_core::{Device, Tensor};
+//! let model = duet_model::load_folder("runs/00001-digits/checkpoints/step-000500".as_ref(), &Device::Cpu)?;
+//! let x = Tensor::randn(0f32, 1.0, (1, 1, 28, 28), &Device::Cpu)?;
+//! let (t, label) = (Tensor::new(&[999u32], &Device::Cpu)?, Tensor::new(&[3u32], &Device::Cpu)?);
+//! let prediction = model.unet.forward(&x, &t, Some(&label))?;
+//! # Ok(()) }
+//! ```
+
+mod attention;
+mod block;
+mod config;
+mod error;
+mod folder;
+mod layers;
+mod parameters;
+mod residual;
+mod time_embedding;
+mod unet;
+
+pub use config::{SampleSize, UNetConfig};
+pub use error::ModelError;
+pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_folder, weights_to_bytes};
+pub use parameters::Parameters;
+pub use unet::UNet;

@@ -1,0 +1,183 @@
+//! The trainable parameters of a network, ordered by name.
+
+use crate::{ModelError, UNet, UNetConfig};
+use candle_core::{DType, Device, Shape, Tensor, Var};
+use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
+use duet_random::Draws;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// Named parameters in the order of their names; the values are shared with the network.
+#[derive(Debug, Clone, Default)]
+pub struct Parameters(BTreeMap<String, Var>);
+
+impl Parameters {
+    /// The parameters by name, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.0.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// The parameter of this name.
+    pub fn get(&self, name: &str) -> Option<&Var> {
+        self.0.get(name)
+    }
+
+    /// Number of parameter tensors.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Number of trainable values.
+    pub fn count(&self) -> usize {
+        self.0.values().map(|var| var.elem_count()).sum()
+    }
+}
+
+/// Where a network's values come from while it is built.
+enum Source {
+    /// Drawn by (seed, name).
+    Seed(u64),
+    /// Taken by name; what is left over at the end is an error.
+    Tensors(BTreeMap<String, Tensor>),
+}
+
+/// The store behind a `VarBuilder`: fills and remembers every parameter that is asked for.
+struct Store {
+    source: Mutex<Source>,
+    vars: Mutex<BTreeMap<String, Var>>,
+}
+
+impl SimpleBackend for Store {
+    fn get(
+        &self,
+        shape: Shape,
+        name: &str,
+        init: Init,
+        dtype: DType,
+        device: &Device,
+    ) -> candle_core::Result<Tensor> {
+        let poisoned = || candle_core::Error::Msg("the parameter store was poisoned".into());
+        let value = match &mut *self.source.lock().map_err(|_| poisoned())? {
+            Source::Seed(seed) => initial_value(*seed, name, &shape, init, device)?.to_dtype(dtype)?,
+            Source::Tensors(tensors) => match tensors.remove(name) {
+                Some(tensor) if tensor.shape() == &shape => tensor.to_device(device)?.to_dtype(dtype)?,
+                Some(tensor) => {
+                    candle_core::bail!("{name} is {:?}, expected {:?}", tensor.dims(), shape.dims())
+                }
+                None => candle_core::bail!("{name} is missing"),
+            },
+        };
+        let var = Var::from_tensor(&value)?;
+        let tensor = var.as_tensor().clone();
+        self.vars.lock().map_err(|_| poisoned())?.insert(name.into(), var);
+        Ok(tensor)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name} was asked for without a shape")
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        match self.source.lock().as_deref() {
+            Ok(Source::Tensors(tensors)) => tensors.contains_key(name),
+            Ok(Source::Seed(_)) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+/// A parameter's first value: a function of the seed and its name alone.
+fn initial_value(
+    seed: u64,
+    name: &str,
+    shape: &Shape,
+    init: Init,
+    device: &Device,
+) -> candle_core::Result<Tensor> {
+    let mut draws = Draws::new(seed, &format!("parameter {name}"), 0);
+    let mut draw = || -> candle_core::Result<f64> {
+        Ok(match init {
+            Init::Const(value) => value,
+            Init::Uniform { lo, up } => lo + (up - lo) * draws.uniform(),
+            Init::Randn { mean, stdev } => mean + stdev * draws.normal(),
+            Init::Kaiming { .. } => candle_core::bail!("{name}: Kaiming initialisation is not used here"),
+        })
+    };
+    let values =
+        (0..shape.elem_count()).map(|_| Ok(draw()? as f32)).collect::<candle_core::Result<Vec<f32>>>()?;
+    Tensor::from_vec(values, shape, device)
+}
+
+impl UNet {
+    /// A new network, each parameter drawn by `seed` and its name from the distribution that
+    /// torch's layers start with: uniform in ±1/√fan_in for convolutions and linear layers,
+    /// standard normal for the class embedding, ones and zeros for norms.
+    pub fn seeded(config: &UNetConfig, seed: u64, device: &Device) -> Result<(Self, Parameters), ModelError> {
+        build(config, Source::Seed(seed), device)
+    }
+
+    /// A network with given parameters. A missing, misshapen or left-over tensor is an error that
+    /// names it.
+    pub fn from_tensors(
+        config: &UNetConfig,
+        tensors: BTreeMap<String, Tensor>,
+        device: &Device,
+    ) -> Result<(Self, Parameters), ModelError> {
+        build(config, Source::Tensors(tensors), device)
+    }
+}
+
+fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, Parameters), ModelError> {
+    config.validate()?;
+    let loads = matches!(source, Source::Tensors(_));
+    let store = Arc::new(Store { source: Mutex::new(source), vars: Mutex::default() });
+    let builder = VarBuilder::from_backend(Box::new(Shared(store.clone())), DType::F32, device.clone());
+    let unet = UNet::new(config, builder).map_err(|error| match without_backtrace(error) {
+        candle_core::Error::Msg(message) if loads => ModelError::Weights(message),
+        error => error.into(),
+    })?;
+    if let Ok(Source::Tensors(rest)) = store.source.lock().as_deref()
+        && let Some(name) = rest.keys().next()
+    {
+        return Err(ModelError::Weights(format!("{name} is not part of this network ({} such)", rest.len())));
+    }
+    let vars = store.vars.lock().map(|mut vars| std::mem::take(&mut *vars)).unwrap_or_default();
+    Ok((unet, Parameters(vars)))
+}
+
+/// candle wraps an error once more where backtraces are asked for.
+fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
+        error => error,
+    }
+}
+
+/// The builder owns its backend; the store is read again once the network stands.
+struct Shared(Arc<Store>);
+
+impl SimpleBackend for Shared {
+    fn get(
+        &self,
+        s: Shape,
+        name: &str,
+        init: Init,
+        dtype: DType,
+        dev: &Device,
+    ) -> candle_core::Result<Tensor> {
+        self.0.get(s, name, init, dtype, dev)
+    }
+
+    fn get_unchecked(&self, name: &str, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
+        self.0.get_unchecked(name, dtype, dev)
+    }
+
+    fn contains_tensor(&self, name: &str) -> bool {
+        self.0.contains_tensor(name)
+    }
+}

@@ -1,0 +1,103 @@
+//! The network against torch: outputs and every gradient of diffusers' `UNet2DModel`.
+//!
+//! `references/` is made by `benches/make_references.py` with torch 2.15 and diffusers 0.42.
+use candle_core::{DType, Device, Tensor};
+use duet_model::{LoadedModel, load_folder};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+fn folder(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references").join(case)
+}
+
+fn load(case: &str) -> (LoadedModel, HashMap<String, Tensor>) {
+    let model = load_folder(&folder(case), &Device::Cpu).unwrap();
+    let io = candle_core::safetensors::load(folder(case).join("io.safetensors"), &Device::Cpu).unwrap();
+    (model, io)
+}
+
+fn max_abs(t: &Tensor) -> f32 {
+    t.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
+}
+
+/// Maximum absolute error at most 1e-4 of the expected tensor's largest magnitude.
+fn assert_agrees(name: &str, actual: &Tensor, expected: &Tensor) {
+    let error = max_abs(&(actual - expected).unwrap());
+    // The gradient of a key's bias is zero in exact arithmetic: softmax ignores a shift.
+    let scale = if name.ends_with("to_k.bias") { 1e-2 } else { max_abs(expected) };
+    assert!(error <= 1e-4 * scale, "{name}: error {error:e} of {scale:e}");
+}
+
+fn agrees_with_torch(case: &str) {
+    let (model, io) = load(case);
+    let labels = io["labels"].to_dtype(DType::U32).unwrap();
+    let out = model.unet.forward(&io["x"], &io["t"], Some(&labels)).unwrap();
+    assert_agrees("out", &out, &io["out"]);
+    let loss = (out - &io["target"]).unwrap().sqr().unwrap().mean_all().unwrap();
+    let grads = loss.backward().unwrap();
+    let expected = io.keys().filter(|name| name.starts_with("grad.")).count();
+    assert_eq!(model.parameters.len(), expected, "number of parameters");
+    for (name, var) in model.parameters.iter() {
+        let grad = grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert_agrees(name, grad, &io[&format!("grad.{name}")]);
+    }
+}
+
+#[test]
+fn plain_network_agrees_with_torch() {
+    agrees_with_torch("plain");
+}
+
+#[test]
+fn network_with_attention_agrees_with_torch() {
+    agrees_with_torch("attention");
+}
+
+#[test]
+fn layer_normalised_network_agrees_with_torch() {
+    agrees_with_torch("layer_norm_28");
+}
+
+#[test]
+fn a_written_weights_file_holds_the_same_tensors() {
+    let (model, _) = load("plain");
+    let tensors =
+        model.parameters.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+    let bytes = duet_model::weights_to_bytes(&tensors).unwrap();
+    assert_eq!(
+        bytes,
+        duet_model::weights_to_bytes(&tensors).unwrap(),
+        "the bytes are a function of the values"
+    );
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    assert_eq!(metadata.metadata().as_ref().unwrap()["format"], "pt");
+    let again = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    assert_eq!(again.len(), tensors.len());
+    for (name, tensor) in &tensors {
+        assert_eq!(max_abs(&(&again[name] - tensor).unwrap()), 0.0, "{name}");
+    }
+}
+
+/// The image of a label does not depend on the batch it is in, nor on the number of threads.
+#[test]
+fn a_prediction_does_not_depend_on_batch_or_threads() {
+    for case in ["plain", "attention", "layer_norm_28"] {
+        let (model, io) = load(case);
+        let labels = io["labels"].to_dtype(DType::U32).unwrap();
+        let forward = |first: usize, n: usize| {
+            let part = |t: &Tensor| t.narrow(0, first, n).unwrap();
+            let out = model.unet.forward(&part(&io["x"]), &part(&io["t"]), Some(&part(&labels))).unwrap();
+            out.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+        };
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| forward(0, 3))
+        };
+        let all = on(1);
+        assert_eq!(all, on(3), "{case}: threads");
+        let alone: Vec<f32> = (0..3).flat_map(|i| forward(i, 1)).collect();
+        assert_eq!(all, alone, "{case}: one by one");
+        let pairs: Vec<f32> = [forward(0, 2), forward(2, 1)].concat();
+        assert_eq!(all, pairs, "{case}: in twos");
+    }
+}

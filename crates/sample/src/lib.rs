@@ -1,0 +1,1 @@
+//! Classifier-free guidance and DDIM around any denoiser.

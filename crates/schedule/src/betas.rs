@@ -1,0 +1,148 @@
+//! β schedules: the variance of the noise that each step of the forward process adds.
+
+use std::f64::consts::FRAC_PI_2;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ScheduleError;
+
+/// The first β of `linear` and `scaled_linear` unless told otherwise (Ho et al. 2020, section 4).
+pub const BETA_START: f64 = 1e-4;
+
+/// The last β of `linear` and `scaled_linear` unless told otherwise (Ho et al. 2020, section 4).
+pub const BETA_END: f64 = 0.02;
+
+/// The largest T: a table of this length takes 8 MB, and a mistyped number takes no more.
+pub const MAX_TIMESTEPS: usize = 1_000_000;
+
+/// The largest β of a schedule that is given as ᾱ(u), so that ᾱ stays above 0 (Nichol & Dhariwal
+/// 2021, section 3.2).
+const MAX_BETA: f64 = 0.999;
+
+/// A rule for β_t, t in 0..T-1, with ᾱ_t = Π_{s≤t} (1-β_s).
+///
+/// As text: `linear`, `scaled_linear`, `cosine` or `sigmoid`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BetaSchedule {
+    /// β evenly spaced from `beta_start` to `beta_end` (Ho et al. 2020).
+    Linear,
+    /// √β evenly spaced from √`beta_start` to √`beta_end` (Rombach et al. 2022).
+    ScaledLinear,
+    /// ᾱ(u) = cos²((u + 0.008)/1.008·π/2) (Nichol & Dhariwal 2021, equation 17).
+    Cosine,
+    /// ᾱ(u) = (σ(3) - σ(6u - 3))/(σ(3) - σ(-3)), σ the logistic function: the sigmoid schedule of
+    /// Jabri et al. 2022 and Chen 2023 (algorithm 1) with start -3, end 3, τ = 1. Another curve
+    /// than the "sigmoid" of diffusers' DDPM, which draws a logistic curve between two betas.
+    Sigmoid,
+    /// One β in (0, 1) for each t; the last may be 1.
+    Betas(Vec<f64>),
+}
+
+impl BetaSchedule {
+    /// The T values β_t.
+    ///
+    /// `linear` and `scaled_linear` run from `beta_start` to `beta_end`, both in (0, 1), for every
+    /// T: as in diffusers they are not rescaled, so that T much below 1000 ends far from pure
+    /// noise. `cosine` and `sigmoid` are β_t = min(1 - ᾱ((t+1)/T)/ᾱ(t/T), 0.999): ᾱ_t is the curve
+    /// at u = (t+1)/T, so that one step from x_0 already has noise, and the limit keeps the last ᾱ,
+    /// whose curve ends in 0, just above it.
+    /// Errors: T outside 1..=[`MAX_TIMESTEPS`], a β outside its range, a list of another length
+    /// than T.
+    pub fn betas(&self, timesteps: usize, beta_start: f64, beta_end: f64) -> Result<Vec<f64>, ScheduleError> {
+        if !(1..=MAX_TIMESTEPS).contains(&timesteps) {
+            return Err(ScheduleError::Timesteps(timesteps));
+        }
+        match self {
+            Self::Linear => {
+                check_range(beta_start, beta_end)?;
+                Ok(evenly_spaced(beta_start, beta_end, timesteps).collect())
+            }
+            Self::ScaledLinear => {
+                check_range(beta_start, beta_end)?;
+                Ok(evenly_spaced(beta_start.sqrt(), beta_end.sqrt(), timesteps)
+                    .map(|root| root * root)
+                    .collect())
+            }
+            Self::Cosine => Ok(discretised(cosine, timesteps)),
+            Self::Sigmoid => Ok(discretised(sigmoid, timesteps)),
+            Self::Betas(betas) => {
+                if betas.len() != timesteps {
+                    return Err(ScheduleError::BetaCount { timesteps, betas: betas.len() });
+                }
+                for (t, &value) in betas.iter().enumerate() {
+                    let last = t + 1 == timesteps;
+                    if !(value > 0.0 && (value < 1.0 || last && value == 1.0)) {
+                        let range = "within (0, 1), or 1 at the last timestep";
+                        return Err(ScheduleError::OutOfRange { name: format!("beta[{t}]"), value, range });
+                    }
+                }
+                Ok(betas.clone())
+            }
+        }
+    }
+}
+
+fn check_range(beta_start: f64, beta_end: f64) -> Result<(), ScheduleError> {
+    for (name, value) in [("beta_start", beta_start), ("beta_end", beta_end)] {
+        if !(value > 0.0 && value < 1.0) {
+            return Err(ScheduleError::OutOfRange { name: name.into(), value, range: "within (0, 1)" });
+        }
+    }
+    Ok(())
+}
+
+/// `count` values from `start` to `end`; `start` alone for a count of 1.
+fn evenly_spaced(start: f64, end: f64, count: usize) -> impl Iterator<Item = f64> {
+    let step = if count > 1 { (end - start) / (count - 1) as f64 } else { 0.0 };
+    (0..count).map(move |i| start + i as f64 * step)
+}
+
+/// β_t = min(1 - ᾱ((t+1)/T)/ᾱ(t/T), 0.999)
+fn discretised(alpha_bar: fn(f64) -> f64, timesteps: usize) -> Vec<f64> {
+    let at = |t: usize| alpha_bar(t as f64 / timesteps as f64);
+    (0..timesteps).map(|t| (1.0 - at(t + 1) / at(t)).min(MAX_BETA)).collect()
+}
+
+fn cosine(u: f64) -> f64 {
+    ((u + 0.008) / 1.008 * FRAC_PI_2).cos().powi(2)
+}
+
+fn sigmoid(u: f64) -> f64 {
+    const START: f64 = -3.0;
+    const END: f64 = 3.0;
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    (logistic(END) - logistic(START + u * (END - START))) / (logistic(END) - logistic(START))
+}
+
+impl fmt::Display for BetaSchedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Linear => "linear",
+            Self::ScaledLinear => "scaled_linear",
+            Self::Cosine => "cosine",
+            Self::Sigmoid => "sigmoid",
+            Self::Betas(_) => "betas",
+        })
+    }
+}
+
+impl FromStr for BetaSchedule {
+    type Err = ScheduleError;
+
+    fn from_str(name: &str) -> Result<Self, ScheduleError> {
+        match name {
+            "linear" => Ok(Self::Linear),
+            "scaled_linear" => Ok(Self::ScaledLinear),
+            "cosine" => Ok(Self::Cosine),
+            "sigmoid" => Ok(Self::Sigmoid),
+            _ => Err(ScheduleError::UnknownName {
+                what: "beta schedule",
+                name: name.into(),
+                expected: "linear, scaled_linear, cosine or sigmoid",
+            }),
+        }
+    }
+}

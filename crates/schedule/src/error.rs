@@ -1,0 +1,84 @@
+//! What can be wrong with a schedule, a spacing or a scheduler's JSON.
+
+use crate::MAX_TIMESTEPS;
+
+/// Why a schedule, a spacing or a scheduler configuration was refused; each message has the
+/// offending values.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// A name that is not in the list.
+    #[error("unknown {what} {name:?}: expected {expected}")]
+    UnknownName {
+        /// The kind of thing named, such as "beta schedule".
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// The names there are.
+        expected: &'static str,
+    },
+    /// T is 0 or beyond [`MAX_TIMESTEPS`].
+    #[error("a schedule has 1 to {MAX_TIMESTEPS} timesteps, not {0}")]
+    Timesteps(usize),
+    /// A number outside its range, or NaN.
+    #[error("{name} = {value} must be {range}")]
+    OutOfRange {
+        /// The name of the number.
+        name: String,
+        /// Its value.
+        value: f64,
+        /// Where it may lie.
+        range: &'static str,
+    },
+    /// A list of betas of another length than T.
+    #[error("{timesteps} timesteps need as many betas, not {betas}")]
+    BetaCount {
+        /// T.
+        timesteps: usize,
+        /// The length of the list.
+        betas: usize,
+    },
+    /// ᾱ does not fall from t-1 to t, or by too little for f64 to tell.
+    #[error("alpha_bar must fall at every timestep, but goes from {before} to {value} at t = {t}")]
+    NotFalling {
+        /// The timestep.
+        t: usize,
+        /// ᾱ at t-1, or 1 at t = 0.
+        before: f64,
+        /// ᾱ at t.
+        value: f64,
+    },
+    /// N is 0 or more than T.
+    #[error(
+        "{steps} sampling steps asked of a schedule of {timesteps} timesteps: 1 to {timesteps} are possible"
+    )]
+    StepCount {
+        /// N.
+        steps: usize,
+        /// T.
+        timesteps: usize,
+    },
+    /// A user's own list of timesteps is empty, not falling, too long or beyond T-1.
+    #[error("list of timesteps: {0}")]
+    List(String),
+    /// ε-prediction where the last ᾱ is 0.
+    #[error(
+        "epsilon-prediction cannot be used with zero terminal SNR: there x_t is pure noise, and its epsilon says nothing \
+         about x_0; predict v or x0"
+    )]
+    EpsilonAtZeroSnr,
+    /// A `scheduler_config.json` that is no JSON object, or has an unknown key or a value of the
+    /// wrong type.
+    #[error("scheduler_config.json: {0}")]
+    Json(String),
+    /// A `scheduler_config.json` that asks for something else than this crate does.
+    #[error("scheduler_config.json: {key} = {value} is not supported: {expected}")]
+    Unsupported {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What is supported.
+        expected: &'static str,
+    },
+}

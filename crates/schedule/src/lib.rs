@@ -1,0 +1,32 @@
+//! Noise schedules and timestep spacings of diffusion models, in f64.
+//!
+//! A diffusion model is trained on x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, t in 0..T-1, and sampled at N of
+//! its T timesteps. This crate holds the numbers of it and nothing else: [`NoiseSchedule`] is the
+//! table of ᾱ, [`Prediction`] says what a network predicts and how x_0 and ε follow from it,
+//! [`Spacing`] chooses the timesteps that a sampler visits, and [`DiffusersScheduler`] reads and
+//! writes all three as the `scheduler_config.json` of diffusers. It does no I/O, draws no random
+//! numbers and knows no tensor library.
+//!
+//! ```
+//! use duet_schedule::{BetaSchedule, NoiseSchedule, Spacing};
+//!
+//! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?.with_zero_terminal_snr();
+//! assert_eq!(Spacing::Trailing.timesteps(4, &schedule)?, [999, 749, 499, 249]);
+//! assert_eq!(schedule.alpha_bar(999), 0.0);
+//! # Ok::<(), duet_schedule::ScheduleError>(())
+//! ```
+
+mod betas;
+mod diffusers;
+mod distinct;
+mod error;
+mod noise;
+mod prediction;
+mod spacing;
+
+pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS};
+pub use diffusers::DiffusersScheduler;
+pub use error::ScheduleError;
+pub use noise::NoiseSchedule;
+pub use prediction::{EPSILON_MIN_ALPHA_BAR, Prediction};
+pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};

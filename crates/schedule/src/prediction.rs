@@ -1,0 +1,132 @@
+//! What a network predicts, and how x_0 and ε follow from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{NoiseSchedule, ScheduleError};
+
+/// Where the last ᾱ is smaller, [`Prediction::check`] warns of ε-prediction.
+///
+/// x̂_0 = (x - √(1-ᾱ) ε̂)/√ᾱ multiplies an error of ε̂ by σ = √((1-ᾱ)/ᾱ). Ho et al.'s linear
+/// schedule, with which ε-prediction is known to work, ends at ᾱ = 4e-5 (σ = 157); sigmoid ends at
+/// 3e-7 (1800) and cosine at 2.4e-9 (20 000), where the smallest error drowns the image. The limit
+/// lies between, at σ = 316.
+pub const EPSILON_MIN_ALPHA_BAR: f64 = 1e-5;
+
+/// What the network predicts of x_t = √ᾱ x_0 + √(1-ᾱ) ε.
+///
+/// As text: `epsilon`, `v` or `x0`; read also in diffusers' words, `v_prediction` and `sample`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prediction {
+    /// The noise ε (Ho et al. 2020).
+    Epsilon,
+    /// v = √ᾱ ε - √(1-ᾱ) x_0 (Salimans & Ho 2022, section 4), which says something of x_0 at every
+    /// ᾱ.
+    #[serde(alias = "v_prediction")]
+    V,
+    /// The clean image x_0.
+    #[serde(alias = "sample")]
+    X0,
+}
+
+impl Prediction {
+    /// (a, b) of x_0 = a·x + b·p, p the prediction, for ᾱ in [0, 1].
+    ///
+    /// Both are infinite for ε at ᾱ = 0, where ε says nothing about x_0: see [`Prediction::check`].
+    pub fn x0_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            // x_0 = (x - √(1-ᾱ) ε)/√ᾱ
+            Self::Epsilon => (1.0 / signal, -noise / signal),
+            // x_0 = √ᾱ x - √(1-ᾱ) v
+            Self::V => (signal, -noise),
+            Self::X0 => (0.0, 1.0),
+        }
+    }
+
+    /// (c, d) of ε = c·x + d·p, p the prediction, for ᾱ in [0, 1].
+    ///
+    /// Both are infinite for x_0 at ᾱ = 1, which no timestep of a schedule has.
+    pub fn epsilon_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            Self::Epsilon => (0.0, 1.0),
+            // ε = √(1-ᾱ) x + √ᾱ v
+            Self::V => (noise, signal),
+            // ε = (x - √ᾱ x_0)/√(1-ᾱ)
+            Self::X0 => (1.0 / noise, -signal / noise),
+        }
+    }
+
+    /// (a, b) of target = a·x_0 + b·ε, what the network is trained to predict, for ᾱ in [0, 1].
+    pub fn target_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            Self::Epsilon => (0.0, 1.0),
+            Self::V => (-noise, signal),
+            Self::X0 => (1.0, 0.0),
+        }
+    }
+
+    /// Whether this prediction says anything of x_0 at the last timestep of `schedule`.
+    ///
+    /// For ε: an error where the last ᾱ is exactly 0 (zero terminal SNR), and a warning to show to
+    /// a person where it is below [`EPSILON_MIN_ALPHA_BAR`]. `Ok(None)` for every other pair.
+    pub fn check(self, schedule: &NoiseSchedule) -> Result<Option<String>, ScheduleError> {
+        let last = schedule.len() - 1;
+        let (alpha_bar, sigma) = (schedule.alpha_bar(last), schedule.sigma(last));
+        match self {
+            Self::V | Self::X0 => Ok(None),
+            Self::Epsilon if schedule.has_zero_terminal_snr() => Err(ScheduleError::EpsilonAtZeroSnr),
+            Self::Epsilon if alpha_bar < EPSILON_MIN_ALPHA_BAR => Ok(Some(format!(
+                "epsilon-prediction says next to nothing about x_0 at t = {last}, where alpha_bar is {alpha_bar:.1e}: \
+                 an error of epsilon counts {sigma:.0} times there; v and x0 have no such trouble"
+            ))),
+            Self::Epsilon => Ok(None),
+        }
+    }
+
+    /// The name in diffusers' `prediction_type`: `epsilon`, `v_prediction` or `sample`.
+    pub fn diffusers_name(self) -> &'static str {
+        match self {
+            Self::Epsilon => "epsilon",
+            Self::V => "v_prediction",
+            Self::X0 => "sample",
+        }
+    }
+}
+
+/// (√ᾱ, √(1-ᾱ))
+fn roots(alpha_bar: f64) -> (f64, f64) {
+    (alpha_bar.sqrt(), (1.0 - alpha_bar).sqrt())
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Epsilon => "epsilon",
+            Self::V => "v",
+            Self::X0 => "x0",
+        })
+    }
+}
+
+impl FromStr for Prediction {
+    type Err = ScheduleError;
+
+    fn from_str(name: &str) -> Result<Self, ScheduleError> {
+        match name {
+            "epsilon" => Ok(Self::Epsilon),
+            "v" | "v_prediction" => Ok(Self::V),
+            "x0" | "sample" => Ok(Self::X0),
+            _ => Err(ScheduleError::UnknownName {
+                what: "prediction",
+                name: name.into(),
+                expected: "epsilon, v or x0",
+            }),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! `scheduler_config.json`: what is written comes back, and what is not understood is refused by
+//! name.
+
+use duet_schedule::{BetaSchedule, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Spacing};
+use serde_json::{Value, json};
+
+/// A configuration as diffusers 0.42 saves it.
+fn saved() -> Value {
+    json!({
+        "_class_name": "DDIMScheduler",
+        "_diffusers_version": "0.42.0",
+        "_use_default_values": ["thresholding"],
+        "beta_end": 0.02,
+        "beta_schedule": "squaredcos_cap_v2",
+        "beta_start": 0.0001,
+        "clip_sample": true,
+        "clip_sample_range": 1.0,
+        "dynamic_thresholding_ratio": 0.995,
+        "num_train_timesteps": 1000,
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": true,
+        "sample_max_value": 1.0,
+        "set_alpha_to_one": true,
+        "steps_offset": 0,
+        "thresholding": false,
+        "timestep_spacing": "trailing",
+        "trained_betas": null
+    })
+}
+
+fn with(key: &str, value: Value) -> Result<DiffusersScheduler, ScheduleError> {
+    let mut config = saved();
+    config[key] = value;
+    DiffusersScheduler::from_json(&config.to_string())
+}
+
+fn refusal(key: &str, value: Value) -> String {
+    with(key, value).unwrap_err().to_string()
+}
+
+#[test]
+fn a_saved_configuration_is_understood() {
+    let config = DiffusersScheduler::from_json(&saved().to_string()).unwrap();
+    let cosine = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
+    assert_eq!(config.noise_schedule(), Ok(cosine.with_zero_terminal_snr()));
+    assert_eq!(config.prediction(), Ok(Prediction::V));
+    assert_eq!(config.spacing(), Ok(Spacing::Trailing));
+    assert_eq!(config.clip_range(), Some(1.0));
+}
+
+#[test]
+fn missing_keys_have_the_defaults_of_diffusers() {
+    let config = DiffusersScheduler::from_json(r#"{"_class_name": "DDIMScheduler"}"#).unwrap();
+    assert_eq!(config.noise_schedule(), NoiseSchedule::new(&BetaSchedule::Linear, 1000));
+    assert_eq!(config.prediction(), Ok(Prediction::Epsilon));
+    assert_eq!(config.spacing(), Ok(Spacing::Leading { offset: 0 }));
+    assert_eq!(config.clip_range(), Some(1.0));
+}
+
+#[test]
+fn the_json_has_the_keys_of_diffusers_in_its_order() {
+    let config = DiffusersScheduler::new(&BetaSchedule::Cosine, true, 1000, Prediction::V).unwrap();
+    let written = config.with_spacing(&Spacing::Trailing).unwrap().to_json();
+    let mut expected = saved();
+    expected.as_object_mut().unwrap().shift_remove("_use_default_values");
+    assert_eq!(written, serde_json::to_string_pretty(&expected).unwrap());
+}
+
+#[test]
+fn every_schedule_comes_back_bit_for_bit() {
+    let betas = (0..50).map(|t| 0.1 / (f64::from(t) + 3.0)).collect();
+    let kinds = [
+        (BetaSchedule::Linear, 1000),
+        (BetaSchedule::ScaledLinear, 700),
+        (BetaSchedule::Cosine, 1000),
+        (BetaSchedule::Sigmoid, 1000),
+        (BetaSchedule::Betas(betas), 50),
+    ];
+    for (kind, timesteps) in kinds {
+        for zero_snr in [false, true] {
+            let plain = NoiseSchedule::new(&kind, timesteps).unwrap();
+            let expected = if zero_snr { plain.with_zero_terminal_snr() } else { plain };
+            let written = DiffusersScheduler::new(&kind, zero_snr, timesteps, Prediction::V).unwrap();
+            let read = DiffusersScheduler::from_json(&written.to_json()).unwrap();
+            assert_eq!(read.noise_schedule(), Ok(expected));
+            assert_eq!(read, written);
+        }
+    }
+}
+
+#[test]
+fn sigmoid_is_written_as_betas_that_say_where_they_came_from() {
+    let config = DiffusersScheduler::new(&BetaSchedule::Sigmoid, true, 1000, Prediction::V).unwrap();
+    let json: Value = serde_json::from_str(&config.to_json()).unwrap();
+    assert_eq!(json["_duet_schedule"], "sigmoid");
+    assert_eq!(json["trained_betas"].as_array().unwrap().len(), 1000);
+    assert_eq!(json["trained_betas"][999], 0.999);
+    assert_eq!(json["rescale_betas_zero_snr"], true);
+}
+
+#[test]
+fn spacing_clipping_and_beta_range_come_back() {
+    let config = DiffusersScheduler::new(&BetaSchedule::Linear, false, 100, Prediction::X0).unwrap();
+    for name in ["leading", "leading:1", "trailing", "linspace", "karras:7", "sigmoid:5.5", "99,50,0"] {
+        let spacing: Spacing = name.parse().unwrap();
+        let written = config.clone().with_spacing(&spacing).unwrap().to_json();
+        assert_eq!(DiffusersScheduler::from_json(&written).unwrap().spacing(), Ok(spacing));
+    }
+    for range in [None, Some(1.0), Some(2.5)] {
+        let written = config.clone().with_clip_range(range).unwrap().to_json();
+        assert_eq!(DiffusersScheduler::from_json(&written).unwrap().clip_range(), range);
+    }
+    let written = config.with_beta_range(1e-3, 0.2).unwrap().to_json();
+    let expected = NoiseSchedule::with_beta_range(&BetaSchedule::Linear, 100, 1e-3, 0.2);
+    assert_eq!(DiffusersScheduler::from_json(&written).unwrap().noise_schedule(), expected);
+}
+
+#[test]
+fn what_cannot_be_sampled_is_not_written() {
+    let config = |kind, zero_snr| DiffusersScheduler::new(&kind, zero_snr, 100, Prediction::Epsilon);
+    assert_eq!(config(BetaSchedule::Cosine, true), Err(ScheduleError::EpsilonAtZeroSnr));
+    assert!(DiffusersScheduler::new(&BetaSchedule::Sigmoid, false, usize::MAX, Prediction::V).is_err());
+    let config = config(BetaSchedule::Cosine, false).unwrap();
+    assert!(config.clone().with_clip_range(Some(f64::NAN)).is_err());
+    assert!(config.clone().with_clip_range(Some(0.0)).is_err());
+    assert!(config.clone().with_spacing(&Spacing::Karras { rho: f64::NAN }).is_err());
+    assert!(config.clone().with_spacing(&Spacing::List(vec![100])).is_err());
+    assert!(config.with_spacing(&Spacing::Leading { offset: 100 }).is_err());
+}
+
+#[test]
+fn other_schedulers_are_refused() {
+    for class in [json!("DDPMScheduler"), json!("DPMSolverMultistepScheduler"), json!(3), json!(null)] {
+        let error = refusal("_class_name", class.clone());
+        assert!(error.contains(&class.to_string()) && error.contains("DDIMScheduler"), "{error}");
+    }
+    assert!(DiffusersScheduler::from_json("{}").is_err());
+}
+
+#[test]
+fn unknown_keys_are_refused_by_name_but_for_hidden_ones() {
+    assert!(refusal("skip_prk_steps", json!(true)).contains("skip_prk_steps"));
+    assert!(refusal("_duet_future", json!(1)).contains("_duet_future"));
+    assert!(with("_anything", json!([1, 2])).is_ok());
+}
+
+#[test]
+fn values_of_the_wrong_type_are_refused_by_key() {
+    for (key, value) in [
+        ("beta_start", json!("small")),
+        ("clip_sample", json!(1)),
+        ("clip_sample_range", json!(null)),
+        ("num_train_timesteps", json!(-1)),
+        ("num_train_timesteps", json!(1e3)),
+        ("steps_offset", json!(0.5)),
+        ("timestep_spacing", json!(3)),
+        ("trained_betas", json!({})),
+        ("trained_betas", json!([0.1, "a"])),
+        ("_duet_spacing", json!("karras:-1")),
+    ] {
+        let error = refusal(key, value);
+        assert!(error.contains(key), "{error}");
+    }
+    for text in ["", "[]", "null", "{", "{\"_class_name\": \"DDIMScheduler\"} x", &"[".repeat(100_000)] {
+        assert!(matches!(DiffusersScheduler::from_json(text), Err(ScheduleError::Json(_))));
+    }
+}
+
+#[test]
+fn values_that_are_not_supported_are_refused_by_key_and_value() {
+    for (key, value) in [
+        ("thresholding", json!(true)),
+        ("set_alpha_to_one", json!(false)),
+        ("beta_schedule", json!("sigmoid")),
+        ("timestep_spacing", json!("karras")),
+    ] {
+        let error = refusal(key, value.clone());
+        let value = value.as_str().map_or(value.to_string(), str::to_owned);
+        assert!(error.contains(&format!("{key} = {value} ")), "{error}");
+    }
+    assert!(refusal("prediction_type", json!("flow")).contains("flow"));
+    assert!(refusal("prediction_type", json!("epsilon")).contains("zero terminal SNR"));
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    for (key, value) in [
+        ("clip_sample_range", json!(0)),
+        ("clip_sample_range", json!(-1)),
+        ("num_train_timesteps", json!(0)),
+        ("num_train_timesteps", json!(1_000_000_000_000_000_000_u64)),
+        ("steps_offset", json!(1_000_000_000_000_000_000_u64)),
+        ("trained_betas", json!([])),
+        ("trained_betas", json!([0.1])),
+        ("trained_betas", json!(vec![1.5; 1000])),
+        ("trained_betas", json!(vec![0.0; 1000])),
+        ("trained_betas", json!(vec![0.5; 1000])),
+    ] {
+        let timestep_spacing = if key == "steps_offset" { "leading" } else { "trailing" };
+        let mut config = saved();
+        config["timestep_spacing"] = json!(timestep_spacing);
+        config[key] = value.clone();
+        assert!(DiffusersScheduler::from_json(&config.to_string()).is_err(), "{key} = {value}");
+    }
+}

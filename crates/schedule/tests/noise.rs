@@ -1,0 +1,159 @@
+//! Noise schedules: the shape of ᾱ, what is refused, and diffusers' values.
+
+mod references;
+
+use duet_schedule::{BetaSchedule, MAX_TIMESTEPS, NoiseSchedule, ScheduleError};
+use proptest::prelude::*;
+
+const KINDS: [BetaSchedule; 4] =
+    [BetaSchedule::Linear, BetaSchedule::ScaledLinear, BetaSchedule::Cosine, BetaSchedule::Sigmoid];
+
+fn any_kind() -> impl Strategy<Value = BetaSchedule> {
+    proptest::sample::select(KINDS.to_vec())
+}
+
+fn falls_strictly_from_below_one(alphas_cumprod: &[f64]) -> bool {
+    alphas_cumprod[0] < 1.0 && alphas_cumprod.windows(2).all(|pair| pair[0] > pair[1])
+}
+
+proptest! {
+    #[test]
+    fn alpha_bar_falls_strictly_from_below_one_to_above_zero(kind in any_kind(), timesteps in 1_usize..5000) {
+        let schedule = NoiseSchedule::new(&kind, timesteps)?;
+        prop_assert_eq!(schedule.len(), timesteps);
+        prop_assert!(falls_strictly_from_below_one(schedule.alphas_cumprod()));
+        prop_assert!(schedule.alpha_bar(timesteps - 1) > 0.0);
+        prop_assert!(!schedule.has_zero_terminal_snr());
+    }
+
+    #[test]
+    fn zero_terminal_snr_ends_in_exactly_zero_and_keeps_the_first(kind in any_kind(), timesteps in 1_usize..5000) {
+        let schedule = NoiseSchedule::new(&kind, timesteps)?;
+        let rescaled = schedule.with_zero_terminal_snr();
+        prop_assert!(falls_strictly_from_below_one(rescaled.alphas_cumprod()));
+        prop_assert_eq!(rescaled.alpha_bar(timesteps - 1), 0.0);
+        prop_assert!(rescaled.has_zero_terminal_snr());
+        prop_assert!(timesteps == 1 || (rescaled.alpha_bar(0) - schedule.alpha_bar(0)).abs() < 1e-14);
+        prop_assert_eq!(&rescaled.with_zero_terminal_snr(), &rescaled);
+        prop_assert_eq!(NoiseSchedule::from_alphas_cumprod(rescaled.alphas_cumprod().to_vec())?, rescaled);
+    }
+
+    #[test]
+    fn own_betas_come_back_from_the_table(betas in proptest::collection::vec(1e-9..0.5, 1..100)) {
+        let schedule = NoiseSchedule::new(&BetaSchedule::Betas(betas.clone()), betas.len())?;
+        let largest = schedule.betas().iter().zip(&betas).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        prop_assert!(largest < 1e-15);
+        let rescaled = schedule.with_zero_terminal_snr();
+        prop_assert!(falls_strictly_from_below_one(rescaled.alphas_cumprod()));
+        prop_assert_eq!(rescaled.betas()[betas.len() - 1], 1.0);
+    }
+
+    #[test]
+    fn sigma_and_snr_agree(kind in any_kind(), timesteps in 1_usize..2000) {
+        let schedule = NoiseSchedule::new(&kind, timesteps)?;
+        for t in 0..timesteps {
+            prop_assert!((schedule.snr(t) * schedule.sigma(t).powi(2) - 1.0).abs() < 1e-12);
+        }
+        prop_assert!((1..timesteps).all(|t| schedule.sigma(t) > schedule.sigma(t - 1)));
+    }
+}
+
+#[test]
+fn tables_are_those_of_diffusers() {
+    for (name, values) in references::alphas_cumprod() {
+        let (name, zero_snr) = match name.strip_suffix(".zero_snr") {
+            Some(name) => (name.to_owned(), true),
+            None => (name, false),
+        };
+        let kind = if name == "squaredcos_cap_v2" { BetaSchedule::Cosine } else { name.parse().unwrap() };
+        let plain = NoiseSchedule::new(&kind, 1000).unwrap();
+        let schedule = if zero_snr { plain.with_zero_terminal_snr() } else { plain };
+        for (t, expected) in values {
+            let found = schedule.alpha_bar(t);
+            assert!((found - expected).abs() < 1e-6, "{name} at {t}: {found} instead of {expected}");
+        }
+    }
+}
+
+#[test]
+fn zero_terminal_snr_has_infinite_sigma_and_no_snr_at_the_end() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap().with_zero_terminal_snr();
+    assert_eq!((schedule.sigma(999), schedule.snr(999)), (f64::INFINITY, 0.0));
+    assert!(schedule.sigma(998).is_finite());
+}
+
+#[test]
+fn the_beta_range_is_not_rescaled_with_the_timesteps() {
+    let ends = |timesteps| {
+        let betas = NoiseSchedule::new(&BetaSchedule::Linear, timesteps).unwrap().betas();
+        (betas[0], betas[timesteps - 1])
+    };
+    for timesteps in [2, 100, 1000] {
+        let (first, last) = ends(timesteps);
+        assert!((first - 1e-4).abs() < 1e-15 && (last - 0.02).abs() < 1e-14);
+    }
+    assert!((NoiseSchedule::new(&BetaSchedule::Linear, 1).unwrap().alpha_bar(0) - 0.9999).abs() < 1e-15);
+}
+
+#[test]
+fn long_tables_stay_strict_and_longer_ones_are_refused_before_they_are_made() {
+    for kind in [BetaSchedule::Cosine, BetaSchedule::Sigmoid] {
+        let schedule = NoiseSchedule::new(&kind, MAX_TIMESTEPS).unwrap();
+        assert!(falls_strictly_from_below_one(schedule.alphas_cumprod()));
+    }
+    for kind in KINDS {
+        for timesteps in [0, MAX_TIMESTEPS + 1, 1_000_000_000_000_000_000, usize::MAX] {
+            assert_eq!(NoiseSchedule::new(&kind, timesteps), Err(ScheduleError::Timesteps(timesteps)));
+        }
+    }
+}
+
+#[test]
+fn betas_too_large_for_so_many_timesteps_are_refused() {
+    let error = NoiseSchedule::new(&BetaSchedule::Linear, 20_000).unwrap_err();
+    assert!(matches!(error, ScheduleError::OutOfRange { .. }), "{error}");
+}
+
+#[test]
+fn bad_betas_are_refused_with_their_place() {
+    let refused = |betas: Vec<f64>| {
+        let count = betas.len();
+        NoiseSchedule::new(&BetaSchedule::Betas(betas), count).unwrap_err().to_string()
+    };
+    for bad in [0.0, -0.1, 1.0, 1.5, f64::NAN, f64::INFINITY] {
+        assert!(refused(vec![0.1, bad, 0.1]).starts_with("beta[1] = "));
+    }
+    assert!(refused(vec![0.1, 1e-17]).contains("must fall"));
+    assert!(NoiseSchedule::new(&BetaSchedule::Betas(vec![0.1, 1.0]), 2).unwrap().has_zero_terminal_snr());
+    assert_eq!(
+        NoiseSchedule::new(&BetaSchedule::Betas(vec![0.1]), 2),
+        Err(ScheduleError::BetaCount { timesteps: 2, betas: 1 })
+    );
+    for (start, end) in [(0.0, 0.1), (0.1, 1.0), (f64::NAN, 0.1), (-0.1, 0.1)] {
+        for kind in [BetaSchedule::Linear, BetaSchedule::ScaledLinear] {
+            assert!(NoiseSchedule::with_beta_range(&kind, 10, start, end).is_err());
+        }
+    }
+}
+
+#[test]
+fn bad_tables_are_refused_with_their_place() {
+    let refused = |table: &[f64]| NoiseSchedule::from_alphas_cumprod(table.to_vec()).unwrap_err().to_string();
+    assert!(refused(&[]).contains("not 0"));
+    for bad in [1.0, 1.1, -0.1, 0.0, 1e-39, f64::NAN] {
+        assert!(refused(&[bad, 0.1]).starts_with("alpha_bar[0] = "));
+    }
+    assert!(refused(&[0.9, 0.9]).contains("from 0.9 to 0.9 at t = 1"));
+    assert!(refused(&[0.5, 0.6]).contains("from 0.5 to 0.6 at t = 1"));
+    assert!(NoiseSchedule::from_alphas_cumprod(vec![0.9, 0.0]).unwrap().has_zero_terminal_snr());
+}
+
+#[test]
+fn names_are_read_and_written() {
+    for kind in KINDS {
+        assert_eq!(kind.to_string().parse(), Ok(kind.clone()));
+        assert_eq!(serde_json::to_value(&kind).unwrap(), kind.to_string());
+    }
+    let error = "squared".parse::<BetaSchedule>().unwrap_err().to_string();
+    assert!(error.contains("squared") && error.contains("scaled_linear"));
+}

@@ -1,0 +1,1 @@
+//! Training of class-conditional diffusion models: loss, label dropout, AdamW, EMA, checkpoints.

@@ -1,0 +1,2 @@
+//! Duet's runner.
+fn main() {}
