@@ -1,1 +1,36 @@
 //! Classifier-free guidance and DDIM around any denoiser.
+//!
+//! Sampling sees a network as one function, (x_t, t, labels) → prediction, and nothing else of it.
+//! A [`Trajectory`] owns the state x_t and is stepped by its caller, so progress bars, previews and
+//! animations need no hooks. Noise is a function of (seed, step): the image of a seed and a class
+//! does not depend on what else is in the batch.
+//!
+//! ```
+//! use duet_sample::{Ddim, Guidance, Trajectory};
+//! use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
+//! use candle_core::{Device, Tensor};
+//!
+//! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?;
+//! let timesteps = Spacing::Trailing.timesteps(10, &schedule)?;
+//! let ddim = Ddim::new(&schedule, &timesteps, Prediction::V)?.with_clip(Some(1.0));
+//! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
+//! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
+//! let guidance = Guidance { weight: 2.0, null_label: Some(10) };
+//! while !trajectory.is_done() {
+//!     trajectory.step(&guidance, |x, _t, _labels| Ok(x.affine(0.3, 0.1)?))?;
+//! }
+//! assert_eq!(trajectory.x().dims(), [2, 1, 8, 8]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod ddim;
+mod error;
+mod guidance;
+mod noise;
+mod trajectory;
+
+pub use ddim::{Ddim, Estimate};
+pub use error::SampleError;
+pub use guidance::Guidance;
+pub use noise::{initial_noise, step_noise};
+pub use trajectory::Trajectory;
