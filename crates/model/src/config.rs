@@ -118,14 +118,17 @@ impl UNetConfig {
         Ok(config)
     }
 
-    /// The `config.json` that diffusers reads, all keys written out.
-    pub fn to_json(&self) -> Result<String, ModelError> {
+    /// The `config.json` that diffusers reads, all keys written out, with `notes` after them.
+    ///
+    /// Keys of notes begin with an underscore: diffusers and [`UNetConfig::from_json`] drop them.
+    pub fn to_json(&self, notes: &serde_json::Map<String, serde_json::Value>) -> Result<String, ModelError> {
         let mut keys = serde_json::Map::new();
         keys.insert("_class_name".into(), "UNet2DModel".into());
         keys.insert("_diffusers_version".into(), "0.42.1".into());
         if let serde_json::Value::Object(own) = serde_json::to_value(self)? {
             keys.extend(own);
         }
+        keys.extend(notes.clone());
         Ok(serde_json::to_string_pretty(&keys)? + "\n")
     }
 

@@ -21,6 +21,8 @@ pub struct LoadedModel {
     pub parameters: Parameters,
     /// The folder of the two files.
     pub folder: PathBuf,
+    /// The configuration's keys that begin with an underscore.
+    pub notes: serde_json::Map<String, serde_json::Value>,
 }
 
 /// Loads a network from `folder`, which holds `config.json` and the weights, or a `unet` folder
@@ -33,12 +35,15 @@ pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelE
         ModelError::Read { .. } => error,
         error => ModelError::File { path: path.into(), reason: error.to_string() },
     };
-    let config = UNetConfig::from_json(&read_config(&path)?).map_err(|error| in_file(&path, error))?;
+    let text = read_config(&path)?;
+    let config = UNetConfig::from_json(&text).map_err(|error| in_file(&path, error))?;
+    let mut notes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
+    notes.retain(|key, _| key.starts_with('_'));
     let path = folder.join(WEIGHTS_FILE);
     let tensors = read_tensors(&path, device)?;
     let (unet, parameters) =
         UNet::from_tensors(&config, tensors, device).map_err(|error| in_file(&path, error))?;
-    Ok(LoadedModel { unet, parameters, folder })
+    Ok(LoadedModel { unet, parameters, folder, notes })
 }
 
 fn read_config(path: &Path) -> Result<String, ModelError> {

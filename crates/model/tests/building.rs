@@ -61,7 +61,7 @@ fn initial_values_have_torchs_distributions() {
 #[test]
 fn a_configuration_survives_its_json() {
     let config = tiny();
-    assert_eq!(UNetConfig::from_json(&config.to_json().unwrap()).unwrap(), config);
+    assert_eq!(UNetConfig::from_json(&config.to_json(&Default::default()).unwrap()).unwrap(), config);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_folder_that_is_not_a_model_says_which_file() {
     let folder = tempfile::tempdir().unwrap();
     let error = |folder: &Path| load_folder(folder, &Device::Cpu).unwrap_err().to_string();
     assert!(error(folder.path()).contains("config.json"));
-    std::fs::write(folder.path().join("config.json"), tiny().to_json().unwrap()).unwrap();
+    std::fs::write(folder.path().join("config.json"), tiny().to_json(&Default::default()).unwrap()).unwrap();
     assert!(error(folder.path()).contains("diffusion_pytorch_model.safetensors"));
     std::fs::write(folder.path().join(duet_model::WEIGHTS_FILE), b"\xff\xff\xff\xff\xff\xff\xff\x7f{}")
         .unwrap();

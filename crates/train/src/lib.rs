@@ -1,1 +1,32 @@
-//! Training of class-conditional diffusion models: loss, label dropout, AdamW, EMA, checkpoints.
+//! Training of class-conditional diffusion models.
+//!
+//! A [`Trainer`] owns a network, its optimiser and the moving average of its weights; the loop
+//! belongs to the caller: [`Trainer::step`] takes one optimiser step on tensors and reports on it.
+//! Every draw (data order, noise, timestep, label dropout) is a function of the seed and of the
+//! index of the image seen, so a trainer's whole random state is one integer and a resumed run
+//! equals an unbroken one bit for bit.
+//!
+//! [`checkpoint`] saves and loads a trainer as a model folder that diffusers reads too.
+
+mod adamw;
+pub mod checkpoint;
+mod draws;
+mod ema;
+mod error;
+mod held_out;
+mod learning_rate;
+mod loss;
+mod manifest;
+mod options;
+mod trainer;
+
+pub use adamw::{AdamW, AdamWOptions, clip_global_norm, is_decayed};
+pub use draws::{DataOrder, ImageDraws};
+pub use ema::ema_decay;
+pub use error::TrainError;
+pub use held_out::{HeldOut, held_out_loss};
+pub use learning_rate::LearningRate;
+pub use loss::{LossWeighting, loss_weights};
+pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
+pub use options::{Diffusion, TrainOptions};
+pub use trainer::{Batch, StepReport, Trainer};

@@ -1,0 +1,116 @@
+//! AdamW over named parameters, and clipping of the gradient's global norm.
+
+use crate::TrainError;
+use candle_core::{Result, Tensor, Var};
+use duet_model::Parameters;
+use std::collections::BTreeMap;
+
+/// Settings of [`AdamW`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWOptions {
+    /// Decay of the first and second moment.
+    pub betas: [f64; 2],
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+}
+
+/// Adam with decoupled weight decay (Loshchilov & Hutter 2019), as torch computes it.
+///
+/// θ ← θ(1 - lr·λ); m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²;
+/// θ ← θ - lr/(1-β₁ᵗ) · m / (√v/√(1-β₂ᵗ) + eps). The moments are public: they are part of a checkpoint.
+#[derive(Debug)]
+pub struct AdamW {
+    options: AdamWOptions,
+    /// Steps taken.
+    pub steps: u64,
+    /// First moments by parameter name.
+    pub first: BTreeMap<String, Var>,
+    /// Second moments by parameter name.
+    pub second: BTreeMap<String, Var>,
+}
+
+/// Whether weight decay applies: not to norms and biases (rank 1), nor to the class embedding.
+pub fn is_decayed(name: &str, rank: usize) -> bool {
+    rank > 1 && name != "class_embedding.weight"
+}
+
+impl AdamW {
+    /// All moments zero.
+    pub fn new<'a>(
+        parameters: impl Iterator<Item = (&'a str, &'a Var)>,
+        options: AdamWOptions,
+    ) -> Result<Self> {
+        let mut adam = Self { options, steps: 0, first: BTreeMap::new(), second: BTreeMap::new() };
+        for (name, var) in parameters {
+            adam.first.insert(name.into(), Var::from_tensor(&var.zeros_like()?)?);
+            adam.second.insert(name.into(), Var::from_tensor(&var.zeros_like()?)?);
+        }
+        Ok(adam)
+    }
+
+    /// One step: `gradients` has the shape and name of every parameter; `decays` says which of them
+    /// the weight decay applies to.
+    pub fn step<'a>(
+        &mut self,
+        parameters: impl Iterator<Item = (&'a str, &'a Var)>,
+        gradients: &BTreeMap<String, Tensor>,
+        learning_rate: f64,
+        decays: impl Fn(&str, usize) -> bool,
+    ) -> Result<()> {
+        self.steps += 1;
+        let AdamWOptions { betas: [beta1, beta2], eps, weight_decay } = self.options;
+        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let (correction1, correction2) = (correction(beta1), correction(beta2).sqrt());
+        for (name, var) in parameters {
+            let (Some(m), Some(v), Some(g)) =
+                (self.first.get(name), self.second.get(name), gradients.get(name))
+            else {
+                candle_core::bail!("AdamW: no moments or no gradient for {name}");
+            };
+            m.set(&((m.as_tensor() * beta1)? + (g * (1.0 - beta1))?)?)?;
+            v.set(&((v.as_tensor() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?)?;
+            let scale = ((v.as_tensor().sqrt()? / correction2)? + eps)?;
+            let update = ((m.as_tensor() / scale)? * (learning_rate / correction1))?;
+            let kept = match decays(name, var.rank()) {
+                true => (var.as_tensor() * (1.0 - learning_rate * weight_decay))?,
+                false => var.as_tensor().clone(),
+            };
+            var.set(&(kept - update)?.detach())?;
+        }
+        Ok(())
+    }
+}
+
+/// Scales the gradients so that their global norm is at most `limit`; returns the norm before.
+///
+/// The factor is limit / (norm + 1e-6), and 1 where that is larger, as in torch's
+/// `clip_grad_norm_` (Pascanu et al. 2013). A norm that is not finite leaves the gradients alone.
+pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) -> Result<f64> {
+    let mut sum = 0f64;
+    for gradient in gradients.values() {
+        let values = gradient.flatten_all()?.to_vec1::<f32>()?;
+        sum += values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    }
+    let norm = sum.sqrt();
+    let factor = limit / (norm + 1e-6);
+    if factor < 1.0 && norm.is_finite() {
+        for gradient in gradients.values_mut() {
+            *gradient = (&*gradient * factor)?;
+        }
+    }
+    Ok(norm)
+}
+
+/// The gradients of all parameters by name; a parameter without one is an error.
+pub(crate) fn named_gradients(
+    parameters: &Parameters,
+    grads: &candle_core::backprop::GradStore,
+) -> std::result::Result<BTreeMap<String, Tensor>, TrainError> {
+    let gradient = |(name, var): (&str, &Var)| match grads.get(var) {
+        Some(gradient) => Ok((name.to_string(), gradient.clone())),
+        None => Err(TrainError::Option(format!("{name} takes no part in the loss: it has no gradient"))),
+    };
+    parameters.iter().map(gradient).collect()
+}

@@ -1,0 +1,215 @@
+//! Checkpoints: model folders that diffusers loads, with the state that training needs.
+//!
+//! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
+//! its name at the end: a checkpoint is there with all its bytes, or not at all.
+
+use crate::{FileEntry, MANIFEST_FILE, Manifest, TrainError, Trainer};
+use candle_core::{Device, Tensor, Var};
+use duet_model::{CONFIG_FILE, WEIGHTS_FILE, weights_to_bytes};
+use duet_schedule::{DiffusersScheduler, Spacing};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const STATE_FILE: &str = "training_state.safetensors";
+const PREFIX: &str = "step-";
+
+/// What a checkpoint says beside the trainer's own state.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels<'a> {
+    /// Names of the classes, in the order of their labels.
+    pub classes: &'a [String],
+    /// The run's configuration, hashed into the manifest.
+    pub config: &'a str,
+    /// Timestep spacing that the scheduler's file suggests.
+    pub spacing: &'a Spacing,
+}
+
+/// Saves the trainer as `parent`/step-NNNNNN and returns that folder.
+///
+/// Errors name the file; what was saved before is untouched, and a half-written folder is removed.
+pub fn save(trainer: &Trainer, labels: Labels, parent: &Path) -> Result<PathBuf, TrainError> {
+    let folder = parent.join(format!("{PREFIX}{:06}", trainer.steps()));
+    std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
+    let temporary = tempfile::Builder::new().prefix(".saving-").tempdir_in(parent);
+    let temporary = temporary.map_err(TrainError::write(parent))?;
+    let mut entries = BTreeMap::new();
+    for (name, bytes) in files(trainer, &labels)? {
+        write_synced(&temporary.path().join(&name), &bytes)?;
+        entries.insert(name, FileEntry::of(&bytes));
+    }
+    let hash = blake3::hash(labels.config.as_bytes()).to_hex().to_string();
+    let manifest = json(&Manifest::new(trainer.steps(), hash, entries));
+    write_synced(&temporary.path().join(MANIFEST_FILE), manifest.as_bytes())?;
+    sync_folders(temporary.path())?;
+    if folder.exists() {
+        // Saved before at the same step, by a run that was resumed from an older checkpoint.
+        std::fs::remove_dir_all(&folder).map_err(TrainError::write(&folder))?;
+    }
+    std::fs::rename(temporary.path(), &folder).map_err(TrainError::write(&folder))?;
+    // Renamed: there is nothing left to remove.
+    let _ = temporary.keep();
+    sync_folder(parent)?;
+    Manifest::verify(&folder)?;
+    Ok(folder)
+}
+
+/// Every file but the manifest, by its path within the folder.
+fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
+    let tensors = |parameters: &duet_model::Parameters| -> BTreeMap<String, Tensor> {
+        parameters.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect()
+    };
+    let mut state = BTreeMap::new();
+    let moments = [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)];
+    for (name, tensor) in tensors(&trainer.parameters) {
+        for (prefix, moments) in moments {
+            if let Some(moment) = moments.get(&name) {
+                state.insert(format!("{prefix}.{name}"), moment.as_tensor().clone());
+            }
+        }
+        state.insert(format!("weights.{name}"), tensor);
+    }
+    let config = trainer.unet.config();
+    let mut notes = serde_json::Map::new();
+    notes.insert("_duet_classes".into(), labels.classes.into());
+    if let Some(rows) = config.num_class_embeds {
+        notes.insert("_duet_null_label".into(), (rows - 1).into());
+    }
+    let diffusion = &trainer.diffusion;
+    let scheduler = DiffusersScheduler::new(
+        &diffusion.schedule,
+        diffusion.zero_terminal_snr,
+        diffusion.timesteps,
+        diffusion.prediction,
+    )?
+    .with_spacing(labels.spacing)?;
+    let index = serde_json::json!({
+        "_class_name": "DDIMPipeline",
+        "_diffusers_version": "0.42.1",
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    });
+    Ok(BTreeMap::from([
+        ("model_index.json".into(), json(&index).into_bytes()),
+        (format!("unet/{CONFIG_FILE}"), config.to_json(&notes)?.into_bytes()),
+        (format!("unet/{WEIGHTS_FILE}"), weights_to_bytes(&tensors(&trainer.ema.1))?),
+        ("scheduler/scheduler_config.json".into(), scheduler.to_json().into_bytes()),
+        (STATE_FILE.into(), weights_to_bytes(&state)?),
+    ]))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    // Maps with text keys and plain values always have a JSON form.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        let mut file = File::create_new(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(TrainError::write(path))
+}
+
+/// Syncs a folder and the folders in it, so that the names in them are on disk.
+fn sync_folders(folder: &Path) -> Result<(), TrainError> {
+    for entry in std::fs::read_dir(folder).map_err(TrainError::write(folder))? {
+        let path = entry.map_err(TrainError::write(folder))?.path();
+        if path.is_dir() {
+            sync_folder(&path)?;
+        }
+    }
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> Result<(), TrainError> {
+    // Folders cannot be opened for this on Windows, where a rename is durable by itself.
+    if cfg!(unix) {
+        File::open(folder).and_then(|file| file.sync_all()).map_err(TrainError::write(folder))?;
+    }
+    Ok(())
+}
+
+/// Loads a checkpoint's state into a trainer that was made with the same options.
+///
+/// Every file is checked against the manifest first; on an error the trainer may not be used.
+pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Manifest, TrainError> {
+    let manifest = Manifest::verify(folder)?;
+    let path = folder.join(STATE_FILE);
+    let mut state = read_tensors(&path, device)?;
+    let mut fill = |prefix: &str, name: &str, var: &Var| {
+        let key = format!("{prefix}.{name}");
+        let value = state.remove(&key).filter(|value| value.shape() == var.shape());
+        let value =
+            value.ok_or_else(|| TrainError::checkpoint(&path, format!("{key} is missing or misshapen")))?;
+        Ok::<(), TrainError>(var.set(&value)?)
+    };
+    for (name, var) in trainer.parameters.iter() {
+        fill("weights", name, var)?;
+    }
+    for (prefix, moments) in [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)] {
+        for (name, var) in moments {
+            fill(prefix, name, var)?;
+        }
+    }
+    let path = folder.join("unet").join(WEIGHTS_FILE);
+    let mut averages = read_tensors(&path, device)?;
+    for (name, var) in trainer.ema.1.iter() {
+        let value = averages.remove(name).filter(|value| value.shape() == var.shape());
+        var.set(
+            &value.ok_or_else(|| TrainError::checkpoint(&path, format!("{name} is missing or misshapen")))?,
+        )?;
+    }
+    trainer.adam.steps = manifest.step;
+    Ok(manifest)
+}
+
+fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    let bytes = std::fs::read(path).map_err(|error| TrainError::checkpoint(path, error))?;
+    let tensors = candle_core::safetensors::load_buffer(&bytes, device)
+        .map_err(|error| TrainError::checkpoint(path, format!("not a safetensors file: {error}")))?;
+    Ok(tensors.into_iter().collect())
+}
+
+/// The checkpoints in `parent`, oldest first, by the steps in their names.
+pub fn list(parent: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| {
+        let step = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+        Some((step, entry.path()))
+    });
+    let mut found: Vec<(u64, PathBuf)> = numbered.collect();
+    found.sort();
+    found
+}
+
+/// The newest checkpoint in `parent` whose manifest verifies, with what was wrong with newer ones.
+pub fn latest(parent: &Path) -> (Option<PathBuf>, Vec<TrainError>) {
+    let mut damaged = Vec::new();
+    for (_, folder) in list(parent).into_iter().rev() {
+        match Manifest::verify(&folder) {
+            Ok(_) => return (Some(folder), damaged),
+            Err(error) => damaged.push(error),
+        }
+    }
+    (None, damaged)
+}
+
+/// Removes all but the newest `keep` checkpoints in `parent`, and what broken saves left behind.
+pub fn prune(parent: &Path, keep: usize) -> Result<(), TrainError> {
+    let all = list(parent);
+    for (_, folder) in &all[..all.len().saturating_sub(keep.max(1))] {
+        std::fs::remove_dir_all(folder).map_err(TrainError::write(folder))?;
+    }
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".saving-") {
+            std::fs::remove_dir_all(entry.path()).map_err(TrainError::write(entry.path()))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The denoising loss on images that training never sees.
+
+use crate::trainer::Noised;
+use crate::{Batch, Diffusion, TrainError};
+use candle_core::{Device, Tensor};
+use duet_data::Dataset;
+use duet_model::UNet;
+use duet_random::Draws;
+use duet_schedule::NoiseSchedule;
+
+/// Which held-out images are used, and in what portions.
+#[derive(Debug, Clone, Copy)]
+pub struct HeldOut {
+    /// Images, from the split's beginning; at most all.
+    pub images: usize,
+    /// Images in one pass.
+    pub batch: usize,
+}
+
+/// Its draws have their own fixed seed: curves of runs with different seeds compare.
+const SEED: u64 = 0x6865_6c64_6f75_7421;
+
+/// Mean over images and pixels of (target - prediction)², unweighted, given each image's class.
+///
+/// Noise is fixed, and the i-th of n images stands at the i-th of n evenly spread timesteps, so
+/// two values differ by the networks alone. Needs at least one image.
+pub fn held_out_loss(
+    unet: &UNet,
+    dataset: &Dataset,
+    diffusion: &Diffusion,
+    schedule: &NoiseSchedule,
+    options: HeldOut,
+    device: &Device,
+) -> Result<f64, TrainError> {
+    let count = options.images.min(dataset.len());
+    if count == 0 || options.batch == 0 {
+        return Err(TrainError::Option("the held-out loss needs at least one image".into()));
+    }
+    // Classes alternate in some data sets: a random order keeps timestep and class independent.
+    let order = Draws::new(SEED, "held-out order", 0).permutation(count as u32);
+    let indices: Vec<usize> = order.iter().map(|&i| i as usize).collect();
+    let mut sum = 0f64;
+    for (part, chosen) in indices.chunks(options.batch).enumerate() {
+        let batch = Batch::from_dataset(dataset, chosen, device)?;
+        let position = |i: usize| part * options.batch + i;
+        let timesteps =
+            (0..chosen.len()).map(|i| (2 * position(i) + 1) * schedule.len() / (2 * count)).collect();
+        let mut noise = vec![0f32; batch.images.elem_count()];
+        for (i, noise) in noise.chunks_mut(dataset.shape().len()).enumerate() {
+            Draws::new(SEED, "held-out noise", position(i) as u64).fill_normal(noise);
+        }
+        let noise = Tensor::from_vec(noise, batch.images.shape(), device)?;
+        let labels = unet.config().num_class_embeds.map(|_| batch.labels.clone());
+        let weights = vec![1.0; chosen.len()];
+        let kind = (schedule, diffusion.prediction);
+        let noised = Noised::new(&batch.images, &noise, timesteps, labels, weights, kind)?;
+        sum += f64::from(noised.loss(unet)?.to_scalar::<f32>()?) * chosen.len() as f64;
+    }
+    Ok(sum / count as f64)
+}

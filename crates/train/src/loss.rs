@@ -1,0 +1,90 @@
+//! Weights of the denoising loss over the timesteps.
+
+use duet_schedule::{NoiseSchedule, Prediction};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How much each timestep counts. Ranges and sources stand with each rule; SNR = ᾱ / (1 - ᾱ).
+///
+/// SNR rules are defined for the loss on x_0 and carried over by
+/// ‖ε - ε̂‖² = SNR · ‖x_0 - x̂_0‖² and ‖v - v̂‖² = (SNR + 1) · ‖x_0 - x̂_0‖².
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum LossWeighting {
+    /// Every timestep the same (Ho et al. 2020).
+    Uniform,
+    /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t; λ = 1.
+    Late,
+    /// On x_0: min(SNR, γ), γ = 5 (Hang et al. 2023, equation 8).
+    MinSnr,
+    /// On ε: 1 / (k + SNR)^γ, k = γ = 1 (Choi et al. 2022, equation 8).
+    P2,
+}
+
+const LATE_LAMBDA: f64 = 1.0;
+const MIN_SNR_GAMMA: f64 = 5.0;
+
+const NAMES: [(&str, LossWeighting); 4] = [
+    ("uniform", LossWeighting::Uniform),
+    ("late", LossWeighting::Late),
+    ("min_snr", LossWeighting::MinSnr),
+    ("p2", LossWeighting::P2),
+];
+
+impl FromStr for LossWeighting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = NAMES.iter().find(|(name, _)| *name == text);
+        found
+            .map(|(_, rule)| *rule)
+            .ok_or(format!("loss weighting \"{text}\": use uniform, late, min_snr or p2"))
+    }
+}
+
+impl TryFrom<String> for LossWeighting {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LossWeighting> for String {
+    fn from(rule: LossWeighting) -> String {
+        rule.to_string()
+    }
+}
+
+impl fmt::Display for LossWeighting {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let name = NAMES.iter().find(|(_, rule)| rule == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+/// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
+///
+/// An SNR rule gives a zero-SNR last timestep weight 0.
+pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &NoiseSchedule) -> Vec<f64> {
+    let last = (schedule.len() - 1).max(1) as f64;
+    let weight = |t: usize| {
+        let snr = schedule.snr(t);
+        // What the weight of the loss on x_0 has to be divided by.
+        let of_x0 = match prediction {
+            Prediction::Epsilon => snr,
+            Prediction::V => snr + 1.0,
+            Prediction::X0 => 1.0,
+        };
+        match rule {
+            LossWeighting::Uniform => 1.0,
+            LossWeighting::Late => 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last),
+            LossWeighting::MinSnr => snr.min(MIN_SNR_GAMMA) / of_x0,
+            LossWeighting::P2 => snr / (1.0 + snr) / of_x0,
+        }
+    };
+    let weights: Vec<f64> = (0..schedule.len()).map(weight).collect();
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.into_iter().map(|w| w / mean).collect()
+}

@@ -1,0 +1,100 @@
+//! The hyper-parameters of diffusion and of training.
+
+use crate::{LossWeighting, TrainError};
+use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
+use serde::{Deserialize, Serialize};
+
+/// What the network learns to undo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Diffusion {
+    /// T, the number of timesteps.
+    pub timesteps: usize,
+    /// "linear", "scaled_linear", "cosine" or "sigmoid".
+    pub schedule: BetaSchedule,
+    /// Rescale the schedule so that x_T is pure noise (Lin et al. 2023).
+    pub zero_terminal_snr: bool,
+    /// "epsilon", "v" or "x0".
+    pub prediction: Prediction,
+}
+
+impl Diffusion {
+    /// The ᾱ table. Errors where the prediction says nothing about x_0 at the last timestep.
+    pub fn noise_schedule(&self) -> Result<NoiseSchedule, TrainError> {
+        let schedule = NoiseSchedule::new(&self.schedule, self.timesteps)?;
+        let schedule = if self.zero_terminal_snr { schedule.with_zero_terminal_snr() } else { schedule };
+        self.prediction.check(&schedule)?;
+        Ok(schedule)
+    }
+
+    /// A warning where the prediction says next to nothing about x_0 at the last timestep.
+    pub fn warning(&self) -> Result<Option<String>, TrainError> {
+        Ok(self.prediction.check(&self.noise_schedule()?)?)
+    }
+}
+
+/// How the network is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainOptions {
+    /// Seed of every draw: initial values, data order, noise, timesteps, label dropout.
+    pub seed: u64,
+    /// Optimiser steps of the whole run; the learning rate is scheduled over them.
+    pub steps: u64,
+    /// Images in one pass through the network.
+    pub batch: usize,
+    /// Passes whose gradients make one step.
+    pub accumulate: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Share of the steps in which the learning rate rises linearly, 0 to 1.
+    pub warmup: f64,
+    /// Learning rate at the end, as a share of the peak, 0 to 1.
+    pub final_learning_rate: f64,
+    /// Decoupled weight decay; none on norms, biases and the class embedding.
+    pub weight_decay: f64,
+    /// Decay of Adam's first and second moment.
+    pub betas: [f64; 2],
+    /// Largest global norm of the gradient.
+    pub clip: f64,
+    /// Probability that an image's label is replaced by the null label.
+    pub label_dropout: f64,
+    /// "uniform", "late", "min_snr" or "p2".
+    pub loss_weighting: LossWeighting,
+    /// Final decay of the moving average of the weights, below 1.
+    pub ema_decay: f64,
+}
+
+impl TrainOptions {
+    /// Checks every range; the error names the option, its value and its range.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        let share = |v: f64| (0.0..=1.0).contains(&v);
+        let fraction = |v: f64| (0.0..1.0).contains(&v);
+        let positive = |v: f64| v.is_finite() && v > 0.0;
+        let checks = [
+            ("steps", self.steps as f64, self.steps > 0, "at least 1"),
+            ("batch", self.batch as f64, self.batch > 0, "at least 1"),
+            ("accumulate", self.accumulate as f64, self.accumulate > 0, "at least 1"),
+            ("learning_rate", self.learning_rate, positive(self.learning_rate), "a positive number"),
+            ("warmup", self.warmup, share(self.warmup), "0 to 1"),
+            ("final_learning_rate", self.final_learning_rate, share(self.final_learning_rate), "0 to 1"),
+            (
+                "weight_decay",
+                self.weight_decay,
+                self.weight_decay == 0.0 || positive(self.weight_decay),
+                "0 or more",
+            ),
+            ("betas[0]", self.betas[0], fraction(self.betas[0]), "at least 0 and below 1"),
+            ("betas[1]", self.betas[1], fraction(self.betas[1]), "at least 0 and below 1"),
+            ("clip", self.clip, positive(self.clip), "a positive number"),
+            ("label_dropout", self.label_dropout, share(self.label_dropout), "0 to 1"),
+            ("ema_decay", self.ema_decay, fraction(self.ema_decay), "at least 0 and below 1"),
+        ];
+        match checks.into_iter().find(|(_, _, holds, _)| !holds) {
+            Some((name, value, _, range)) => {
+                Err(TrainError::Option(format!("{name} = {value}: must be {range}")))
+            }
+            None => Ok(()),
+        }
+    }
+}

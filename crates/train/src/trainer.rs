@@ -1,0 +1,316 @@
+//! One optimiser step at a time.
+
+use crate::adamw::named_gradients;
+use crate::{
+    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, TrainError, TrainOptions,
+    clip_global_norm, ema_decay, is_decayed, loss_weights,
+};
+use candle_core::{Device, Tensor};
+use duet_data::Dataset;
+use duet_model::{Parameters, UNet, UNetConfig};
+use duet_schedule::NoiseSchedule;
+use std::collections::BTreeMap;
+
+/// Images with their labels.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// x_0, (n, C, H, W) f32 in [-1, 1].
+    pub images: Tensor,
+    /// Class of each image; empty for an unconditional network.
+    pub labels: Vec<u32>,
+}
+
+impl Batch {
+    /// Images of a data set by their indices; panics for an index outside it.
+    pub fn from_dataset(dataset: &Dataset, indices: &[usize], device: &Device) -> candle_core::Result<Self> {
+        let shape = dataset.shape();
+        let mut values = vec![0f32; indices.len() * shape.len()];
+        for (values, &i) in values.chunks_mut(shape.len()).zip(indices) {
+            dataset.image(i, values);
+        }
+        let images =
+            Tensor::from_vec(values, (indices.len(), shape.channels, shape.height, shape.width), device)?;
+        Ok(Self { images, labels: indices.iter().map(|&i| dataset.label(i)).collect() })
+    }
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepReport {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The weighted loss, before the step.
+    pub loss: f64,
+    /// The gradient's global norm before clipping.
+    pub grad_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+}
+
+/// A network in training. Built new by [`Trainer::new`], or from a checkpoint.
+#[derive(Debug)]
+pub struct Trainer {
+    pub(crate) options: TrainOptions,
+    pub(crate) diffusion: Diffusion,
+    pub(crate) schedule: NoiseSchedule,
+    weights: Vec<f64>,
+    pub(crate) unet: UNet,
+    pub(crate) parameters: Parameters,
+    pub(crate) ema: (UNet, Parameters),
+    pub(crate) adam: AdamW,
+    device: Device,
+}
+
+impl Trainer {
+    /// A network with fresh parameters. Where `config.num_class_embeds` is K + 1, labels are 0..K
+    /// and K is the null label.
+    pub fn new(
+        config: &UNetConfig,
+        diffusion: &Diffusion,
+        options: &TrainOptions,
+        device: &Device,
+    ) -> Result<Self, TrainError> {
+        options.validate()?;
+        let (unet, parameters) = UNet::seeded(config, options.seed, device)?;
+        let schedule = diffusion.noise_schedule()?;
+        let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
+        let ema = UNet::from_tensors(config, copies.collect::<candle_core::Result<_>>()?, device)?;
+        let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
+        Ok(Self {
+            weights: loss_weights(options.loss_weighting, diffusion.prediction, &schedule),
+            adam: AdamW::new(parameters.iter(), adam)?,
+            options: options.clone(),
+            diffusion: diffusion.clone(),
+            schedule,
+            unet,
+            parameters,
+            ema,
+            device: device.clone(),
+        })
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.adam.steps
+    }
+
+    /// Images seen so far.
+    pub fn images_seen(&self) -> u64 {
+        self.steps() * self.images_per_step() as u64
+    }
+
+    /// Images in one step: batch × accumulate.
+    pub fn images_per_step(&self) -> usize {
+        self.options.batch * self.options.accumulate
+    }
+
+    /// The network in training.
+    pub fn unet(&self) -> &UNet {
+        &self.unet
+    }
+
+    /// Its parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The network with averaged weights: the one to sample from.
+    pub fn ema_unet(&self) -> &UNet {
+        &self.ema.0
+    }
+
+    /// The ᾱ table.
+    pub fn schedule(&self) -> &NoiseSchedule {
+        &self.schedule
+    }
+
+    /// What the network learns.
+    pub fn diffusion(&self) -> &Diffusion {
+        &self.diffusion
+    }
+
+    /// The hyper-parameters.
+    pub fn options(&self) -> &TrainOptions {
+        &self.options
+    }
+
+    /// Takes the next step on a data set, each epoch in its own random order.
+    pub fn step_on(&mut self, dataset: &Dataset, order: &mut DataOrder) -> Result<StepReport, TrainError> {
+        let first = self.images_seen();
+        let last = first + self.images_per_step() as u64;
+        let indices: Vec<usize> = (first..last).map(|index| order.image(index)).collect();
+        let batches = indices.chunks(self.options.batch);
+        let batches = batches.map(|indices| Batch::from_dataset(dataset, indices, &self.device));
+        self.step(&batches.collect::<candle_core::Result<Vec<_>>>()?)
+    }
+
+    /// Takes one step on `accumulate` batches of `batch` images each.
+    ///
+    /// Loss: the mean over all images of weight(t)·‖target - prediction‖²/(C·H·W). A loss or a
+    /// gradient that is not finite is an error, and then nothing was changed.
+    pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
+        let (step, first) = (self.steps(), self.images_seen());
+        if batches.len() != self.options.accumulate {
+            let message = format!("{} batches for accumulate = {}", batches.len(), self.options.accumulate);
+            return Err(TrainError::Option(message));
+        }
+        let mut gradients: BTreeMap<String, Tensor> = BTreeMap::new();
+        let mut loss_sum = 0f64;
+        let mut timesteps = Vec::new();
+        for (i, batch) in batches.iter().enumerate() {
+            let noised = self.noised(batch, first + (i * self.options.batch) as u64)?;
+            timesteps.extend_from_slice(&noised.timesteps);
+            let loss = (noised.loss(&self.unet)? / batches.len() as f64)?;
+            loss_sum += f64::from(loss.to_scalar::<f32>()?);
+            for (name, gradient) in named_gradients(&self.parameters, &loss.backward()?)? {
+                let sum = match gradients.remove(&name) {
+                    Some(sum) => (sum + gradient)?,
+                    None => gradient,
+                };
+                gradients.insert(name, sum);
+            }
+        }
+        let grad_norm = clip_global_norm(&mut gradients, self.options.clip)?;
+        let learning_rate = self.learning_rate().at(step);
+        if !loss_sum.is_finite() || !grad_norm.is_finite() {
+            let what = if loss_sum.is_finite() { "gradient" } else { "loss" };
+            let step = step + 1;
+            return Err(TrainError::Diverged {
+                step,
+                what,
+                loss: loss_sum,
+                grad_norm,
+                learning_rate,
+                timesteps,
+            });
+        }
+        self.adam.step(self.parameters.iter(), &gradients, learning_rate, is_decayed)?;
+        self.update_ema()?;
+        Ok(StepReport { step: step + 1, loss: loss_sum, grad_norm, learning_rate })
+    }
+
+    /// The learning rate over the run.
+    pub fn learning_rate(&self) -> LearningRate {
+        let options = &self.options;
+        let warmup = (options.warmup * options.steps as f64).round() as u64;
+        LearningRate {
+            peak: options.learning_rate,
+            warmup,
+            steps: options.steps,
+            last: options.final_learning_rate,
+        }
+    }
+
+    /// x_t, target and weights of a batch whose first image is the `first`-th seen.
+    fn noised(&self, batch: &Batch, first: u64) -> Result<Noised, TrainError> {
+        let count = batch.images.dims4()?.0;
+        if count != self.options.batch {
+            return Err(TrainError::Option(format!(
+                "a batch of {count} images for batch = {}",
+                self.options.batch
+            )));
+        }
+        let labels = self.labels(batch, count)?;
+        let draw = |i: usize| {
+            ImageDraws::new(
+                self.options.seed,
+                first + i as u64,
+                self.schedule.len(),
+                self.options.label_dropout,
+            )
+        };
+        let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
+        let mut noise = vec![0f32; batch.images.elem_count()];
+        for (i, noise) in noise.chunks_mut(batch.images.elem_count() / count).enumerate() {
+            ImageDraws::noise(self.options.seed, first + i as u64, noise);
+        }
+        let noise = Tensor::from_vec(noise, batch.images.shape(), &self.device)?;
+        let timesteps: Vec<usize> = draws.iter().map(|draw| draw.timestep).collect();
+        let dropped = |labels: Vec<u32>| -> Vec<u32> {
+            let pairs = labels.into_iter().zip(&draws);
+            pairs.map(|(label, draw)| if draw.drops_label { self.null_label() } else { label }).collect()
+        };
+        let weights = timesteps.iter().map(|&t| self.weights[t]).collect();
+        let diffusion = (&self.schedule, self.diffusion.prediction);
+        Noised::new(&batch.images, &noise, timesteps, labels.map(dropped), weights, diffusion)
+    }
+
+    /// The batch's labels after a check on the host; none for an unconditional network.
+    fn labels(&self, batch: &Batch, count: usize) -> Result<Option<Vec<u32>>, TrainError> {
+        let Some(rows) = self.unet.config().num_class_embeds else { return Ok(None) };
+        if batch.labels.len() != count {
+            return Err(TrainError::Option(format!("{} labels for {count} images", batch.labels.len())));
+        }
+        match batch.labels.iter().find(|&&label| label as usize + 1 >= rows) {
+            Some(label) => {
+                Err(TrainError::Option(format!("label {label}: the network has {} classes", rows - 1)))
+            }
+            None => Ok(Some(batch.labels.clone())),
+        }
+    }
+
+    fn null_label(&self) -> u32 {
+        self.unet.config().num_class_embeds.map_or(0, |rows| rows as u32 - 1)
+    }
+
+    fn update_ema(&mut self) -> Result<(), TrainError> {
+        let decay = ema_decay(self.options.ema_decay, self.steps());
+        for ((_, average), (_, var)) in self.ema.1.iter().zip(self.parameters.iter()) {
+            let moved = ((average.as_tensor() * decay)? + (var.as_tensor() * (1.0 - decay))?)?;
+            average.set(&moved.detach())?;
+        }
+        Ok(())
+    }
+}
+
+/// A batch at its timesteps, with what the network should say about it.
+pub(crate) struct Noised {
+    pub timesteps: Vec<usize>,
+    x: Tensor,
+    target: Tensor,
+    t: Tensor,
+    labels: Option<Tensor>,
+    weights: Tensor,
+}
+
+impl Noised {
+    /// x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε; the weights are those of each image's loss.
+    pub fn new(
+        images: &Tensor,
+        noise: &Tensor,
+        timesteps: Vec<usize>,
+        labels: Option<Vec<u32>>,
+        weights: Vec<f64>,
+        (schedule, prediction): (&NoiseSchedule, duet_schedule::Prediction),
+    ) -> Result<Self, TrainError> {
+        let device = images.device();
+        let count = timesteps.len();
+        let column = |f: &dyn Fn(f64) -> f64| {
+            let values: Vec<f32> = timesteps.iter().map(|&t| f(schedule.alpha_bar(t)) as f32).collect();
+            Tensor::from_vec(values, (count, 1, 1, 1), device)
+        };
+        let mix = |of_image: Tensor, of_noise: Tensor| -> candle_core::Result<Tensor> {
+            images.broadcast_mul(&of_image)? + noise.broadcast_mul(&of_noise)?
+        };
+        let t: Vec<u32> = timesteps.iter().map(|&t| t as u32).collect();
+        let weights: Vec<f32> = weights.into_iter().map(|w| w as f32).collect();
+        Ok(Self {
+            x: mix(column(&|a| a.sqrt())?, column(&|a| (1.0 - a).sqrt())?)?,
+            target: mix(
+                column(&|a| prediction.target_coefficients(a).0)?,
+                column(&|a| prediction.target_coefficients(a).1)?,
+            )?,
+            t: Tensor::from_vec(t, count, device)?,
+            labels: labels.map(|labels| Tensor::from_vec(labels, count, device)).transpose()?,
+            weights: Tensor::from_vec(weights, count, device)?,
+            timesteps,
+        })
+    }
+
+    /// The mean over images of weight · mean over pixels of (target - prediction)².
+    pub fn loss(&self, unet: &UNet) -> Result<Tensor, TrainError> {
+        let prediction = unet.forward(&self.x, &self.t, self.labels.as_ref())?;
+        let squares = (&self.target - prediction)?.sqr()?.flatten_from(1)?.mean(1)?;
+        Ok((squares * &self.weights)?.mean_all()?)
+    }
+}
