@@ -1,2 +1,55 @@
-//! Duet's runner.
-fn main() {}
+//! Duet's runner: `cargo xtask <verb>`. It parses, wires the crates together and presents.
+
+mod ci;
+mod config;
+mod exit;
+mod fetch;
+mod hardware;
+mod images;
+mod interrupt;
+mod layering;
+mod model_folder;
+mod progress;
+mod run_folder;
+mod sample;
+mod selection;
+mod train;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Duet: class-conditional image diffusion with classifier-free guidance.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Train a model; with no flags, on the embedded digits
+    Train(Box<train::Args>),
+    /// Draw images with a trained model
+    Sample(sample::Args),
+    /// Download a public data set for --data
+    Fetch(fetch::Args),
+    /// Run every check of this repository
+    Ci(ci::Args),
+    /// Check which crate depends on which
+    Layering,
+}
+
+fn main() -> std::process::ExitCode {
+    let result = match Cli::parse().verb {
+        None => Cli::command().print_help().map_err(Into::into),
+        Some(Verb::Train(args)) => train::run(*args),
+        Some(Verb::Sample(args)) => sample::run(args),
+        Some(Verb::Fetch(args)) => fetch::run(args),
+        Some(Verb::Ci(args)) => ci::run(args),
+        Some(Verb::Layering) => layering::run(),
+    };
+    exit::report(result)
+}

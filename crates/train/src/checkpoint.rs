@@ -39,8 +39,7 @@ pub fn save(trainer: &Trainer, labels: Labels, parent: &Path) -> Result<PathBuf,
         write_synced(&temporary.path().join(&name), &bytes)?;
         entries.insert(name, FileEntry::of(&bytes));
     }
-    let hash = blake3::hash(labels.config.as_bytes()).to_hex().to_string();
-    let manifest = json(&Manifest::new(trainer.steps(), hash, entries));
+    let manifest = json(&Manifest::new(trainer.steps(), config_hash(labels.config), entries));
     write_synced(&temporary.path().join(MANIFEST_FILE), manifest.as_bytes())?;
     sync_folders(temporary.path())?;
     if folder.exists() {
@@ -53,6 +52,11 @@ pub fn save(trainer: &Trainer, labels: Labels, parent: &Path) -> Result<PathBuf,
     sync_folder(parent)?;
     Manifest::verify(&folder)?;
     Ok(folder)
+}
+
+/// What a manifest says of the run's configuration.
+pub fn config_hash(config: &str) -> String {
+    blake3::hash(config.as_bytes()).to_hex().to_string()
 }
 
 /// Every file but the manifest, by its path within the folder.

@@ -66,22 +66,22 @@ impl fmt::Display for LossWeighting {
 
 /// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
 ///
-/// An SNR rule gives a zero-SNR last timestep weight 0.
+/// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
 pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &NoiseSchedule) -> Vec<f64> {
     let last = (schedule.len() - 1).max(1) as f64;
     let weight = |t: usize| {
         let snr = schedule.snr(t);
-        // What the weight of the loss on x_0 has to be divided by.
-        let of_x0 = match prediction {
-            Prediction::Epsilon => snr,
-            Prediction::V => snr + 1.0,
-            Prediction::X0 => 1.0,
+        // What carries a weight of the loss on ε over: finite at zero SNR, unlike that from x_0.
+        let from_epsilon = match prediction {
+            Prediction::Epsilon => 1.0,
+            Prediction::V => snr / (snr + 1.0),
+            Prediction::X0 => snr,
         };
         match rule {
             LossWeighting::Uniform => 1.0,
             LossWeighting::Late => 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last),
-            LossWeighting::MinSnr => snr.min(MIN_SNR_GAMMA) / of_x0,
-            LossWeighting::P2 => snr / (1.0 + snr) / of_x0,
+            LossWeighting::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0) * from_epsilon,
+            LossWeighting::P2 => 1.0 / (1.0 + snr) * from_epsilon,
         }
     };
     let weights: Vec<f64> = (0..schedule.len()).map(weight).collect();

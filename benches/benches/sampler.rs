@@ -1,0 +1,55 @@
+//! Guided DDIM, in images · steps a second; a step of an image is two evaluations of the network.
+use candle_core::{Device, Tensor};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use duet_benches::preset;
+use duet_model::UNet;
+use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
+use duet_schedule::Spacing;
+use std::hint::black_box;
+use std::time::Duration;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const IMAGES: usize = 16;
+const STEPS: usize = 5;
+const GUIDANCE: Guidance = Guidance { weight: 2.0, null_label: Some(preset::CLASS_ROWS as u32 - 1) };
+
+fn guided_ddim(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("guided_ddim");
+    group.throughput(Throughput::Elements((IMAGES * STEPS) as u64));
+    for widths in preset::WIDTHS {
+        let (unet, _) = UNet::seeded(&preset::unet(widths), 0, &Device::Cpu).expect("a valid network");
+        group.bench_function(format!("{widths:?}"), |bencher| {
+            bencher.iter(|| black_box(sample(&unet).expect("samples")));
+        });
+    }
+}
+
+/// One image for each of [`IMAGES`] seeds, (n, 1, 28, 28).
+fn sample(unet: &UNet) -> Result<Tensor, SampleError> {
+    let diffusion = preset::diffusion();
+    let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
+    let timesteps = Spacing::Trailing.timesteps(STEPS, &schedule)?;
+    let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
+    let seeds: Vec<u64> = (0..IMAGES as u64).collect();
+    let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
+    let labels = Tensor::new(labels, &Device::Cpu)?;
+    let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
+    while !trajectory.is_done() {
+        trajectory.step(&GUIDANCE, |x, t, labels| {
+            unet.forward(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+        })?;
+    }
+    Ok(trajectory.x().clone())
+}
+
+fn short() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_secs(3))
+        .measurement_time(Duration::from_secs(15))
+}
+
+criterion_group! { name = benches; config = short(); targets = guided_ddim }
+criterion_main!(benches);

@@ -1,0 +1,160 @@
+//! Are samples legible? Judged by a small classifier that is trained here on real digits.
+//!
+//! cargo run --release -p duet-benches --example legibility -- x.safetensors --weights judge.safetensors
+use candle_core::{DType, Device, Result, Tensor, bail};
+use clap::Parser;
+use duet_benches::Classifier;
+use duet_benches::classifier::{CLASSES, EPOCHS};
+use duet_data::Dataset;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Samples count as legible from this share of right classifications.
+const LEGIBLE: f64 = 0.9;
+const SEED: u64 = 0;
+
+/// Says which share of digit samples a classifier takes for the class they were asked for.
+///
+/// The classifier is trained on the 10,000 embedded digits and tested on the 2,000 held-out ones.
+/// The exit code is 0 if each file is at least 90 % right, 1 if not, and 2 for an error.
+#[derive(Parser)]
+struct Arguments {
+    /// Samples, as `cargo xtask sample --out x.safetensors` writes them: `images` (n, 1, 28, 28)
+    /// in [-1, 1] and `labels` (n). Without any, only the classifier is trained and tested.
+    samples: Vec<PathBuf>,
+    /// Keeps the classifier: read if the file is there, written if not
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match judge(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn judge(arguments: &Arguments) -> Result<bool> {
+    let digits = duet_data::digits().map_err(candle_core::Error::wrap)?;
+    let classifier = classifier(arguments.weights.as_deref(), &digits.train)?;
+    let (images, labels) = tensors(&digits.test)?;
+    let real = Score::new(&labels, &classifier.classify(&images)?);
+    println!(
+        "the classifier is right on {:.2} % of {} held-out digits",
+        100.0 * real.accuracy(),
+        real.images
+    );
+    let mut all_legible = true;
+    for path in &arguments.samples {
+        let (images, labels) = read(path).map_err(|error| error.with_path(path))?;
+        let score = Score::new(&labels, &classifier.classify(&images)?);
+        println!("\n{}", path.display());
+        score.print();
+        all_legible &= score.accuracy() >= LEGIBLE;
+    }
+    Ok(all_legible)
+}
+
+/// Loads the classifier, or trains it and keeps it.
+fn classifier(weights: Option<&Path>, train: &Dataset) -> Result<Classifier> {
+    if let Some(path) = weights.filter(|path| path.exists()) {
+        return Classifier::load(path).map_err(|error| error.with_path(path));
+    }
+    let start = Instant::now();
+    let classifier = Classifier::train(train, SEED, |epoch, loss| {
+        let seconds = start.elapsed().as_secs_f64();
+        eprintln!("epoch {epoch:2} of {EPOCHS}: loss {loss:.4}, {seconds:.0} s");
+    })?;
+    if let Some(path) = weights {
+        classifier.save(path).map_err(|error| error.with_path(path))?;
+    }
+    Ok(classifier)
+}
+
+/// Images (n, 1, 28, 28) and labels of a data set.
+fn tensors(data: &Dataset) -> Result<(Tensor, Vec<u32>)> {
+    let shape = data.shape();
+    let mut values = vec![0f32; data.len() * shape.len()];
+    for (i, values) in values.chunks_mut(shape.len()).enumerate() {
+        data.image(i, values);
+    }
+    let shape = (data.len(), shape.channels, shape.height, shape.width);
+    Ok((Tensor::from_vec(values, shape, &Device::Cpu)?, data.labels().to_vec()))
+}
+
+/// Images and labels of a file of samples; values beyond [-1, 1] are clamped, as in a picture.
+fn read(path: &Path) -> Result<(Tensor, Vec<u32>)> {
+    let tensors = candle_core::safetensors::load(path, &Device::Cpu)?;
+    let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
+        let names: Vec<_> = tensors.keys().collect();
+        bail!("expected the tensors images and labels, found {names:?}")
+    };
+    let (n, ..) = images.dims4()?;
+    if n == 0 || labels.dims() != [n] {
+        bail!("images are {:?} and labels {:?}: expected n > 0 of each", images.dims(), labels.dims());
+    }
+    let images = images.to_dtype(DType::F32)?;
+    if images.flatten_all()?.to_vec1::<f32>()?.iter().any(|value| !value.is_finite()) {
+        bail!("images hold values that are not finite");
+    }
+    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    if let Some(label) = labels.iter().find(|label| !(0..CLASSES as i64).contains(label)) {
+        bail!("label {label} is not a digit: this classifier knows classes 0 to {}", CLASSES - 1);
+    }
+    Ok((images.clamp(-1.0, 1.0)?, labels.into_iter().map(|label| label as u32).collect()))
+}
+
+/// How often each class was taken for which.
+struct Score {
+    images: usize,
+    /// Rows are the classes asked for, columns the classifier's answers.
+    counts: [[usize; CLASSES]; CLASSES],
+}
+
+impl Score {
+    fn new(asked: &[u32], answered: &[u32]) -> Self {
+        let mut counts = [[0; CLASSES]; CLASSES];
+        for (&asked, &answered) in asked.iter().zip(answered) {
+            counts[asked as usize][answered as usize] += 1;
+        }
+        Self { images: asked.len(), counts }
+    }
+
+    fn accuracy(&self) -> f64 {
+        let right: usize = (0..CLASSES).map(|class| self.counts[class][class]).sum();
+        right as f64 / self.images as f64
+    }
+
+    fn print(&self) {
+        let verdict = if self.accuracy() >= LEGIBLE { "legible" } else { "not legible" };
+        let (accuracy, images) = (100.0 * self.accuracy(), self.images);
+        println!("{accuracy:.1} % of {images} samples are taken for their class: {verdict}");
+        for (class, answers) in self.counts.iter().enumerate() {
+            let n: usize = answers.iter().sum();
+            if n > 0 {
+                println!("  {class}: {:5.1} % of {n}", 100.0 * answers[class] as f64 / n as f64);
+            }
+        }
+        let confusion = |asked: usize, answer: usize| (self.counts[asked][answer], asked, answer);
+        let pairs = (0..CLASSES).flat_map(|asked| (0..CLASSES).map(move |answer| (asked, answer)));
+        let mut confusions: Vec<_> = pairs.filter(|(a, b)| a != b).map(|(a, b)| confusion(a, b)).collect();
+        confusions.retain(|&(count, ..)| count > 0);
+        confusions.sort_by_key(|&(count, asked, answer)| (std::cmp::Reverse(count), asked, answer));
+        let most: Vec<String> = confusions
+            .iter()
+            .take(5)
+            .map(|(count, asked, answer)| format!("{asked} as {answer}: {count}"))
+            .collect();
+        if !most.is_empty() {
+            println!("  most often confused: {}", most.join(", "));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! CIFAR-10's binary version: records of one label byte and 3072 pixel bytes.
+//!
+//! The format is described at <https://www.cs.toronto.edu/~kriz/cifar.html>.
+
+use crate::{ImageSet, LabelledImages, SetFile};
+
+/// The files that the training images are spread over, in order.
+pub(crate) const TRAIN: [&str; 5] =
+    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
+const TEST: &str = "test_batch.bin";
+const NAMES: &str = "batches.meta.txt";
+
+/// All files of the set.
+pub(crate) const FILE_NAMES: [&str; 7] = [TRAIN[0], TRAIN[1], TRAIN[2], TRAIN[3], TRAIN[4], TEST, NAMES];
+
+/// The seven files of the set; its training images in five parts whose sizes differ by one at
+/// most, 10,000 each of the published
+/// 50,000.
+pub(crate) fn files(images: &ImageSet) -> Vec<SetFile> {
+    let count = images.train().labels.len();
+    let mut files: Vec<SetFile> = Vec::with_capacity(FILE_NAMES.len());
+    for (i, name) in TRAIN.into_iter().enumerate() {
+        let (start, end) = (i * count / TRAIN.len(), (i + 1) * count / TRAIN.len());
+        files.push(SetFile { name, bytes: records(images, images.train(), start, end) });
+    }
+    let test = images.test();
+    files.push(SetFile { name: TEST, bytes: records(images, test, 0, test.labels.len()) });
+    files.push(SetFile { name: NAMES, bytes: images.set().class_lines() });
+    files
+}
+
+/// The images from `start` to before `end`, each after its label. Pixels are red, green and blue
+/// plane row by row already.
+fn records(images: &ImageSet, part: &LabelledImages, start: usize, end: usize) -> Vec<u8> {
+    let (channels, rows, columns) = images.set().shape();
+    let len = channels * rows * columns;
+    let mut bytes = Vec::with_capacity((end - start) * (1 + len));
+    let pixels = part.pixels.chunks_exact(len);
+    for (&label, image) in part.labels.iter().zip(pixels).take(end).skip(start) {
+        bytes.push(label);
+        bytes.extend_from_slice(image);
+    }
+    bytes
+}

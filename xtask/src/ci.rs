@@ -1,0 +1,81 @@
+//! `cargo xtask ci`: every check of this repository, one after another.
+
+use crate::layering;
+use crate::progress::duration;
+use anyhow::{Context, Result, bail};
+use std::process::Command;
+use std::time::Instant;
+
+/// Flags of `ci`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Check the downloader instead of everything else; its build takes some 15 minutes
+    #[arg(long)]
+    hub: bool,
+}
+
+/// One check: what it is, cargo's arguments, and the environment it needs.
+struct Check {
+    name: &'static str,
+    arguments: Vec<&'static str>,
+    environment: &'static [(&'static str, &'static str)],
+}
+
+fn check(name: &'static str, arguments: &'static str) -> Check {
+    Check { name, arguments: arguments.split(' ').collect(), environment: &[] }
+}
+
+/// Everything shares the runner's release build of candle; only `hub` stands apart.
+fn checks(hub: bool) -> Vec<Check> {
+    let strict = |check| Check { environment: &[("RUSTDOCFLAGS", "-D warnings")], ..check };
+    if hub {
+        return vec![
+            check("clippy of hub", "clippy --release --package duet-hub --all-targets -- -D warnings"),
+            check("tests of hub", "test --release --package duet-hub"),
+        ];
+    }
+    vec![
+        check("format", "fmt --all --check"),
+        check("tests", "test --release --workspace --exclude duet-hub"),
+        check("clippy", "clippy --release --workspace --exclude duet-hub --all-targets -- -D warnings"),
+        strict(check("docs", "doc --release --workspace --exclude duet-hub --no-deps")),
+    ]
+}
+
+/// Each crate used alone. The tests have built them; built by themselves, they would build candle
+/// again with other features.
+const EXAMPLES: [&str; 7] = ["streams", "spacings", "ops", "load", "classes", "in_memory", "closure"];
+
+fn run_example(name: &str) -> Result<()> {
+    let runner = std::env::current_exe().context("where is this program?")?;
+    let program =
+        runner.with_file_name("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
+    eprintln!("\n== example {name}");
+    let status =
+        Command::new(&program).status().with_context(|| format!("cannot run {}", program.display()))?;
+    if status.success() { Ok(()) } else { bail!("the example {name} failed") }
+}
+
+/// Runs the checks in order and stops at the first that fails.
+pub fn run(args: Args) -> Result<()> {
+    let started = Instant::now();
+    let mut times = Vec::new();
+    if !args.hub {
+        layering::run()?;
+    }
+    for check in checks(args.hub) {
+        let began = Instant::now();
+        eprintln!("\n== {}: cargo {}", check.name, check.arguments.join(" "));
+        let mut cargo = Command::new(env!("CARGO"));
+        let status = cargo.args(&check.arguments).envs(check.environment.iter().copied()).status();
+        if !status.context("cannot run cargo")?.success() {
+            bail!("{} failed", check.name);
+        }
+        times.push(format!("{:<20} {}", check.name, duration(began.elapsed())));
+    }
+    if !args.hub {
+        EXAMPLES.iter().try_for_each(|name| run_example(name))?;
+    }
+    println!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! The configuration of a run: flags over a file over the preset.
+
+use crate::exit::usage;
+use anyhow::{Context, Result};
+use duet_data::{FolderOptions, Splits};
+use duet_model::{SampleSize, UNetConfig};
+use duet_schedule::Spacing;
+use duet_train::{Diffusion, TrainOptions};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use toml::{Table, Value};
+
+const DIGITS: &str = include_str!("../../configs/digits.toml");
+/// A larger configuration is no configuration.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// All of a run's settings, as in its `config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    pub data: Data,
+    pub model: Model,
+    pub diffusion: Diffusion,
+    pub train: TrainOptions,
+    pub save: Save,
+    pub sample: Sample,
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// "digits", or a folder.
+    pub source: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Of the training split, filled in when the run starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+}
+
+/// The network; what the data decides is not asked for here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    pub block_out_channels: Vec<usize>,
+    pub layers_per_block: usize,
+    /// Levels with attention, 0 the highest resolution.
+    pub attention_levels: Vec<usize>,
+    pub mid_attention: bool,
+    pub attention_head_dim: usize,
+    pub norm_num_groups: usize,
+}
+
+/// When a run saves, previews and measures itself, in steps; 0 for never before the end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Save {
+    pub save_every: u64,
+    pub keep: usize,
+    pub sample_every: u64,
+    pub held_out_every: u64,
+    pub held_out_images: usize,
+}
+
+/// How previews are drawn, and what `sample` is suggested with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    pub guidance: f64,
+    pub steps: usize,
+    #[serde(with = "spacing_text")]
+    pub spacing: Spacing,
+}
+
+mod spacing_text {
+    use duet_schedule::Spacing;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(spacing: &Spacing, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(spacing)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spacing, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl RunConfig {
+    /// The preset or the file, with `flags` (dotted key, value) over it.
+    pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
+        let mut table = match preset {
+            "digits" => DIGITS.parse::<Table>().context("the preset digits")?,
+            _ => return Err(usage(format!("--preset {preset}: there is only digits"))),
+        };
+        if let Some(path) = file {
+            let own: Table = read(path)?.parse().with_context(|| format!("{}", path.display()))?;
+            merge(&mut table, own);
+        }
+        for (key, value) in flags {
+            let nested = key
+                .rsplit('.')
+                .fold(value, |value, part| Table::from_iter([(part.to_string(), value)]).into());
+            if let Value::Table(nested) = nested {
+                merge(&mut table, nested);
+            }
+        }
+        let context = || file.map_or("the configuration".into(), |path| path.display().to_string());
+        table.try_into().with_context(context)
+    }
+
+    /// A run's own `config.toml`.
+    pub fn load(path: &Path) -> Result<(Self, String)> {
+        let text = read(path)?;
+        Ok((toml::from_str(&text).with_context(|| format!("{}", path.display()))?, text))
+    }
+
+    /// Checks what the parts do not check themselves.
+    pub fn validate(&self) -> Result<()> {
+        self.train.validate()?;
+        if !self.sample.guidance.is_finite() {
+            return Err(usage(format!("sample.guidance = {}: must be a number", self.sample.guidance)));
+        }
+        if self.save.keep == 0 {
+            return Err(usage("save.keep = 0: at least one checkpoint must be kept"));
+        }
+        let levels = self.model.block_out_channels.len();
+        if let Some(level) = self.model.attention_levels.iter().find(|&&level| level >= levels) {
+            return Err(usage(format!(
+                "model.attention_levels: {level}, but there are levels 0 to {}",
+                levels.max(1) - 1
+            )));
+        }
+        let schedule = self.diffusion.noise_schedule()?;
+        self.sample.spacing.timesteps(self.sample.steps, &schedule).context("[sample]")?;
+        Ok(())
+    }
+
+    /// The data set.
+    pub fn load_data(&self) -> Result<Splits> {
+        match self.data.source.as_str() {
+            "digits" if self.data.image_size.is_none() && self.data.channels.is_none() => {
+                Ok(duet_data::digits()?)
+            }
+            "digits" => Err(usage("--image-size and --channels go with --data DIR: the digits are 1×28×28")),
+            folder => {
+                let options =
+                    FolderOptions { image_size: self.data.image_size, channels: self.data.channels };
+                Ok(duet_data::open(folder.as_ref(), &options)?)
+            }
+        }
+    }
+
+    /// The network for this data.
+    pub fn unet(&self, data: &Splits) -> Result<UNetConfig> {
+        let shape = data.train.shape();
+        let levels = self.model.block_out_channels.len();
+        let kinds = |name: &str, level: usize| match self.model.attention_levels.contains(&level) {
+            true => format!("Attn{name}Block2D"),
+            false => format!("{name}Block2D"),
+        };
+        let config = UNetConfig {
+            sample_size: Some(match shape.height == shape.width {
+                true => SampleSize::Square(shape.height),
+                false => SampleSize::Rectangle([shape.height, shape.width]),
+            }),
+            in_channels: shape.channels,
+            out_channels: shape.channels,
+            down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
+            up_block_types: (0..levels).rev().map(|level| kinds("Up", level)).collect(),
+            block_out_channels: self.model.block_out_channels.clone(),
+            layers_per_block: self.model.layers_per_block,
+            add_attention: self.model.mid_attention,
+            attention_head_dim: Some(self.model.attention_head_dim),
+            norm_num_groups: self.model.norm_num_groups,
+            num_class_embeds: Some(data.train.classes().len() + 1),
+            num_train_timesteps: Some(self.diffusion.timesteps),
+            ..UNetConfig::diffusers_defaults()
+        };
+        config.validate().with_context(|| format!("the network for {}", data.describe()))?;
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    let name = path.display();
+    let size = std::fs::metadata(path).map_err(|error| usage(format!("cannot read {name}: {error}")))?.len();
+    if size > MAX_BYTES {
+        return Err(usage(format!("{name}: larger than any configuration")));
+    }
+    std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {name}: {error}")))
+}
+
+/// Values of `over` replace those of `base`, table by table.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Threads, devices, memory and disk.
+
+use crate::exit::usage;
+use anyhow::{Context, Result};
+use candle_core::Device;
+use std::path::Path;
+
+/// Limits the threads of all work in this process; none for as many as there are cores.
+pub fn set_threads(threads: Option<usize>) -> Result<()> {
+    if threads == Some(0) {
+        return Err(usage("--threads 0: at least one thread is needed"));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    pool.build_global().context("cannot start the threads")
+}
+
+/// The device of `--device auto|cpu|cuda:N|metal`.
+pub fn device(text: &str) -> Result<Device> {
+    let unavailable = |feature: &str| {
+        usage(format!(
+            "--device {text}: this program was built without it; \
+             run it as `cargo run --release --package xtask --features {feature} -- …`"
+        ))
+    };
+    match text.split_once(':').unwrap_or((text, "0")) {
+        ("cpu", _) => Ok(Device::Cpu),
+        ("auto", _) if cfg!(feature = "cuda") => Ok(Device::cuda_if_available(0)?),
+        ("auto", _) if cfg!(feature = "metal") => Ok(Device::metal_if_available(0)?),
+        ("auto", _) => Ok(Device::Cpu),
+        ("cuda", index) => {
+            let index =
+                index.parse().map_err(|_| usage(format!("--device {text}: {index} is not a number")))?;
+            if cfg!(feature = "cuda") { Ok(Device::new_cuda(index)?) } else { Err(unavailable("cuda")) }
+        }
+        ("metal", _) if cfg!(feature = "metal") => Ok(Device::new_metal(0)?),
+        ("metal", _) => Err(unavailable("metal")),
+        _ => Err(usage(format!("--device {text}: use auto, cpu, cuda:N or metal"))),
+    }
+}
+
+/// The most memory that this process has had, in bytes; none where the system does not tell.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Free bytes on the disk of `path`, or of the nearest folder above it that exists.
+pub fn free_disk(path: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(path).ok()?;
+    let existing = absolute.ancestors().find(|path| path.exists())?;
+    fs4::available_space(existing).ok()
+}
+
+/// A size for people.
+pub fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

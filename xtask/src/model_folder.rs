@@ -1,0 +1,94 @@
+//! What `--run` names: a run, a checkpoint of it, or any model folder of diffusers.
+
+use crate::{exit::usage, run_folder};
+use anyhow::{Context, Result};
+use candle_core::Device;
+use duet_model::{LoadedModel, ModelError};
+use duet_schedule::DiffusersScheduler;
+use duet_train::{MANIFEST_FILE, Manifest, TrainError};
+use std::path::{Path, PathBuf};
+
+/// A network with all that sampling from it needs.
+pub struct Model {
+    pub loaded: LoadedModel,
+    pub scheduler: DiffusersScheduler,
+    /// Names of the classes; empty for an unconditional network.
+    pub classes: Vec<String>,
+    pub null_label: Option<u32>,
+    /// The folder that was found.
+    pub folder: PathBuf,
+}
+
+/// Finds and loads the model that `--run` names.
+pub fn load(run: &str, device: &Device) -> Result<Model> {
+    let folder = find(run)?;
+    if folder.join(MANIFEST_FILE).exists() {
+        Manifest::verify(&folder)?;
+    }
+    let loaded = duet_model::load_folder(&folder, device)?;
+    let scheduler = read_scheduler(&folder)?;
+    let (classes, null_label) = labels(&loaded)?;
+    Ok(Model { loaded, scheduler, classes, null_label, folder })
+}
+
+fn find(run: &str) -> Result<PathBuf> {
+    if run == "latest" {
+        return Ok(run_folder::latest()?.1);
+    }
+    let path = Path::new(run);
+    if !path.is_dir() {
+        let reason =
+            "there is no such folder; name a run, a checkpoint or a model folder of diffusers".into();
+        return Err(TrainError::Checkpoint { path: path.into(), reason }).context("--run");
+    }
+    if path.join("unet").is_dir() || path.join(duet_model::CONFIG_FILE).is_file() {
+        return Ok(path.into());
+    }
+    match run_folder::latest_checkpoint(path) {
+        Some(checkpoint) => Ok(checkpoint),
+        None => {
+            let reason =
+                "neither a run with a checkpoint nor a model folder (with unet/ and scheduler/)".into();
+            Err(TrainError::Checkpoint { path: path.into(), reason }).context("--run")
+        }
+    }
+}
+
+fn read_scheduler(folder: &Path) -> Result<DiffusersScheduler> {
+    let name = "scheduler/scheduler_config.json";
+    // A bare unet folder has its scheduler beside it.
+    let beside = folder.parent().map(|parent| parent.join(name)).filter(|path| path.exists());
+    let path = beside.filter(|_| !folder.join(name).exists()).unwrap_or(folder.join(name));
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+    DiffusersScheduler::from_json(&text)
+        .map_err(|error| ModelError::File { path, reason: error.to_string() }.into())
+}
+
+/// Class names and null label: those that training wrote, or by the convention that the last row
+/// of the class embedding is the null label.
+fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
+    let Some(rows) = loaded.unet.config().num_class_embeds else { return Ok((Vec::new(), None)) };
+    let wrong = |key: &str| {
+        usage(format!(
+            "{}: {key} does not fit num_class_embeds = {rows}",
+            loaded.folder.join("config.json").display()
+        ))
+    };
+    let null = match loaded.notes.get("_duet_null_label") {
+        Some(value) => {
+            value.as_u64().filter(|&null| null < rows as u64).ok_or_else(|| wrong("_duet_null_label"))?
+        }
+        None => rows as u64 - 1,
+    };
+    let classes = match loaded.notes.get("_duet_classes") {
+        Some(value) => {
+            serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| wrong("_duet_classes"))?
+        }
+        None => (0..rows - 1).map(|i| i.to_string()).collect(),
+    };
+    if classes.len() > rows {
+        return Err(wrong("_duet_classes"));
+    }
+    Ok((classes, Some(null as u32)))
+}

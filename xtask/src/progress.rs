@@ -1,0 +1,86 @@
+//! Progress: a bar with rate and ETA on a terminal, plain lines elsewhere.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Lines are this far apart where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Progress over a known number of units, in images a second.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    started: Instant,
+    last_line: Instant,
+    first: u64,
+    total: u64,
+    images_per_unit: usize,
+}
+
+impl Progress {
+    /// `first` of `total` units are done before; each unit is `images_per_unit` images.
+    pub fn new(first: u64, total: u64, images_per_unit: usize) -> Self {
+        let now = Instant::now();
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
+            // The template is a constant; were it wrong, the bar's default style would stay.
+            if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len}  {msg}  ETA {prefix}") {
+                bar.set_style(style);
+            }
+            bar.set_position(first);
+            bar
+        });
+        Self { bar, started: now, last_line: now - LINE_EVERY, first, total, images_per_unit }
+    }
+
+    /// Images a second since the start.
+    pub fn rate(&self, done: u64) -> f64 {
+        let images = (done - self.first) as f64 * self.images_per_unit as f64;
+        images / self.started.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Shows that `done` units are done.
+    pub fn show(&mut self, done: u64, message: &str) {
+        let rate = self.rate(done);
+        let left = (self.total - done) as f64 * self.images_per_unit as f64 / rate.max(1e-9);
+        let left = duration(Duration::from_secs_f64(left.min(1e9)));
+        let message = format!("{rate:.0} img/s  {message}");
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(done);
+                bar.set_prefix(left);
+                bar.set_message(message);
+            }
+            None if self.last_line.elapsed() >= LINE_EVERY || done == self.total => {
+                self.last_line = Instant::now();
+                eprintln!("{done}/{}  {message}  ETA {left}", self.total);
+            }
+            None => {}
+        }
+    }
+
+    /// Prints a line above the bar.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// "1 h 02 min", "3 min 20 s" or "9 s".
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs_f64().round() as u64;
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, s) => format!("{s} s"),
+        (0, m, s) => format!("{m} min {s:02} s"),
+        (h, m, _) => format!("{h} h {m:02} min"),
+    }
+}

@@ -1,0 +1,442 @@
+//! `cargo xtask train`: from labelled images to a model folder.
+
+use crate::config::RunConfig;
+use crate::exit::{Interrupted, usage};
+use crate::hardware;
+use crate::images::{self, Request};
+use crate::interrupt::Interrupt;
+use crate::progress::{Progress, duration};
+use crate::run_folder::{self, Metrics, RunFolder};
+use anyhow::{Context, Result};
+use candle_core::Device;
+use duet_data::Splits;
+use duet_sample::{Ddim, Guidance};
+use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use toml::Value;
+
+/// Previews show these seeds of every class.
+const PREVIEW_SEEDS: [u64; 8] = [0, 1, 2, 3, 4, 5, 6, 7];
+/// No preview has more rows than this.
+const PREVIEW_CLASSES: usize = 10;
+
+/// Flags of `train`. Defaults are the preset's.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Settings to start from
+    #[arg(long, default_value = "digits", conflicts_with = "config")]
+    preset: String,
+    /// Settings that beat the preset's, a TOML file such as configs/digits.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Images: the embedded digits, or a folder with MNIST-style IDX files, CIFAR-10's binary
+    /// batches, or one folder of PNG or JPEG images per class [default: digits]
+    #[arg(long, value_name = "digits|DIR")]
+    data: Option<String>,
+    /// Resize the images to this many pixels a side [default: as they are]
+    #[arg(long, value_name = "N")]
+    image_size: Option<usize>,
+    /// 1 for grey, 3 for colour [default: as they are]
+    #[arg(long, value_name = "1|3")]
+    channels: Option<usize>,
+    /// The run's folder [default: the next numbered one under runs/]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Optimiser steps [default: 1000]
+    #[arg(long, group = "length")]
+    steps: Option<u64>,
+    /// Passes over the training images
+    #[arg(long, group = "length")]
+    epochs: Option<f64>,
+    /// Time to train, turned into steps by timing a few
+    #[arg(long, group = "length")]
+    minutes: Option<f64>,
+    /// Images a step [default: 64]
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Peak learning rate [default: 0.002]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Seed of every random draw [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Threads [default: all cores]; the result does not depend on it
+    #[arg(long)]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Go on with the newest run, or with this one or its checkpoint
+    #[arg(long, value_name = "latest|DIR")]
+    resume: Option<String>,
+    /// Steps between checkpoints, 0 for one at the end [default: 200]
+    #[arg(long, value_name = "STEPS")]
+    save_every: Option<u64>,
+    /// Checkpoints to keep, the newest [default: 3]
+    #[arg(long)]
+    keep: Option<usize>,
+    /// Steps between preview pictures, 0 for one at the end [default: 50]
+    #[arg(long, value_name = "STEPS")]
+    sample_every: Option<u64>,
+    /// Check data, memory and disk, time two steps, print the plan and write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    /// The flags that were given, as keys of the configuration.
+    fn settings(&self) -> Vec<(&'static str, Value)> {
+        let integer = |key, value: Option<u64>| value.map(|value| (key, Value::Integer(value as i64)));
+        let size = |key, value: Option<usize>| integer(key, value.map(|value| value as u64));
+        let settings = [
+            self.data.clone().map(|data| ("data.source", Value::String(data))),
+            size("data.image_size", self.image_size),
+            size("data.channels", self.channels),
+            integer("train.steps", self.steps),
+            size("train.batch", self.batch),
+            self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
+            integer("train.seed", self.seed),
+            integer("save.save_every", self.save_every),
+            size("save.keep", self.keep),
+            integer("save.sample_every", self.sample_every),
+        ];
+        settings.into_iter().flatten().collect()
+    }
+
+    /// The first flag that a resumed run cannot take: it would not end where it was going.
+    fn refused_on_resume(&self) -> Option<&'static str> {
+        let flags = [
+            ("--config", self.config.is_some()),
+            ("--data", self.data.is_some()),
+            ("--image-size", self.image_size.is_some()),
+            ("--channels", self.channels.is_some()),
+            ("--out", self.out.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--minutes", self.minutes.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--seed", self.seed.is_some()),
+            ("--dry-run", self.dry_run),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    let interrupt = Interrupt::listen()?;
+    hardware::set_threads(args.threads)?;
+    let device = hardware::device(&args.device)?;
+    let session = match &args.resume {
+        Some(target) => Session::resume(&args, target, device)?,
+        None => match Session::start(&args, device)? {
+            Some(session) => session,
+            None => return Ok(()),
+        },
+    };
+    session.train(&interrupt)
+}
+
+/// A run with everything that its loop needs.
+struct Session {
+    config: RunConfig,
+    /// As saved with the run; checkpoints carry its hash.
+    config_text: String,
+    data: Splits,
+    trainer: Trainer,
+    folder: RunFolder,
+    device: Device,
+}
+
+impl Session {
+    /// A new run; none after a dry run.
+    fn start(args: &Args, device: Device) -> Result<Option<Self>> {
+        let mut config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings())?;
+        config.validate()?;
+        let data = config.load_data()?;
+        eprintln!("{}", data.describe());
+        config.data.fingerprint = Some(data.train.fingerprint());
+        let unet = config.unet(&data)?;
+        if let Some(epochs) = args.epochs {
+            let images = epochs * data.train.len() as f64;
+            config.train.steps = length("--epochs", epochs, images / images_per_step(&config) as f64)?;
+        }
+        let new = |config: &RunConfig| Trainer::new(&unet, &config.diffusion, &config.train, &device);
+        let mut trainer = new(&config)?;
+        if let Some(minutes) = args.minutes {
+            let (_, each) = time_steps(&mut new(&config)?, &data)?;
+            config.train.steps = length("--minutes", minutes, minutes * 60.0 / each.as_secs_f64())?;
+            trainer = new(&config)?;
+        }
+        if let Some(warning) = config.diffusion.warning()? {
+            eprintln!("warning: {warning}");
+        }
+        let text = toml::to_string(&config)?;
+        eprintln!("\n{text}");
+        let path = args.out.clone().unwrap_or_else(|| run_folder::next(&data.name));
+        preflight(&config, &trainer, &path);
+        if args.dry_run {
+            dry_run(&config, trainer, &data, &path)?;
+            return Ok(None);
+        }
+        let folder = RunFolder::create(&path, &text)?;
+        Ok(Some(Self { config, config_text: text, data, trainer, folder, device }))
+    }
+
+    /// A run that goes on from its newest checkpoint, or from the one named.
+    fn resume(args: &Args, target: &str, device: Device) -> Result<Self> {
+        if let Some(flag) = args.refused_on_resume() {
+            return Err(usage(format!(
+                "{flag} cannot change when a run is resumed; start a new run with --out"
+            )));
+        }
+        let (run, found) = find_checkpoint(target)?;
+        let path = run.join("config.toml");
+        let (mut config, config_text) = RunConfig::load(&path)?;
+        config.validate().with_context(|| format!("{}", path.display()))?;
+        let data = config.load_data()?;
+        if config.data.fingerprint != Some(data.train.fingerprint()) {
+            let fix = "the run cannot go on with other images; start a new one";
+            return Err(usage(format!(
+                "{}: its images have changed since the run began: {fix}",
+                config.data.source
+            )));
+        }
+        let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
+        let manifest = checkpoint::load(&mut trainer, &found, &device)?;
+        if manifest.config_hash != checkpoint::config_hash(&config_text) {
+            return Err(usage(format!("{} was changed since {} was saved", path.display(), found.display())));
+        }
+        config.save.save_every = args.save_every.unwrap_or(config.save.save_every);
+        config.save.keep = args.keep.unwrap_or(config.save.keep);
+        config.save.sample_every = args.sample_every.unwrap_or(config.save.sample_every);
+        config.validate()?;
+        let folder = RunFolder::reopen(&run, manifest.step)?;
+        eprintln!("{} goes on after step {} of {}", run.display(), manifest.step, config.train.steps);
+        Ok(Self { config, config_text, data, trainer, folder, device })
+    }
+
+    fn train(mut self, interrupt: &Interrupt) -> Result<()> {
+        let total = self.config.train.steps;
+        let first = self.trainer.steps();
+        let started = Instant::now();
+        self.folder.log(&format!("step {first} of {total}: {}", self.data.describe()))?;
+        let mut progress = Progress::new(first, total, self.trainer.images_per_step());
+        let mut order = DataOrder::new(self.config.train.seed, self.data.train.len() as u32);
+        let mut held_out = None;
+        let mut smooth = None;
+        while self.trainer.steps() < total {
+            if let Some(signal) = interrupt.signal() {
+                progress.finish();
+                return self.stop(signal);
+            }
+            let report = self.trainer.step_on(&self.data.train, &mut order)?;
+            let due = |every: u64| (every > 0 && report.step % every == 0) || report.step == total;
+            let measured = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
+            held_out = measured.or(held_out);
+            self.folder.record(&Metrics {
+                step: report.step,
+                loss: report.loss,
+                grad_norm: report.grad_norm,
+                learning_rate: report.learning_rate,
+                held_out_loss: measured,
+            })?;
+            if due(self.config.save.sample_every) {
+                let path = self.preview()?;
+                progress.line(&format!("step {}: {}", report.step, path.display()));
+            }
+            if due(self.config.save.save_every) {
+                self.save()?;
+            }
+            let average = smooth.map_or(report.loss, |old: f64| 0.95 * old + 0.05 * report.loss);
+            smooth = Some(average);
+            let held_out = held_out.map_or(String::new(), |loss| format!("  held-out {loss:.4}"));
+            progress.show(report.step, &format!("loss {average:.4}{held_out}"));
+        }
+        progress.finish();
+        let time = duration(started.elapsed());
+        self.folder.log(&format!("step {total}: done after {time}, {:.1} img/s", progress.rate(total)))?;
+        self.say_goodbye(&time)
+    }
+
+    /// The denoising loss on the held-out split; none where that is empty.
+    fn held_out(&self) -> Result<Option<f64>> {
+        let options = HeldOut { images: self.config.save.held_out_images, batch: self.config.train.batch };
+        if options.images == 0 || self.data.test.is_empty() {
+            return Ok(None);
+        }
+        let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
+        Ok(Some(held_out_loss(
+            unet,
+            &self.data.test,
+            &self.config.diffusion,
+            schedule,
+            options,
+            &self.device,
+        )?))
+    }
+
+    /// Draws the same seeds of every class at every preview.
+    fn preview(&self) -> Result<PathBuf> {
+        let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
+        let settings = &self.config.sample;
+        let timesteps = settings.spacing.timesteps(settings.steps, schedule)?;
+        let sampler = Ddim::new(schedule, &timesteps, self.config.diffusion.prediction)?.with_clip(Some(1.0));
+        let classes = self.data.train.classes().len();
+        let shown: Vec<u32> = (0..classes.min(PREVIEW_CLASSES) as u32).collect();
+        let (labels, seeds) = images::pairs(&shown, &PREVIEW_SEEDS);
+        let shape = self.data.train.shape();
+        let request = Request {
+            unet,
+            sampler,
+            guidance: Guidance { weight: settings.guidance, null_label: Some(classes as u32) },
+            shape: (shape.channels, shape.height, shape.width),
+            labels,
+            seeds,
+            batch: 64,
+            device: &self.device,
+        };
+        let images = request.draw(|_, _| Ok(()))?;
+        let path = self.folder.preview(self.trainer.steps());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        }
+        images::grid(&images, PREVIEW_SEEDS.len(), 2)?.write_png(&path)?;
+        Ok(path)
+    }
+
+    fn save(&mut self) -> Result<PathBuf> {
+        self.folder.sync()?;
+        let labels = checkpoint::Labels {
+            classes: self.data.train.classes(),
+            config: &self.config_text,
+            spacing: &self.config.sample.spacing,
+        };
+        let parent = self.folder.checkpoints();
+        let saved = checkpoint::save(&self.trainer, labels, &parent)?;
+        checkpoint::prune(&parent, self.config.save.keep)?;
+        self.folder.log(&format!("step {}: saved {}", self.trainer.steps(), saved.display()))?;
+        Ok(saved)
+    }
+
+    /// Saves after a signal and says how to go on.
+    fn stop(mut self, signal: i32) -> Result<()> {
+        if self.trainer.steps() > 0 {
+            let saved = self.save()?;
+            eprintln!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
+            eprintln!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
+        } else {
+            eprintln!("stopped before the first step; there is nothing to save");
+        }
+        Err(Interrupted(signal).into())
+    }
+
+    fn say_goodbye(&self, time: &str) -> Result<()> {
+        let run = self.folder.path();
+        let preview = self.folder.preview(self.trainer.steps());
+        let settings = &self.config.sample;
+        println!("trained {} steps in {time}", self.trainer.steps());
+        if let Some(model) = run_folder::latest_checkpoint(run) {
+            println!("model:   {}", model.display());
+        }
+        println!("picture: {}", preview.display());
+        println!(
+            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --steps {} --out samples.png",
+            run.display(),
+            self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
+            settings.guidance,
+            settings.steps
+        );
+        Ok(())
+    }
+}
+
+fn images_per_step(config: &RunConfig) -> usize {
+    config.train.batch * config.train.accumulate
+}
+
+/// A number of steps from what a flag asks for.
+fn length(flag: &str, asked: f64, steps: f64) -> Result<u64> {
+    if !(asked.is_finite() && asked > 0.0) {
+        return Err(usage(format!("{flag} {asked}: must be a positive number")));
+    }
+    Ok(steps.round().max(1.0) as u64)
+}
+
+/// Takes three steps; the first one's time, and the mean of the other two's.
+fn time_steps(trainer: &mut Trainer, data: &Splits) -> Result<(Duration, Duration)> {
+    let mut order = DataOrder::new(0, data.train.len() as u32);
+    let started = Instant::now();
+    trainer.step_on(&data.train, &mut order)?;
+    let first = started.elapsed();
+    trainer.step_on(&data.train, &mut order)?;
+    trainer.step_on(&data.train, &mut order)?;
+    Ok((first, (started.elapsed() - first) / 2))
+}
+
+/// Bytes of one checkpoint: the averaged weights, the raw ones and two moments, in f32.
+fn checkpoint_bytes(trainer: &Trainer) -> u64 {
+    trainer.parameters().count() as u64 * 4 * 4
+}
+
+/// Warns where the disk will not hold the checkpoints.
+fn preflight(config: &RunConfig, trainer: &Trainer, path: &Path) {
+    // One more than are kept: the old ones go once the new one is there.
+    let needed = checkpoint_bytes(trainer) * (config.save.keep as u64 + 1);
+    if let Some(free) = hardware::free_disk(path).filter(|&free| free < needed) {
+        let (needed, free) = (hardware::megabytes(needed), hardware::megabytes(free));
+        eprintln!("warning: {}: the run needs {needed}, its disk has {free} free", path.display());
+    }
+}
+
+fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path) -> Result<()> {
+    let (_, each) = time_steps(&mut trainer, data)?;
+    let images = config.train.steps as f64 * images_per_step(config) as f64;
+    let rate = images_per_step(config) as f64 / each.as_secs_f64();
+    println!(
+        "network     {} parameters in {} tensors",
+        trainer.parameters().count(),
+        trainer.parameters().len()
+    );
+    println!(
+        "steps       {} of {} images, {:.1} epochs",
+        config.train.steps,
+        images_per_step(config),
+        images / data.train.len() as f64
+    );
+    println!("speed       {rate:.0} img/s, {:.3} s a step", each.as_secs_f64());
+    println!("time        about {} without previews", duration(each.mul_f64(config.train.steps as f64)));
+    if let Some(memory) = hardware::peak_memory() {
+        println!("memory      {} at most so far", hardware::megabytes(memory));
+    }
+    let kept = checkpoint_bytes(&trainer) * config.save.keep as u64;
+    let free = hardware::free_disk(path)
+        .map_or(String::new(), |free| format!(", {} free", hardware::megabytes(free)));
+    println!("disk        {} for {} checkpoints{free}", hardware::megabytes(kept), config.save.keep);
+    println!("would write {}", path.display());
+    Ok(())
+}
+
+/// The run and the checkpoint of `--resume latest|RUN|CHECKPOINT`.
+fn find_checkpoint(target: &str) -> Result<(PathBuf, PathBuf)> {
+    if target == "latest" {
+        return run_folder::latest();
+    }
+    let path = Path::new(target);
+    let wrong = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
+    if path.join("config.toml").is_file() {
+        let found = run_folder::latest_checkpoint(path);
+        let found = found
+            .ok_or_else(|| wrong("this run has no whole checkpoint to go on from; start it anew"))
+            .context("--resume")?;
+        return Ok((path.into(), found));
+    }
+    let run = path.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
+    match run {
+        Some(run) => Ok((run.into(), path.into())),
+        None => Err(wrong("neither a run's folder (with config.toml) nor a checkpoint in one"))
+            .context("--resume"),
+    }
+}
