@@ -1,10 +1,10 @@
 //! Are samples legible? Judged by a small classifier that is trained here on real digits.
 //!
 //! cargo run --release -p duet-benches --example legibility -- x.safetensors --weights judge.safetensors
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Error, Result, Tensor, bail};
 use clap::Parser;
 use duet_benches::Classifier;
-use duet_benches::classifier::{CLASSES, EPOCHS};
+use duet_benches::classifier::{CLASSES, EPOCHS, SIDE};
 use duet_data::Dataset;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,14 +36,23 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", message(error));
             ExitCode::from(2)
         }
     }
 }
 
+/// What went wrong, without the backtraces that candle keeps where they are asked for.
+fn message(error: Error) -> String {
+    match error {
+        Error::WithBacktrace { inner, .. } => message(*inner),
+        Error::WithPath { inner, path } => format!("{}: {}", path.display(), message(*inner)),
+        error => error.to_string(),
+    }
+}
+
 fn judge(arguments: &Arguments) -> Result<bool> {
-    let digits = duet_data::digits().map_err(candle_core::Error::wrap)?;
+    let digits = duet_data::digits().map_err(Error::wrap)?;
     let classifier = classifier(arguments.weights.as_deref(), &digits.train)?;
     let (images, labels) = tensors(&digits.test)?;
     let real = Score::new(&labels, &classifier.classify(&images)?);
@@ -97,9 +106,10 @@ fn read(path: &Path) -> Result<(Tensor, Vec<u32>)> {
         let names: Vec<_> = tensors.keys().collect();
         bail!("expected the tensors images and labels, found {names:?}")
     };
-    let (n, ..) = images.dims4()?;
-    if n == 0 || labels.dims() != [n] {
-        bail!("images are {:?} and labels {:?}: expected n > 0 of each", images.dims(), labels.dims());
+    let n = labels.elem_count();
+    if n == 0 || labels.rank() != 1 || images.dims() != [n, 1, SIDE, SIDE] {
+        let (images, labels) = (images.dims(), labels.dims());
+        bail!("images are {images:?} and labels {labels:?}, expected [n, 1, {SIDE}, {SIDE}] and [n]");
     }
     let images = images.to_dtype(DType::F32)?;
     if images.flatten_all()?.to_vec1::<f32>()?.iter().any(|value| !value.is_finite()) {

@@ -24,8 +24,11 @@ pub const EPOCHS: u64 = 15;
 const BATCH: usize = 100;
 const PEAK_LEARNING_RATE: f64 = 3e-3;
 const ADAMW: AdamWOptions = AdamWOptions { betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.05 };
-/// Images are moved by up to this many pixels, each time they are seen anew.
-const SHIFT: i64 = 2;
+/// Each time an image is seen, it is turned, scaled and moved by at most this much: radians, a
+/// share of its size, pixels.
+const TURN: f64 = 0.2;
+const SCALE: f64 = 0.1;
+const SHIFT: f64 = 2.0;
 
 /// The classifier's parameters by name.
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ impl Classifier {
             let order = Draws::new(seed, "order", epoch).permutation(data.len() as u32);
             let mut loss_sum = 0.0;
             for batch in order.chunks_exact(BATCH) {
-                let (images, labels) = shifted(data, batch, seed, adam.steps)?;
+                let (images, labels) = augmented(data, batch, seed, adam.steps)?;
                 let loss = candle_nn::loss::cross_entropy(&classifier.logits(&images)?, &labels)?;
                 let mut gradients = classifier.gradients(&loss)?;
                 let norm = clip_global_norm(&mut gradients, 1.0)?;
@@ -165,25 +168,40 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-/// A batch of images (n, 1, 28, 28), each moved by its own few pixels, and its labels (n).
-fn shifted(data: &Dataset, indices: &[u32], seed: u64, step: u64) -> Result<(Tensor, Tensor)> {
+/// A batch of images (n, 1, 28, 28), each turned, scaled and moved by its own draws, and its
+/// labels (n).
+fn augmented(data: &Dataset, indices: &[u32], seed: u64, step: u64) -> Result<(Tensor, Tensor)> {
     const PIXELS: usize = SIDE * SIDE;
     let mut image = [0f32; PIXELS];
-    let mut values = vec![-1f32; indices.len() * PIXELS];
+    let mut values = vec![0f32; indices.len() * PIXELS];
     for (k, (&i, out)) in indices.iter().zip(values.chunks_mut(PIXELS)).enumerate() {
         data.image(i as usize, &mut image);
-        let mut draws = Draws::new(seed, "shift", step * BATCH as u64 + k as u64);
-        let mut shift = || draws.below(2 * SHIFT as u64 + 1) as i64 - SHIFT;
-        let (down, right) = (shift(), shift());
-        let inside = |v: i64| usize::try_from(v).ok().filter(|&v| v < SIDE);
+        let mut draws = Draws::new(seed, "augmentation", step * BATCH as u64 + k as u64);
+        let mut within = |limit: f64| limit * (2.0 * draws.uniform() - 1.0);
+        let (turn, scale) = (within(TURN), 1.0 + within(SCALE));
+        let (down, right) = (within(SHIFT), within(SHIFT));
+        let (sin, cos) = (scale * turn.sin(), scale * turn.cos());
+        let middle = (SIDE - 1) as f64 / 2.0;
         for (p, out) in out.iter_mut().enumerate() {
-            let (y, x) = (inside((p / SIDE) as i64 - down), inside((p % SIDE) as i64 - right));
-            if let (Some(y), Some(x)) = (y, x) {
-                *out = image[y * SIDE + x];
-            }
+            let (y, x) = ((p / SIDE) as f64 - middle, (p % SIDE) as f64 - middle);
+            let (y, x) = (cos * y + sin * x + middle - down, cos * x - sin * y + middle - right);
+            *out = between_pixels(&image, y, x);
         }
     }
     let labels: Vec<u32> = indices.iter().map(|&i| data.label(i as usize)).collect();
     let images = Tensor::from_vec(values, (indices.len(), 1, SIDE, SIDE), &Device::Cpu)?;
     Ok((images, Tensor::new(labels, &Device::Cpu)?))
+}
+
+/// The image's value at row y and column x, bilinear; the background, -1, outside.
+fn between_pixels(image: &[f32], y: f64, x: f64) -> f32 {
+    let at = |y: f64, x: f64| {
+        let inside = |v: f64| (0.0..SIDE as f64).contains(&v);
+        if inside(y) && inside(x) { image[y as usize * SIDE + x as usize] } else { -1.0 }
+    };
+    let (top, left) = (y.floor(), x.floor());
+    let (v, u) = ((y - top) as f32, (x - left) as f32);
+    let upper = (1.0 - u) * at(top, left) + u * at(top, left + 1.0);
+    let lower = (1.0 - u) * at(top + 1.0, left) + u * at(top + 1.0, left + 1.0);
+    (1.0 - v) * upper + v * lower
 }

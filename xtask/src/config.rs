@@ -179,7 +179,8 @@ impl RunConfig {
             num_train_timesteps: Some(self.diffusion.timesteps),
             ..UNetConfig::diffusers_defaults()
         };
-        config.validate().with_context(|| format!("the network for {}", data.describe()))?;
+        let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
+        config.validate().with_context(described)?;
         Ok(config)
     }
 }

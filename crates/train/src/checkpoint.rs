@@ -161,6 +161,7 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
             fill(prefix, name, var)?;
         }
     }
+    refuse_left_over(&path, &state)?;
     let path = folder.join("unet").join(WEIGHTS_FILE);
     let mut averages = read_tensors(&path, device)?;
     for (name, var) in trainer.ema.1.iter() {
@@ -169,8 +170,17 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
             &value.ok_or_else(|| TrainError::checkpoint(&path, format!("{name} is missing or misshapen")))?,
         )?;
     }
+    refuse_left_over(&path, &averages)?;
     trainer.adam.steps = manifest.step;
     Ok(manifest)
+}
+
+/// A tensor that nobody asked for belongs to another network.
+fn refuse_left_over(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+    match tensors.keys().next() {
+        Some(name) => Err(TrainError::checkpoint(path, format!("{name} is not part of this network"))),
+        None => Ok(()),
+    }
 }
 
 fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
@@ -204,11 +214,18 @@ pub fn latest(parent: &Path) -> (Option<PathBuf>, Vec<TrainError>) {
     (None, damaged)
 }
 
-/// Removes all but the newest `keep` checkpoints in `parent`, and what broken saves left behind.
+/// Removes the checkpoints in `parent` that are older than the newest `keep` (at least one) whose
+/// manifests verify, and what broken saves left behind.
+///
+/// A damaged one does not count: what a run can still be resumed from is kept.
 pub fn prune(parent: &Path, keep: usize) -> Result<(), TrainError> {
-    let all = list(parent);
-    for (_, folder) in &all[..all.len().saturating_sub(keep.max(1))] {
-        std::fs::remove_dir_all(folder).map_err(TrainError::write(folder))?;
+    let mut left = keep.max(1);
+    for (_, folder) in list(parent).into_iter().rev() {
+        if left == 0 {
+            std::fs::remove_dir_all(&folder).map_err(TrainError::write(&folder))?;
+        } else if Manifest::verify(&folder).is_ok() {
+            left -= 1;
+        }
     }
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(".saving-") {

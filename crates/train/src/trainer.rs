@@ -63,7 +63,7 @@ pub struct Trainer {
 
 impl Trainer {
     /// A network with fresh parameters. Where `config.num_class_embeds` is K + 1, labels are 0..K
-    /// and K is the null label.
+    /// and K is the null label. Dropout is refused: the network computes none.
     pub fn new(
         config: &UNetConfig,
         diffusion: &Diffusion,
@@ -71,6 +71,12 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, TrainError> {
         options.validate()?;
+        if config.dropout > 0.0 {
+            return Err(TrainError::Option(format!(
+                "dropout = {}: the network is trained without dropout, so it must be 0",
+                config.dropout
+            )));
+        }
         let (unet, parameters) = UNet::seeded(config, options.seed, device)?;
         let schedule = diffusion.noise_schedule()?;
         let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
@@ -221,7 +227,9 @@ impl Trainer {
         };
         let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
         let mut noise = vec![0f32; batch.images.elem_count()];
-        for (i, noise) in noise.chunks_mut(batch.images.elem_count() / count).enumerate() {
+        // Images without pixels are left to the network, which refuses them by their sides.
+        let pixels = (batch.images.elem_count() / count).max(1);
+        for (i, noise) in noise.chunks_mut(pixels).enumerate() {
             ImageDraws::noise(self.options.seed, first + i as u64, noise);
         }
         let noise = Tensor::from_vec(noise, batch.images.shape(), &self.device)?;

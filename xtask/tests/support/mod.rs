@@ -1,0 +1,89 @@
+//! A tiny data set, a tiny configuration, and the program.
+
+use duet_data::Picture;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Two classes of 8×8 images, named "left" and "right" for their bright half.
+pub fn images(dir: &Path) -> PathBuf {
+    let root = dir.join("data");
+    for (class, name) in ["left", "right"].into_iter().enumerate() {
+        std::fs::create_dir_all(root.join(name)).unwrap();
+        for i in 0..40u8 {
+            let pixel = |p: usize| if (p % 8 >= 4) == (class == 1) { 200 + i } else { 3 * i };
+            let picture = Picture::new(1, 8, 8, (0..64).map(pixel).collect()).unwrap();
+            picture.write_png(root.join(name).join(format!("{i:02}.png"))).unwrap();
+        }
+    }
+    root
+}
+
+const CONFIG: &str = r#"
+[model]
+block_out_channels = [8, 16]
+attention_levels = [1]
+attention_head_dim = 8
+norm_num_groups = 4
+
+[train]
+steps = 60
+batch = 8
+
+[save]
+save_every = 25
+sample_every = 0
+held_out_every = 20
+held_out_images = 4
+
+[sample]
+steps = 4
+"#;
+
+/// Writes the tiny configuration.
+pub fn config(dir: &Path) -> PathBuf {
+    let path = dir.join("tiny.toml");
+    std::fs::write(&path, CONFIG).unwrap();
+    path
+}
+
+/// The program with these arguments, in this folder.
+pub fn xtask(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(arguments).current_dir(dir);
+    command
+}
+
+/// Runs the program, which must end with `code`; what it printed.
+#[track_caller]
+pub fn run(dir: &Path, arguments: &[&str], code: i32) -> String {
+    let Output { status, stdout, stderr } = xtask(dir, arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(code), "{arguments:?}:\n{text}");
+    text
+}
+
+/// Trains the tiny model in `dir`/`out`.
+#[track_caller]
+pub fn train(dir: &Path, out: &str) {
+    let (data, config) = (images(dir), config(dir));
+    let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
+    run(dir, &["train", "--config", config, "--data", data, "--out", out], 0);
+}
+
+/// Every file under `dir` by its path, but for the run's log and lock.
+pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !path.ends_with("log.txt") && !path.ends_with("LOCK") {
+                found.insert(path.strip_prefix(dir).unwrap().into(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
