@@ -188,7 +188,7 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         (&["--data", data, "--channels", "2"], 4, &["channels", "2"]),
         (&["--steps", "0"], 2, &["steps = 0"]),
         (&["--lr", "nan"], 2, &["learning_rate"]),
-        (&["--minutes", "-1"], 2, &["--minutes"]),
+        (&["--minutes", "0"], 2, &["--minutes"]),
         (&["--threads", "0"], 2, &["--threads 0"]),
         (&["--device", "tpu"], 2, &["--device tpu", "auto, cpu"]),
     ];

@@ -120,7 +120,6 @@ fn the_loss_falls_on_a_set_that_is_trivial_to_learn() {
         let losses: Vec<f64> = (0..60).map(|_| trainer.step_on(&dataset, &mut order).unwrap().loss).collect();
         let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
         let (first, last) = (mean(&losses[..10]), mean(&losses[50..]));
-        println!("MARGIN {prediction} {first} {last}");
         assert!(last < first / 2.0, "{prediction}: {first} at first, {last} at last");
     }
 }
@@ -230,7 +229,7 @@ fn images_that_are_not_finite_stop_the_run_with_step_and_timesteps_and_change_no
 #[test]
 fn a_gradient_that_overflows_stops_the_run_and_changes_nothing() {
     let mut trainer = trainer(&TrainOptions { accumulate: 1, ..options() });
-    for (name, value) in [("conv_out.weight", 1e28), ("conv_norm_out.weight", 1e-10)] {
+    for (name, value) in [("conv_out.weight", 1e27), ("conv_norm_out.weight", 1e-10)] {
         let var = trainer.parameters().get(name).unwrap();
         var.set(&(var.as_tensor().ones_like().unwrap().detach() * value).unwrap()).unwrap();
     }
