@@ -61,6 +61,8 @@ pub struct Save {
     pub save_every: u64,
     pub keep: usize,
     pub sample_every: u64,
+    /// The first preview comes already after this step.
+    pub first_sample: u64,
     pub held_out_every: u64,
     pub held_out_images: usize,
 }

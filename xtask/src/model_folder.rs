@@ -60,7 +60,7 @@ fn read_scheduler(folder: &Path) -> Result<DiffusersScheduler> {
     let beside = folder.parent().map(|parent| parent.join(name)).filter(|path| path.exists());
     let path = beside.filter(|_| !folder.join(name).exists()).unwrap_or(folder.join(name));
     let text =
-        std::fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+        std::fs::read_to_string(&path).map_err(|cause| ModelError::Read { path: path.clone(), cause })?;
     DiffusersScheduler::from_json(&text)
         .map_err(|error| ModelError::File { path, reason: error.to_string() }.into())
 }

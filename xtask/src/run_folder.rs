@@ -118,7 +118,7 @@ impl RunFolder {
 }
 
 fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainError {
-    move |source| TrainError::Write { path: path.as_ref().into(), source }
+    move |cause| TrainError::Write { path: path.as_ref().into(), cause }
 }
 
 fn write_new(path: &Path, text: &str) -> Result<()> {

@@ -252,7 +252,7 @@ fn create_parent(path: &Path) -> Result<()> {
 }
 
 fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
-    move |source| DataError::Write { path: path.into(), cause: source }
+    move |cause| DataError::Write { path: path.into(), cause }
 }
 
 fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -43,7 +43,7 @@ pub struct Args {
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Optimiser steps [default: 1000]
+    /// Optimiser steps [default: 800]
     #[arg(long, group = "length")]
     steps: Option<u64>,
     /// Passes over the training images
@@ -76,7 +76,7 @@ pub struct Args {
     /// Checkpoints to keep, the newest [default: 3]
     #[arg(long)]
     keep: Option<usize>,
-    /// Steps between preview pictures, 0 for one at the end [default: 50]
+    /// Steps between preview pictures, 0 for one at the end [default: 200]
     #[arg(long, value_name = "STEPS")]
     sample_every: Option<u64>,
     /// Check data, memory and disk, time two steps, print the plan and write nothing
@@ -243,7 +243,7 @@ impl Session {
                 learning_rate: report.learning_rate,
                 held_out_loss: measured,
             })?;
-            if due(self.config.save.sample_every) {
+            if due(self.config.save.sample_every) || report.step == self.config.save.first_sample {
                 let path = self.preview()?;
                 progress.line(&format!("step {}: {}", report.step, path.display()));
             }

@@ -19,12 +19,12 @@ pub enum ModelError {
     #[error("the model configuration is not valid: {0}")]
     Json(#[from] serde_json::Error),
     /// A file that is missing or cannot be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}: {cause}")]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// A file whose content is wrong.
     #[error("{path}: {reason}")]

@@ -47,7 +47,7 @@ pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelE
 }
 
 fn read_config(path: &Path) -> Result<String, ModelError> {
-    let read = |source| ModelError::Read { path: path.into(), source };
+    let read = |cause| ModelError::Read { path: path.into(), cause };
     if std::fs::metadata(path).map_err(read)?.len() > MAX_CONFIG_BYTES {
         return Err(ModelError::File { path: path.into(), reason: "larger than any configuration".into() });
     }
@@ -55,7 +55,7 @@ fn read_config(path: &Path) -> Result<String, ModelError> {
 }
 
 fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let bytes = std::fs::read(path).map_err(|source| ModelError::Read { path: path.into(), source })?;
+    let bytes = std::fs::read(path).map_err(|cause| ModelError::Read { path: path.into(), cause })?;
     let broken = |error: &dyn std::fmt::Display| ModelError::File {
         path: path.into(),
         reason: format!("not a safetensors file: {error}"),

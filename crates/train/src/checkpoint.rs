@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 
 const STATE_FILE: &str = "training_state.safetensors";
 const PREFIX: &str = "step-";
+/// The tensor of the state that holds the number of steps taken, which the hashes cover; the
+/// manifest's own number is not covered by any.
+const STEP: &str = "step";
 
 /// What a checkpoint says beside the trainer's own state.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +45,21 @@ pub fn save(trainer: &Trainer, labels: Labels, parent: &Path) -> Result<PathBuf,
     let manifest = json(&Manifest::new(trainer.steps(), config_hash(labels.config), entries));
     write_synced(&temporary.path().join(MANIFEST_FILE), manifest.as_bytes())?;
     sync_folders(temporary.path())?;
-    if folder.exists() {
-        // Saved before at the same step, by a run that was resumed from an older checkpoint.
-        std::fs::remove_dir_all(&folder).map_err(TrainError::write(&folder))?;
+    // Saved before at the same step, by a run that was resumed from an older checkpoint: out of the
+    // way first, so that a whole folder is there at any moment.
+    let aside = parent.join(format!(".saving-old-{}", trainer.steps()));
+    if folder.is_dir() {
+        let _ = std::fs::remove_dir_all(&aside);
+        std::fs::rename(&folder, &aside).map_err(TrainError::write(&folder))?;
     }
     std::fs::rename(temporary.path(), &folder).map_err(TrainError::write(&folder))?;
     // Renamed: there is nothing left to remove.
     let _ = temporary.keep();
     sync_folder(parent)?;
     Manifest::verify(&folder)?;
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
+    }
     Ok(folder)
 }
 
@@ -74,6 +83,7 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
         }
         state.insert(format!("weights.{name}"), tensor);
     }
+    state.insert(STEP.into(), Tensor::new(&[trainer.steps() as i64], &Device::Cpu)?);
     let config = trainer.unet.config();
     let mut notes = serde_json::Map::new();
     notes.insert("_duet_classes".into(), labels.classes.into());
@@ -146,6 +156,11 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
     let manifest = Manifest::verify(folder)?;
     let path = folder.join(STATE_FILE);
     let mut state = read_tensors(&path, device)?;
+    let step = state.remove(STEP).map(|step| step.to_vec1::<i64>()).transpose()?;
+    if step != Some(vec![manifest.step as i64]) {
+        let reason = format!("holds step {step:?}, the manifest says {}", manifest.step);
+        return Err(TrainError::checkpoint(&path, reason));
+    }
     let mut fill = |prefix: &str, name: &str, var: &Var| {
         let key = format!("{prefix}.{name}");
         let value = state.remove(&key).filter(|value| value.shape() == var.shape());

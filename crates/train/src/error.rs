@@ -36,12 +36,12 @@ pub enum TrainError {
         reason: String,
     },
     /// A file that cannot be written.
-    #[error("cannot write {path}: {source}")]
+    #[error("cannot write {path}: {cause}")]
     Write {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// An error of the schedule.
     #[error(transparent)]
@@ -60,6 +60,6 @@ impl TrainError {
     }
 
     pub(crate) fn write(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Write { path: path.as_ref().into(), source }
+        move |cause| Self::Write { path: path.as_ref().into(), cause }
     }
 }

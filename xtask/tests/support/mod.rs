@@ -33,6 +33,7 @@ batch = 8
 [save]
 save_every = 25
 sample_every = 0
+first_sample = 0
 held_out_every = 20
 held_out_images = 4
 
