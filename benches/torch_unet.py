@@ -1,20 +1,23 @@
-"""Times the networks of src/preset.rs in torch and diffusers: the peer of the criterion benches.
+"""Times the networks of src/preset.rs (that is, of configs/digits.toml) in torch and diffusers: the peer of the criterion benches.
 
 pip install torch diffusers
 usage: torch_unet.py [--threads 2] [--channels-last] [--compile] [--repeats 10] [--json FILE]
 Prints medians: forward and training step in images/s, guided DDIM in images x steps/s."""
-import argparse, json, statistics, time
+import argparse, json, pathlib, statistics, time, tomllib
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-WIDTHS = [(16, 32, 64), (32, 64, 64)]
-CLASS_ROWS, BATCH, IMAGES, STEPS, GUIDANCE = 11, 64, 16, 5, 2.0
+PRESET = tomllib.loads((pathlib.Path(__file__).parents[1] / "configs/digits.toml").read_text())
+MODEL, TRAIN = PRESET["model"], PRESET["train"]
+WIDTHS = [MODEL["block_out_channels"], [32, 64, 64]]
+CLASS_ROWS, BATCH, IMAGES, STEPS, GUIDANCE = 11, TRAIN["batch"], 16, 5, 2.0
 
 def unet(widths):
     torch.manual_seed(0)
-    return UNet2DModel(sample_size=28, in_channels=1, out_channels=1, layers_per_block=1, block_out_channels=widths,
-        down_block_types=("DownBlock2D",) * 3, up_block_types=("UpBlock2D",) * 3, norm_num_groups=8,
+    return UNet2DModel(sample_size=28, in_channels=1, out_channels=1, layers_per_block=MODEL["layers_per_block"],
+        block_out_channels=widths, down_block_types=("DownBlock2D",) * len(widths),
+        up_block_types=("UpBlock2D",) * len(widths), norm_num_groups=MODEL["norm_num_groups"],
         num_class_embeds=CLASS_ROWS, add_attention=False)
 
 def scheduler():
@@ -29,7 +32,7 @@ def median_seconds(f, repeats):
 
 def forward(model, layout):
     x = torch.randn(BATCH, 1, 28, 28).to(memory_format=layout)
-    t, labels = torch.arange(BATCH) * 15, torch.arange(BATCH) % 10
+    t, labels = torch.arange(BATCH) * 15 % 1000, torch.arange(BATCH) % 10
     @torch.no_grad()
     def run(): model(x, t, class_labels=labels)
     return run, BATCH
@@ -38,15 +41,16 @@ def training_step(model, layout):
     """What Trainer::step does: draws, v loss, backward, clipping, AdamW, EMA."""
     images, labels = torch.rand(BATCH, 1, 28, 28).to(memory_format=layout) * 2 - 1, torch.arange(BATCH) % 10
     parameters, noising = list(model.parameters()), scheduler()
-    optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.999))
+    optimizer = torch.optim.AdamW(parameters, lr=TRAIN["learning_rate"], betas=TRAIN["betas"],
+        weight_decay=TRAIN["weight_decay"], fused=True)
+    ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(TRAIN["ema_decay"]))
     def run():
         noise, t = torch.randn_like(images), torch.randint(0, 1000, (BATCH,))
-        dropped = torch.where(torch.rand(BATCH) < 0.1, CLASS_ROWS - 1, labels)
+        dropped = torch.where(torch.rand(BATCH) < TRAIN["label_dropout"], CLASS_ROWS - 1, labels)
         prediction = model(noising.add_noise(images, noise, t), t, class_labels=dropped).sample
         loss = torch.nn.functional.mse_loss(prediction, noising.get_velocity(images, noise, t))
         optimizer.zero_grad(); loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        torch.nn.utils.clip_grad_norm_(parameters, TRAIN["clip"])
         optimizer.step(); ema.update_parameters(model); loss.item()
     return run, BATCH
 
@@ -76,7 +80,7 @@ if __name__ == "__main__":
             if flags.compile: model.compile()
             run, count = task(model, layout)
             rate = count / median_seconds(run, flags.repeats)
-            print(f"{task.__name__:14} {str(list(widths)):13} {rate:8.1f} {unit}", flush=True)
+            print(f"{task.__name__:14} {str(widths):13} {rate:8.1f} {unit}", flush=True)
             results.append(dict(task=task.__name__, widths=widths, rate=round(rate, 1), unit=unit, torch=torch.__version__,
                 threads=flags.threads, channels_last=flags.channels_last, compile=flags.compile))
     text = json.dumps(results)

@@ -1,10 +1,11 @@
 //! Guided DDIM, in images · steps a second; a step of an image is two evaluations of the network.
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use duet_benches::preset;
+use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_model::UNet;
 use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
 use duet_schedule::Spacing;
+use duet_train::Diffusion;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -13,22 +14,22 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IMAGES: usize = 16;
 const STEPS: usize = 5;
-const GUIDANCE: Guidance = Guidance { weight: 2.0, null_label: Some(preset::CLASS_ROWS as u32 - 1) };
+const GUIDANCE: Guidance = Guidance { weight: 2.0, null_label: Some(CLASS_ROWS as u32 - 1) };
 
 fn guided_ddim(criterion: &mut Criterion) {
+    let preset = Preset::digits().expect("a valid preset");
     let mut group = criterion.benchmark_group("guided_ddim");
     group.throughput(Throughput::Elements((IMAGES * STEPS) as u64));
-    for widths in preset::WIDTHS {
-        let (unet, _) = UNet::seeded(&preset::unet(widths), 0, &Device::Cpu).expect("a valid network");
-        group.bench_function(format!("{widths:?}"), |bencher| {
-            bencher.iter(|| black_box(sample(&unet).expect("samples")));
+    for (widths, config) in preset.unets() {
+        let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
+        group.bench_function(widths, |bencher| {
+            bencher.iter(|| black_box(sample(&unet, &preset.diffusion).expect("samples")));
         });
     }
 }
 
 /// One image for each of [`IMAGES`] seeds, (n, 1, 28, 28).
-fn sample(unet: &UNet) -> Result<Tensor, SampleError> {
-    let diffusion = preset::diffusion();
+fn sample(unet: &UNet, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
     let timesteps = Spacing::Trailing.timesteps(STEPS, &schedule)?;
     let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
@@ -48,7 +49,7 @@ fn short() -> Criterion {
     Criterion::default()
         .sample_size(10)
         .warm_up_time(Duration::from_secs(3))
-        .measurement_time(Duration::from_secs(15))
+        .measurement_time(Duration::from_secs(10))
 }
 
 criterion_group! { name = benches; config = short(); targets = guided_ddim }

@@ -1,58 +1,60 @@
-//! The networks and settings that are timed; `torch_unet.py` builds the same ones.
+//! What is timed: the network and the training of configs/digits.toml, and a wider network.
+//! `torch_unet.py` reads the same file.
 
 use duet_model::{SampleSize, UNetConfig};
-use duet_schedule::{BetaSchedule, Prediction};
-use duet_train::{Diffusion, LossWeighting, TrainOptions};
+use duet_train::{Diffusion, TrainOptions};
+use serde::Deserialize;
 
-/// Widths of the networks, level by level; one layer a block each.
-pub const WIDTHS: [[usize; 3]; 2] = [[16, 32, 64], [32, 64, 64]];
+const DIGITS: &str = include_str!("../../configs/digits.toml");
+
 /// Digits, and after them the null label.
 pub const CLASS_ROWS: usize = 11;
-/// Images in a batch.
-pub const BATCH: usize = 64;
+/// Widths of the second network that is timed, level by level.
+const WIDE: [usize; 3] = [32, 64, 64];
 
-/// A network without attention for 28×28 grey images of ten classes.
-pub fn unet(widths: [usize; 3]) -> UNetConfig {
-    UNetConfig {
-        sample_size: Some(SampleSize::Square(28)),
-        in_channels: 1,
-        out_channels: 1,
-        down_block_types: vec!["DownBlock2D".into(); 3],
-        up_block_types: vec!["UpBlock2D".into(); 3],
-        block_out_channels: widths.to_vec(),
-        layers_per_block: 1,
-        norm_num_groups: 8,
-        add_attention: false,
-        num_class_embeds: Some(CLASS_ROWS),
-        ..UNetConfig::diffusers_defaults()
-    }
+/// The tables of the preset that the benchmarks need; the runner refuses unknown keys.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Preset {
+    model: Model,
+    /// Schedule and prediction.
+    pub diffusion: Diffusion,
+    /// Everything that a training step does: dropout of labels, clipping, AdamW, EMA.
+    pub train: TrainOptions,
 }
 
-/// A cosine schedule with v predictions.
-pub fn diffusion() -> Diffusion {
-    Diffusion {
-        timesteps: 1000,
-        schedule: BetaSchedule::Cosine,
-        zero_terminal_snr: false,
-        prediction: Prediction::V,
-    }
+#[derive(Debug, Clone, Deserialize)]
+struct Model {
+    block_out_channels: Vec<usize>,
+    layers_per_block: usize,
+    norm_num_groups: usize,
 }
 
-/// Everything that a real training step does: dropout of labels, clipping, AdamW, EMA.
-pub fn train_options() -> TrainOptions {
-    TrainOptions {
-        seed: 0,
-        steps: 1000,
-        batch: BATCH,
-        accumulate: 1,
-        learning_rate: 1e-3,
-        warmup: 0.05,
-        final_learning_rate: 0.0,
-        weight_decay: 0.01,
-        betas: [0.9, 0.99],
-        clip: 1.0,
-        label_dropout: 0.1,
-        loss_weighting: LossWeighting::Uniform,
-        ema_decay: 0.999,
+impl Preset {
+    /// Reads configs/digits.toml as it was when this was compiled.
+    pub fn digits() -> Result<Self, toml::de::Error> {
+        toml::from_str(DIGITS)
+    }
+
+    /// The networks that are timed, by their widths.
+    pub fn unets(&self) -> [(String, UNetConfig); 2] {
+        [self.model.block_out_channels.clone(), WIDE.to_vec()]
+            .map(|widths| (format!("{widths:?}"), self.unet(widths)))
+    }
+
+    /// A network without attention for 28×28 grey images of ten classes.
+    fn unet(&self, widths: Vec<usize>) -> UNetConfig {
+        UNetConfig {
+            sample_size: Some(SampleSize::Square(28)),
+            in_channels: 1,
+            out_channels: 1,
+            down_block_types: vec!["DownBlock2D".into(); widths.len()],
+            up_block_types: vec!["UpBlock2D".into(); widths.len()],
+            block_out_channels: widths,
+            layers_per_block: self.model.layers_per_block,
+            norm_num_groups: self.model.norm_num_groups,
+            add_attention: false,
+            num_class_embeds: Some(CLASS_ROWS),
+            ..UNetConfig::diffusers_defaults()
+        }
     }
 }

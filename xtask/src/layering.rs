@@ -29,10 +29,11 @@ pub fn run() -> Result<()> {
             wrong.push(format!("{name} is not in the list of layers (xtask/src/layering.rs)"));
         }
     }
-    match wrong.is_empty() {
-        true => Ok(println!("layering holds for {} crates", ALLOWED.len())),
-        false => bail!("the layering is broken:\n  {}", wrong.join("\n  ")),
+    if !wrong.is_empty() {
+        bail!("the layering is broken:\n  {}", wrong.join("\n  "));
     }
+    println!("layering holds for {} crates", ALLOWED.len());
+    Ok(())
 }
 
 /// The forbidden edges of a crate, given the lines of its dependency tree, "depth name …".

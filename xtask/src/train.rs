@@ -25,7 +25,7 @@ const PREVIEW_CLASSES: usize = 10;
 #[derive(clap::Args)]
 pub struct Args {
     /// Settings to start from
-    #[arg(long, default_value = "digits", conflicts_with = "config")]
+    #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
