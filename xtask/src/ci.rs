@@ -25,6 +25,11 @@ fn check(name: &'static str, arguments: &'static str) -> Check {
     Check { name, arguments: arguments.split(' ').collect(), environment: &[] }
 }
 
+/// The cargo that runs this program, or else the one on the path.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
+}
+
 /// Everything shares the runner's release build of candle; only `hub` stands apart.
 fn checks(hub: bool) -> Vec<Check> {
     let strict = |check| Check { environment: &[("RUSTDOCFLAGS", "-D warnings")], ..check };
@@ -66,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     for check in checks(args.hub) {
         let began = Instant::now();
         eprintln!("\n== {}: cargo {}", check.name, check.arguments.join(" "));
-        let mut cargo = Command::new(env!("CARGO"));
+        let mut cargo = cargo();
         let status = cargo.args(&check.arguments).envs(check.environment.iter().copied()).status();
         if !status.context("cannot run cargo")?.success() {
             bail!("{} failed", check.name);

@@ -3,7 +3,6 @@
 use crate::exit::Child;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
-use std::process::Command;
 
 /// Flags of `fetch`.
 #[derive(clap::Args)]
@@ -20,7 +19,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     eprintln!("building the downloader; the first time takes some 15 minutes on two cores");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = crate::ci::cargo();
     cargo.args(["run", "--release", "--quiet", "--manifest-path", manifest, "--package", "duet-hub", "--"]);
     let status = cargo.arg(&args.set).arg("--out").arg(&args.out).status().context("cannot run cargo")?;
     match status.success() {

@@ -1,7 +1,6 @@
 //! Which crate may depend on which; checked with `cargo tree`.
 
 use anyhow::{Context, Result, bail};
-use std::process::Command;
 
 /// Each crate, and which of our own it may depend on directly.
 const ALLOWED: [(&str, &[&str]); 8] = [
@@ -75,7 +74,7 @@ fn members() -> Result<Vec<String>> {
 }
 
 fn cargo(arguments: &[&str]) -> Result<String> {
-    let output = Command::new(env!("CARGO")).args(arguments).output().context("cannot run cargo")?;
+    let output = crate::ci::cargo().args(arguments).output().context("cannot run cargo")?;
     if !output.status.success() {
         bail!("cargo {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
     }

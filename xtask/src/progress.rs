@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Lines are this far apart where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Progress over a known number of units, in images a second.
+/// Progress over a known number of units.
 pub struct Progress {
     bar: Option<ProgressBar>,
     started: Instant,
@@ -15,11 +15,13 @@ pub struct Progress {
     first: u64,
     total: u64,
     images_per_unit: usize,
+    rate_name: &'static str,
 }
 
 impl Progress {
-    /// `first` of `total` units are done before; each unit is `images_per_unit` images.
-    pub fn new(first: u64, total: u64, images_per_unit: usize) -> Self {
+    /// `first` of `total` units are done before; each unit is `images_per_unit` images, and the
+    /// rate is called `rate_name`.
+    pub fn new(first: u64, total: u64, images_per_unit: usize, rate_name: &'static str) -> Self {
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(5));
@@ -30,7 +32,7 @@ impl Progress {
             bar.set_position(first);
             bar
         });
-        Self { bar, started: now, last_line: now - LINE_EVERY, first, total, images_per_unit }
+        Self { bar, started: now, last_line: now - LINE_EVERY, first, total, images_per_unit, rate_name }
     }
 
     /// Images a second since the start.
@@ -44,7 +46,7 @@ impl Progress {
         let rate = self.rate(done);
         let left = (self.total - done) as f64 * self.images_per_unit as f64 / rate.max(1e-9);
         let left = duration(Duration::from_secs_f64(left.min(1e9)));
-        let message = format!("{rate:.0} img/s  {message}");
+        let message = format!("{rate:.0} {}  {message}", self.rate_name);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(done);

@@ -84,7 +84,8 @@ pub fn run(args: Args) -> Result<()> {
     let columns = seeds.len();
     let mut frames: BTreeMap<usize, Vec<Tensor>> = BTreeMap::new();
     let passes = request.seeds.len().div_ceil(request.batch) * args.steps;
-    let mut progress = Progress::new(0, passes as u64, request.batch.min(request.seeds.len()));
+    let mut progress =
+        Progress::new(0, passes as u64, request.batch.min(request.seeds.len()), "denoised img/s");
     let mut done = 0;
     let images = request.draw(|_, trajectory: &Trajectory| {
         let (step, _) = trajectory.progress();
@@ -93,7 +94,7 @@ pub fn run(args: Args) -> Result<()> {
         }
         if step > 0 {
             done += 1;
-            progress.show(done, "(image steps)");
+            progress.show(done, "");
         }
         Ok(())
     })?;

@@ -223,7 +223,7 @@ impl Session {
         let first = self.trainer.steps();
         let started = Instant::now();
         self.folder.log(&format!("step {first} of {total}: {}", self.data.describe()))?;
-        let mut progress = Progress::new(first, total, self.trainer.images_per_step());
+        let mut progress = Progress::new(first, total, self.trainer.images_per_step(), "img/s");
         let mut order = DataOrder::new(self.config.train.seed, self.data.train.len() as u32);
         let mut held_out = None;
         let mut smooth = None;
