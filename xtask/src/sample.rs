@@ -33,8 +33,8 @@ pub struct Args {
     /// How an image gets from one timestep to the next: ddim
     #[arg(long, default_value = "ddim")]
     sampler: String,
-    /// Which timesteps are visited: leading, trailing, linspace, karras[:RHO], sigmoid[:SHARPNESS],
-    /// or a list such as 999,500,100 [default: what the model's scheduler says]
+    /// Which timesteps are visited: leading, trailing, linspace, karras or karras:RHO, sigmoid or
+    /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
     #[arg(long)]
     spacing: Option<String>,
     /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM)
