@@ -8,7 +8,7 @@
 //! for one image does not depend on which images share its batch, bit for bit. Work is cut at
 //! places fixed by the shapes alone, and partial sums are added in the order of the images.
 //!
-//! [`reference`] holds the naive loops that the kernels are tested against.
+//! [`mod@reference`] holds the naive loops that the kernels are tested against.
 
 mod conv;
 mod group_norm;
