@@ -15,17 +15,17 @@ pub struct Request<'a> {
     /// Empty for an unconditional network.
     pub labels: Vec<u32>,
     pub seeds: Vec<u64>,
-    /// Images at once.
+    /// Images at once, at least 1.
     pub batch: usize,
     pub device: &'a Device,
 }
 
 impl Request<'_> {
-    /// The images, (n, C, H, W) on the CPU. `on_step` sees the batch's index, its trajectory and
-    /// whether the step is its last, after the start and after every step.
-    pub fn draw(&self, mut on_step: impl FnMut(usize, &Trajectory) -> Result<()>) -> Result<Tensor> {
+    /// The images, (n, C, H, W) on the CPU. `on_step` sees each batch's trajectory at its start
+    /// and after every step.
+    pub fn draw(&self, mut on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Tensor> {
         let mut images = Vec::new();
-        for (i, seeds) in self.seeds.chunks(self.batch.max(1)).enumerate() {
+        for (i, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = i * self.batch;
             let labels = match self.labels.is_empty() {
                 true => None,
@@ -33,10 +33,10 @@ impl Request<'_> {
             };
             let mut trajectory =
                 Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
-            on_step(i, &trajectory)?;
+            on_step(&trajectory)?;
             while !trajectory.is_done() {
                 trajectory.step(&self.guidance, |x, t, labels| denoise(self.unet, x, t, labels))?;
-                on_step(i, &trajectory)?;
+                on_step(&trajectory)?;
             }
             images.push(trajectory.x().to_device(&Device::Cpu)?);
         }

@@ -87,7 +87,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut progress =
         Progress::new(0, passes as u64, request.batch.min(request.seeds.len()), "denoised img/s");
     let mut done = 0;
-    let images = request.draw(|_, trajectory: &Trajectory| {
+    let images = request.draw(|trajectory: &Trajectory| {
         let (step, _) = trajectory.progress();
         if animation.is_some() {
             frames.entry(step).or_default().push(trajectory.x().to_device(&Device::Cpu)?);

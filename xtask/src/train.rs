@@ -298,7 +298,7 @@ impl Session {
             batch: 64,
             device: &self.device,
         };
-        let images = request.draw(|_, _| Ok(()))?;
+        let images = request.draw(|_| Ok(()))?;
         let path = self.folder.preview(self.trainer.steps());
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
