@@ -10,13 +10,26 @@
 //!
 //! [`mod@reference`] holds the naive loops that the kernels are tested against.
 
+mod attend;
+mod buffer;
+mod chunks;
 mod conv;
+mod elementwise;
 mod group_norm;
+mod kernel;
 mod linear;
-mod matrix;
+mod normalise;
+mod patches;
+mod product;
 pub mod reference;
+mod simd;
+mod sizes;
 mod storage;
+pub mod tape;
+mod winograd;
 
-pub use conv::{Conv2d, Padding, conv2d};
+pub use conv::{Conv2d, conv2d};
 pub use group_norm::{Activation, GroupNorm, group_norm};
 pub use linear::linear;
+pub use simd::{InstructionSet, instruction_set, with_instruction_set};
+pub use sizes::Padding;

@@ -1,41 +1,56 @@
-//! The linear layer, row by row.
+//! The linear layer as an op on candle tensors.
 
-use crate::storage::{is_cpu_f32, values};
+use crate::elementwise;
+use crate::kernel::Kernel;
+use crate::sizes::{Epilogue, Padding, Sizes};
+use crate::storage::{is_cpu_f32, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 /// y = x · weightᵀ + bias.
 ///
-/// Shapes: `x` (..., I), `weight` (O, I), `bias` (O) → (..., O). Each row is computed alone, in
-/// one fixed order of additions: a general matrix product chooses its order by the number of rows.
+/// Shapes: `x` (..., I), `weight` (O, I), `bias` (O) → (..., O). Each row is computed in one fixed
+/// order of additions: a general matrix product chooses its order by the number of rows.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     if x.dims().last() != Some(&inputs) || bias.dims() != [outputs] {
         bail!("linear: x {:?}, weight {:?} and bias {:?} do not fit", x.dims(), weight.dims(), bias.dims());
     }
     if is_cpu_f32(x) {
-        return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Op);
+        return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, Op { inputs, outputs });
     }
     let rows = x.reshape(((), inputs))?;
-    let mut shape = x.dims().to_vec();
-    shape.pop();
-    shape.push(outputs);
-    rows.matmul(&weight.t()?)?.broadcast_add(bias)?.reshape(shape)
+    rows.matmul(&weight.t()?)?.broadcast_add(bias)?.reshape(shape(x.dims(), outputs))
 }
 
-struct Op;
+fn shape(x: &[usize], outputs: usize) -> Vec<usize> {
+    let mut shape = x.to_vec();
+    shape.pop();
+    shape.push(outputs);
+    shape
+}
 
-/// Σ a · b in 16 interleaved partial sums.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let mut lanes = [0f32; LANES];
-    for (a, b) in a.chunks(LANES).zip(b.chunks(LANES)) {
-        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
+/// Rows that one thread works on at a time; fixed, as sums over rows are.
+const ROWS: usize = 256;
+
+struct Op {
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Op {
+    /// A convolution over a column of pixels that do not see each other.
+    fn sizes(&self, rows: usize) -> Sizes {
+        Sizes {
+            channels: self.inputs,
+            height: rows,
+            width: 1,
+            outputs: self.outputs,
+            kernel: (1, 1),
+            stride: 1,
+            padding: Padding::default(),
         }
     }
-    lanes.iter().sum()
 }
 
 impl CustomOp3 for Op {
@@ -52,21 +67,20 @@ impl CustomOp3 for Op {
         bias: &CpuStorage,
         bias_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (outputs, inputs) = weight_layout.shape().dims2()?;
-        let (x, weight, bias) =
-            (values(x, x_layout)?, values(weight, weight_layout)?, values(bias, bias_layout)?);
-        let mut shape = x_layout.dims().to_vec();
-        shape.pop();
-        shape.push(outputs);
+        let shape = shape(x_layout.dims(), self.outputs);
+        let kernel = Kernel::new(
+            values(weight, weight_layout)?,
+            values(bias, bias_layout)?,
+            self.inputs,
+            (1, 1),
+            false,
+        );
         let mut y = vec![0f32; shape.iter().product()];
-        let arch = pulp::Arch::new();
-        let rows = y.par_chunks_mut(outputs.max(1)).zip(x.par_chunks(inputs.max(1)));
-        rows.with_min_len(8).for_each(|(y, x)| {
-            arch.dispatch(|| {
-                for ((y, &bias), weight) in y.iter_mut().zip(bias).zip(weight.chunks(inputs)) {
-                    *y = bias + dot(x, weight);
-                }
-            });
+        let rows =
+            y.par_chunks_mut(ROWS * self.outputs).zip(values(x, x_layout)?.par_chunks(ROWS * self.inputs));
+        rows.for_each(|(y, x)| {
+            let epilogue = Epilogue { bias: &kernel.bias, residual: None, scale: 1.0 };
+            kernel.forward(&self.sizes(y.len() / self.outputs), 1, x, epilogue, y);
         });
         Ok((CpuStorage::F32(y), shape.into()))
     }
@@ -75,17 +89,39 @@ impl CustomOp3 for Op {
         &self,
         x: &Tensor,
         weight: &Tensor,
-        _bias: &Tensor,
+        bias: &Tensor,
         _y: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (outputs, inputs) = weight.dims2()?;
-        let grad = grad.contiguous()?.reshape(((), outputs))?;
-        let rows = x.reshape(((), inputs))?;
+        let mut grad_x = vec![0f32; x.elem_count()];
+        let parts: Vec<[Vec<f32>; 2]> = with_values(weight, |weight| {
+            let kernel = Kernel::new(weight, &vec![0.0; self.outputs], self.inputs, (1, 1), true);
+            with_values(x, |x| {
+                with_values(grad, |grad| {
+                    let rows = grad_x.par_chunks_mut(ROWS * self.inputs);
+                    let rows =
+                        rows.zip(x.par_chunks(ROWS * self.inputs)).zip(grad.par_chunks(ROWS * self.outputs));
+                    let part = |((grad_x, x), grad): ((&mut [f32], &[f32]), &[f32])| {
+                        let rows = grad.len() / self.outputs;
+                        let mut sums = [vec![0f32; self.outputs * self.inputs], vec![0f32; self.outputs]];
+                        let [weight, bias] = &mut sums;
+                        kernel.backward(&self.sizes(rows), 1, x, grad, Some(grad_x), Some(weight));
+                        elementwise::sum_pixels(grad, self.outputs, rows, bias);
+                        sums
+                    };
+                    Ok(rows.map(part).collect())
+                })
+            })
+        })?;
+        let mut sums = [vec![0f32; self.outputs * self.inputs], vec![0f32; self.outputs]];
+        for part in parts {
+            sums.iter_mut().zip(part).for_each(|(sum, part)| elementwise::add(sum, &part));
+        }
+        let [grad_weight, grad_bias] = sums;
         Ok((
-            Some(grad.matmul(weight)?.reshape(x.shape())?),
-            Some(grad.t()?.matmul(&rows)?),
-            Some(grad.sum(0)?),
+            Some(Tensor::from_vec(grad_x, x.shape(), x.device())?),
+            Some(Tensor::from_vec(grad_weight, weight.shape(), x.device())?),
+            Some(Tensor::from_vec(grad_bias, bias.shape(), x.device())?),
         ))
     }
 }

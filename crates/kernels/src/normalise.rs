@@ -1,0 +1,444 @@
+//! Group normalisation of channels-last images, with scale, shift and SiLU, and its gradient.
+
+use crate::buffer::Buffer;
+use crate::simd::{dispatch, load, mul_add, registers, store};
+use pulp::{Simd, WithSimd};
+
+/// Sizes and settings of a normalisation of (B, pixels, channels).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Norm {
+    pub channels: usize,
+    pub groups: usize,
+    pub pixels: usize,
+    pub eps: f64,
+    pub silu: bool,
+}
+
+/// Scale and shift after the normalisation: those of the layer, and of each image (B, 2·C) as
+/// (1 + scale), shift, if any.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub modulation: Option<&'a [f32]>,
+}
+
+/// Mean and reciprocal standard deviation of one group of one image.
+type Moments = (f32, f32);
+
+impl Norm {
+    fn image(&self) -> usize {
+        self.channels * self.pixels
+    }
+
+    fn check(&self, affine: &Affine, values: usize, moments: usize) {
+        let batch = values / self.image().max(1);
+        assert!(self.groups > 0 && self.channels % self.groups == 0);
+        assert!(affine.weight.len() == self.channels && affine.bias.len() == self.channels);
+        assert!(affine.modulation.is_none_or(|m| m.len() == batch * 2 * self.channels));
+        assert!(values == batch * self.image() && moments == batch * self.groups);
+    }
+}
+
+/// y = f((x - μ)/√(σ² + eps) · weight + bias); keeps the moments (B, groups) for the gradient.
+pub(crate) fn forward(norm: Norm, affine: Affine, x: &[f32], y: &mut [f32], moments: &mut [Moments]) {
+    norm.check(&affine, x.len(), moments.len());
+    assert_eq!(x.len(), y.len());
+    dispatch(Forward { norm, affine, x, y, moments });
+}
+
+/// The gradients: x's is added to, and those of weight and bias (and of the modulation).
+pub(crate) struct Gradients<'a> {
+    pub x: &'a mut [f32],
+    pub weight: &'a mut [f32],
+    pub bias: &'a mut [f32],
+    pub modulation: Option<&'a mut [f32]>,
+}
+
+/// With x̂ the normalised input and h = gradient · scale, dx = (h - mean(h) - x̂ · mean(h · x̂)) / σ.
+pub(crate) fn backward(
+    norm: Norm,
+    affine: Affine,
+    x: &[f32],
+    grad: &[f32],
+    moments: &[Moments],
+    gradients: Gradients,
+) {
+    norm.check(&affine, x.len(), moments.len());
+    assert!(grad.len() == x.len() && gradients.x.len() == x.len());
+    assert!(gradients.weight.len() == norm.channels && gradients.bias.len() == norm.channels);
+    dispatch(Backward { norm, affine, x, grad, moments, gradients });
+}
+
+/// 1 / (1 + e^-x), to within a few units in the last place.
+///
+/// e^-x = 2^n · p(r) with -x = n·ln 2 + r, |r| ≤ ln 2 / 2, and p the Taylor polynomial of degree 7;
+/// n is rounded, and becomes an exponent, by the addition of 1.5·2²³ + 127.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    const MAGIC: f32 = 12_582_912.0 + 127.0;
+    let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(87.0));
+    let magic = s.splat_f32s(MAGIC);
+    let shifted = mul_add(s, x, s.splat_f32s(-std::f32::consts::LOG2_E), magic);
+    let n = s.sub_f32s(shifted, magic);
+    let power =
+        s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(23)));
+    // -r
+    let r = mul_add(s, n, s.splat_f32s(0.693_359_4), x);
+    let r = mul_add(s, n, s.splat_f32s(-2.121_944_4e-4), r);
+    let mut p = s.splat_f32s(-1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, -1.0 / 120.0, 1.0 / 24.0, -1.0 / 6.0, 0.5, -1.0, 1.0] {
+        p = mul_add(s, p, r, s.splat_f32s(coefficient));
+    }
+    let one = s.splat_f32s(1.0);
+    s.div_f32s(one, mul_add(s, p, power, one))
+}
+
+/// Pixels whose sum is taken in f32 before it is added in f64.
+const BLOCK: usize = 128;
+
+struct Forward<'a> {
+    norm: Norm,
+    affine: Affine<'a>,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    moments: &'a mut [Moments],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, affine, x, y, moments } = self;
+        let image = norm.image().max(1);
+        let mut per_channel = vec![0f64; norm.channels];
+        let mut means = vec![0f32; norm.channels];
+        let mut coefficients = Coefficients::new(norm.channels);
+        for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
+            let moments = &mut moments[i * norm.groups..][..norm.groups];
+            means.fill(0.0);
+            simd.vectorize(Sums { norm, x, means: &means, squares: false, sums: &mut per_channel });
+            group_means(&norm, &per_channel, |group, mean| {
+                moments[group].0 = mean as f32;
+                means[group * (norm.channels / norm.groups)..][..norm.channels / norm.groups]
+                    .fill(mean as f32);
+            });
+            simd.vectorize(Sums { norm, x, means: &means, squares: true, sums: &mut per_channel });
+            group_means(&norm, &per_channel, |group, variance| {
+                moments[group].1 = (1.0 / (variance + norm.eps).sqrt()) as f32;
+            });
+            coefficients.set(&norm, &affine, i, moments);
+            simd.vectorize(Apply { norm, x, y, coefficients: &coefficients });
+        }
+    }
+}
+
+/// Calls `f` with each group and the mean of what was summed over its channels' pixels.
+fn group_means(norm: &Norm, per_channel: &[f64], mut f: impl FnMut(usize, f64)) {
+    let width = norm.channels / norm.groups;
+    for (group, sums) in per_channel.chunks_exact(width).enumerate() {
+        f(group, sums.iter().sum::<f64>() / (width * norm.pixels) as f64);
+    }
+}
+
+/// For each channel of an image: z = x · scale + shift.
+struct Coefficients {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Coefficients {
+    fn new(channels: usize) -> Self {
+        Self { scale: vec![0.0; channels], shift: vec![0.0; channels] }
+    }
+
+    fn set(&mut self, norm: &Norm, affine: &Affine, image: usize, moments: &[Moments]) {
+        for c in 0..norm.channels {
+            let (mean, rstd) = moments[c / (norm.channels / norm.groups)];
+            let (weight, bias) = affine.of(image, c);
+            self.scale[c] = weight * rstd;
+            self.shift[c] = bias - mean * self.scale[c];
+        }
+    }
+}
+
+impl Affine<'_> {
+    /// Scale and shift of one image's channel.
+    fn of(&self, image: usize, c: usize) -> (f32, f32) {
+        let (weight, bias, channels) = (self.weight[c], self.bias[c], self.weight.len());
+        match self.modulation {
+            Some(modulation) => {
+                let modulation = &modulation[image * 2 * channels..][..2 * channels];
+                let scale = 1.0 + modulation[c];
+                (weight * scale, bias * scale + modulation[channels + c])
+            }
+            None => (weight, bias),
+        }
+    }
+}
+
+/// Σ (x - mean), or Σ (x - mean)², of each channel over one image's pixels.
+struct Sums<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    means: &'a [f32],
+    squares: bool,
+    sums: &'a mut [f64],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, means, squares, sums } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && means.len() == channels && sums.len() == channels);
+        sums.fill(0.0);
+        let mut lane_sums = [0f32; 64];
+        for (c, lanes) in registers::<S>(channels) {
+            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            for first in (0..norm.pixels).step_by(BLOCK) {
+                let count = BLOCK.min(norm.pixels - first);
+                let mut totals = [simd.splat_f32s(0.0); 4];
+                for pixel in 0..count {
+                    // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    let x = unsafe { load(simd, x.as_ptr().add((first + pixel) * channels + c), lanes) };
+                    let x = simd.sub_f32s(x, mean);
+                    let total = &mut totals[pixel % 4];
+                    *total = if squares { mul_add(simd, x, x, *total) } else { simd.add_f32s(*total, x) };
+                }
+                let total =
+                    simd.add_f32s(simd.add_f32s(totals[0], totals[1]), simd.add_f32s(totals[2], totals[3]));
+                simd.partial_store_f32s(&mut lane_sums[..lanes], total);
+                for (sum, &total) in sums[c..].iter_mut().zip(&lane_sums[..lanes]) {
+                    *sum += f64::from(total);
+                }
+            }
+        }
+    }
+}
+
+/// y = f(x · scale + shift) of one image.
+struct Apply<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    coefficients: &'a Coefficients,
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, y, coefficients } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && y.len() == x.len());
+        for (c, lanes) in registers::<S>(channels) {
+            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
+            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
+            for pixel in 0..norm.pixels {
+                let at = pixel * channels + c;
+                // SAFETY: the pixel is inside both images, and `lanes` channels from c on exist.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let z = mul_add(simd, load(simd, x.as_ptr().add(at), lanes), scale, shift);
+                    let z = if norm.silu { simd.mul_f32s(z, sigmoid(simd, z)) } else { z };
+                    store(simd, y.as_mut_ptr().add(at), lanes, z);
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    norm: Norm,
+    affine: Affine<'a>,
+    x: &'a [f32],
+    grad: &'a [f32],
+    moments: &'a [Moments],
+    gradients: Gradients<'a>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, affine, x, grad, moments, mut gradients } = self;
+        let (channels, width) = (norm.channels, norm.channels / norm.groups);
+        let image = norm.image().max(1);
+        let mut coefficients = Coefficients::new(channels);
+        let mut through = Buffer::scratch(image);
+        let mut means = vec![0f32; channels];
+        let (mut sums, mut sums_x) = (vec![0f64; channels], vec![0f64; channels]);
+        // dx += h · a + (x - mean) · b + d
+        let (mut a, mut b, mut d) = (vec![0f32; channels], vec![0f32; channels], vec![0f32; channels]);
+        let images =
+            x.chunks_exact(image).zip(grad.chunks_exact(image)).zip(gradients.x.chunks_exact_mut(image));
+        for (i, ((x, grad), grad_x)) in images.enumerate() {
+            let moments = &moments[i * norm.groups..][..norm.groups];
+            coefficients.set(&norm, &affine, i, moments);
+            means.iter_mut().enumerate().for_each(|(c, mean)| *mean = moments[c / width].0);
+            simd.vectorize(Through {
+                norm,
+                x,
+                grad,
+                coefficients: &coefficients,
+                means: &means,
+                out: &mut through,
+                sums: &mut sums,
+                sums_x: &mut sums_x,
+            });
+            for (group, &(_, rstd)) in moments.iter().enumerate() {
+                let rstd64 = f64::from(rstd);
+                let (mut sum_h, mut sum_hx) = (0f64, 0f64);
+                for c in group * width..(group + 1) * width {
+                    let (weight, _) = affine.of(i, c);
+                    sum_h += sums[c] * f64::from(weight);
+                    sum_hx += sums_x[c] * rstd64 * f64::from(weight);
+                    // Through the modulation z = (weight · x̂ + bias) · (1 + scale) + shift.
+                    let (sum, sum_x) = (sums[c] as f32, (sums_x[c] * rstd64) as f32);
+                    let mut scale = 1.0;
+                    if let (Some(modulation), Some(grad)) =
+                        (affine.modulation, gradients.modulation.as_deref_mut())
+                    {
+                        scale += modulation[i * 2 * channels + c];
+                        grad[i * 2 * channels + c] += affine.weight[c] * sum_x + affine.bias[c] * sum;
+                        grad[i * 2 * channels + channels + c] += sum;
+                    }
+                    gradients.weight[c] += sum_x * scale;
+                    gradients.bias[c] += sum * scale;
+                }
+                let n = (width * norm.pixels) as f64;
+                for c in group * width..(group + 1) * width {
+                    a[c] = affine.of(i, c).0 * rstd;
+                    b[c] = (-sum_hx / n * rstd64 * rstd64) as f32;
+                    d[c] = (-sum_h / n * rstd64) as f32;
+                }
+            }
+            simd.vectorize(AddInput {
+                norm,
+                x,
+                through: &through,
+                means: &means,
+                a: &a,
+                b: &b,
+                d: &d,
+                grad_x,
+            });
+        }
+    }
+}
+
+/// The gradient before the activation, and of each channel its sum and its sum times (x - mean).
+struct Through<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    grad: &'a [f32],
+    coefficients: &'a Coefficients,
+    means: &'a [f32],
+    out: &'a mut [f32],
+    sums: &'a mut [f64],
+    sums_x: &'a mut [f64],
+}
+
+impl WithSimd for Through<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, grad, coefficients, means, out, sums, sums_x } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && grad.len() == x.len() && out.len() == x.len());
+        sums.fill(0.0);
+        sums_x.fill(0.0);
+        let one = simd.splat_f32s(1.0);
+        let mut lane_sums = [0f32; 64];
+        for (c, lanes) in registers::<S>(channels) {
+            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
+            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
+            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            for first in (0..norm.pixels).step_by(BLOCK) {
+                let (mut total, mut total_x) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
+                    let at = pixel * channels + c;
+                    // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let x = load(simd, x.as_ptr().add(at), lanes);
+                        let mut grad = load(simd, grad.as_ptr().add(at), lanes);
+                        if norm.silu {
+                            // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
+                            let z = mul_add(simd, x, scale, shift);
+                            let p = sigmoid(simd, z);
+                            let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
+                            grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
+                        }
+                        store(simd, out.as_mut_ptr().add(at), lanes, grad);
+                        let half = pixel % 2;
+                        total[half] = simd.add_f32s(total[half], grad);
+                        total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
+                    }
+                }
+                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total[0], total[1]));
+                sums[c..]
+                    .iter_mut()
+                    .zip(&lane_sums[..lanes])
+                    .for_each(|(sum, &total)| *sum += f64::from(total));
+                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total_x[0], total_x[1]));
+                sums_x[c..]
+                    .iter_mut()
+                    .zip(&lane_sums[..lanes])
+                    .for_each(|(sum, &total)| *sum += f64::from(total));
+            }
+        }
+    }
+}
+
+/// grad_x += through · a + (x - mean) · b + d.
+struct AddInput<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    through: &'a [f32],
+    means: &'a [f32],
+    a: &'a [f32],
+    b: &'a [f32],
+    d: &'a [f32],
+    grad_x: &'a mut [f32],
+}
+
+impl WithSimd for AddInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, through, means, a, b, d, grad_x } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && through.len() == x.len() && grad_x.len() == x.len());
+        for (c, lanes) in registers::<S>(channels) {
+            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            let (a, b, d) = (
+                simd.partial_load_f32s(&a[c..][..lanes]),
+                simd.partial_load_f32s(&b[c..][..lanes]),
+                simd.partial_load_f32s(&d[c..][..lanes]),
+            );
+            for pixel in 0..norm.pixels {
+                let at = pixel * channels + c;
+                // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let x = simd.sub_f32s(load(simd, x.as_ptr().add(at), lanes), mean);
+                    let h = load(simd, through.as_ptr().add(at), lanes);
+                    let to = grad_x.as_mut_ptr().add(at);
+                    let sum =
+                        simd.add_f32s(load(simd, to, lanes), mul_add(simd, h, a, mul_add(simd, x, b, d)));
+                    store(simd, to, lanes, sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Products of small matrices that stay in cache, on one thread.
+//!
+//! Every element of a product is one chain of fused multiply-adds over the depth, in order: it
+//! does not depend on how many rows or columns are computed with it. (A general library picks its
+//! order by the sizes.)
+
+use crate::simd::{load, mul_add, store};
+use pulp::{Simd, WithSimd};
+
+/// A read-only matrix: element (i, j) is `values[i * row + j * column]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a> {
+    pub values: &'a [f32],
+    pub row: usize,
+    pub column: usize,
+}
+
+impl<'a> Matrix<'a> {
+    /// Rows one after another, `row` values apart.
+    pub fn rows(values: &'a [f32], row: usize) -> Self {
+        Self { values, row, column: 1 }
+    }
+
+    pub fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+}
+
+/// out (m, n) = [out +] left (m, k) · right (k, n). Rows of `right` and `out` are contiguous, and
+/// begin `right_row` and `out_row` values apart.
+pub(crate) struct Product<'a> {
+    pub sizes: (usize, usize, usize),
+    pub left: Matrix<'a>,
+    pub right: &'a [f32],
+    pub right_row: usize,
+    pub out: &'a mut [f32],
+    pub out_row: usize,
+    pub accumulate: bool,
+}
+
+/// Depth of one pass: so many rows of `right` stay in the first-level cache.
+const DEPTH: usize = 256;
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (m, n, k) = self.sizes;
+        if m == 0 || n == 0 {
+            return;
+        }
+        let last = |rows: usize, columns: usize, row: usize, column: usize| {
+            (rows - 1) * row + (columns - 1) * column
+        };
+        assert!(n <= self.out_row || m == 1, "rows of the product overlap");
+        assert!(last(m, n, self.out_row, 1) < self.out.len(), "product outside its matrix");
+        if k == 0 {
+            if !self.accumulate {
+                self.out.chunks_mut(self.out_row.max(1)).take(m).for_each(|row| row[..n].fill(0.0));
+            }
+            return;
+        }
+        assert!(
+            last(m, k, self.left.row, self.left.column) < self.left.values.len(),
+            "left factor too short"
+        );
+        assert!(last(k, n, self.right_row, 1) < self.right.len(), "right factor too short");
+        for first in (0..k).step_by(DEPTH) {
+            let pass = Pass {
+                left: self.left.values[first * self.left.column..].as_ptr(),
+                left_row: self.left.row,
+                left_column: self.left.column,
+                right: self.right[first * self.right_row..].as_ptr(),
+                right_row: self.right_row,
+                out: self.out.as_mut_ptr(),
+                out_row: self.out_row,
+                depth: DEPTH.min(k - first),
+                accumulate: self.accumulate || first > 0,
+            };
+            // SAFETY: the assertions above hold for the last element of each matrix, every index
+            // below is smaller, and `out` is borrowed mutably, so it aliases neither factor.
+            #[allow(unsafe_code)]
+            unsafe {
+                pass.panels(simd, m, n);
+            }
+        }
+    }
+}
+
+/// One range of the depth, as pointers whose reach `Product` has checked.
+#[derive(Clone, Copy)]
+struct Pass {
+    left: *const f32,
+    left_row: usize,
+    left_column: usize,
+    right: *const f32,
+    right_row: usize,
+    out: *mut f32,
+    out_row: usize,
+    depth: usize,
+    accumulate: bool,
+}
+
+#[allow(unsafe_code)]
+impl Pass {
+    /// All columns, in panels of as many registers as leave room for enough rows.
+    ///
+    /// # Safety
+    /// The pointers reach m rows, n columns and the pass's depth.
+    #[inline(always)]
+    unsafe fn panels<S: Simd>(self, simd: S, m: usize, n: usize) {
+        let lanes = S::F32_LANES;
+        let mut first = 0;
+        while first < n {
+            let panel =
+                // SAFETY: `first` is smaller than n.
+                unsafe { Self { right: self.right.add(first), out: self.out.add(first), ..self } };
+            let registers = (n - first) / lanes;
+            // SAFETY: the panel's columns lie inside the matrix, as far as its registers reach.
+            first += unsafe {
+                match (S::REGISTER_COUNT >= 32, registers) {
+                    (true, 4..) => panel.rows6::<S, 4>(simd, m),
+                    (true, 3) => panel.rows8::<S, 3>(simd, m),
+                    (true, 2) => panel.rows8::<S, 2>(simd, m),
+                    (false, 2..) => panel.rows6::<S, 2>(simd, m),
+                    (_, 0) => panel.rest(simd, m, n - first),
+                    _ => panel.rows8::<S, 1>(simd, m),
+                }
+            };
+        }
+    }
+
+    /// # Safety
+    /// As [`Pass::panels`], for N registers of columns.
+    #[inline(always)]
+    unsafe fn rows6<S: Simd, const N: usize>(self, simd: S, m: usize) -> usize {
+        let mut i = 0;
+        // SAFETY: i + the rows of each call are at most m.
+        unsafe {
+            while i + 6 <= m {
+                self.at_row(i).tile::<S, 6, N>(simd, S::F32_LANES);
+                i += 6;
+            }
+            self.remaining_rows::<S, N>(simd, i, m);
+        }
+        N * S::F32_LANES
+    }
+
+    /// # Safety
+    /// As [`Pass::panels`], for N registers of columns.
+    #[inline(always)]
+    unsafe fn rows8<S: Simd, const N: usize>(self, simd: S, m: usize) -> usize {
+        let mut i = 0;
+        // SAFETY: i + the rows of each call are at most m.
+        unsafe {
+            while i + 8 <= m {
+                self.at_row(i).tile::<S, 8, N>(simd, S::F32_LANES);
+                i += 8;
+            }
+            self.remaining_rows::<S, N>(simd, i, m);
+        }
+        N * S::F32_LANES
+    }
+
+    /// # Safety
+    /// As [`Pass::panels`], for N registers of columns.
+    #[inline(always)]
+    unsafe fn remaining_rows<S: Simd, const N: usize>(self, simd: S, mut i: usize, m: usize) {
+        // SAFETY: i + the rows of each call are at most m.
+        unsafe {
+            if i + 4 <= m {
+                self.at_row(i).tile::<S, 4, N>(simd, S::F32_LANES);
+                i += 4;
+            }
+            while i < m {
+                self.at_row(i).tile::<S, 1, N>(simd, S::F32_LANES);
+                i += 1;
+            }
+        }
+    }
+
+    /// The last columns, fewer than a register's lanes.
+    ///
+    /// # Safety
+    /// As [`Pass::panels`], for this many columns.
+    #[inline(always)]
+    unsafe fn rest<S: Simd>(self, simd: S, m: usize, columns: usize) -> usize {
+        let mut i = 0;
+        // SAFETY: i + the rows of each call are at most m.
+        unsafe {
+            while i + 8 <= m {
+                self.at_row(i).tile::<S, 8, 1>(simd, columns);
+                i += 8;
+            }
+            while i < m {
+                self.at_row(i).tile::<S, 1, 1>(simd, columns);
+                i += 1;
+            }
+        }
+        columns
+    }
+
+    /// # Safety
+    /// The matrices have a row i.
+    #[inline(always)]
+    unsafe fn at_row(self, i: usize) -> Self {
+        // SAFETY: as asked.
+        unsafe {
+            Self { left: self.left.add(i * self.left_row), out: self.out.add(i * self.out_row), ..self }
+        }
+    }
+
+    /// M rows and N registers of columns, of which the last has `lanes` columns.
+    ///
+    /// # Safety
+    /// The pointers reach that far.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const M: usize, const N: usize>(self, simd: S, lanes: usize) {
+        let mut sums = [[simd.splat_f32s(0.0); N]; M];
+        // SAFETY: rows, columns and depth are in reach, as this function asks.
+        unsafe {
+            let mut rows = [self.left; M];
+            for (i, row) in rows.iter_mut().enumerate() {
+                *row = self.left.add(i * self.left_row);
+            }
+            let (mut column, mut right) = (0, self.right);
+            for _ in 0..self.depth {
+                let mut right_row = [simd.splat_f32s(0.0); N];
+                for (j, value) in right_row.iter_mut().enumerate() {
+                    let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+                    *value = load(simd, right.add(j * S::F32_LANES), lanes);
+                }
+                for i in 0..M {
+                    let left = simd.splat_f32s(*rows[i].add(column));
+                    for j in 0..N {
+                        sums[i][j] = mul_add(simd, left, right_row[j], sums[i][j]);
+                    }
+                }
+                column += self.left_column;
+                right = right.wrapping_add(self.right_row);
+            }
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, &sum) in sums.iter().enumerate() {
+                    let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+                    let out = self.out.add(i * self.out_row + j * S::F32_LANES);
+                    let sum = if self.accumulate { simd.add_f32s(load(simd, out, lanes), sum) } else { sum };
+                    store(simd, out, lanes, sum);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which vector instructions run: chosen at run time, or forced.
+
+use pulp::{Arch, Scalar128b, Simd, WithSimd};
+use std::any::TypeId;
+use std::cell::Cell;
+
+/// The instruction sets that kernels are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// What every processor of the target has: four lanes without fused multiply-add.
+    Portable,
+    /// The target's first vector extension: AVX2 with FMA on x86-64, NEON on aarch64.
+    Vector,
+    /// The widest: AVX-512 on x86-64.
+    Widest,
+}
+
+thread_local! {
+    static FORCED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+}
+
+/// Runs `f` with no more than the given instruction set on this thread, whatever the processor has.
+///
+/// Threads that `f` starts are not bound by it: tests call it on a pool of one thread.
+pub fn with_instruction_set<R>(set: InstructionSet, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<InstructionSet>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FORCED.set(self.0);
+        }
+    }
+    let _restore = Restore(FORCED.replace(Some(set)));
+    f()
+}
+
+/// The instruction set that kernels use on this thread.
+pub fn instruction_set() -> InstructionSet {
+    match arch() {
+        Arch::Scalar => InstructionSet::Portable,
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => InstructionSet::Widest,
+        #[allow(unreachable_patterns)]
+        _ => InstructionSet::Vector,
+    }
+}
+
+fn arch() -> Arch {
+    match (FORCED.get(), Arch::new()) {
+        (Some(InstructionSet::Portable), _) => Arch::Scalar,
+        #[cfg(target_arch = "x86_64")]
+        (Some(InstructionSet::Vector), Arch::V4(_)) => {
+            pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3)
+        }
+        (_, arch) => arch,
+    }
+}
+
+/// Runs a kernel with the best instruction set allowed.
+#[inline]
+pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
+    match arch() {
+        Arch::Scalar => Scalar128b.vectorize(kernel),
+        arch => arch.dispatch(kernel),
+    }
+}
+
+/// a · b + c, fused where the processor can. (pulp's portable version calls a function for it.)
+#[inline(always)]
+pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_f32s(a, b, c)
+    }
+}
+
+/// The first `lanes` values at `from`, zeros after them.
+///
+/// # Safety
+/// `lanes` values can be read at `from`; `lanes` is at most the register's.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) unsafe fn load<S: Simd>(simd: S, from: *const f32, lanes: usize) -> S::f32s {
+    if lanes == S::F32_LANES {
+        // SAFETY: a whole register can be read, and the read needs no alignment.
+        unsafe { from.cast::<S::f32s>().read_unaligned() }
+    } else {
+        // SAFETY: `lanes` values can be read, as this function asks.
+        simd.partial_load_f32s(unsafe { std::slice::from_raw_parts(from, lanes) })
+    }
+}
+
+/// Stores the first `lanes` values at `to`.
+///
+/// # Safety
+/// `lanes` values can be written at `to`, and nothing else refers to them; `lanes` is at most the
+/// register's.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) unsafe fn store<S: Simd>(simd: S, to: *mut f32, lanes: usize, value: S::f32s) {
+    if lanes == S::F32_LANES {
+        // SAFETY: a whole register can be written, and the write needs no alignment.
+        unsafe { to.cast::<S::f32s>().write_unaligned(value) }
+    } else {
+        // SAFETY: `lanes` values can be written and are not aliased, as this function asks.
+        simd.partial_store_f32s(unsafe { std::slice::from_raw_parts_mut(to, lanes) }, value);
+    }
+}
+
+/// (first, number) of each register's share of `count` values.
+#[inline(always)]
+pub(crate) fn registers<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..count).step_by(S::F32_LANES).map(move |first| (first, S::F32_LANES.min(count - first)))
+}

@@ -1,0 +1,474 @@
+//! Reverse-mode differentiation for one chunk of images on one thread.
+//!
+//! A [`Tape`] runs operations on channels-last images at once and notes how to go back;
+//! [`Tape::backward`] does, giving memory free as it goes. Everything happens on the calling
+//! thread: a program differentiates several chunks of a batch side by side, each with a tape of
+//! its own over shared weights ([`ConvWeights`], [`NormWeights`]), and adds the [`Gradients`] in the
+//! order of the chunks. Compared with a graph of candle tensors, gradients are added in place,
+//! nothing is copied to be transposed, and a batch's activations never exist all at once.
+
+use crate::attend::Attention;
+use crate::buffer::Buffer;
+use crate::elementwise;
+use crate::kernel::Kernel;
+use crate::normalise::{self, Affine, Norm};
+use crate::sizes::{Epilogue, Padding, Sizes};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Channels-last images (batch, height, width, channels) on a tape.
+#[derive(Clone)]
+pub struct Images {
+    values: Arc<Buffer>,
+    shape: [usize; 4],
+    node: usize,
+    /// Whether anything trainable led to it.
+    tracked: bool,
+}
+
+impl Images {
+    /// (batch, height, width, channels).
+    pub fn shape(&self) -> [usize; 4] {
+        self.shape
+    }
+
+    /// The values, channels last.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Weights of a convolution or of a linear layer (a kernel of one pixel), under the name that
+/// their gradients get: `name.weight`, `name.bias`.
+pub struct ConvWeights {
+    name: String,
+    kernel: Kernel,
+}
+
+impl ConvWeights {
+    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients` it only runs forward.
+    pub fn new(
+        name: impl Into<String>,
+        weight: &[f32],
+        bias: &[f32],
+        channels: usize,
+        kernel: (usize, usize),
+        gradients: bool,
+    ) -> Self {
+        Self { name: name.into(), kernel: Kernel::new(weight, bias, channels, kernel, gradients) }
+    }
+}
+
+/// Scale and shift of a group normalisation, under the name that their gradients get.
+pub struct NormWeights {
+    name: String,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    groups: usize,
+    eps: f64,
+}
+
+impl NormWeights {
+    /// Copies weight (C) and bias (C); `groups` divides C.
+    pub fn new(name: impl Into<String>, weight: &[f32], bias: &[f32], groups: usize, eps: f64) -> Self {
+        assert!(groups > 0 && weight.len() % groups == 0 && weight.len() == bias.len());
+        Self { name: name.into(), weight: weight.to_vec(), bias: bias.to_vec(), groups, eps }
+    }
+}
+
+/// What is added to a convolution's result before it is stored: (y + time + residual) · scale.
+#[derive(Clone, Copy)]
+pub struct Sum<'a> {
+    /// (B, 1, 1, O): one value an image and channel.
+    pub time: Option<&'a Images>,
+    /// As large as the result.
+    pub residual: Option<&'a Images>,
+    /// Factor of the sum.
+    pub scale: f32,
+}
+
+impl Sum<'_> {
+    /// The result alone.
+    pub const NOTHING: Sum<'static> = Sum { time: None, residual: None, scale: 1.0 };
+}
+
+/// Gradients of parameters by name, flat in the parameters' order of values.
+#[derive(Default)]
+pub struct Gradients(BTreeMap<String, Buffer>);
+
+impl Gradients {
+    /// Name and values of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
+        self.0.iter().map(|(name, values)| (name.as_str(), &**values))
+    }
+
+    /// The gradient of one parameter.
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.0.get(name).map(|values| &**values)
+    }
+
+    /// Adds those of another chunk.
+    pub fn add(&mut self, other: Gradients) {
+        for (name, values) in other.0 {
+            match self.0.get_mut(&name) {
+                Some(sum) => elementwise::add(sum, &values),
+                None => drop(self.0.insert(name, values)),
+            }
+        }
+    }
+
+    fn slot(&mut self, name: String, len: usize) -> &mut Buffer {
+        self.0.entry(name).or_insert_with(|| Buffer::zeros(len))
+    }
+}
+
+/// The gradients that are on their way.
+struct Pending {
+    nodes: Vec<Option<Buffer>>,
+    parameters: Gradients,
+}
+
+impl Pending {
+    /// The gradient of a node to add to.
+    fn of(&mut self, x: &Images) -> &mut Buffer {
+        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.values.len()))
+    }
+
+    /// Adds `grad` to the gradient of a node, without a copy if it is the first.
+    fn give(&mut self, x: &Images, grad: Buffer) {
+        match &mut self.nodes[x.node] {
+            Some(sum) => elementwise::add(sum, &grad),
+            none => *none = Some(grad),
+        }
+    }
+}
+
+/// From the gradient of a node to those of what it was made of.
+type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;
+
+/// Operations on one chunk of images, and the way back through them.
+pub struct Tape {
+    records: bool,
+    steps: Vec<Option<Step>>,
+}
+
+impl Tape {
+    /// A tape that remembers the way back.
+    pub fn recording() -> Self {
+        Self { records: true, steps: Vec::new() }
+    }
+
+    /// A tape that only runs forward and keeps nothing.
+    pub fn forward_only() -> Self {
+        Self { records: false, steps: Vec::new() }
+    }
+
+    /// Puts values (batch, height, width, channels) on the tape; no gradient flows into them.
+    pub fn input(&mut self, shape: [usize; 4], values: &[f32]) -> Images {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of another shape");
+        self.push(shape, Buffer::copy(values), false, None)
+    }
+
+    fn push(&mut self, shape: [usize; 4], values: Buffer, tracked: bool, step: Option<Step>) -> Images {
+        assert_eq!(values.len(), shape.iter().product::<usize>());
+        let node = self.steps.len();
+        if self.records {
+            self.steps.push(step);
+        }
+        Images { values: Arc::new(values), shape, node, tracked: tracked && self.records }
+    }
+
+    /// The gradients of all parameters, of ⟨`grad`, `of`⟩: `grad` is as large as `of`.
+    pub fn backward(mut self, of: &Images, grad: &[f32]) -> Gradients {
+        assert!(self.records, "the tape only runs forward");
+        assert_eq!(grad.len(), of.values.len(), "a gradient of another shape");
+        let nodes = std::iter::repeat_with(|| None).take(self.steps.len()).collect();
+        let mut pending = Pending { nodes, parameters: Gradients::default() };
+        pending.nodes[of.node] = Some(Buffer::copy(grad));
+        while let Some(step) = self.steps.pop() {
+            let grad = pending.nodes.pop().flatten();
+            if let (Some(step), Some(grad)) = (step, grad) {
+                step(grad, &mut pending);
+            }
+        }
+        pending.parameters
+    }
+
+    /// Convolution, (B, H, W, C) → (B, H', W', O), plus `sum`.
+    pub fn conv(
+        &mut self,
+        x: &Images,
+        weights: &Arc<ConvWeights>,
+        stride: usize,
+        padding: Padding,
+        sum: Sum,
+    ) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        let kernel = &weights.kernel;
+        assert_eq!(channels, kernel.channels, "channels of x and weights of {}", weights.name);
+        let mut sizes =
+            Sizes { channels, height, width, outputs: kernel.outputs, kernel: kernel.size, stride, padding };
+        let (out_height, out_width) = sizes.out();
+        let shape = [batch, out_height, out_width, kernel.outputs];
+        // Pixels that do not see each other are one long image.
+        let mut parts = batch;
+        if sizes.is_pointwise() && sum.time.is_none() {
+            (sizes.height, sizes.width, parts) = (batch * height * width, 1, 1);
+        }
+        let mut bias = Buffer::copy(&kernel.bias);
+        if let Some(time) = sum.time {
+            assert_eq!(time.shape, [batch, 1, 1, kernel.outputs], "the time term of {}", weights.name);
+            bias = Buffer::copy(&time.values);
+            bias.chunks_exact_mut(kernel.outputs).for_each(|row| elementwise::add(row, &kernel.bias));
+        }
+        let residual = sum.residual.map(|residual| residual.values());
+        let mut y = Buffer::scratch(shape.iter().product());
+        kernel.forward(
+            &sizes,
+            parts,
+            &x.values,
+            Epilogue { bias: &bias, residual, scale: sum.scale },
+            &mut y,
+        );
+        let step = self.records.then(|| {
+            let (x, weights, scale) = (x.clone(), weights.clone(), sum.scale);
+            let (time, residual) = (sum.time.cloned(), sum.residual.cloned());
+            let pixels = out_height * out_width;
+            let step = move |mut grad: Buffer, pending: &mut Pending| {
+                let kernel = &weights.kernel;
+                if scale != 1.0 {
+                    elementwise::scale(&mut grad, scale);
+                }
+                let mut sums = Buffer::scratch(batch * kernel.outputs);
+                elementwise::sum_pixels(&grad, kernel.outputs, pixels, &mut sums);
+                let grad_bias = pending.parameters.slot(format!("{}.bias", weights.name), kernel.outputs);
+                sums.chunks_exact(kernel.outputs).for_each(|row| elementwise::add(grad_bias, row));
+                if let Some(time) = time.filter(|time| time.tracked) {
+                    pending.give(&time, sums);
+                }
+                // The two gradients are taken out so that both can be borrowed.
+                let len = kernel.outputs * kernel.channels * sizes.taps();
+                let mut grad_x = x.tracked.then(|| std::mem::replace(pending.of(&x), Buffer::scratch(0)));
+                let grad_weight = pending.parameters.slot(format!("{}.weight", weights.name), len);
+                kernel.backward(&sizes, parts, &x.values, &grad, grad_x.as_deref_mut(), Some(grad_weight));
+                if let Some(grad_x) = grad_x {
+                    pending.nodes[x.node] = Some(grad_x);
+                }
+                if let Some(residual) = residual.filter(|residual| residual.tracked) {
+                    pending.give(&residual, grad);
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(shape, y, true, step)
+    }
+
+    /// Linear layer on the channels, (B, H, W, C) → (B, H, W, O), plus `sum` (without time).
+    pub fn linear(&mut self, x: &Images, weights: &Arc<ConvWeights>, sum: Sum) -> Images {
+        self.conv(x, weights, 1, Padding::default(), sum)
+    }
+
+    /// Group normalisation, with SiLU after it if asked, and between them z·(1 + scale) + shift by
+    /// `modulation` (B, 1, 1, 2·C) if given.
+    pub fn norm(
+        &mut self,
+        x: &Images,
+        weights: &Arc<NormWeights>,
+        silu: bool,
+        modulation: Option<&Images>,
+    ) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        assert_eq!(channels, weights.weight.len(), "channels of x and weights of {}", weights.name);
+        let norm = Norm { channels, groups: weights.groups, pixels: height * width, eps: weights.eps, silu };
+        let mut y = Buffer::scratch(x.values.len());
+        let mut moments = vec![(0.0, 0.0); batch * norm.groups];
+        let affine = Affine {
+            weight: &weights.weight,
+            bias: &weights.bias,
+            modulation: modulation.map(|modulation| modulation.values()),
+        };
+        normalise::forward(norm, affine, &x.values, &mut y, &mut moments);
+        let step = self.records.then(|| {
+            let (x, weights, modulation) = (x.clone(), weights.clone(), modulation.cloned());
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let mut grad_x = std::mem::replace(pending.of(&x), Buffer::scratch(0));
+                let mut grad_modulation =
+                    modulation.as_ref().map(|m| std::mem::replace(pending.of(m), Buffer::scratch(0)));
+                let mut grad_weight = Buffer::zeros(channels);
+                let mut grad_bias = Buffer::zeros(channels);
+                let affine = Affine {
+                    weight: &weights.weight,
+                    bias: &weights.bias,
+                    modulation: modulation.as_ref().map(|modulation| modulation.values()),
+                };
+                let gradients = normalise::Gradients {
+                    x: &mut grad_x,
+                    weight: &mut grad_weight,
+                    bias: &mut grad_bias,
+                    modulation: grad_modulation.as_deref_mut(),
+                };
+                normalise::backward(norm, affine, &x.values, &grad, &moments, gradients);
+                for (name, grad) in [("weight", grad_weight), ("bias", grad_bias)] {
+                    let slot = pending.parameters.slot(format!("{}.{name}", weights.name), channels);
+                    elementwise::add(slot, &grad);
+                }
+                pending.nodes[x.node] = Some(grad_x);
+                if let (Some(modulation), Some(grad)) = (modulation, grad_modulation) {
+                    pending.nodes[modulation.node] = Some(grad);
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(x.shape, y, true, step)
+    }
+
+    /// x · sigmoid(x).
+    pub fn silu(&mut self, x: &Images) -> Images {
+        let mut y = Buffer::scratch(x.values.len());
+        elementwise::silu(&x.values, &mut y);
+        let step = x.tracked.then(|| {
+            let x = x.clone();
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let mut through = Buffer::scratch(grad.len());
+                elementwise::silu_gradient(&x.values, &grad, &mut through);
+                pending.give(&x, through);
+            };
+            Box::new(step) as Step
+        });
+        self.push(x.shape, y, x.tracked, step)
+    }
+
+    /// a + b, of one shape.
+    pub fn add(&mut self, a: &Images, b: &Images) -> Images {
+        assert_eq!(a.shape, b.shape, "summands of two shapes");
+        let mut y = Buffer::copy(&a.values);
+        elementwise::add(&mut y, &b.values);
+        let tracked = a.tracked || b.tracked;
+        let step = tracked.then(|| {
+            let (a, b) = (a.clone(), b.clone());
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                if a.tracked {
+                    pending.give(&a, Buffer::copy(&grad));
+                }
+                if b.tracked {
+                    pending.give(&b, grad);
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(a.shape, y, tracked, step)
+    }
+
+    /// The channels of a, then those of b.
+    pub fn concat(&mut self, a: &Images, b: &Images) -> Images {
+        let ([batch, height, width, first], [.., second]) = (a.shape, b.shape);
+        assert_eq!(a.shape[..3], b.shape[..3], "images of two sizes");
+        let mut y = Buffer::scratch(a.values.len() + b.values.len());
+        for (y, (a, b)) in y
+            .chunks_exact_mut(first + second)
+            .zip(a.values.chunks_exact(first).zip(b.values.chunks_exact(second)))
+        {
+            y[..first].copy_from_slice(a);
+            y[first..].copy_from_slice(b);
+        }
+        let tracked = a.tracked || b.tracked;
+        let step = tracked.then(|| {
+            let (a, b) = (a.clone(), b.clone());
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                for (x, range) in [(&a, 0..first), (&b, first..first + second)] {
+                    if x.tracked {
+                        let mut part = Buffer::scratch(x.values.len());
+                        let pixels =
+                            part.chunks_exact_mut(range.len()).zip(grad.chunks_exact(first + second));
+                        pixels.for_each(|(part, grad)| part.copy_from_slice(&grad[range.clone()]));
+                        pending.give(x, part);
+                    }
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push([batch, height, width, first + second], y, tracked, step)
+    }
+
+    /// Nearest-neighbour doubling of height and width.
+    pub fn double(&mut self, x: &Images) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        let mut y = Buffer::scratch(4 * x.values.len());
+        let row = width * channels;
+        for (y, x) in y.chunks_exact_mut((4 * row).max(1)).zip(x.values.chunks_exact(row.max(1))) {
+            let (first, second) = y.split_at_mut(2 * row);
+            for (y, x) in first.chunks_exact_mut(2 * channels).zip(x.chunks_exact(channels)) {
+                y[..channels].copy_from_slice(x);
+                y[channels..].copy_from_slice(x);
+            }
+            second.copy_from_slice(first);
+        }
+        let step = x.tracked.then(|| {
+            let x = x.clone();
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let sum = pending.of(&x);
+                for (sum, grad) in sum.chunks_exact_mut(row.max(1)).zip(grad.chunks_exact((4 * row).max(1))) {
+                    let (first, second) = grad.split_at(2 * row);
+                    let pairs = first.chunks_exact(2 * channels).zip(second.chunks_exact(2 * channels));
+                    for (sum, (a, b)) in sum.chunks_exact_mut(channels).zip(pairs) {
+                        for (c, sum) in sum.iter_mut().enumerate() {
+                            *sum += (a[c] + a[channels + c]) + (b[c] + b[channels + c]);
+                        }
+                    }
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push([batch, 2 * height, 2 * width, channels], y, x.tracked, step)
+    }
+
+    /// softmax(q kᵀ / √(C / heads)) v over the pixels of each image; all (B, H, W, C).
+    pub fn attention(&mut self, [q, k, v]: [&Images; 3], heads: usize) -> Images {
+        let [_, height, width, channels] = q.shape;
+        assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels % heads == 0);
+        let attention = Attention { tokens: height * width, heads, width: channels / heads };
+        let mut y = Buffer::scratch(q.values.len());
+        attention.forward(&q.values, &k.values, &v.values, &mut y);
+        let tracked = q.tracked || k.tracked || v.tracked;
+        let step = tracked.then(|| {
+            let inputs = [q.clone(), k.clone(), v.clone()];
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let [q, k, v] = &inputs;
+                let mut grads = [(); 3].map(|()| Buffer::scratch(grad.len()));
+                let [grad_q, grad_k, grad_v] = &mut grads;
+                attention.backward([&q.values, &k.values, &v.values], &grad, [grad_q, grad_k, grad_v]);
+                for (x, grad) in inputs.iter().zip(grads) {
+                    if x.tracked {
+                        pending.give(x, grad);
+                    }
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(q.shape, y, tracked, step)
+    }
+
+    /// x (B, 1, 1, C) plus the rows of a table (rows, C) that `labels` (B) name.
+    pub fn add_rows(&mut self, x: &Images, name: &str, table: &[f32], labels: &[u32]) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        assert!(height * width == 1 && labels.len() == batch, "one row for each image");
+        let mut y = Buffer::copy(&x.values);
+        for (y, &label) in y.chunks_exact_mut(channels).zip(labels) {
+            elementwise::add(y, &table[label as usize * channels..][..channels]);
+        }
+        let step = self.records.then(|| {
+            let (x, name, len, labels) = (x.clone(), name.to_string(), table.len(), labels.to_vec());
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let table = pending.parameters.slot(name, len);
+                for (grad, &label) in grad.chunks_exact(channels).zip(&labels) {
+                    elementwise::add(&mut table[label as usize * channels..][..channels], grad);
+                }
+                if x.tracked {
+                    pending.give(&x, grad);
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(x.shape, y, true, step)
+    }
+}
