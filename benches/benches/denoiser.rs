@@ -2,7 +2,7 @@
 use candle_core::{Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::Preset;
-use duet_model::UNet;
+use duet_model::{Purpose, UNet};
 use duet_train::{Batch, Trainer};
 use std::hint::black_box;
 use std::time::Duration;
@@ -18,8 +18,9 @@ fn forward(criterion: &mut Criterion) {
     let labels = Tensor::new(batch.labels, &Device::Cpu).expect("labels");
     for (widths, config) in preset.unets() {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
+        let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(widths, |bencher| {
-            bencher.iter(|| black_box(unet.forward(&batch.images, &t, Some(&labels)).expect("a prediction")));
+            bencher.iter(|| black_box(snapshot.predict(&batch.images, &t, Some(&labels)).expect("a prediction")));
         });
     }
 }

@@ -2,7 +2,7 @@
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
-use duet_model::UNet;
+use duet_model::{Purpose, Snapshot, UNet};
 use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
 use duet_schedule::Spacing;
 use duet_train::Diffusion;
@@ -22,14 +22,15 @@ fn guided_ddim(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements((IMAGES * STEPS) as u64));
     for (widths, config) in preset.unets() {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
+        let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(widths, |bencher| {
-            bencher.iter(|| black_box(sample(&unet, &preset.diffusion).expect("samples")));
+            bencher.iter(|| black_box(sample(&snapshot, &preset.diffusion).expect("samples")));
         });
     }
 }
 
 /// One image for each of [`IMAGES`] seeds, (n, 1, 28, 28).
-fn sample(unet: &UNet, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
+fn sample(snapshot: &Snapshot, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
     let timesteps = Spacing::Trailing.timesteps(STEPS, &schedule)?;
     let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
@@ -39,7 +40,7 @@ fn sample(unet: &UNet, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
     while !trajectory.is_done() {
         trajectory.step(&GUIDANCE, |x, t, labels| {
-            unet.forward(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+            snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
         })?;
     }
     Ok(trajectory.x().clone())

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::Picture;
-use duet_model::UNet;
+use duet_model::{Purpose, Snapshot, UNet};
 use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
 
 /// What to draw: one image for each pair of label and seed.
@@ -24,6 +24,7 @@ impl Request<'_> {
     /// The images, (n, C, H, W) on the CPU. `on_step` sees each batch's trajectory at its start
     /// and after every step.
     pub fn draw(&self, mut on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Tensor> {
+        let snapshot = self.unet.snapshot(Purpose::Prediction)?;
         let mut images = Vec::new();
         for (i, seeds) in self.seeds.chunks(self.batch).enumerate() {
             let first = i * self.batch;
@@ -35,7 +36,7 @@ impl Request<'_> {
                 Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
             on_step(&trajectory)?;
             while !trajectory.is_done() {
-                trajectory.step(&self.guidance, |x, t, labels| denoise(self.unet, x, t, labels))?;
+                trajectory.step(&self.guidance, |x, t, labels| denoise(&snapshot, x, t, labels))?;
                 on_step(&trajectory)?;
             }
             images.push(trajectory.x().to_device(&Device::Cpu)?);
@@ -44,8 +45,13 @@ impl Request<'_> {
     }
 }
 
-fn denoise(unet: &UNet, x: &Tensor, t: &Tensor, labels: Option<&Tensor>) -> Result<Tensor, SampleError> {
-    unet.forward(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+fn denoise(
+    snapshot: &Snapshot,
+    x: &Tensor,
+    t: &Tensor,
+    labels: Option<&Tensor>,
+) -> Result<Tensor, SampleError> {
+    snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
 }
 
 /// Pictures of images (n, C, H, W) in [-1, 1]; of two or more than three channels, the first.

@@ -10,7 +10,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("duet-data", &[]),
     ("duet-model", &["duet-kernels", "duet-random"]),
     ("duet-sample", &["duet-random", "duet-schedule"]),
-    ("duet-train", &["duet-data", "duet-model", "duet-random", "duet-schedule"]),
+    ("duet-train", &["duet-data", "duet-kernels", "duet-model", "duet-random", "duet-schedule"]),
     ("duet-hub", &[]),
 ];
 

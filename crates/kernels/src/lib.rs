@@ -19,6 +19,7 @@ mod group_norm;
 mod kernel;
 mod linear;
 mod normalise;
+pub mod optimise;
 mod patches;
 mod product;
 pub mod reference;

@@ -2,9 +2,10 @@
 
 use crate::UNetConfig;
 use crate::attention::Attention;
+use crate::graph::{Graph, Sum};
 use crate::layers::Conv;
 use crate::residual::Residual;
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
 use duet_kernels::{Conv2d, Padding};
 
@@ -32,10 +33,10 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
-        let h = self.residual.forward(x, embedding)?;
+    fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, embedding: &G::X) -> Result<G::X> {
+        let h = self.residual.forward(graph, x, embedding)?;
         match &self.attention {
-            Some(attention) => attention.forward(&h),
+            Some(attention) => attention.forward(graph, &h),
             None => Ok(h),
         }
     }
@@ -67,14 +68,20 @@ impl Down {
     }
 
     /// Returns the last feature map; every one on the way is pushed to `skips`.
-    pub fn forward(&self, x: Tensor, embedding: &Tensor, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+    pub fn forward<G: Graph>(
+        &self,
+        graph: &mut G,
+        x: G::X,
+        embedding: &G::X,
+        skips: &mut Vec<G::X>,
+    ) -> Result<G::X> {
         let mut h = x;
         for layer in &self.layers {
-            h = layer.forward(&h, embedding)?;
+            h = layer.forward(graph, &h, embedding)?;
             skips.push(h.clone());
         }
         if let Some(downsampler) = &self.downsampler {
-            h = downsampler.forward(&h)?;
+            h = graph.conv(&h, downsampler, Sum::nothing())?;
             skips.push(h.clone());
         }
         Ok(h)
@@ -103,12 +110,12 @@ impl Middle {
         })
     }
 
-    pub fn forward(&self, x: &Tensor, embedding: &Tensor) -> Result<Tensor> {
-        let mut h = self.first.forward(x, embedding)?;
+    pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, embedding: &G::X) -> Result<G::X> {
+        let mut h = self.first.forward(graph, x, embedding)?;
         if let Some(attention) = &self.attention {
-            h = attention.forward(&h)?;
+            h = attention.forward(graph, &h)?;
         }
-        self.last.forward(&h, embedding)
+        self.last.forward(graph, &h, embedding)
     }
 }
 
@@ -145,24 +152,25 @@ impl Up {
     }
 
     /// Takes its skips from the end of `skips`.
-    pub fn forward(&self, x: Tensor, embedding: &Tensor, skips: &mut Vec<Tensor>) -> Result<Tensor> {
+    pub fn forward<G: Graph>(
+        &self,
+        graph: &mut G,
+        x: G::X,
+        embedding: &G::X,
+        skips: &mut Vec<G::X>,
+    ) -> Result<G::X> {
         let mut h = x;
         for layer in &self.layers {
             let Some(skip) = skips.pop() else { candle_core::bail!("more layers on the way up than skips") };
-            h = layer.forward(&Tensor::cat(&[&h, &skip], 1)?, embedding)?;
+            let joined = graph.concat(&h, &skip)?;
+            h = layer.forward(graph, &joined, embedding)?;
         }
         match &self.upsampler {
-            Some(upsampler) => upsampler.forward(&double(&h)?),
+            Some(upsampler) => {
+                let doubled = graph.double(&h)?;
+                graph.conv(&doubled, upsampler, Sum::nothing())
+            }
             None => Ok(h),
         }
     }
-}
-
-/// Nearest-neighbour doubling, (B, C, H, W) → (B, C, 2H, 2W), as a broadcast: candle's own
-/// upsampling overwrites gradients in its backward pass.
-fn double(x: &Tensor) -> Result<Tensor> {
-    let (batch, channels, height, width) = x.dims4()?;
-    x.reshape((batch * channels, height, 1, width, 1))?
-        .broadcast_as((batch * channels, height, 2, width, 2))?
-        .reshape((batch, channels, 2 * height, 2 * width))
 }

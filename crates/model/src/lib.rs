@@ -20,9 +20,11 @@ mod block;
 mod config;
 mod error;
 mod folder;
+mod graph;
 mod layers;
 mod parameters;
 mod residual;
+mod snapshot;
 mod time_embedding;
 mod unet;
 
@@ -30,4 +32,5 @@ pub use config::{SampleSize, UNetConfig};
 pub use error::ModelError;
 pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_folder, weights_to_bytes};
 pub use parameters::Parameters;
+pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
 pub use unet::UNet;

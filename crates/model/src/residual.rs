@@ -1,10 +1,11 @@
 //! The residual block, diffusers' `ResnetBlock2D`.
 
 use crate::UNetConfig;
-use crate::layers::{Conv, Linear, Norm};
-use candle_core::{Result, Tensor};
+use crate::graph::{Graph, Sum};
+use crate::layers::{Conv, Linear, Norm, POINTWISE};
+use candle_core::Result;
 use candle_nn::VarBuilder;
-use duet_kernels::{Activation, Conv2d, Padding};
+use duet_kernels::Activation;
 
 /// norm → SiLU → conv → + time → norm → SiLU → conv, plus the input through a shortcut.
 #[derive(Debug, Clone)]
@@ -27,8 +28,7 @@ impl Residual {
         vb: VarBuilder,
     ) -> Result<Self> {
         let norm = |channels, name| Norm::new(channels, config.norm_num_groups, config.norm_eps, vb.pp(name));
-        let pointwise = Conv2d { stride: 1, padding: Padding::default() };
-        let shortcut = || Conv::new(inputs, outputs, 1, pointwise, vb.pp("conv_shortcut"));
+        let shortcut = || Conv::new(inputs, outputs, 1, POINTWISE, vb.pp("conv_shortcut"));
         Ok(Self {
             norm1: norm(inputs, "norm1")?,
             conv1: Conv::same(inputs, outputs, vb.pp("conv1"))?,
@@ -41,15 +41,16 @@ impl Residual {
     }
 
     /// x (B, C, H, W) and SiLU of the embedding (B, E) → (B, O, H, W).
-    pub fn forward(&self, x: &Tensor, activated_embedding: &Tensor) -> Result<Tensor> {
-        let h = self.conv1.forward(&self.norm1.forward(x, Activation::Silu)?)?;
-        let time = self.time_emb_proj.forward(activated_embedding)?.unsqueeze(2)?.unsqueeze(3)?;
-        let h = h.broadcast_add(&time)?;
-        let h = self.conv2.forward(&self.norm2.forward(&h, Activation::Silu)?)?;
-        let sum = match &self.conv_shortcut {
-            Some(shortcut) => (shortcut.forward(x)? + h)?,
-            None => (x + h)?,
+    pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, activated_embedding: &G::X) -> Result<G::X> {
+        let h = graph.norm(x, &self.norm1, Activation::Silu)?;
+        let time = graph.linear(activated_embedding, &self.time_emb_proj)?;
+        let h = graph.conv(&h, &self.conv1, Sum { time: Some(&time), ..Sum::nothing() })?;
+        let h = graph.norm(&h, &self.norm2, Activation::Silu)?;
+        let shortcut = match &self.conv_shortcut {
+            Some(shortcut) => graph.conv(x, shortcut, Sum::nothing())?,
+            None => x.clone(),
         };
-        if self.output_scale == 1.0 { Ok(sum) } else { sum / self.output_scale }
+        let sum = Sum { time: None, residual: Some(&shortcut), scale: 1.0 / self.output_scale };
+        graph.conv(&h, &self.conv2, sum)
     }
 }

@@ -1,8 +1,9 @@
 //! What the network is told about time: a sinusoidal code through a small perceptron.
 
 use crate::UNetConfig;
+use crate::graph::Graph;
 use crate::layers::Linear;
-use candle_core::{DType, Result, Tensor};
+use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 /// Sinusoidal time embedding (Vaswani et al. 2017; Ho et al. 2020), then Linear–SiLU–Linear.
@@ -29,15 +30,26 @@ impl TimeEmbedding {
         })
     }
 
-    /// t (B) → (B, E).
-    pub fn forward(&self, t: &Tensor) -> Result<Tensor> {
-        let frequencies = Tensor::new(self.frequencies.as_slice(), t.device())?;
-        let angles = t.to_dtype(DType::F32)?.unsqueeze(1)?.broadcast_mul(&frequencies.unsqueeze(0)?)?;
-        let (sin, cos) = (angles.sin()?, angles.cos()?);
-        let code = match self.cosine_first {
-            true => Tensor::cat(&[cos, sin], 1)?,
-            false => Tensor::cat(&[sin, cos], 1)?,
-        };
-        self.linear_2.forward(&self.linear_1.forward(&code)?.silu()?)
+    /// The sinusoidal code (B, C) of timesteps (B).
+    pub fn code(&self, t: &[f32]) -> Result<Tensor> {
+        let half = self.frequencies.len();
+        let mut code = vec![0f32; t.len() * 2 * half];
+        for (code, &t) in code.chunks_exact_mut(2 * half).zip(t) {
+            for (i, &frequency) in self.frequencies.iter().enumerate() {
+                let (sin, cos) = (t * frequency).sin_cos();
+                let (first, second) = if self.cosine_first { (cos, sin) } else { (sin, cos) };
+                code[i] = first;
+                code[half + i] = second;
+            }
+        }
+        Tensor::from_vec(code, (t.len(), 2 * half), self.linear_1.0.weight.device())
+    }
+
+    /// The code (B, C) → (B, E).
+    pub fn forward<G: Graph>(&self, graph: &mut G, code: &Tensor) -> Result<G::X> {
+        let code = graph.embedding(code)?;
+        let hidden = graph.linear(&code, &self.linear_1)?;
+        let hidden = graph.silu(&hidden)?;
+        graph.linear(&hidden, &self.linear_2)
     }
 }

@@ -1,19 +1,22 @@
 //! The network: diffusers' `UNet2DModel`.
 
 use crate::block::{Down, Middle, Up};
+use crate::graph::{CandleGraph, Graph, Sum};
 use crate::layers::{Conv, Norm};
 use crate::time_embedding::TimeEmbedding;
 use crate::{ModelError, UNetConfig};
-use candle_core::{DType, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::Activation;
+use std::ops::Range;
 
 /// A time-embedded residual U-Net (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal & Nichol 2021).
 #[derive(Debug, Clone)]
 pub struct UNet {
     config: UNetConfig,
     time_embedding: TimeEmbedding,
-    class_embedding: Option<Tensor>,
+    /// Its name and values.
+    class_embedding: Option<(String, Tensor)>,
     conv_in: Conv,
     down: Vec<Down>,
     middle: Option<Middle>,
@@ -32,7 +35,11 @@ impl UNet {
         let levels = 0..config.levels();
         let table = |rows: usize| {
             let init = Init::Randn { mean: 0.0, stdev: 1.0 };
-            vb.get_with_hints((rows, config.time_width()), "class_embedding.weight", init)
+            let name = "class_embedding.weight";
+            Ok::<_, candle_core::Error>((
+                vb.pp("class_embedding").prefix() + ".weight",
+                vb.get_with_hints((rows, config.time_width()), name, init)?,
+            ))
         };
         let middle = |_: &String| Middle::new(config, vb.pp("mid_block"));
         Ok(Self {
@@ -56,36 +63,66 @@ impl UNet {
         &self.config
     }
 
-    /// The network's prediction.
+    /// The device of the parameters.
+    pub fn device(&self) -> &Device {
+        self.conv_in.affine.weight.device()
+    }
+
+    /// The network's prediction, as a candle graph: gradients of the result are candle's.
     ///
     /// `x` (B, C, H, W) in f32 with sides that are multiples of 2^(levels-1); `t` (B) timesteps of
     /// any number type; `labels` (B) u32, rows of the class embedding: needed if there is one, and
-    /// refused if there is none. Returns (B, out_channels, H, W).
+    /// refused if there is none. Returns (B, out_channels, H, W). Without gradients
+    /// [`Snapshot::predict`](crate::Snapshot::predict) is faster on the CPU, and with them
+    /// [`UNet::value_and_gradients`].
     pub fn forward(
         &self,
         x: &Tensor,
         t: &Tensor,
         labels: Option<&Tensor>,
     ) -> std::result::Result<Tensor, ModelError> {
+        let inputs = self.inputs(x, t, labels)?;
+        Ok(self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?)
+    }
+
+    /// The inputs after their checks.
+    pub(crate) fn inputs(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> std::result::Result<Inputs, ModelError> {
         self.check(x, t, labels)?;
         let x = if self.config.center_input_sample { ((x * 2.0)? - 1.0)? } else { x.clone() };
-        let mut embedding = self.time_embedding.forward(t)?;
-        if let (Some(table), Some(labels)) = (&self.class_embedding, labels) {
-            embedding = (embedding + table.index_select(labels, 0)?)?;
+        let t = t.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        let labels = labels.map(|labels| labels.to_vec1()).transpose()?;
+        Ok(Inputs { x, time_code: self.time_embedding.code(&t)?, labels })
+    }
+
+    /// The network on `x`, which stands for `inputs.x` in the graph.
+    pub(crate) fn run<G: Graph>(&self, graph: &mut G, x: G::X, inputs: &Inputs) -> Result<G::X> {
+        let mut embedding = self.time_embedding.forward(graph, &inputs.time_code)?;
+        if let (Some((name, table)), Some(labels)) = (&self.class_embedding, &inputs.labels) {
+            embedding = graph.add_rows(&embedding, name, table, labels)?;
         }
-        let embedding = embedding.silu()?;
-        let mut h = self.conv_in.forward(&x)?;
+        let embedding = graph.silu(&embedding)?;
+        let mut h = graph.conv(&x, &self.conv_in, Sum::nothing())?;
         let mut skips = vec![h.clone()];
         for down in &self.down {
-            h = down.forward(h, &embedding, &mut skips)?;
+            h = down.forward(graph, h, &embedding, &mut skips)?;
         }
         if let Some(middle) = &self.middle {
-            h = middle.forward(&h, &embedding)?;
+            h = middle.forward(graph, &h, &embedding)?;
         }
         for up in &self.up {
-            h = up.forward(h, &embedding, &mut skips)?;
+            h = up.forward(graph, h, &embedding, &mut skips)?;
         }
-        Ok(self.conv_out.forward(&self.conv_norm_out.forward(&h, Activation::Silu)?)?)
+        let h = graph.norm(&h, &self.conv_norm_out, Activation::Silu)?;
+        graph.conv(&h, &self.conv_out, Sum::nothing())
+    }
+
+    pub(crate) fn class_embedding(&self) -> Option<&(String, Tensor)> {
+        self.class_embedding.as_ref()
     }
 
     fn check(&self, x: &Tensor, t: &Tensor, labels: Option<&Tensor>) -> std::result::Result<(), ModelError> {
@@ -97,6 +134,9 @@ impl UNet {
             )));
         }
         self.config.check_sides(height, width)?;
+        if batch == 0 {
+            return Err(ModelError::Input("x has no images".into()));
+        }
         if t.dims() != [batch] {
             return Err(ModelError::Input(format!(
                 "t is {:?}, expected [{batch}], one for each image",
@@ -125,5 +165,35 @@ impl UNet {
             }
             (None, None) => Ok(()),
         }
+    }
+}
+
+/// Checked inputs of the network.
+pub(crate) struct Inputs {
+    /// (B, C, H, W)
+    pub x: Tensor,
+    /// (B, C')
+    time_code: Tensor,
+    labels: Option<Vec<u32>>,
+}
+
+impl Inputs {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.time_code.dims()[0]
+    }
+
+    /// Parts of at most `count` images, with their ranges.
+    pub fn chunks(&self, count: usize) -> Result<Vec<(Range<usize>, Self)>> {
+        let part = |first: usize| {
+            let range = first..self.len().min(first + count);
+            let inputs = Self {
+                x: self.x.narrow(0, first, range.len())?,
+                time_code: self.time_code.narrow(0, first, range.len())?,
+                labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
+            };
+            Ok((range, inputs))
+        };
+        (0..self.len()).step_by(count).map(part).collect()
     }
 }

@@ -1,8 +1,7 @@
 //! AdamW over named parameters, and clipping of the gradient's global norm.
 
-use crate::TrainError;
 use candle_core::{Result, Tensor, Var};
-use duet_model::Parameters;
+use duet_kernels::optimise::{self, AdamWStep};
 use std::collections::BTreeMap;
 
 /// Settings of [`AdamW`].
@@ -60,24 +59,24 @@ impl AdamW {
         decays: impl Fn(&str, usize) -> bool,
     ) -> Result<()> {
         self.steps += 1;
-        let AdamWOptions { betas: [beta1, beta2], eps, weight_decay } = self.options;
+        let AdamWOptions { betas, eps, weight_decay } = self.options;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
-        let (correction1, correction2) = (correction(beta1), correction(beta2).sqrt());
+        let (correction1, correction2) = (correction(betas[0]), correction(betas[1]).sqrt());
         for (name, var) in parameters {
             let (Some(m), Some(v), Some(g)) =
                 (self.first.get(name), self.second.get(name), gradients.get(name))
             else {
                 candle_core::bail!("AdamW: no moments or no gradient for {name}");
             };
-            m.set(&((m.as_tensor() * beta1)? + (g * (1.0 - beta1))?)?)?;
-            v.set(&((v.as_tensor() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?)?;
-            let scale = ((v.as_tensor().sqrt()? / correction2)? + eps)?;
-            let update = ((m.as_tensor() / scale)? * (learning_rate / correction1))?;
-            let kept = match decays(name, var.rank()) {
-                true => (var.as_tensor() * (1.0 - learning_rate * weight_decay))?,
-                false => var.as_tensor().clone(),
+            let decay = if decays(name, var.rank()) { learning_rate * weight_decay } else { 0.0 };
+            let step = AdamWStep {
+                betas,
+                keep: 1.0 - decay,
+                rate: learning_rate / correction1,
+                correction: correction2,
+                eps,
             };
-            var.set(&(kept - update)?.detach())?;
+            optimise::adamw(var, m, v, g, step)?;
         }
         Ok(())
     }
@@ -90,8 +89,7 @@ impl AdamW {
 pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) -> Result<f64> {
     let mut sum = 0f64;
     for gradient in gradients.values() {
-        let values = gradient.flatten_all()?.to_vec1::<f32>()?;
-        sum += values.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+        sum += optimise::sum_of_squares(gradient)?;
     }
     let norm = sum.sqrt();
     let factor = limit / (norm + 1e-6);
@@ -101,16 +99,4 @@ pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) ->
         }
     }
     Ok(norm)
-}
-
-/// The gradients of all parameters by name; a parameter without one is an error.
-pub(crate) fn named_gradients(
-    parameters: &Parameters,
-    grads: &candle_core::backprop::GradStore,
-) -> std::result::Result<BTreeMap<String, Tensor>, TrainError> {
-    let gradient = |(name, var): (&str, &Var)| match grads.get(var) {
-        Some(gradient) => Ok((name.to_string(), gradient.clone())),
-        None => Err(TrainError::Option(format!("{name} takes no part in the loss: it has no gradient"))),
-    };
-    parameters.iter().map(gradient).collect()
 }

@@ -4,7 +4,7 @@ use crate::trainer::Noised;
 use crate::{Batch, Diffusion, TrainError};
 use candle_core::{Device, Tensor};
 use duet_data::Dataset;
-use duet_model::UNet;
+use duet_model::{Purpose, UNet};
 use duet_random::Draws;
 use duet_schedule::NoiseSchedule;
 
@@ -39,6 +39,7 @@ pub fn held_out_loss(
     // Classes alternate in some data sets: a random order keeps timestep and class independent.
     let order = Draws::new(SEED, "held-out order", 0).permutation(count as u32);
     let indices: Vec<usize> = order.iter().map(|&i| i as usize).collect();
+    let snapshot = unet.snapshot(Purpose::Prediction)?;
     let mut sum = 0f64;
     for (part, chosen) in indices.chunks(options.batch).enumerate() {
         let batch = Batch::from_dataset(dataset, chosen, device)?;
@@ -54,7 +55,7 @@ pub fn held_out_loss(
         let weights = vec![1.0; chosen.len()];
         let kind = (schedule, diffusion.prediction);
         let noised = Noised::new(&batch.images, &noise, timesteps, labels, weights, kind)?;
-        sum += f64::from(noised.loss(unet)?.to_scalar::<f32>()?) * chosen.len() as f64;
+        sum += noised.loss(&snapshot)? * chosen.len() as f64;
     }
     Ok(sum / count as f64)
 }

@@ -1,15 +1,15 @@
 //! One optimiser step at a time.
 
-use crate::adamw::named_gradients;
 use crate::{
     AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, TrainError, TrainOptions,
     clip_global_norm, ema_decay, is_decayed, loss_weights,
 };
 use candle_core::{Device, Tensor};
 use duet_data::Dataset;
-use duet_model::{Parameters, UNet, UNetConfig};
+use duet_model::{Parameters, Snapshot, UNet, UNetConfig, ValueAndGradients};
 use duet_schedule::NoiseSchedule;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Images with their labels.
 #[derive(Debug, Clone)]
@@ -166,9 +166,10 @@ impl Trainer {
         for (i, batch) in batches.iter().enumerate() {
             let noised = self.noised(batch, first + (i * self.options.batch) as u64)?;
             timesteps.extend_from_slice(&noised.timesteps);
-            let loss = (noised.loss(&self.unet)? / batches.len() as f64)?;
-            loss_sum += f64::from(loss.to_scalar::<f32>()?);
-            for (name, gradient) in named_gradients(&self.parameters, &loss.backward()?)? {
+            let share = 1.0 / batches.len() as f64;
+            let (loss, batch_gradients) = noised.loss_and_gradients(&self.unet, &self.parameters, share)?;
+            loss_sum += loss;
+            for (name, gradient) in batch_gradients {
                 let sum = match gradients.remove(&name) {
                     Some(sum) => (sum + gradient)?,
                     None => gradient,
@@ -264,8 +265,7 @@ impl Trainer {
     fn update_ema(&mut self) -> Result<(), TrainError> {
         let decay = ema_decay(self.options.ema_decay, self.steps());
         for ((_, average), (_, var)) in self.ema.1.iter().zip(self.parameters.iter()) {
-            let moved = ((average.as_tensor() * decay)? + (var.as_tensor() * (1.0 - decay))?)?;
-            average.set(&moved.detach())?;
+            duet_kernels::optimise::average(average, var.as_tensor(), decay)?;
         }
         Ok(())
     }
@@ -316,9 +316,36 @@ impl Noised {
     }
 
     /// The mean over images of weight · mean over pixels of (target - prediction)².
-    pub fn loss(&self, unet: &UNet) -> Result<Tensor, TrainError> {
-        let prediction = unet.forward(&self.x, &self.t, self.labels.as_ref())?;
-        let squares = (&self.target - prediction)?.sqr()?.flatten_from(1)?.mean(1)?;
-        Ok((squares * &self.weights)?.mean_all()?)
+    pub fn loss(&self, snapshot: &Snapshot) -> Result<f64, TrainError> {
+        let prediction = snapshot.predict(&self.x, &self.t, self.labels.as_ref())?;
+        Ok(self.objective(0..self.timesteps.len(), &prediction, 1.0)?.0)
+    }
+
+    /// `share` times the loss, and its gradients by name.
+    pub fn loss_and_gradients(
+        &self,
+        unet: &UNet,
+        parameters: &Parameters,
+        share: f64,
+    ) -> Result<ValueAndGradients, TrainError> {
+        let objective = |range, prediction: &Tensor| self.objective(range, prediction, share);
+        Ok(unet.value_and_gradients(parameters, &self.x, &self.t, self.labels.as_ref(), objective)?)
+    }
+
+    /// What a range of the batch adds to `share` times the loss, and the gradient with respect to
+    /// the range's predictions.
+    fn objective(
+        &self,
+        range: Range<usize>,
+        prediction: &Tensor,
+        share: f64,
+    ) -> candle_core::Result<(f64, Tensor)> {
+        let (images, scale) = (range.len(), share / self.timesteps.len() as f64);
+        let error = (prediction - self.target.narrow(0, range.start, images)?)?;
+        let weights = self.weights.narrow(0, range.start, images)?;
+        let means = (error.sqr()?.flatten_from(1)?.mean(1)? * &weights)?.to_vec1::<f32>()?;
+        let pixels = error.elem_count() / images;
+        let slope = (weights.reshape((images, 1, 1, 1))? * (2.0 * scale / pixels as f64))?;
+        Ok((means.into_iter().map(f64::from).sum::<f64>() * scale, error.broadcast_mul(&slope)?))
     }
 }

@@ -1,0 +1,116 @@
+//! The operations that the network is made of, so that it is written once and runs in two ways:
+//! on candle tensors with candle's gradients, and on the kernels' tape.
+
+use crate::layers::{Conv, Linear, Norm};
+use candle_core::{D, Result, Tensor};
+use duet_kernels::{Activation, GroupNorm};
+
+/// What is added to a layer's result: (y + time + residual) · scale.
+pub(crate) struct Sum<'a, X> {
+    pub time: Option<&'a X>,
+    pub residual: Option<&'a X>,
+    pub scale: f64,
+}
+
+impl<X> Sum<'_, X> {
+    pub fn nothing() -> Self {
+        Self { time: None, residual: None, scale: 1.0 }
+    }
+}
+
+/// One way to run the network. Feature maps (B, C, H, W) and embeddings (B, E) are both an `X`.
+pub(crate) trait Graph {
+    type X: Clone;
+
+    /// An embedding (B, E) that no gradient flows into.
+    fn embedding(&mut self, values: &Tensor) -> Result<Self::X>;
+    /// Convolution; the time term is (B, O).
+    fn conv(&mut self, x: &Self::X, layer: &Conv, sum: Sum<Self::X>) -> Result<Self::X>;
+    /// Linear layer on an embedding.
+    fn linear(&mut self, x: &Self::X, layer: &Linear) -> Result<Self::X>;
+    /// Linear layer on the channels of each pixel.
+    fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Sum<Self::X>) -> Result<Self::X>;
+    fn norm(&mut self, x: &Self::X, layer: &Norm, activation: Activation) -> Result<Self::X>;
+    fn silu(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// Channels of a, then those of b.
+    fn concat(&mut self, a: &Self::X, b: &Self::X) -> Result<Self::X>;
+    /// Nearest-neighbour doubling of both sides.
+    fn double(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// softmax(q kᵀ / √(C / heads)) v over pixels.
+    fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
+    /// x (B, E) plus the rows of a table (rows, E).
+    fn add_rows(&mut self, x: &Self::X, name: &str, table: &Tensor, labels: &[u32]) -> Result<Self::X>;
+}
+
+/// candle tensors, on any device; the gradients are candle's.
+pub(crate) struct CandleGraph;
+
+fn add_sum(y: Tensor, sum: Sum<Tensor>) -> Result<Tensor> {
+    let y = match sum.time {
+        Some(time) => y.broadcast_add(&time.unsqueeze(2)?.unsqueeze(3)?)?,
+        None => y,
+    };
+    let y = match sum.residual {
+        Some(residual) => (residual + y)?,
+        None => y,
+    };
+    if sum.scale == 1.0 { Ok(y) } else { y * sum.scale }
+}
+
+impl Graph for CandleGraph {
+    type X = Tensor;
+
+    fn embedding(&mut self, values: &Tensor) -> Result<Tensor> {
+        Ok(values.clone())
+    }
+
+    fn conv(&mut self, x: &Tensor, layer: &Conv, sum: Sum<Tensor>) -> Result<Tensor> {
+        let affine = &layer.affine;
+        add_sum(duet_kernels::conv2d(x, &affine.weight, &affine.bias, layer.options)?, sum)
+    }
+
+    fn linear(&mut self, x: &Tensor, layer: &Linear) -> Result<Tensor> {
+        duet_kernels::linear(x, &layer.0.weight, &layer.0.bias)
+    }
+
+    fn pointwise(&mut self, x: &Tensor, layer: &Linear, sum: Sum<Tensor>) -> Result<Tensor> {
+        let weight = layer.0.weight.unsqueeze(2)?.unsqueeze(3)?;
+        add_sum(duet_kernels::conv2d(x, &weight, &layer.0.bias, crate::layers::POINTWISE)?, sum)
+    }
+
+    fn norm(&mut self, x: &Tensor, layer: &Norm, activation: Activation) -> Result<Tensor> {
+        let options = GroupNorm { groups: layer.groups, eps: layer.eps, activation };
+        duet_kernels::group_norm(x, &layer.affine.weight, &layer.affine.bias, options)
+    }
+
+    fn silu(&mut self, x: &Tensor) -> Result<Tensor> {
+        x.silu()
+    }
+
+    fn concat(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        Tensor::cat(&[a, b], 1)
+    }
+
+    /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.
+    fn double(&mut self, x: &Tensor) -> Result<Tensor> {
+        let (batch, channels, height, width) = x.dims4()?;
+        x.reshape((batch * channels, height, 1, width, 1))?
+            .broadcast_as((batch * channels, height, 2, width, 2))?
+            .reshape((batch, channels, 2 * height, 2 * width))
+    }
+
+    fn attention(&mut self, qkv: [&Tensor; 3], heads: usize) -> Result<Tensor> {
+        let (batch, channels, height, width) = qkv[0].dims4()?;
+        let split = |x: &Tensor| x.reshape((batch, heads, channels / heads, height * width));
+        let (q, k, v) = (split(qkv[0])?, split(qkv[1])?, split(qkv[2])?);
+        let scores = (q.t()?.contiguous()?.matmul(&k)? / ((channels / heads) as f64).sqrt())?;
+        // candle's fused softmax has no gradient; this one is made of ops that do.
+        let probabilities = candle_nn::ops::softmax(&scores, D::Minus1)?;
+        v.matmul(&probabilities.t()?.contiguous()?)?.reshape((batch, channels, height, width))
+    }
+
+    fn add_rows(&mut self, x: &Tensor, _: &str, table: &Tensor, labels: &[u32]) -> Result<Tensor> {
+        let labels = Tensor::new(labels, x.device())?;
+        x + table.index_select(&labels, 0)?
+    }
+}

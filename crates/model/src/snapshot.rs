@@ -1,0 +1,291 @@
+//! The network's weights at one moment, made ready for the CPU's kernels.
+
+use crate::graph::{CandleGraph, Graph, Sum};
+use crate::layers::{Affine, Conv, Linear, Norm};
+use crate::unet::Inputs;
+use crate::{ModelError, Parameters, UNet};
+use candle_core::{Device, Result, Tensor, Var};
+use duet_kernels::Activation;
+use duet_kernels::tape::{self, ConvWeights, Gradients, Images, NormWeights, Tape};
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+/// What a [`Snapshot`] is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Predictions alone.
+    Prediction,
+    /// Gradients too.
+    Training,
+}
+
+/// The weights of a [`UNet`] at one moment, in the forms that the kernels compute with.
+///
+/// Taken once, it serves any number of predictions from any number of threads; later changes of
+/// the network's parameters do not reach it. A batch is cut into chunks of images, each on one
+/// thread from the first layer to the last, so that it stays in that core's cache. Neither the
+/// number of threads nor an image's neighbours change a result. On other devices than the CPU it
+/// is the network itself, without gradients or with candle's.
+pub struct Snapshot<'a> {
+    unet: &'a UNet,
+    purpose: Purpose,
+    convolutions: Mutex<HashMap<String, Arc<ConvWeights>>>,
+    norms: Mutex<HashMap<String, Arc<NormWeights>>>,
+    /// The class embedding's values.
+    table: Option<Vec<f32>>,
+}
+
+/// Images of a chunk. Fixed for training, where sums over images depend on it.
+const CHUNK: usize = 8;
+
+/// The value of an objective and the gradients of all parameters by name.
+pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
+
+impl UNet {
+    /// Takes a snapshot of the weights.
+    pub fn snapshot(&self, purpose: Purpose) -> std::result::Result<Snapshot<'_>, ModelError> {
+        let table = self.class_embedding().filter(|_| self.device().is_cpu());
+        Ok(Snapshot {
+            unet: self,
+            purpose,
+            convolutions: Mutex::default(),
+            norms: Mutex::default(),
+            table: table.map(|(_, values)| flat(values)).transpose()?,
+        })
+    }
+
+    /// The value of an objective of the prediction, and its gradient with respect to every one of
+    /// the network's `parameters`, by name.
+    ///
+    /// `objective` is given a range of the batch and its predictions (n, out_channels, H, W), and
+    /// returns its share of the value and its gradient with respect to them; it is called for
+    /// several ranges at once, and the shares are summed in the order of the images.
+    pub fn value_and_gradients<F>(
+        &self,
+        parameters: &Parameters,
+        x: &Tensor,
+        t: &Tensor,
+        labels: Option<&Tensor>,
+        objective: F,
+    ) -> std::result::Result<ValueAndGradients, ModelError>
+    where
+        F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
+    {
+        let inputs = self.inputs(x, t, labels)?;
+        if x.device().is_cpu() {
+            let (value, gradients) =
+                self.snapshot(Purpose::Training)?.value_and_gradients(&inputs, objective)?;
+            let tensor = |name: &str, var: &Var| {
+                let values =
+                    gradients.get(name).map(|values| Tensor::from_slice(values, var.shape(), &Device::Cpu));
+                Ok(values.transpose()?)
+            };
+            return Ok((value, by_name(parameters, tensor)?));
+        }
+        let prediction = self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?;
+        let (value, gradient) = objective(0..inputs.len(), &prediction.detach())?;
+        let grads = (prediction * gradient)?.sum_all()?.backward()?;
+        Ok((value, by_name(parameters, |_, var| Ok(grads.get(var).cloned()))?))
+    }
+}
+
+/// The gradient of each parameter; one without is an error that names it.
+fn by_name(
+    parameters: &Parameters,
+    gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>>,
+) -> std::result::Result<BTreeMap<String, Tensor>, ModelError> {
+    let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
+        Some(gradient) => Ok((name.to_string(), gradient)),
+        None => Err(ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))),
+    };
+    parameters.iter().map(named).collect()
+}
+
+impl Snapshot<'_> {
+    /// The network's prediction, as [`UNet::forward`] but without candle's gradients.
+    pub fn predict(
+        &self,
+        x: &Tensor,
+        t: &Tensor,
+        labels: Option<&Tensor>,
+    ) -> std::result::Result<Tensor, ModelError> {
+        let inputs = self.unet.inputs(x, t, labels)?;
+        if !x.device().is_cpu() {
+            return Ok(self.unet.run(&mut CandleGraph, inputs.x.clone(), &inputs)?.detach());
+        }
+        // Small batches give every thread its part: predictions do not depend on the chunks.
+        let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, CHUNK);
+        let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
+            let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
+            let x = graph.images(&part.x)?;
+            channels_first(&self.unet.run(&mut graph, x, &part)?)
+        });
+        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn value_and_gradients<F>(&self, inputs: &Inputs, objective: F) -> Result<(f64, Gradients)>
+    where
+        F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
+    {
+        let chunks = inputs.chunks(CHUNK)?;
+        let sum = InOrder::default();
+        chunks.into_par_iter().enumerate().try_for_each(|(i, (range, part))| -> Result<()> {
+            let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
+            let x = graph.images(&part.x)?;
+            let y = self.unet.run(&mut graph, x, &part)?;
+            let (value, gradient) = objective(range, &channels_first(&y)?)?;
+            let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
+            sum.add(i, value, graph.tape.backward(&y, &gradient));
+            Ok(())
+        })?;
+        Ok(sum.finish())
+    }
+
+    /// The prepared weights of a layer, made when they are first asked for.
+    fn convolution(&self, affine: &Affine) -> Result<Arc<ConvWeights>> {
+        let poisoned = || candle_core::Error::Msg("another thread panicked in this snapshot".into());
+        let mut convolutions = self.convolutions.lock().map_err(|_| poisoned())?;
+        if let Some(weights) = convolutions.get(&affine.name) {
+            return Ok(weights.clone());
+        }
+        let (channels, kernel) = match *affine.weight.dims() {
+            [_, channels, height, width] => (channels, (height, width)),
+            [_, channels] => (channels, (1, 1)),
+            ref dims => candle_core::bail!("{} has weights of shape {dims:?}", affine.name),
+        };
+        let (weight, bias) = (flat(&affine.weight)?, flat(&affine.bias)?);
+        let gradients = self.purpose == Purpose::Training;
+        let weights = ConvWeights::new(&affine.name, &weight, &bias, channels, kernel, gradients);
+        Ok(convolutions.entry(affine.name.clone()).or_insert(Arc::new(weights)).clone())
+    }
+
+    fn norm(&self, layer: &Norm) -> Result<Arc<NormWeights>> {
+        let affine = &layer.affine;
+        let poisoned = || candle_core::Error::Msg("another thread panicked in this snapshot".into());
+        let mut norms = self.norms.lock().map_err(|_| poisoned())?;
+        if let Some(weights) = norms.get(&affine.name) {
+            return Ok(weights.clone());
+        }
+        let (weight, bias) = (flat(&affine.weight)?, flat(&affine.bias)?);
+        let weights = NormWeights::new(&affine.name, &weight, &bias, layer.groups, layer.eps);
+        Ok(norms.entry(affine.name.clone()).or_insert(Arc::new(weights)).clone())
+    }
+}
+
+fn flat(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.flatten_all()?.to_vec1()
+}
+
+/// A tape's images as a tensor (B, C, H, W).
+fn channels_first(images: &Images) -> Result<Tensor> {
+    let [batch, height, width, channels] = images.shape();
+    let last = Tensor::from_slice(images.values(), (batch, height, width, channels), &Device::Cpu)?;
+    last.permute((0, 3, 1, 2))?.contiguous()
+}
+
+/// A sum whose terms arrive in any order and are added in theirs.
+#[derive(Default)]
+struct InOrder(Mutex<Arrived>);
+
+#[derive(Default)]
+struct Arrived {
+    value: f64,
+    sum: Gradients,
+    next: usize,
+    early: BTreeMap<usize, (f64, Gradients)>,
+}
+
+impl InOrder {
+    fn add(&self, index: usize, value: f64, gradients: Gradients) {
+        let mut arrived = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        arrived.early.insert(index, (value, gradients));
+        let next = arrived.next;
+        let mut place = next;
+        while let Some((value, gradients)) = arrived.early.remove(&place) {
+            arrived.value += value;
+            arrived.sum.add(gradients);
+            place += 1;
+        }
+        arrived.next = place;
+    }
+
+    fn finish(self) -> (f64, Gradients) {
+        let arrived = self.0.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        (arrived.value, arrived.sum)
+    }
+}
+
+/// The kernels' tape, for one chunk.
+struct TapeGraph<'a> {
+    tape: Tape,
+    snapshot: &'a Snapshot<'a>,
+}
+
+impl TapeGraph<'_> {
+    /// A tensor (B, C, H, W), or an embedding (B, E), on the tape.
+    fn images(&mut self, x: &Tensor) -> Result<Images> {
+        Ok(match *x.dims() {
+            [batch, channels, height, width] => {
+                self.tape.input([batch, height, width, channels], &flat(&x.permute((0, 2, 3, 1))?)?)
+            }
+            [batch, width] => self.tape.input([batch, 1, 1, width], &flat(x)?),
+            ref dims => candle_core::bail!("an input of shape {dims:?}"),
+        })
+    }
+}
+
+fn sum_of<'a>(sum: &Sum<'a, Images>) -> tape::Sum<'a> {
+    tape::Sum { time: sum.time, residual: sum.residual, scale: sum.scale as f32 }
+}
+
+impl Graph for TapeGraph<'_> {
+    type X = Images;
+
+    fn embedding(&mut self, values: &Tensor) -> Result<Images> {
+        self.images(values)
+    }
+
+    fn conv(&mut self, x: &Images, layer: &Conv, sum: Sum<Images>) -> Result<Images> {
+        let weights = self.snapshot.convolution(&layer.affine)?;
+        Ok(self.tape.conv(x, &weights, layer.options.stride, layer.options.padding, sum_of(&sum)))
+    }
+
+    fn linear(&mut self, x: &Images, layer: &Linear) -> Result<Images> {
+        self.pointwise(x, layer, Sum::nothing())
+    }
+
+    fn pointwise(&mut self, x: &Images, layer: &Linear, sum: Sum<Images>) -> Result<Images> {
+        let weights = self.snapshot.convolution(&layer.0)?;
+        Ok(self.tape.linear(x, &weights, sum_of(&sum)))
+    }
+
+    fn norm(&mut self, x: &Images, layer: &Norm, activation: Activation) -> Result<Images> {
+        let weights = self.snapshot.norm(layer)?;
+        Ok(self.tape.norm(x, &weights, activation == Activation::Silu, None))
+    }
+
+    fn silu(&mut self, x: &Images) -> Result<Images> {
+        Ok(self.tape.silu(x))
+    }
+
+    fn concat(&mut self, a: &Images, b: &Images) -> Result<Images> {
+        Ok(self.tape.concat(a, b))
+    }
+
+    fn double(&mut self, x: &Images) -> Result<Images> {
+        Ok(self.tape.double(x))
+    }
+
+    fn attention(&mut self, qkv: [&Images; 3], heads: usize) -> Result<Images> {
+        Ok(self.tape.attention(qkv, heads))
+    }
+
+    fn add_rows(&mut self, x: &Images, name: &str, _: &Tensor, labels: &[u32]) -> Result<Images> {
+        match &self.snapshot.table {
+            Some(table) => Ok(self.tape.add_rows(x, name, table, labels)),
+            None => candle_core::bail!("the network has no class embedding"),
+        }
+    }
+}
