@@ -20,7 +20,9 @@ fn forward(criterion: &mut Criterion) {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(widths, |bencher| {
-            bencher.iter(|| black_box(snapshot.predict(&batch.images, &t, Some(&labels)).expect("a prediction")));
+            bencher.iter(|| {
+                black_box(snapshot.predict(&batch.images, &t, Some(&labels)).expect("a prediction"))
+            });
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Scaled dot-product attention of one image's tokens, and its gradient, a head at a time.
 
 use crate::buffer::Buffer;
-use crate::product::{Matrix, Product};
+use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
 
 /// Sizes of an attention: q, k and v are (tokens, heads · width) for each image.
@@ -36,7 +36,7 @@ impl Attention {
             right_row: right.1,
             out: out.0,
             out_row: out.1,
-            accumulate: false,
+            start: Start::Zero,
         });
     }
 

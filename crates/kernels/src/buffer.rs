@@ -1,7 +1,7 @@
 //! Memory for kernels: aligned to cache lines, and used again instead of given back.
 
-use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard};
 
 const LINE: usize = 16;
 
@@ -9,33 +9,35 @@ const LINE: usize = 16;
 #[repr(C, align(64))]
 struct Line([f32; LINE]);
 
-/// f32 values that begin at a cache line. Dropped, it goes to a small store of its thread.
+/// f32 values that begin at a cache line. Dropped, its memory goes to a store for the next one.
 pub struct Buffer {
     lines: Vec<Line>,
     len: usize,
 }
 
-/// Buffers that a thread keeps, in bytes: what one chunk of images needs, so that the system is
-/// not asked for fresh pages at every step.
-const KEPT: usize = 256 << 20;
+/// Bytes that the store keeps at most, so that the system is not asked for fresh pages at every
+/// step.
+const KEPT: usize = 512 << 20;
 
-#[derive(Default)]
 struct Store {
-    /// By number of lines, ascending.
+    /// By number of lines, ascending; among equals the last came last.
     free: Vec<Vec<Line>>,
     bytes: usize,
 }
 
-thread_local! {
-    static STORE: RefCell<Store> = RefCell::default();
-}
+static STORE: Mutex<Store> = Mutex::new(Store { free: Vec::new(), bytes: 0 });
 
 impl Store {
     /// The smallest that fits, if it is not much too large.
     fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
-        let at = self.free.partition_point(|free| free.capacity() < lines);
-        let fits = self.free.get(at).is_some_and(|free| free.capacity() <= lines + lines / 4 + 16);
-        let found = fits.then(|| self.free.remove(at))?;
+        let first = self.free.partition_point(|free| free.capacity() < lines);
+        let size = self.free.get(first)?.capacity();
+        if size > lines + lines / 4 + 16 {
+            return None;
+        }
+        // The one that came last is the likeliest to be in cache.
+        let at = self.free.partition_point(|free| free.capacity() <= size);
+        let found = self.free.remove(at - 1);
         self.bytes -= found.capacity() * size_of::<Line>();
         Some(found)
     }
@@ -44,17 +46,22 @@ impl Store {
         let bytes = lines.capacity() * size_of::<Line>();
         if self.bytes + bytes <= KEPT && bytes > 0 {
             self.bytes += bytes;
-            let at = self.free.partition_point(|free| free.capacity() < lines.capacity());
+            let at = self.free.partition_point(|free| free.capacity() <= lines.capacity());
             self.free.insert(at, lines);
         }
     }
+}
+
+/// A panic while it was held left whole buffers in it.
+fn store() -> MutexGuard<'static, Store> {
+    STORE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Buffer {
     /// `len` values that are anything: for results that are written in full.
     pub fn scratch(len: usize) -> Self {
         let count = len.div_ceil(LINE);
-        let found = STORE.try_with(|store| store.borrow_mut().take(count)).ok().flatten();
+        let found = store().take(count);
         let mut lines = found.unwrap_or_default();
         // Old values stay, and only what was never used is filled.
         lines.resize(count, Line([0.0; LINE]));
@@ -79,8 +86,7 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let lines = std::mem::take(&mut self.lines);
-        // A thread that ends has no store any more.
-        let _ = STORE.try_with(|store| store.borrow_mut().keep(lines));
+        store().keep(lines);
     }
 }
 

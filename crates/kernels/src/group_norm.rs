@@ -146,10 +146,10 @@ impl Op {
             .map(|((grad_x, (x, grad)), moments)| {
                 let x = transpose(x, norm.channels, norm.pixels);
                 let grad = transpose(grad, norm.channels, norm.pixels);
-                let mut last = Buffer::zeros(x.len());
+                let mut last = Buffer::scratch(x.len());
                 let mut sums = [vec![0f32; norm.channels], vec![0f32; norm.channels]];
                 let [weight, bias] = &mut sums;
-                let gradients = Gradients { x: &mut last, weight, bias, modulation: None };
+                let gradients = Gradients { x: &mut last, x_is_new: true, weight, bias, modulation: None };
                 normalise::backward(norm, affine, &x, &grad, moments, gradients);
                 grad_x.copy_from_slice(&transpose(&last, norm.pixels, norm.channels));
                 sums

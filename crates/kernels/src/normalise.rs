@@ -47,9 +47,10 @@ pub(crate) fn forward(norm: Norm, affine: Affine, x: &[f32], y: &mut [f32], mome
     dispatch(Forward { norm, affine, x, y, moments });
 }
 
-/// The gradients: x's is added to, and those of weight and bias (and of the modulation).
+/// Where the gradients go. All are added to, but x's is overwritten if there is none yet.
 pub(crate) struct Gradients<'a> {
     pub x: &'a mut [f32],
+    pub x_is_new: bool,
     pub weight: &'a mut [f32],
     pub bias: &'a mut [f32],
     pub modulation: Option<&'a mut [f32]>,
@@ -328,6 +329,7 @@ impl WithSimd for Backward<'_> {
                 a: &a,
                 b: &b,
                 d: &d,
+                is_new: gradients.x_is_new,
                 grad_x,
             });
         }
@@ -399,7 +401,7 @@ impl WithSimd for Through<'_> {
     }
 }
 
-/// grad_x += through · a + (x - mean) · b + d.
+/// grad_x [+]= through · a + (x - mean) · b + d.
 struct AddInput<'a> {
     norm: Norm,
     x: &'a [f32],
@@ -408,6 +410,7 @@ struct AddInput<'a> {
     a: &'a [f32],
     b: &'a [f32],
     d: &'a [f32],
+    is_new: bool,
     grad_x: &'a mut [f32],
 }
 
@@ -416,7 +419,7 @@ impl WithSimd for AddInput<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm, x, through, means, a, b, d, grad_x } = self;
+        let Self { norm, x, through, means, a, b, d, is_new, grad_x } = self;
         let channels = norm.channels;
         assert!(x.len() == norm.image() && through.len() == x.len() && grad_x.len() == x.len());
         for (c, lanes) in registers::<S>(channels) {
@@ -434,8 +437,10 @@ impl WithSimd for AddInput<'_> {
                     let x = simd.sub_f32s(load(simd, x.as_ptr().add(at), lanes), mean);
                     let h = load(simd, through.as_ptr().add(at), lanes);
                     let to = grad_x.as_mut_ptr().add(at);
-                    let sum =
-                        simd.add_f32s(load(simd, to, lanes), mul_add(simd, h, a, mul_add(simd, x, b, d)));
+                    let mut sum = mul_add(simd, h, a, mul_add(simd, x, b, d));
+                    if !is_new {
+                        sum = simd.add_f32s(load(simd, to, lanes), sum);
+                    }
                     store(simd, to, lanes, sum);
                 }
             }

@@ -4,7 +4,7 @@
 //! cache, then multiplied with the (kh·kw·C, O) weights. A kernel of one pixel needs no unfolding.
 
 use crate::buffer::Buffer;
-use crate::product::{Matrix, Product};
+use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
 use crate::sizes::{Epilogue, Sizes};
 
@@ -119,9 +119,17 @@ pub(crate) fn forward(
     y: &mut [f32],
 ) {
     let (depth, outputs, width) = (sizes.taps() * sizes.channels, sizes.outputs, sizes.out().1);
-    epilogue.start(batch, sizes, y);
+    epilogue.check(batch, y.len(), outputs);
+    if epilogue.residual.is_some() {
+        epilogue.start(batch, sizes, y);
+    }
     let mut patches = scratch(sizes);
-    for (y, x) in y.chunks_mut(sizes.out_image().max(1)).zip(x.chunks(sizes.image().max(1))) {
+    let images = y.chunks_mut(sizes.out_image().max(1)).zip(x.chunks(sizes.image().max(1)));
+    for (image, (y, x)) in images.enumerate() {
+        let start = match epilogue.residual {
+            Some(_) => Start::Out,
+            None => Start::Row(epilogue.bias_of(image, outputs)),
+        };
         for (first, rows) in tiles(sizes) {
             let left = match sizes.is_pointwise() {
                 true => &x[first * width * depth..],
@@ -137,7 +145,7 @@ pub(crate) fn forward(
                 right_row: outputs,
                 out: &mut y[first * width * outputs..],
                 out_row: outputs,
-                accumulate: true,
+                start,
             });
         }
     }
@@ -164,7 +172,7 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, gra
                 right_row: depth,
                 out,
                 out_row: depth,
-                accumulate: pointwise,
+                start: if pointwise { Start::Out } else { Start::Zero },
             });
             if !pointwise {
                 fold(sizes, &patches, (first, rows), grad_x);
@@ -193,7 +201,7 @@ pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], products:
                 right_row: outputs,
                 out: products,
                 out_row: outputs,
-                accumulate: true,
+                start: Start::Out,
             });
         }
     }

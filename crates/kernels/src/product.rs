@@ -35,7 +35,17 @@ pub(crate) struct Product<'a> {
     pub right_row: usize,
     pub out: &'a mut [f32],
     pub out_row: usize,
-    pub accumulate: bool,
+    pub start: Start<'a>,
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Start<'a> {
+    Zero,
+    /// The same values (n) in each row.
+    Row(&'a [f32]),
+    /// What is there.
+    Out,
 }
 
 /// Depth of one pass: so many rows of `right` stay in the first-level cache.
@@ -56,8 +66,12 @@ impl WithSimd for Product<'_> {
         assert!(n <= self.out_row || m == 1, "rows of the product overlap");
         assert!(last(m, n, self.out_row, 1) < self.out.len(), "product outside its matrix");
         if k == 0 {
-            if !self.accumulate {
-                self.out.chunks_mut(self.out_row.max(1)).take(m).for_each(|row| row[..n].fill(0.0));
+            for row in self.out.chunks_mut(self.out_row.max(1)).take(m) {
+                match self.start {
+                    Start::Zero => row[..n].fill(0.0),
+                    Start::Row(start) => row[..n].copy_from_slice(start),
+                    Start::Out => {}
+                }
             }
             return;
         }
@@ -66,6 +80,13 @@ impl WithSimd for Product<'_> {
             "left factor too short"
         );
         assert!(last(k, n, self.right_row, 1) < self.right.len(), "right factor too short");
+        let row = match self.start {
+            Start::Row(start) => {
+                assert_eq!(start.len(), n, "the row to start with");
+                start.as_ptr()
+            }
+            _ => std::ptr::null(),
+        };
         for first in (0..k).step_by(DEPTH) {
             let pass = Pass {
                 left: self.left.values[first * self.left.column..].as_ptr(),
@@ -76,10 +97,11 @@ impl WithSimd for Product<'_> {
                 out: self.out.as_mut_ptr(),
                 out_row: self.out_row,
                 depth: DEPTH.min(k - first),
-                accumulate: self.accumulate || first > 0,
+                start: if first == 0 { row } else { std::ptr::null() },
+                accumulate: first > 0 || matches!(self.start, Start::Out),
             };
-            // SAFETY: the assertions above hold for the last element of each matrix, every index
-            // below is smaller, and `out` is borrowed mutably, so it aliases neither factor.
+            // SAFETY: the assertions above hold for the last element of each matrix and of the row,
+            // every index below is smaller, and `out` is borrowed mutably, so it aliases neither factor.
             #[allow(unsafe_code)]
             unsafe {
                 pass.panels(simd, m, n);
@@ -99,6 +121,8 @@ struct Pass {
     out: *mut f32,
     out_row: usize,
     depth: usize,
+    /// A row to start with, or null.
+    start: *const f32,
     accumulate: bool,
 }
 
@@ -115,7 +139,7 @@ impl Pass {
         while first < n {
             let panel =
                 // SAFETY: `first` is smaller than n.
-                unsafe { Self { right: self.right.add(first), out: self.out.add(first), ..self } };
+                unsafe { Self { right: self.right.add(first), out: self.out.add(first), start: offset(self.start, first), ..self } };
             let registers = (n - first) / lanes;
             // SAFETY: the panel's columns lie inside the matrix, as far as its registers reach.
             first += unsafe {
@@ -173,9 +197,12 @@ impl Pass {
                 self.at_row(i).tile::<S, 4, N>(simd, S::F32_LANES);
                 i += 4;
             }
-            while i < m {
+            if i + 2 <= m {
+                self.at_row(i).tile::<S, 2, N>(simd, S::F32_LANES);
+                i += 2;
+            }
+            if i < m {
                 self.at_row(i).tile::<S, 1, N>(simd, S::F32_LANES);
-                i += 1;
             }
         }
     }
@@ -218,6 +245,14 @@ impl Pass {
     #[inline(always)]
     unsafe fn tile<S: Simd, const M: usize, const N: usize>(self, simd: S, lanes: usize) {
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
+        if !self.start.is_null() {
+            for j in 0..N {
+                let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+                // SAFETY: the row has a value for each column.
+                let start = unsafe { load(simd, self.start.add(j * S::F32_LANES), lanes) };
+                sums.iter_mut().for_each(|sums| sums[j] = start);
+            }
+        }
         // SAFETY: rows, columns and depth are in reach, as this function asks.
         unsafe {
             let mut rows = [self.left; M];
@@ -250,4 +285,9 @@ impl Pass {
             }
         }
     }
+}
+
+/// A pointer further on, unless it is null.
+fn offset(pointer: *const f32, by: usize) -> *const f32 {
+    if pointer.is_null() { pointer } else { pointer.wrapping_add(by) }
 }

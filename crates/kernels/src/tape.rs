@@ -291,7 +291,9 @@ impl Tape {
         let step = self.records.then(|| {
             let (x, weights, modulation) = (x.clone(), weights.clone(), modulation.cloned());
             let step = move |grad: Buffer, pending: &mut Pending| {
-                let mut grad_x = std::mem::replace(pending.of(&x), Buffer::scratch(0));
+                let waiting = pending.nodes[x.node].take();
+                let x_is_new = waiting.is_none();
+                let mut grad_x = waiting.unwrap_or_else(|| Buffer::scratch(grad.len()));
                 let mut grad_modulation =
                     modulation.as_ref().map(|m| std::mem::replace(pending.of(m), Buffer::scratch(0)));
                 let mut grad_weight = Buffer::zeros(channels);
@@ -303,6 +305,7 @@ impl Tape {
                 };
                 let gradients = normalise::Gradients {
                     x: &mut grad_x,
+                    x_is_new,
                     weight: &mut grad_weight,
                     bias: &mut grad_bias,
                     modulation: grad_modulation.as_deref_mut(),

@@ -10,7 +10,7 @@
 //! tiles overlap.
 
 use crate::buffer::Buffer;
-use crate::product::{Matrix, Product};
+use crate::product::{Matrix, Product, Start};
 use crate::simd::{dispatch, load, mul_add, registers, store};
 use crate::sizes::{Epilogue, Sizes};
 use pulp::{Simd, WithSimd};
@@ -269,9 +269,12 @@ impl Tiles {
         let (height, width) = sizes.out();
         let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
         let count = batch * down * across;
-        // Both transformed sides of a block fill about 768 KiB, a part of the second-level cache.
-        let block = 196_608 / (PLACES * (sizes.channels + sizes.outputs));
-        Self { sizes, down, across, count, block: (block / 24 * 24).clamp(24, 96).min(count.max(1)) }
+        // Both transformed sides of a block fill at most about 768 KiB, a part of the second-level
+        // cache, and blocks are as even as whole tiles of a product's rows allow.
+        let most = (196_608 / (PLACES * (sizes.channels + sizes.outputs))).clamp(24, 96);
+        let blocks = count.div_ceil(most).max(1);
+        let block = count.div_ceil(blocks).next_multiple_of(2);
+        Self { sizes, down, across, count, block: block.min(count.max(1)) }
     }
 
     fn at(&self, tile: usize) -> Tile {
@@ -336,7 +339,7 @@ impl WithSimd for Forward<'_> {
                     right_row: o,
                     out: &mut m[place * m_stride..],
                     out_row: o,
-                    accumulate: false,
+                    start: Start::Zero,
                 });
             }
             simd.vectorize(OutputBlock { tiles, first, count, m: &m, epilogue, y });
@@ -399,7 +402,7 @@ impl WithSimd for Backward<'_> {
                         right_row: o,
                         out: &mut grad_places[place * c * o..],
                         out_row: o,
-                        accumulate: true,
+                        start: Start::Out,
                     });
                 }
             }
@@ -412,7 +415,7 @@ impl WithSimd for Backward<'_> {
                         right_row: c,
                         out: &mut v[place * v_stride..],
                         out_row: c,
-                        accumulate: false,
+                        start: Start::Zero,
                     });
                 }
                 simd.vectorize(InputAdjointBlock { tiles, first, count, v: &v, grad_x });

@@ -37,8 +37,10 @@ pub struct Snapshot<'a> {
     table: Option<Vec<f32>>,
 }
 
-/// Images of a chunk. Fixed for training, where sums over images depend on it.
+/// Images of a chunk in training. Fixed, since the order of sums over images depends on it.
 const CHUNK: usize = 8;
+/// Images of a chunk in prediction, at most: more would not stay in a core's cache.
+const MOST: usize = 4;
 
 /// The value of an objective and the gradients of all parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
@@ -116,7 +118,7 @@ impl Snapshot<'_> {
             return Ok(self.unet.run(&mut CandleGraph, inputs.x.clone(), &inputs)?.detach());
         }
         // Small batches give every thread its part: predictions do not depend on the chunks.
-        let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, CHUNK);
+        let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, MOST);
         let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
             let x = graph.images(&part.x)?;

@@ -2,6 +2,7 @@
 
 use candle_core::{Result, Tensor, Var};
 use duet_kernels::optimise::{self, AdamWStep};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// Settings of [`AdamW`].
@@ -56,29 +57,23 @@ impl AdamW {
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
         gradients: &BTreeMap<String, Tensor>,
         learning_rate: f64,
-        decays: impl Fn(&str, usize) -> bool,
+        decays: impl Fn(&str, usize) -> bool + Sync,
     ) -> Result<()> {
         self.steps += 1;
         let AdamWOptions { betas, eps, weight_decay } = self.options;
         let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
         let (correction1, correction2) = (correction(betas[0]), correction(betas[1]).sqrt());
-        for (name, var) in parameters {
+        let parameters: Vec<_> = parameters.collect();
+        parameters.into_par_iter().try_for_each(|(name, var)| {
             let (Some(m), Some(v), Some(g)) =
                 (self.first.get(name), self.second.get(name), gradients.get(name))
             else {
                 candle_core::bail!("AdamW: no moments or no gradient for {name}");
             };
             let decay = if decays(name, var.rank()) { learning_rate * weight_decay } else { 0.0 };
-            let step = AdamWStep {
-                betas,
-                keep: 1.0 - decay,
-                rate: learning_rate / correction1,
-                correction: correction2,
-                eps,
-            };
-            optimise::adamw(var, m, v, g, step)?;
-        }
-        Ok(())
+            let (keep, rate) = (1.0 - decay, learning_rate / correction1);
+            optimise::adamw(var, m, v, g, AdamWStep { betas, keep, rate, correction: correction2, eps })
+        })
     }
 }
 
