@@ -1,5 +1,7 @@
 //! Duet's runner: `cargo xtask <verb>`. It parses, wires the crates together and presents.
 
+mod bench;
+mod bench_worker;
 mod ci;
 mod config;
 mod exit;
@@ -36,6 +38,10 @@ enum Verb {
     Sample(sample::Args),
     /// Download a public data set for --data
     Fetch(fetch::Args),
+    /// Time training and sampling here, beside torch if asked
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchWorker(bench_worker::Args),
     /// Run every check of this repository
     Ci(ci::Args),
     /// Check which crate depends on which
@@ -48,6 +54,8 @@ fn main() -> std::process::ExitCode {
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(args),
         Some(Verb::Fetch(args)) => fetch::run(args),
+        Some(Verb::Bench(args)) => bench::run(args),
+        Some(Verb::BenchWorker(args)) => bench_worker::run(args),
         Some(Verb::Ci(args)) => ci::run(args),
         Some(Verb::Layering) => layering::run(),
     };

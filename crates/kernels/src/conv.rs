@@ -3,7 +3,7 @@
 use crate::buffer::Buffer;
 use crate::chunks::{self, CHUNK, transpose};
 use crate::elementwise;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, in_weight_order};
 use crate::sizes::{Epilogue, Padding, Sizes};
 use crate::storage::{is_cpu_f32, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -121,7 +121,8 @@ impl Op {
         for part in parts {
             sums.iter_mut().zip(part).for_each(|(sum, part)| elementwise::add(sum, &part));
         }
-        (grad_x, sums)
+        let [weight, bias] = sums;
+        (grad_x, [in_weight_order(&weight, sizes.taps(), sizes.channels, sizes.outputs), bias])
     }
 }
 

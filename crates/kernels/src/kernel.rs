@@ -91,7 +91,7 @@ impl Kernel {
         }
     }
 
-    /// Adds the gradients to those of x (B, H, W, C) and of the weights (O, C, kh, kw), as wanted.
+    /// Adds the gradients to those of x (B, H, W, C) and of the weights, (kh·kw, C, O), as wanted.
     pub fn backward(
         &self,
         sizes: &Sizes,
@@ -102,12 +102,13 @@ impl Kernel {
         grad_weight: Option<&mut [f32]>,
     ) {
         let (outputs, channels, taps) = (self.outputs, self.channels, sizes.taps());
+        assert!(grad_weight.as_ref().is_none_or(|grad| grad.len() == taps * channels * outputs));
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
-                let mut places = grad_weight.is_some().then(|| Buffer::zeros(36 * outputs * channels));
+                let mut places = grad_weight.is_some().then(|| Buffer::scratch(36 * outputs * channels));
                 winograd::backward(sizes, batch, x, grad, self.winograd(), grad_x, places.as_deref_mut());
                 if let (Some(places), Some(grad_weight)) = (places, grad_weight) {
-                    winograd::add_weight_gradient(&places, outputs, channels, grad_weight);
+                    winograd::add_weight_gradient(&places, grad_weight);
                 }
             }
             Algorithm::Patches => {
@@ -115,9 +116,7 @@ impl Kernel {
                     patches::backward_input(sizes, grad, self.patches(), grad_x);
                 }
                 if let Some(grad_weight) = grad_weight {
-                    let mut products = Buffer::zeros(grad_weight.len());
-                    patches::backward_weights(sizes, x, grad, &mut products);
-                    patches::add_weight_gradient(&products, outputs, channels, taps, grad_weight);
+                    patches::backward_weights(sizes, x, grad, grad_weight);
                 }
             }
             Algorithm::Thin(adjoint) => {
@@ -129,16 +128,32 @@ impl Kernel {
                     grad_x.copy_from_slice(&part);
                 }
                 if let Some(grad_weight) = grad_weight {
-                    let mut products = Buffer::zeros(grad_weight.len());
-                    patches::backward_weights(&adjoint, grad, x, &mut products);
-                    let mut turned_grad = vec![0.0; grad_weight.len()];
-                    patches::add_weight_gradient(&products, channels, outputs, taps, &mut turned_grad);
-                    let part = turned(&turned_grad, channels, outputs, taps);
-                    grad_weight.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+                    // Of the turned kernel with inputs and outputs exchanged: (taps, O, C).
+                    let mut turned = Buffer::zeros(grad_weight.len());
+                    patches::backward_weights(&adjoint, grad, x, &mut turned);
+                    for tap in 0..taps {
+                        for c in 0..channels {
+                            for o in 0..outputs {
+                                grad_weight[(tap * channels + c) * outputs + o] +=
+                                    turned[((taps - 1 - tap) * outputs + o) * channels + c];
+                            }
+                        }
+                    }
                 }
             }
         }
     }
+}
+
+/// A gradient (kh·kw, C, O) in the order of the weights, (O, C, kh, kw).
+pub(crate) fn in_weight_order(grad: &[f32], taps: usize, channels: usize, outputs: usize) -> Vec<f32> {
+    let mut out = vec![0.0; grad.len()];
+    for (tap, grad) in grad.chunks_exact((channels * outputs).max(1)).enumerate() {
+        for (c, grad) in grad.chunks_exact(outputs).enumerate() {
+            grad.iter().enumerate().for_each(|(o, &grad)| out[(o * channels + c) * taps + tap] = grad);
+        }
+    }
+    out
 }
 
 /// (O, C, taps) as (C, O, taps), each kernel turned by 180°.

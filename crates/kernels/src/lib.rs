@@ -20,7 +20,9 @@ mod kernel;
 mod linear;
 mod normalise;
 pub mod optimise;
+
 mod patches;
+pub mod peak;
 mod product;
 pub mod reference;
 mod simd;

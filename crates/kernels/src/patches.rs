@@ -33,23 +33,6 @@ impl Weights {
     }
 }
 
-/// Adds products' gradients (kh·kw·C, O) to those of the weights (O, C, kh, kw).
-pub(crate) fn add_weight_gradient(
-    products: &[f32],
-    outputs: usize,
-    channels: usize,
-    taps: usize,
-    grad: &mut [f32],
-) {
-    for o in 0..outputs {
-        for c in 0..channels {
-            for tap in 0..taps {
-                grad[(o * channels + c) * taps + tap] += products[(tap * channels + c) * outputs + o];
-            }
-        }
-    }
-}
-
 /// Output rows a tile, so that its patches fill about 128 KiB.
 fn tile_rows(sizes: &Sizes) -> usize {
     let (height, width) = sizes.out();
@@ -75,10 +58,63 @@ fn source_columns(sizes: &Sizes, j: usize) -> (usize, usize, usize) {
     (first, last, (x + first).saturating_sub(left))
 }
 
-/// The patches (pixels, kh·kw·C) of a tile.
-fn unfold(sizes: &Sizes, image: &[f32], (first, rows): (usize, usize), patches: &mut [f32]) {
+/// For a kernel column: the output columns that it sees the image from, and the first one's column.
+fn seeing_columns(sizes: &Sizes, v: usize) -> (usize, usize, usize) {
+    let (stride, left, width) = (sizes.stride, sizes.padding.left, sizes.out().1);
+    let first = left.saturating_sub(v).div_ceil(stride).min(width);
+    let last = (sizes.width + left).saturating_sub(v).div_ceil(stride).clamp(first, width);
+    (first, last, (first * stride + v).saturating_sub(left))
+}
+
+/// Whether patches are unfolded tap by tap, (kh·kw·C, pixels), instead of pixel by pixel: where
+/// a pixel has so few channels that copying them one pixel at a time costs more than the products.
+fn is_thin(sizes: &Sizes) -> bool {
+    sizes.channels <= 4 && !sizes.is_pointwise()
+}
+
+/// Calls `row` for each channel, kernel pixel and output row of a tile that see the image, with the
+/// place of their first value in the image, in the thin patches and the number of values.
+#[inline(always)]
+fn for_each_thin_row(sizes: &Sizes, (first, rows): (usize, usize), mut row: impl FnMut(usize, usize, usize)) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
-    for (pixel, patch) in patches.chunks_exact_mut(kh * kw * c).take(rows * width).enumerate() {
+    for u in 0..kh {
+        for v in 0..kw {
+            let (begin, end, x) = seeing_columns(sizes, v);
+            for i in 0..rows {
+                let Some(y) = source_row(sizes, first + i, u).filter(|_| begin < end) else { continue };
+                for channel in 0..c {
+                    let depth = (u * kw + v) * c + channel;
+                    let patch = (depth * rows + i) * width + begin;
+                    row((y * sizes.width + x) * c + channel, patch, end - begin);
+                }
+            }
+        }
+    }
+}
+
+/// The patches of a tile, as (pixels, kh·kw·C), or (kh·kw·C, pixels) of a thin image; the matrix
+/// (pixels, kh·kw·C) in either case.
+fn unfold<'a>(
+    sizes: &Sizes,
+    image: &[f32],
+    (first, rows): (usize, usize),
+    patches: &'a mut [f32],
+) -> Matrix<'a> {
+    let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
+    let depth = kh * kw * c;
+    if is_thin(sizes) {
+        let step = sizes.stride * c;
+        patches[..depth * rows * width].fill(0.0);
+        for_each_thin_row(sizes, (first, rows), |from, to, count| {
+            let to = &mut patches[to..to + count];
+            match step {
+                1 => to.copy_from_slice(&image[from..from + count]),
+                _ => to.iter_mut().zip(image[from..].iter().step_by(step)).for_each(|(to, &from)| *to = from),
+            }
+        });
+        return Matrix::rows(patches, rows * width).transposed();
+    }
+    for (pixel, patch) in patches.chunks_exact_mut(depth).take(rows * width).enumerate() {
         let (begin, end, x) = source_columns(sizes, pixel % width);
         for (u, row) in patch.chunks_exact_mut(kw * c).enumerate() {
             match source_row(sizes, first + pixel / width, u).filter(|_| begin < end) {
@@ -92,12 +128,23 @@ fn unfold(sizes: &Sizes, image: &[f32], (first, rows): (usize, usize), patches: 
             }
         }
     }
+    Matrix::rows(patches, depth)
 }
 
-/// Adds patches back to where they were unfolded from.
+/// Adds patches (pixels, kh·kw·C) back to where they were unfolded from.
 fn fold(sizes: &Sizes, patches: &[f32], (first, rows): (usize, usize), image: &mut [f32]) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
-    for (pixel, patch) in patches.chunks_exact(kh * kw * c).take(rows * width).enumerate() {
+    let depth = kh * kw * c;
+    if is_thin(sizes) {
+        let step = sizes.stride * c;
+        for_each_thin_row(sizes, (first, rows), |to, patch, count| {
+            let (row, pixel) = (patch / (rows * width), patch % (rows * width));
+            let from = patches[pixel * depth + row..].iter().step_by(depth).take(count);
+            image[to..].iter_mut().step_by(step).zip(from).for_each(|(pixel, patch)| *pixel += patch);
+        });
+        return;
+    }
+    for (pixel, patch) in patches.chunks_exact(depth).take(rows * width).enumerate() {
         let (begin, end, x) = source_columns(sizes, pixel % width);
         for (u, row) in patch.chunks_exact(kw * c).enumerate() {
             if let Some(y) = source_row(sizes, first + pixel / width, u).filter(|_| begin < end) {
@@ -132,15 +179,12 @@ pub(crate) fn forward(
         };
         for (first, rows) in tiles(sizes) {
             let left = match sizes.is_pointwise() {
-                true => &x[first * width * depth..],
-                false => {
-                    unfold(sizes, x, (first, rows), &mut patches);
-                    &patches[..]
-                }
+                true => Matrix::rows(&x[first * width * depth..], depth),
+                false => unfold(sizes, x, (first, rows), &mut patches),
             };
             dispatch(Product {
                 sizes: (rows * width, outputs, depth),
-                left: Matrix::rows(left, depth),
+                left,
                 right: &weights.forward,
                 right_row: outputs,
                 out: &mut y[first * width * outputs..],
@@ -181,25 +225,22 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, gra
     }
 }
 
-/// Adds to the gradient of the products' weights (kh·kw·C, O).
-pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], products: &mut [f32]) {
+/// Adds to the gradient of the weights, (kh·kw, C, O).
+pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], grad_weight: &mut [f32]) {
     let (depth, outputs, width) = (sizes.taps() * sizes.channels, sizes.outputs, sizes.out().1);
     let mut patches = scratch(sizes);
     for (x, grad) in x.chunks(sizes.image().max(1)).zip(grad.chunks(sizes.out_image().max(1))) {
         for (first, rows) in tiles(sizes) {
             let left = match sizes.is_pointwise() {
-                true => &x[first * width * depth..],
-                false => {
-                    unfold(sizes, x, (first, rows), &mut patches);
-                    &patches[..]
-                }
+                true => Matrix::rows(&x[first * width * depth..], depth),
+                false => unfold(sizes, x, (first, rows), &mut patches),
             };
             dispatch(Product {
                 sizes: (depth, outputs, rows * width),
-                left: Matrix::rows(left, depth).transposed(),
+                left: left.transposed(),
                 right: &grad[first * width * outputs..],
                 right_row: outputs,
-                out: products,
+                out: grad_weight,
                 out_row: outputs,
                 start: Start::Out,
             });

@@ -10,7 +10,7 @@
 use crate::attend::Attention;
 use crate::buffer::Buffer;
 use crate::elementwise;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, in_weight_order};
 use crate::normalise::{self, Affine, Norm};
 use crate::sizes::{Epilogue, Padding, Sizes};
 use std::collections::BTreeMap;
@@ -27,6 +27,12 @@ pub struct Images {
 }
 
 impl Images {
+    /// Images (batch, height, width, channels) that no gradient flows into.
+    pub fn new(shape: [usize; 4], values: &[f32]) -> Self {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of another shape");
+        Self { values: Arc::new(Buffer::copy(values)), shape, node: 0, tracked: false }
+    }
+
     /// (batch, height, width, channels).
     pub fn shape(&self) -> [usize; 4] {
         self.shape
@@ -92,33 +98,50 @@ impl Sum<'_> {
     pub const NOTHING: Sum<'static> = Sum { time: None, residual: None, scale: 1.0 };
 }
 
-/// Gradients of parameters by name, flat in the parameters' order of values.
+/// Gradients of parameters by name.
 #[derive(Default)]
-pub struct Gradients(BTreeMap<String, Buffer>);
+pub struct Gradients(BTreeMap<String, Slot>);
+
+struct Slot {
+    values: Buffer,
+    /// (kh·kw, C, O) of a convolution's weights, whose gradient is kept in this order.
+    taps_first: Option<(usize, usize, usize)>,
+}
 
 impl Gradients {
-    /// Name and values of each.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &[f32])> {
-        self.0.iter().map(|(name, values)| (name.as_str(), &**values))
+    /// The gradient of one parameter, in the order of the parameter's values.
+    pub fn get(&self, name: &str) -> Option<Vec<f32>> {
+        let Slot { values, taps_first } = self.0.get(name)?;
+        Some(match *taps_first {
+            Some((taps, channels, outputs)) => in_weight_order(values, taps, channels, outputs),
+            None => values.to_vec(),
+        })
     }
 
-    /// The gradient of one parameter.
-    pub fn get(&self, name: &str) -> Option<&[f32]> {
-        self.0.get(name).map(|values| &**values)
+    /// The parameters' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// Adds those of another chunk.
     pub fn add(&mut self, other: Gradients) {
-        for (name, values) in other.0 {
+        for (name, slot) in other.0 {
             match self.0.get_mut(&name) {
-                Some(sum) => elementwise::add(sum, &values),
-                None => drop(self.0.insert(name, values)),
+                Some(sum) => elementwise::add(&mut sum.values, &slot.values),
+                None => drop(self.0.insert(name, slot)),
             }
         }
     }
 
     fn slot(&mut self, name: String, len: usize) -> &mut Buffer {
-        self.0.entry(name).or_insert_with(|| Buffer::zeros(len))
+        let new = || Slot { values: Buffer::zeros(len), taps_first: None };
+        &mut self.0.entry(name).or_insert_with(new).values
+    }
+
+    fn taps_first(&mut self, name: String, (taps, channels, outputs): (usize, usize, usize)) -> &mut Buffer {
+        let values = || Buffer::zeros(taps * channels * outputs);
+        let new = || Slot { values: values(), taps_first: Some((taps, channels, outputs)) };
+        &mut self.0.entry(name).or_insert_with(new).values
     }
 }
 
@@ -150,23 +173,36 @@ type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;
 pub struct Tape {
     records: bool,
     steps: Vec<Option<Step>>,
+    multiply_adds: u64,
 }
 
 impl Tape {
     /// A tape that remembers the way back.
     pub fn recording() -> Self {
-        Self { records: true, steps: Vec::new() }
+        Self { records: true, steps: Vec::new(), multiply_adds: 0 }
     }
 
     /// A tape that only runs forward and keeps nothing.
     pub fn forward_only() -> Self {
-        Self { records: false, steps: Vec::new() }
+        Self { records: false, steps: Vec::new(), multiply_adds: 0 }
     }
 
-    /// Puts values (batch, height, width, channels) on the tape; no gradient flows into them.
-    pub fn input(&mut self, shape: [usize; 4], values: &[f32]) -> Images {
-        assert_eq!(values.len(), shape.iter().product::<usize>(), "values of another shape");
-        self.push(shape, Buffer::copy(values), false, None)
+    /// Multiply-adds of all convolutions, linear layers and attentions so far; a convolution counts
+    /// as the direct sum, however it was computed.
+    pub fn multiply_adds(&self) -> u64 {
+        self.multiply_adds
+    }
+
+    /// Images whose gradient is asked for: it will be among the parameters', under `name`.
+    pub fn variable(&mut self, name: &str, x: &Images) -> Images {
+        let (name, node) = (name.to_string(), self.steps.len());
+        if self.records {
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                elementwise::add(pending.parameters.slot(name, grad.len()), &grad);
+            };
+            self.steps.push(Some(Box::new(step)));
+        }
+        Images { node, tracked: self.records, ..x.clone() }
     }
 
     fn push(&mut self, shape: [usize; 4], values: Buffer, tracked: bool, step: Option<Step>) -> Images {
@@ -222,6 +258,7 @@ impl Tape {
             bias.chunks_exact_mut(kernel.outputs).for_each(|row| elementwise::add(row, &kernel.bias));
         }
         let residual = sum.residual.map(|residual| residual.values());
+        self.multiply_adds += (shape.iter().product::<usize>() * channels * sizes.taps()) as u64;
         let mut y = Buffer::scratch(shape.iter().product());
         kernel.forward(
             &sizes,
@@ -247,9 +284,9 @@ impl Tape {
                     pending.give(&time, sums);
                 }
                 // The two gradients are taken out so that both can be borrowed.
-                let len = kernel.outputs * kernel.channels * sizes.taps();
+                let shape = (sizes.taps(), kernel.channels, kernel.outputs);
                 let mut grad_x = x.tracked.then(|| std::mem::replace(pending.of(&x), Buffer::scratch(0)));
-                let grad_weight = pending.parameters.slot(format!("{}.weight", weights.name), len);
+                let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
                 kernel.backward(&sizes, parts, &x.values, &grad, grad_x.as_deref_mut(), Some(grad_weight));
                 if let Some(grad_x) = grad_x {
                     pending.nodes[x.node] = Some(grad_x);
@@ -430,6 +467,7 @@ impl Tape {
         let [_, height, width, channels] = q.shape;
         assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels % heads == 0);
         let attention = Attention { tokens: height * width, heads, width: channels / heads };
+        self.multiply_adds += (2 * q.values.len() * height * width) as u64;
         let mut y = Buffer::scratch(q.values.len());
         attention.forward(&q.values, &k.values, &v.values, &mut y);
         let tracked = q.tracked || k.tracked || v.tracked;

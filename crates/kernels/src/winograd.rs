@@ -197,20 +197,14 @@ fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
     mul_add(s, s.splat_f32s(row[2]), g[2], mul_add(s, s.splat_f32s(row[1]), g[1], first))
 }
 
-/// Adds Gᵀ M G of the products' gradients (36, C, O) to `grad` (O, C, 3, 3).
-pub(crate) fn add_weight_gradient(places: &[f32], outputs: usize, channels: usize, grad: &mut [f32]) {
-    let count = outputs * channels;
-    let mut taps = Buffer::scratch(9 * count);
-    dispatch(KernelAdjoint { places, taps: &mut taps, count });
-    for o in 0..outputs {
-        for c in 0..channels {
-            let kernel = &mut grad[(o * channels + c) * 9..][..9];
-            kernel.iter_mut().enumerate().for_each(|(tap, w)| *w += taps[(tap * channels + c) * outputs + o]);
-        }
-    }
+/// Adds Gᵀ M G of the products' gradients (36, C, O) to `grad` (9, C, O).
+pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
+    let count = grad.len() / 9;
+    assert!(places.len() == PLACES * count && grad.len() == 9 * count);
+    dispatch(KernelAdjoint { places, taps: grad, count });
 }
 
-/// Gᵀ m G side by side: (36, count) → (9, count).
+/// Gᵀ m G side by side, (36, count) → (9, count), added to what is there.
 struct KernelAdjoint<'a> {
     places: &'a [f32],
     taps: &'a mut [f32],
@@ -239,7 +233,8 @@ impl WithSimd for KernelAdjoint<'_> {
                     for (i, g) in G.iter().enumerate() {
                         sum = mul_add(s, s.splat_f32s(g[u]), along[i][v], sum);
                     }
-                    s.partial_store_f32s(&mut taps[(u * 3 + v) * count + first..][..lanes], sum);
+                    let tap = &mut taps[(u * 3 + v) * count + first..][..lanes];
+                    s.partial_store_f32s(tap, s.add_f32s(s.partial_load_f32s(tap), sum));
                 }
             }
         }
@@ -347,7 +342,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// The gradients' way back: adds to `grad_x` (if wanted) and to the gradient of the products'
+/// The gradients' way back: adds to `grad_x` (if wanted), and writes the gradient of the products'
 /// weights (36, C, O) (if wanted).
 pub(crate) fn backward(
     sizes: &Sizes,
@@ -402,7 +397,7 @@ impl WithSimd for Backward<'_> {
                         right_row: o,
                         out: &mut grad_places[place * c * o..],
                         out_row: o,
-                        start: Start::Out,
+                        start: if first == 0 { Start::Zero } else { Start::Out },
                     });
                 }
             }

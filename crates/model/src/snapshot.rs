@@ -4,7 +4,7 @@ use crate::graph::{CandleGraph, Graph, Sum};
 use crate::layers::{Affine, Conv, Linear, Norm};
 use crate::unet::Inputs;
 use crate::{ModelError, Parameters, UNet};
-use candle_core::{Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
 use duet_kernels::tape::{self, ConvWeights, Gradients, Images, NormWeights, Tape};
 use rayon::prelude::*;
@@ -58,6 +58,21 @@ impl UNet {
         })
     }
 
+    /// Multiply-adds of one image's prediction, each convolution counted as the direct sum. The
+    /// network is on the CPU.
+    pub fn multiply_adds(&self, height: usize, width: usize) -> std::result::Result<u64, ModelError> {
+        let device = self.device();
+        let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, device)?;
+        let label = Tensor::zeros(1, DType::U32, device)?;
+        let labels = self.config().num_class_embeds.map(|_| &label);
+        let inputs = self.inputs(&x, &label, labels)?;
+        let snapshot = self.snapshot(Purpose::Prediction)?;
+        let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: &snapshot };
+        let x = channels_last(&inputs.x)?;
+        self.run(&mut graph, x, &inputs)?;
+        Ok(graph.tape.multiply_adds())
+    }
+
     /// The value of an objective of the prediction, and its gradient with respect to every one of
     /// the network's `parameters`, by name.
     ///
@@ -81,7 +96,7 @@ impl UNet {
                 self.snapshot(Purpose::Training)?.value_and_gradients(&inputs, objective)?;
             let tensor = |name: &str, var: &Var| {
                 let values =
-                    gradients.get(name).map(|values| Tensor::from_slice(values, var.shape(), &Device::Cpu));
+                    gradients.get(name).map(|values| Tensor::from_vec(values, var.shape(), &Device::Cpu));
                 Ok(values.transpose()?)
             };
             return Ok((value, by_name(parameters, tensor)?));
@@ -121,7 +136,7 @@ impl Snapshot<'_> {
         let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, MOST);
         let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
-            let x = graph.images(&part.x)?;
+            let x = channels_last(&part.x)?;
             channels_first(&self.unet.run(&mut graph, x, &part)?)
         });
         Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
@@ -135,7 +150,7 @@ impl Snapshot<'_> {
         let sum = InOrder::default();
         chunks.into_par_iter().enumerate().try_for_each(|(i, (range, part))| -> Result<()> {
             let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
-            let x = graph.images(&part.x)?;
+            let x = channels_last(&part.x)?;
             let y = self.unet.run(&mut graph, x, &part)?;
             let (value, gradient) = objective(range, &channels_first(&y)?)?;
             let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
@@ -225,17 +240,15 @@ struct TapeGraph<'a> {
     snapshot: &'a Snapshot<'a>,
 }
 
-impl TapeGraph<'_> {
-    /// A tensor (B, C, H, W), or an embedding (B, E), on the tape.
-    fn images(&mut self, x: &Tensor) -> Result<Images> {
-        Ok(match *x.dims() {
-            [batch, channels, height, width] => {
-                self.tape.input([batch, height, width, channels], &flat(&x.permute((0, 2, 3, 1))?)?)
-            }
-            [batch, width] => self.tape.input([batch, 1, 1, width], &flat(x)?),
-            ref dims => candle_core::bail!("an input of shape {dims:?}"),
-        })
-    }
+/// A tensor (B, C, H, W), or an embedding (B, E), channels last.
+fn channels_last(x: &Tensor) -> Result<Images> {
+    Ok(match *x.dims() {
+        [batch, channels, height, width] => {
+            Images::new([batch, height, width, channels], &flat(&x.permute((0, 2, 3, 1))?)?)
+        }
+        [batch, width] => Images::new([batch, 1, 1, width], &flat(x)?),
+        ref dims => candle_core::bail!("an input of shape {dims:?}"),
+    })
 }
 
 fn sum_of<'a>(sum: &Sum<'a, Images>) -> tape::Sum<'a> {
@@ -246,7 +259,7 @@ impl Graph for TapeGraph<'_> {
     type X = Images;
 
     fn embedding(&mut self, values: &Tensor) -> Result<Images> {
-        self.images(values)
+        channels_last(values)
     }
 
     fn conv(&mut self, x: &Images, layer: &Conv, sum: Sum<Images>) -> Result<Images> {

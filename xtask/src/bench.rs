@@ -1,0 +1,380 @@
+//! `cargo xtask bench`: how fast training and sampling are here, beside torch if it is there.
+
+use crate::exit::usage;
+use crate::hardware::megabytes;
+use anyhow::{Context, Result, bail};
+use candle_core::Device;
+use clap::ValueEnum;
+use duet_model::{UNet, UNetConfig};
+use serde::Serialize;
+use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::str::FromStr;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A Python with torch and diffusers, to time torch in the same run
+    #[arg(long, value_name = "PYTHON")]
+    torch: Option<PathBuf>,
+    /// What to time
+    #[arg(long, value_delimiter = ',', default_values = ["conv", "train", "forward", "sample"])]
+    only: Vec<Kind>,
+    /// Networks to time: small is (32, 64, 64) with one layer a block, large (64, 128, 128) with
+    /// two and attention at 7×7
+    #[arg(long, value_delimiter = ',', default_values = ["small", "large"])]
+    network: Vec<Network>,
+    /// Threads of each contestant; training is timed on one thread too
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Rounds, each of which lets every contestant run once; medians are shown
+    #[arg(long, default_value_t = 7)]
+    repeats: usize,
+    /// Steps of guided DDIM
+    #[arg(long, default_value_t = 25)]
+    steps: usize,
+    /// Write all repeats here too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Single 3×3 convolutions, batch 64
+    Conv,
+    /// A whole training step
+    Train,
+    /// The network's prediction for a batch
+    Forward,
+    /// Guided DDIM, w = 2, 64 images
+    Sample,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Network {
+    Small,
+    Large,
+}
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches");
+
+impl Network {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Large => "large",
+        }
+    }
+
+    fn json(self) -> &'static str {
+        match self {
+            Self::Small => include_str!("../../benches/networks/small.json"),
+            Self::Large => include_str!("../../benches/networks/large.json"),
+        }
+    }
+
+    /// The network and its batch.
+    pub fn config(self) -> Result<(UNetConfig, usize)> {
+        let keys: serde_json::Value = serde_json::from_str(self.json())?;
+        let batch = keys["_batch"].as_u64().context("_batch of the network")?;
+        Ok((UNetConfig::from_json(self.json())?, batch as usize))
+    }
+}
+
+/// What one worker does over and over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    Train,
+    Forward,
+    Sample,
+    /// Inputs, outputs and side of a 3×3 convolution.
+    Conv((usize, usize, usize)),
+    /// With both gradients.
+    ConvBoth((usize, usize, usize)),
+    /// Multiply-adds in registers.
+    Peak,
+}
+
+impl FromStr for Task {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, sizes) = text.split_once(':').unwrap_or((text, ""));
+        let numbers: Vec<usize> = sizes.split(',').filter_map(|number| number.parse().ok()).collect();
+        match (name, <[usize; 3]>::try_from(numbers)) {
+            ("train", _) => Ok(Self::Train),
+            ("forward", _) => Ok(Self::Forward),
+            ("sample", _) => Ok(Self::Sample),
+            ("peak", _) => Ok(Self::Peak),
+            ("conv-forward", Ok([i, o, side])) => Ok(Self::Conv((i, o, side))),
+            ("conv-both", Ok([i, o, side])) => Ok(Self::ConvBoth((i, o, side))),
+            _ => Err(format!("no task {text}")),
+        }
+    }
+}
+
+/// One row of the result.
+#[derive(Serialize)]
+struct Row {
+    what: String,
+    contestant: String,
+    threads: usize,
+    unit: &'static str,
+    /// Median of `repeats`.
+    rate: f64,
+    repeats: Vec<f64>,
+    /// Direct convolutions' GFLOP/s.
+    gflops: f64,
+    peak_memory: u64,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    if args.threads == 0 || args.repeats == 0 || args.steps == 0 {
+        return Err(usage("--threads, --repeats and --steps must be at least 1"));
+    }
+    let peak =
+        contest(&args, "multiply-adds", Work { task: "peak".into(), network: None, ..Work::default() })?;
+    // The worker's 200 million a thread are two operations each.
+    let peak = args.threads as f64 * 0.4 * peak[0].rate;
+    println!("multiply-add peak on {} threads: {peak:.0} GFLOP/s\n", args.threads);
+    let mut rows = Vec::new();
+    if args.only.contains(&Kind::Conv) {
+        for (inputs, outputs, side) in [(32, 32, 28), (64, 64, 14), (128, 128, 7), (1, 32, 28)] {
+            for (task, passes) in [("conv-forward", 1.0), ("conv-both", 3.0)] {
+                let work = Work {
+                    task: format!("{task}:{inputs},{outputs},{side}"),
+                    network: None,
+                    units: 64.0,
+                    unit: "images/s",
+                    gflop: passes * 18.0 * (inputs * outputs * side * side) as f64 / 1e9,
+                };
+                let what = format!(
+                    "3×3 convolution {inputs}→{outputs} at {side}×{side}, {}",
+                    match task {
+                        "conv-both" => "forward and backward",
+                        _ => "forward",
+                    }
+                );
+                show(&mut rows, &what, peak, contest(&args, &what, work)?);
+            }
+        }
+    }
+    for &network in &args.network {
+        let (config, batch) = network.config()?;
+        let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(28, 28)? as f64;
+        let kinds = [
+            (Kind::Train, "train", "training step", "images/s", batch, 3.0),
+            (Kind::Forward, "forward", "prediction", "images/s", batch, 1.0),
+            (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", 64 * args.steps, 2.0),
+        ];
+        for (_, task, title, unit, units, passes) in
+            kinds.into_iter().filter(|kind| args.only.contains(&kind.0))
+        {
+            let work = Work {
+                task: task.into(),
+                network: Some(network),
+                units: units as f64,
+                unit,
+                gflop: passes * gflop,
+            };
+            let what = format!("{title}, {} ×{}", widths(&config), config.layers_per_block);
+            show(&mut rows, &what, peak, contest(&args, &what, work)?);
+        }
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::json!({ "multiply_add_peak_gflops": peak, "rows": rows });
+        std::fs::write(path, format!("{text:#}\n"))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn widths(config: &UNetConfig) -> String {
+    let widths: Vec<String> = config.block_out_channels.iter().map(|width| width.to_string()).collect();
+    format!("({})", widths.join(", "))
+}
+
+#[derive(Clone, Default)]
+struct Work {
+    task: String,
+    network: Option<Network>,
+    /// Units of one repeat.
+    units: f64,
+    unit: &'static str,
+    /// Of one unit.
+    gflop: f64,
+}
+
+/// Prints the rows of one contest, the first of which is ours, with the ratio to the best peer.
+fn show(rows: &mut Vec<Row>, what: &str, peak: f64, contest: Vec<Row>) {
+    println!("{what}");
+    for row in &contest {
+        println!(
+            "  {:34} {:9.1} {:15} {:6.0} GFLOP/s of direct convolution ({:3.0} % of peak)  {:>9}",
+            format!("{}, {} thread{}", row.contestant, row.threads, if row.threads == 1 { "" } else { "s" }),
+            row.rate,
+            row.unit,
+            row.gflops,
+            100.0 * row.gflops / peak,
+            megabytes(row.peak_memory),
+        );
+    }
+    let peers = || contest.iter().filter(|row| row.contestant.starts_with("torch"));
+    let best = |rows: &mut dyn Iterator<Item = &Row>| rows.map(|row| row.rate).max_by(f64::total_cmp);
+    if let Some(best_peer) = best(&mut peers()) {
+        let eager =
+            best(&mut peers().filter(|row| !row.contestant.contains("compiled"))).unwrap_or(best_peer);
+        let memory = peers().map(|row| row.peak_memory).min().unwrap_or(0);
+        println!(
+            "  duet is {:.2}× the best torch, {:.2}× the best eager torch, with {:.0} % of the least memory",
+            contest[0].rate / best_peer,
+            contest[0].rate / eager,
+            100.0 * contest[0].peak_memory as f64 / memory as f64,
+        );
+    }
+    println!();
+    rows.extend(contest);
+}
+
+/// Times all contestants in turns, round by round; ours is the first.
+fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
+    let mut workers = vec![Worker::duet(&work, args, args.threads)?];
+    if work.task == "train" && args.threads > 1 {
+        workers.push(Worker::duet(&work, args, 1)?);
+    }
+    if let Some(python) = args.torch.as_deref().filter(|_| work.task != "peak") {
+        for compiled in [false, true] {
+            if !compiled || work.network.is_some() {
+                for channels_last in [false, true] {
+                    workers.push(Worker::torch(python, &work, args, channels_last, compiled)?);
+                }
+            }
+        }
+    }
+    let terminal = std::io::stderr().is_terminal();
+    for round in 0..args.repeats {
+        if terminal {
+            eprint!("\r{what}: round {} of {}  ", round + 1, args.repeats);
+        }
+        for worker in &mut workers {
+            worker.repeat()?;
+        }
+    }
+    if terminal {
+        eprint!("\r{:width$}\r", "", width = what.chars().count() + 24);
+    }
+    Ok(workers.iter().map(|worker| worker.row(what, &work)).collect())
+}
+
+/// A contestant's process, which runs one repeat for each line that it is sent.
+struct Worker {
+    name: String,
+    threads: usize,
+    process: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    seconds: Vec<f64>,
+    peak_memory: u64,
+}
+
+impl Worker {
+    fn duet(work: &Work, args: &Args, threads: usize) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench-worker", &work.task]);
+        if let Some(network) = work.network {
+            command.args(["--network", network.name()]);
+        }
+        command.args(["--threads", &threads.to_string(), "--steps", &args.steps.to_string()]);
+        Self::start("duet".into(), threads, command)
+    }
+
+    fn torch(python: &Path, work: &Work, args: &Args, channels_last: bool, compiled: bool) -> Result<Self> {
+        let mut name = String::from(if compiled { "torch compiled" } else { "torch eager" });
+        let mut command = Command::new(python);
+        command.arg(Path::new(FOLDER).join("torch_peer.py"));
+        match work.network {
+            Some(network) => {
+                command
+                    .arg(&work.task)
+                    .arg(Path::new(FOLDER).join("networks").join(format!("{}.json", network.name())));
+            }
+            None => drop(command.args(work.task.split(':'))),
+        }
+        command.args(["--threads", &args.threads.to_string(), "--steps", &args.steps.to_string()]);
+        if channels_last {
+            name += ", channels last";
+            command.arg("--channels-last");
+        }
+        if compiled {
+            command.arg("--compile");
+        }
+        Self::start(name, args.threads, command)
+    }
+
+    fn start(name: String, threads: usize, mut command: Command) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {program} for {name}"))?;
+        let (input, output) =
+            (process.stdin.take().context("no input")?, process.stdout.take().context("no output")?);
+        let output = BufReader::new(output);
+        let mut worker = Self { name, threads, process, input, output, seconds: Vec::new(), peak_memory: 0 };
+        // One after another, so that no start disturbs another one's.
+        worker.wait_until_ready()?;
+        Ok(worker)
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            bail!("{} ended: {}", self.name, self.process.wait()?);
+        }
+        Ok(line.trim().into())
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        while self.line()? != "ready" {}
+        Ok(())
+    }
+
+    fn repeat(&mut self) -> Result<()> {
+        self.input.write_all(b"\n")?;
+        self.input.flush()?;
+        let line = self.line()?;
+        let numbers = line
+            .split_once(' ')
+            .and_then(|(seconds, memory)| Some((seconds.parse().ok()?, memory.parse().ok()?)));
+        let (seconds, memory) = numbers.with_context(|| format!("{} answered {line:?}", self.name))?;
+        self.seconds.push(seconds);
+        self.peak_memory = memory;
+        Ok(())
+    }
+
+    fn row(&self, what: &str, work: &Work) -> Row {
+        let units = if work.units == 0.0 { 1.0 } else { work.units };
+        let repeats: Vec<f64> = self.seconds.iter().map(|seconds| units / seconds).collect();
+        let mut sorted = repeats.clone();
+        sorted.sort_by(f64::total_cmp);
+        let rate = sorted[sorted.len() / 2];
+        Row {
+            what: what.into(),
+            contestant: self.name.clone(),
+            threads: self.threads,
+            unit: work.unit,
+            rate,
+            repeats,
+            gflops: rate * work.gflop,
+            peak_memory: self.peak_memory,
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,200 @@
+//! One task of `cargo xtask bench` in a process of its own: says "ready" once warm, then answers
+//! each line of its input with the seconds of one repeat and the process's peak memory in bytes.
+
+use crate::bench::{Network, Task};
+use crate::hardware;
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use duet_kernels::Padding;
+use duet_kernels::tape::{ConvWeights, Images, Sum, Tape};
+use duet_model::{Purpose, Snapshot, UNet};
+use duet_random::Draws;
+use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
+use duet_schedule::{BetaSchedule, Prediction, Spacing};
+use duet_train::{Batch, Diffusion, LossWeighting, TrainOptions, Trainer};
+use rayon::prelude::*;
+use std::io::{BufRead, Write};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Args {
+    task: Task,
+    #[arg(long)]
+    network: Option<Network>,
+    #[arg(long)]
+    threads: usize,
+    #[arg(long)]
+    steps: usize,
+}
+
+const SAMPLES: usize = 64;
+const CONV_BATCH: usize = 64;
+/// Images of a thread's chunk.
+const CHUNK: usize = 8;
+/// Repeats of a single convolution behind one answer, as in the peer's script.
+const CONV_TIMES: usize = 10;
+
+pub fn run(args: Args) -> Result<()> {
+    hardware::set_threads(Some(args.threads))?;
+    match args.task {
+        Task::Train => {
+            let (config, batch) = args.network()?;
+            let mut trainer = Trainer::new(&config, &diffusion(), &options(batch), &Device::Cpu)?;
+            let batches = [images(batch)?];
+            serve(1, || {
+                trainer.step(&batches)?;
+                Ok(())
+            })
+        }
+        Task::Forward => {
+            let (config, batch) = args.network()?;
+            let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
+            let snapshot = unet.snapshot(Purpose::Prediction)?;
+            let Batch { images, labels } = images(batch)?;
+            let labels = Tensor::new(labels, &Device::Cpu)?;
+            let t: Vec<u32> = (0..batch as u32).map(|i| i * 15 % 1000).collect();
+            let t = Tensor::new(t, &Device::Cpu)?;
+            serve(1, || Ok(drop(snapshot.predict(&images, &t, Some(&labels))?)))
+        }
+        Task::Sample => {
+            let (config, _) = args.network()?;
+            let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
+            let snapshot = unet.snapshot(Purpose::Prediction)?;
+            let null = config.num_class_embeds.context("a conditional network")? as u32 - 1;
+            serve(1, || Ok(drop(sample(&snapshot, args.steps, null)?)))
+        }
+        Task::Conv(sizes) => {
+            let conv = Convolution::new(sizes, false)?;
+            serve(CONV_TIMES, || {
+                let chunks = conv.chunks.par_iter().map(|(x, _)| conv.run(&mut Tape::forward_only(), x));
+                Ok(drop(chunks.collect::<Vec<_>>()))
+            })
+        }
+        Task::ConvBoth(sizes) => {
+            let conv = Convolution::new(sizes, true)?;
+            serve(CONV_TIMES, || {
+                let chunks = conv.chunks.par_iter().map(|(x, grad)| {
+                    let mut tape = Tape::recording();
+                    let x = tape.variable("x", x);
+                    let y = conv.run(&mut tape, &x);
+                    tape.backward(&y, grad)
+                });
+                Ok(drop(chunks.collect::<Vec<_>>()))
+            })
+        }
+        Task::Peak => {
+            let multiply_adds = 200_000_000u64;
+            serve(1, || {
+                rayon::broadcast(|_| std::hint::black_box(duet_kernels::peak::multiply_adds(multiply_adds)));
+                Ok(())
+            })
+        }
+    }
+}
+
+impl Args {
+    fn network(&self) -> Result<(duet_model::UNetConfig, usize)> {
+        self.network.context("this task needs a network")?.config()
+    }
+}
+
+fn serve(times: usize, mut repeat: impl FnMut() -> Result<()>) -> Result<()> {
+    for _ in 0..3 {
+        repeat()?;
+    }
+    let mut out = std::io::stdout();
+    writeln!(out, "ready")?;
+    out.flush()?;
+    for line in std::io::stdin().lock().lines() {
+        line?;
+        let start = Instant::now();
+        for _ in 0..times {
+            repeat()?;
+        }
+        let seconds = start.elapsed().as_secs_f64() / times as f64;
+        writeln!(out, "{seconds} {}", hardware::peak_memory().unwrap_or(0))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn normals(count: usize) -> Vec<f32> {
+    let mut values = vec![0f32; count];
+    Draws::new(0, "bench", 0).fill_normal(&mut values);
+    values
+}
+
+/// A convolution of the tape on chunks of images, as the network runs it.
+struct Convolution {
+    weights: Arc<ConvWeights>,
+    /// Images and the gradient of their results.
+    chunks: Vec<(Images, Vec<f32>)>,
+}
+
+impl Convolution {
+    fn new((inputs, outputs, side): (usize, usize, usize), gradients: bool) -> Result<Self> {
+        let weight = normals(outputs * inputs * 9);
+        let weights = ConvWeights::new("conv", &weight, &vec![0.0; outputs], inputs, (3, 3), gradients);
+        let chunk = |_| {
+            let x = Images::new([CHUNK, side, side, inputs], &normals(CHUNK * side * side * inputs));
+            (x, normals(CHUNK * side * side * outputs))
+        };
+        Ok(Self { weights: Arc::new(weights), chunks: (0..CONV_BATCH / CHUNK).map(chunk).collect() })
+    }
+
+    fn run(&self, tape: &mut Tape, x: &Images) -> Images {
+        tape.conv(x, &self.weights, 1, Padding::all(1), Sum::NOTHING)
+    }
+}
+
+fn images(batch: usize) -> Result<Batch> {
+    let images = Tensor::from_vec(normals(batch * 28 * 28), (batch, 1, 28, 28), &Device::Cpu)?;
+    Ok(Batch { images: images.clamp(-1f32, 1f32)?, labels: (0..batch as u32).map(|i| i % 10).collect() })
+}
+
+fn diffusion() -> Diffusion {
+    Diffusion {
+        timesteps: 1000,
+        schedule: BetaSchedule::Cosine,
+        zero_terminal_snr: false,
+        prediction: Prediction::V,
+    }
+}
+
+fn options(batch: usize) -> TrainOptions {
+    TrainOptions {
+        seed: 0,
+        steps: 1_000_000,
+        batch,
+        accumulate: 1,
+        learning_rate: 2e-3,
+        warmup: 0.05,
+        final_learning_rate: 0.0,
+        weight_decay: 0.01,
+        betas: [0.9, 0.99],
+        clip: 1.0,
+        label_dropout: 0.1,
+        loss_weighting: LossWeighting::Uniform,
+        ema_decay: 0.995,
+    }
+}
+
+/// Guided DDIM, w = 2: [`SAMPLES`] images (n, 1, 28, 28).
+fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
+    let diffusion = diffusion();
+    let schedule = diffusion.noise_schedule()?;
+    let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
+    let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
+    let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
+    let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
+    let labels = Tensor::new(labels, &Device::Cpu)?;
+    let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
+    let guidance = Guidance { weight: 2.0, null_label: Some(null) };
+    while !trajectory.is_done() {
+        trajectory.step(&guidance, |x, t, labels| {
+            snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+        })?;
+    }
+    Ok(trajectory.x().clone())
+}
