@@ -1,5 +1,4 @@
 //! What is timed: the network and the training of configs/digits.toml, and a wider network.
-//! `torch_unet.py` reads the same file.
 
 use duet_model::{SampleSize, UNetConfig};
 use duet_train::{Diffusion, TrainOptions};

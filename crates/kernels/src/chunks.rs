@@ -1,4 +1,4 @@
-//! How a batch is cut for threads, and how its images change their layout.
+//! How a batch is cut for threads, and how images and weights change their layout.
 
 use crate::buffer::Buffer;
 use crate::simd::dispatch;
@@ -50,4 +50,42 @@ fn transpose_image(image: &[f32], rows: usize, columns: usize, out: &mut [f32]) 
             }
         }
     }
+}
+
+/// Outputs whose kernels are moved together, so that both sides of the move are read and written
+/// in runs.
+const TOGETHER: usize = 16;
+
+/// Weights (O, C, taps) as (taps, C, O).
+pub(crate) fn taps_first(weight: &[f32], taps: usize, channels: usize, outputs: usize) -> Buffer {
+    let mut out = Buffer::scratch(weight.len());
+    for first in (0..outputs).step_by(TOGETHER) {
+        let count = TOGETHER.min(outputs - first);
+        for c in 0..channels {
+            for tap in 0..taps {
+                let to = &mut out[(tap * channels + c) * outputs + first..][..count];
+                for (i, to) in to.iter_mut().enumerate() {
+                    *to = weight[((first + i) * channels + c) * taps + tap];
+                }
+            }
+        }
+    }
+    out
+}
+
+/// A gradient (taps, C, O) in the order of the weights, (O, C, taps).
+pub(crate) fn weights_first(grad: &[f32], taps: usize, channels: usize, outputs: usize) -> Vec<f32> {
+    let mut out = vec![0.0; grad.len()];
+    for first in (0..outputs).step_by(TOGETHER) {
+        let count = TOGETHER.min(outputs - first);
+        for c in 0..channels {
+            for tap in 0..taps {
+                let from = &grad[(tap * channels + c) * outputs + first..][..count];
+                for (i, &from) in from.iter().enumerate() {
+                    out[((first + i) * channels + c) * taps + tap] = from;
+                }
+            }
+        }
+    }
+    out
 }

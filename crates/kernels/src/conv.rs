@@ -1,9 +1,9 @@
 //! Two-dimensional convolution as an op on candle tensors.
 
 use crate::buffer::Buffer;
-use crate::chunks::{self, CHUNK, transpose};
+use crate::chunks::{self, CHUNK, transpose, weights_first};
 use crate::elementwise;
-use crate::kernel::{Kernel, in_weight_order};
+use crate::kernel::Kernel;
 use crate::sizes::{Epilogue, Padding, Sizes};
 use crate::storage::{is_cpu_f32, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -122,7 +122,7 @@ impl Op {
             sums.iter_mut().zip(part).for_each(|(sum, part)| elementwise::add(sum, &part));
         }
         let [weight, bias] = sums;
-        (grad_x, [in_weight_order(&weight, sizes.taps(), sizes.channels, sizes.outputs), bias])
+        (grad_x, [weights_first(&weight, sizes.taps(), sizes.channels, sizes.outputs), bias])
     }
 }
 

@@ -145,17 +145,6 @@ impl Kernel {
     }
 }
 
-/// A gradient (kh·kw, C, O) in the order of the weights, (O, C, kh, kw).
-pub(crate) fn in_weight_order(grad: &[f32], taps: usize, channels: usize, outputs: usize) -> Vec<f32> {
-    let mut out = vec![0.0; grad.len()];
-    for (tap, grad) in grad.chunks_exact((channels * outputs).max(1)).enumerate() {
-        for (c, grad) in grad.chunks_exact(outputs).enumerate() {
-            grad.iter().enumerate().for_each(|(o, &grad)| out[(o * channels + c) * taps + tap] = grad);
-        }
-    }
-    out
-}
-
 /// (O, C, taps) as (C, O, taps), each kernel turned by 180°.
 fn turned(weight: &[f32], outputs: usize, channels: usize, taps: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(weight.len());

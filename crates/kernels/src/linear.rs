@@ -1,7 +1,8 @@
 //! The linear layer as an op on candle tensors.
 
+use crate::chunks::weights_first;
 use crate::elementwise;
-use crate::kernel::{Kernel, in_weight_order};
+use crate::kernel::Kernel;
 use crate::sizes::{Epilogue, Padding, Sizes};
 use crate::storage::{is_cpu_f32, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -118,7 +119,7 @@ impl CustomOp3 for Op {
             sums.iter_mut().zip(part).for_each(|(sum, part)| elementwise::add(sum, &part));
         }
         let [grad_weight, grad_bias] = sums;
-        let grad_weight = in_weight_order(&grad_weight, 1, self.inputs, self.outputs);
+        let grad_weight = weights_first(&grad_weight, 1, self.inputs, self.outputs);
         Ok((
             Some(Tensor::from_vec(grad_x, x.shape(), x.device())?),
             Some(Tensor::from_vec(grad_weight, weight.shape(), x.device())?),

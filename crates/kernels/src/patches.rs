@@ -4,6 +4,7 @@
 //! cache, then multiplied with the (kh·kw·C, O) weights. A kernel of one pixel needs no unfolding.
 
 use crate::buffer::Buffer;
+use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
 use crate::sizes::{Epilogue, Sizes};
@@ -18,17 +19,16 @@ pub(crate) struct Weights {
 
 impl Weights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, taps: usize) -> Self {
-        let mut forward = Buffer::scratch(weight.len());
         let mut backward = Buffer::scratch(weight.len());
-        for o in 0..outputs {
-            for c in 0..channels {
-                for tap in 0..taps {
-                    let w = weight[(o * channels + c) * taps + tap];
-                    forward[(tap * channels + c) * outputs + o] = w;
-                    backward[(o * taps + tap) * channels + c] = w;
-                }
+        for (kernels, out) in weight
+            .chunks_exact((channels * taps).max(1))
+            .zip(backward.chunks_exact_mut((channels * taps).max(1)))
+        {
+            for (c, kernel) in kernels.chunks_exact(taps).enumerate() {
+                kernel.iter().enumerate().for_each(|(tap, &w)| out[tap * channels + c] = w);
             }
         }
+        let forward = taps_first(weight, taps, channels, outputs);
         Self { forward, backward }
     }
 }

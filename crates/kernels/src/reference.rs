@@ -71,3 +71,80 @@ pub fn conv2d_gradients(shape: &ConvShape, x: &[f32], w: &[f32], grad: &[f32]) -
     });
     (grad_x, grad_w)
 }
+
+/// Sizes and settings of a naive group normalisation of x (batch, pixels, channels).
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct NormShape {
+    pub batch: usize,
+    pub pixels: usize,
+    pub channels: usize,
+    pub groups: usize,
+    pub eps: f64,
+    pub silu: bool,
+}
+
+/// y = f(((x - μ)/√(σ² + eps) · weight + bias) · (1 + scale) + shift), the modulation (batch, 2·C)
+/// being scale and shift of each image; f is SiLU or nothing.
+pub fn group_norm(
+    shape: &NormShape,
+    x: &[f64],
+    weight: &[f64],
+    bias: &[f64],
+    modulation: Option<&[f64]>,
+) -> Vec<f64> {
+    let NormShape { batch, pixels, channels, groups, eps, silu } = *shape;
+    let width = channels / groups;
+    let mut y = vec![0f64; x.len()];
+    for b in 0..batch {
+        for group in 0..groups {
+            let indices = || {
+                (0..pixels).flat_map(move |p| {
+                    (group * width..(group + 1) * width).map(move |c| ((b * pixels + p) * channels + c, c))
+                })
+            };
+            let n = (pixels * width) as f64;
+            let mean = indices().map(|(i, _)| x[i]).sum::<f64>() / n;
+            let variance = indices().map(|(i, _)| (x[i] - mean).powi(2)).sum::<f64>() / n;
+            for (i, c) in indices() {
+                let mut z = (x[i] - mean) / (variance + eps).sqrt() * weight[c] + bias[c];
+                if let Some(modulation) = modulation {
+                    let row = &modulation[b * 2 * channels..];
+                    z = z * (1.0 + row[c]) + row[channels + c];
+                }
+                y[i] = if silu { z / (1.0 + (-z).exp()) } else { z };
+            }
+        }
+    }
+    y
+}
+
+/// softmax(q kᵀ / √width) v of each image and head; q, k and v are (batch, tokens, heads · width).
+pub fn attention(
+    (batch, tokens, heads, width): (usize, usize, usize, usize),
+    q: &[f64],
+    k: &[f64],
+    v: &[f64],
+) -> Vec<f64> {
+    let at =
+        |b: usize, token: usize, head: usize, i: usize| ((b * tokens + token) * heads + head) * width + i;
+    let mut y = vec![0f64; q.len()];
+    for b in 0..batch {
+        for head in 0..heads {
+            for i in 0..tokens {
+                let score = |j: usize| {
+                    let dot: f64 = (0..width).map(|d| q[at(b, i, head, d)] * k[at(b, j, head, d)]).sum();
+                    (dot / (width as f64).sqrt()).exp()
+                };
+                let scores: Vec<f64> = (0..tokens).map(score).collect();
+                let sum: f64 = scores.iter().sum();
+                for (j, score) in scores.iter().enumerate() {
+                    for d in 0..width {
+                        y[at(b, i, head, d)] += score / sum * v[at(b, j, head, d)];
+                    }
+                }
+            }
+        }
+    }
+    y
+}

@@ -9,8 +9,9 @@
 
 use crate::attend::Attention;
 use crate::buffer::Buffer;
+use crate::chunks::weights_first;
 use crate::elementwise;
-use crate::kernel::{Kernel, in_weight_order};
+use crate::kernel::Kernel;
 use crate::normalise::{self, Affine, Norm};
 use crate::sizes::{Epilogue, Padding, Sizes};
 use std::collections::BTreeMap;
@@ -113,7 +114,7 @@ impl Gradients {
     pub fn get(&self, name: &str) -> Option<Vec<f32>> {
         let Slot { values, taps_first } = self.0.get(name)?;
         Some(match *taps_first {
-            Some((taps, channels, outputs)) => in_weight_order(values, taps, channels, outputs),
+            Some((taps, channels, outputs)) => weights_first(values, taps, channels, outputs),
             None => values.to_vec(),
         })
     }
@@ -152,13 +153,22 @@ struct Pending {
 }
 
 impl Pending {
+    /// What a node's gradient is so far, to be given back with more added to it.
+    fn take(&mut self, x: &Images) -> Option<Buffer> {
+        if x.tracked { self.nodes[x.node].take() } else { None }
+    }
+
     /// The gradient of a node to add to.
     fn of(&mut self, x: &Images) -> &mut Buffer {
         self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.values.len()))
     }
 
-    /// Adds `grad` to the gradient of a node, without a copy if it is the first.
+    /// Adds `grad` to the gradient of a node, without a copy if it is the first; drops it where
+    /// nothing asks for it.
     fn give(&mut self, x: &Images, grad: Buffer) {
+        if !x.tracked {
+            return;
+        }
         match &mut self.nodes[x.node] {
             Some(sum) => elementwise::add(sum, &grad),
             none => *none = Some(grad),
@@ -280,18 +290,19 @@ impl Tape {
                 elementwise::sum_pixels(&grad, kernel.outputs, pixels, &mut sums);
                 let grad_bias = pending.parameters.slot(format!("{}.bias", weights.name), kernel.outputs);
                 sums.chunks_exact(kernel.outputs).for_each(|row| elementwise::add(grad_bias, row));
-                if let Some(time) = time.filter(|time| time.tracked) {
+                if let Some(time) = time {
                     pending.give(&time, sums);
                 }
-                // The two gradients are taken out so that both can be borrowed.
+                // Taken out, so that it and the weights' can be borrowed at once.
                 let shape = (sizes.taps(), kernel.channels, kernel.outputs);
-                let mut grad_x = x.tracked.then(|| std::mem::replace(pending.of(&x), Buffer::scratch(0)));
+                let mut grad_x =
+                    x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.values.len())));
                 let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
                 kernel.backward(&sizes, parts, &x.values, &grad, grad_x.as_deref_mut(), Some(grad_weight));
                 if let Some(grad_x) = grad_x {
-                    pending.nodes[x.node] = Some(grad_x);
+                    pending.give(&x, grad_x);
                 }
-                if let Some(residual) = residual.filter(|residual| residual.tracked) {
+                if let Some(residual) = residual {
                     pending.give(&residual, grad);
                 }
             };
@@ -328,11 +339,12 @@ impl Tape {
         let step = self.records.then(|| {
             let (x, weights, modulation) = (x.clone(), weights.clone(), modulation.cloned());
             let step = move |grad: Buffer, pending: &mut Pending| {
-                let waiting = pending.nodes[x.node].take();
+                let waiting = pending.take(&x);
                 let x_is_new = waiting.is_none();
                 let mut grad_x = waiting.unwrap_or_else(|| Buffer::scratch(grad.len()));
-                let mut grad_modulation =
-                    modulation.as_ref().map(|m| std::mem::replace(pending.of(m), Buffer::scratch(0)));
+                let mut grad_modulation = modulation
+                    .as_ref()
+                    .map(|m| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.values.len())));
                 let mut grad_weight = Buffer::zeros(channels);
                 let mut grad_bias = Buffer::zeros(channels);
                 let affine = Affine {
@@ -352,9 +364,9 @@ impl Tape {
                     let slot = pending.parameters.slot(format!("{}.{name}", weights.name), channels);
                     elementwise::add(slot, &grad);
                 }
-                pending.nodes[x.node] = Some(grad_x);
+                pending.give(&x, grad_x);
                 if let (Some(modulation), Some(grad)) = (modulation, grad_modulation) {
-                    pending.nodes[modulation.node] = Some(grad);
+                    pending.give(&modulation, grad);
                 }
             };
             Box::new(step) as Step
@@ -390,9 +402,7 @@ impl Tape {
                 if a.tracked {
                     pending.give(&a, Buffer::copy(&grad));
                 }
-                if b.tracked {
-                    pending.give(&b, grad);
-                }
+                pending.give(&b, grad);
             };
             Box::new(step) as Step
         });
@@ -478,11 +488,7 @@ impl Tape {
                 let mut grads = [(); 3].map(|()| Buffer::scratch(grad.len()));
                 let [grad_q, grad_k, grad_v] = &mut grads;
                 attention.backward([&q.values, &k.values, &v.values], &grad, [grad_q, grad_k, grad_v]);
-                for (x, grad) in inputs.iter().zip(grads) {
-                    if x.tracked {
-                        pending.give(x, grad);
-                    }
-                }
+                inputs.iter().zip(grads).for_each(|(x, grad)| pending.give(x, grad));
             };
             Box::new(step) as Step
         });
@@ -504,9 +510,7 @@ impl Tape {
                 for (grad, &label) in grad.chunks_exact(channels).zip(&labels) {
                     elementwise::add(&mut table[label as usize * channels..][..channels], grad);
                 }
-                if x.tracked {
-                    pending.give(&x, grad);
-                }
+                pending.give(&x, grad);
             };
             Box::new(step) as Step
         });

@@ -10,6 +10,7 @@
 //! tiles overlap.
 
 use crate::buffer::Buffer;
+use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::{dispatch, load, mul_add, registers, store};
 use crate::sizes::{Epilogue, Sizes};
@@ -141,21 +142,21 @@ pub(crate) struct Weights {
 
 impl Weights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, gradients: bool) -> Self {
-        let by_tap = |row: usize, rows: usize, column: usize, columns: usize| {
-            let mut taps = Buffer::scratch(9 * rows * columns);
-            for i in 0..rows {
-                for j in 0..columns {
-                    let kernel = &weight[(i * row + j * column) * 9..][..9];
-                    kernel.iter().enumerate().for_each(|(tap, &w)| taps[(tap * rows + i) * columns + j] = w);
-                }
+        let transformed = |taps: &[f32]| {
+            let mut places = Buffer::scratch(PLACES * outputs * channels);
+            dispatch(KernelTransform { taps, places: &mut places, count: outputs * channels });
+            places
+        };
+        let backward = || {
+            let mut taps = Buffer::scratch(weight.len());
+            for (i, kernel) in weight.chunks_exact(9).enumerate() {
+                kernel.iter().enumerate().for_each(|(tap, &w)| taps[tap * outputs * channels + i] = w);
             }
-            let mut out = Buffer::scratch(PLACES * rows * columns);
-            dispatch(KernelTransform { taps: &taps, places: &mut out, count: rows * columns });
-            out
+            transformed(&taps)
         };
         Self {
-            forward: by_tap(1, channels, channels, outputs),
-            backward: if gradients { by_tap(channels, outputs, 1, channels) } else { Buffer::scratch(0) },
+            forward: transformed(&taps_first(weight, 9, channels, outputs)),
+            backward: if gradients { backward() } else { Buffer::scratch(0) },
         }
     }
 }
@@ -264,9 +265,10 @@ impl Tiles {
         let (height, width) = sizes.out();
         let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
         let count = batch * down * across;
-        // Both transformed sides of a block fill at most about 768 KiB, a part of the second-level
-        // cache, and blocks are as even as whole tiles of a product's rows allow.
-        let most = (196_608 / (PLACES * (sizes.channels + sizes.outputs))).clamp(24, 96);
+        // Both transformed sides of a block fill about 768 KiB, a part of the second-level cache;
+        // or as much as the weights, which each block reads once.
+        let (c, o) = (sizes.channels, sizes.outputs);
+        let most = (196_608 / (PLACES * (c + o))).max(c * o / (c + o)).clamp(24, 96);
         let blocks = count.div_ceil(most).max(1);
         let block = count.div_ceil(blocks).next_multiple_of(2);
         Self { sizes, down, across, count, block: block.min(count.max(1)) }

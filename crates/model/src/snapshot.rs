@@ -40,7 +40,7 @@ pub struct Snapshot<'a> {
 /// Images of a chunk in training. Fixed, since the order of sums over images depends on it.
 const CHUNK: usize = 8;
 /// Images of a chunk in prediction, at most: more would not stay in a core's cache.
-const MOST: usize = 4;
+const MOST: usize = 8;
 
 /// The value of an objective and the gradients of all parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
@@ -111,13 +111,14 @@ impl UNet {
 /// The gradient of each parameter; one without is an error that names it.
 fn by_name(
     parameters: &Parameters,
-    gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>>,
+    gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>> + Sync,
 ) -> std::result::Result<BTreeMap<String, Tensor>, ModelError> {
+    let parameters: Vec<(&str, &Var)> = parameters.iter().collect();
     let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
         Some(gradient) => Ok((name.to_string(), gradient)),
         None => Err(ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))),
     };
-    parameters.iter().map(named).collect()
+    parameters.into_par_iter().map(named).collect()
 }
 
 impl Snapshot<'_> {

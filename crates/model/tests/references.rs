@@ -2,8 +2,9 @@
 //!
 //! `references/` is made by `benches/make_references.py` with torch 2.15 and diffusers 0.42.
 use candle_core::{DType, Device, Tensor};
-use duet_model::{LoadedModel, load_folder};
+use duet_model::{LoadedModel, Purpose, load_folder};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 fn folder(case: &str) -> PathBuf {
@@ -39,6 +40,24 @@ fn agrees_with_torch(case: &str) {
     assert_eq!(model.parameters.len(), expected, "number of parameters");
     for (name, var) in model.parameters.iter() {
         let grad = grads.get(var).unwrap_or_else(|| panic!("{name} has no gradient"));
+        assert_agrees(name, grad, &io[&format!("grad.{name}")]);
+    }
+    // The same on the kernels' tape, without candle's graph.
+    let snapshot = model.unet.snapshot(Purpose::Prediction).unwrap();
+    assert_agrees("prediction", &snapshot.predict(&io["x"], &io["t"], Some(&labels)).unwrap(), &io["out"]);
+    let count = io["out"].elem_count() as f64;
+    let mean_square = |range: Range<usize>, y: &Tensor| {
+        let error = (y - io["target"].narrow(0, range.start, range.len())?)?;
+        let value = f64::from(error.sqr()?.sum_all()?.to_scalar::<f32>()?) / count;
+        Ok((value, (error * (2.0 / count))?))
+    };
+    let (value, grads) = model
+        .unet
+        .value_and_gradients(&model.parameters, &io["x"], &io["t"], Some(&labels), mean_square)
+        .unwrap();
+    assert!((value / f64::from(loss.to_scalar::<f32>().unwrap()) - 1.0).abs() < 1e-5);
+    assert_eq!(grads.len(), expected, "number of gradients");
+    for (name, grad) in &grads {
         assert_agrees(name, grad, &io[&format!("grad.{name}")]);
     }
 }
@@ -84,10 +103,14 @@ fn a_prediction_does_not_depend_on_batch_or_threads() {
     for case in ["plain", "attention", "layer_norm_28"] {
         let (model, io) = load(case);
         let labels = io["labels"].to_dtype(DType::U32).unwrap();
+        let snapshot = model.unet.snapshot(Purpose::Prediction).unwrap();
         let forward = |first: usize, n: usize| {
             let part = |t: &Tensor| t.narrow(0, first, n).unwrap();
-            let out = model.unet.forward(&part(&io["x"]), &part(&io["t"]), Some(&part(&labels))).unwrap();
-            out.flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            let (x, t, labels) = (part(&io["x"]), part(&io["t"]), part(&labels));
+            let graph = model.unet.forward(&x, &t, Some(&labels)).unwrap();
+            let tape = snapshot.predict(&x, &t, Some(&labels)).unwrap();
+            let values = |y: &Tensor| y.flatten_from(1).unwrap().to_vec2::<f32>().unwrap();
+            values(&graph).into_iter().zip(values(&tape)).collect::<Vec<_>>()
         };
         let on = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -95,9 +118,9 @@ fn a_prediction_does_not_depend_on_batch_or_threads() {
         };
         let all = on(1);
         assert_eq!(all, on(3), "{case}: threads");
-        let alone: Vec<f32> = (0..3).flat_map(|i| forward(i, 1)).collect();
+        let alone: Vec<_> = (0..3).flat_map(|i| forward(i, 1)).collect();
         assert_eq!(all, alone, "{case}: one by one");
-        let pairs: Vec<f32> = [forward(0, 2), forward(2, 1)].concat();
+        let pairs: Vec<_> = [forward(0, 2), forward(2, 1)].concat();
         assert_eq!(all, pairs, "{case}: in twos");
     }
 }

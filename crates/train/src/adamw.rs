@@ -82,16 +82,18 @@ impl AdamW {
 /// The factor is limit / (norm + 1e-6), and 1 where that is larger, as in torch's
 /// `clip_grad_norm_` (Pascanu et al. 2013). A norm that is not finite leaves the gradients alone.
 pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) -> Result<f64> {
-    let mut sum = 0f64;
-    for gradient in gradients.values() {
-        sum += optimise::sum_of_squares(gradient)?;
-    }
+    // Each parameter's sum by itself, and then these in the order of the names.
+    let values: Vec<&Tensor> = gradients.values().collect();
+    let squares: Vec<f64> = values.into_par_iter().map(optimise::sum_of_squares).collect::<Result<_>>()?;
+    let sum: f64 = squares.iter().sum();
     let norm = sum.sqrt();
     let factor = limit / (norm + 1e-6);
     if factor < 1.0 && norm.is_finite() {
-        for gradient in gradients.values_mut() {
+        let values: Vec<&mut Tensor> = gradients.values_mut().collect();
+        values.into_par_iter().try_for_each(|gradient| {
             *gradient = (&*gradient * factor)?;
-        }
+            Ok::<(), candle_core::Error>(())
+        })?;
     }
     Ok(norm)
 }

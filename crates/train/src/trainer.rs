@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor};
 use duet_data::Dataset;
 use duet_model::{Parameters, Snapshot, UNet, UNetConfig, ValueAndGradients};
 use duet_schedule::NoiseSchedule;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -264,9 +265,10 @@ impl Trainer {
 
     fn update_ema(&mut self) -> Result<(), TrainError> {
         let decay = ema_decay(self.options.ema_decay, self.steps());
-        for ((_, average), (_, var)) in self.ema.1.iter().zip(self.parameters.iter()) {
-            duet_kernels::optimise::average(average, var.as_tensor(), decay)?;
-        }
+        let pairs: Vec<_> = self.ema.1.iter().zip(self.parameters.iter()).collect();
+        pairs
+            .into_par_iter()
+            .try_for_each(|((_, average), (_, var))| duet_kernels::optimise::average(average, var, decay))?;
         Ok(())
     }
 }

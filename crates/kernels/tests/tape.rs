@@ -1,0 +1,350 @@
+//! The tape's operations and their gradients against the naive loops, with each instruction set.
+use duet_kernels::reference::{self, ConvShape, NormShape};
+use duet_kernels::tape::{ConvWeights, Images, NormWeights, Sum, Tape};
+use duet_kernels::{Conv2d, InstructionSet, Padding, with_instruction_set};
+use duet_random::Draws;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const SETS: [InstructionSet; 3] = [InstructionSet::Portable, InstructionSet::Vector, InstructionSet::Widest];
+
+fn normals(purpose: &str, n: usize) -> Vec<f32> {
+    let mut values = vec![0f32; n];
+    Draws::new(0, purpose, n as u64).fill_normal(&mut values);
+    values
+}
+
+fn f64s(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// Largest difference, relative to the largest magnitude of the expected values (at least 1).
+fn error(actual: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(actual.len(), expected.len());
+    let scale = expected.iter().fold(1f64, |m, v| m.max(v.abs()));
+    actual.iter().zip(expected).fold(0f64, |m, (&a, &e)| m.max((f64::from(a) - e).abs())) / scale
+}
+
+fn dot(a: &[f64], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(&a, &b)| a * f64::from(b)).sum()
+}
+
+/// (batch, a, b) as (batch, b, a).
+fn swapped<T: Copy>(values: &[T], (batch, a, b): (usize, usize, usize)) -> Vec<T> {
+    let mut out = Vec::with_capacity(values.len());
+    for image in 0..batch {
+        for j in 0..b {
+            for i in 0..a {
+                out.push(values[(image * a + i) * b + j]);
+            }
+        }
+    }
+    out
+}
+
+/// Compares a gradient with central differences of a function in f64, at up to 24 places.
+fn agrees_with_differences(what: &str, gradient: &[f32], at: &[f32], f: impl Fn(&[f64]) -> f64) {
+    let at = f64s(at);
+    let step = 1e-5;
+    let stride = at.len().div_ceil(24);
+    let mut expected = Vec::new();
+    let mut actual = Vec::new();
+    for i in (0..at.len()).step_by(stride) {
+        let (mut more, mut less) = (at.clone(), at.clone());
+        more[i] += step;
+        less[i] -= step;
+        expected.push((f(&more) - f(&less)) / (2.0 * step));
+        actual.push(gradient[i]);
+    }
+    let worst = error(&actual, &expected);
+    assert!(worst < 1e-4, "{what}: {worst}");
+}
+
+fn shapes() -> impl Strategy<Value = ConvShape> {
+    let channels = || prop_oneof![1usize..24, Just(32), Just(40)];
+    let kernel =
+        prop_oneof![Just((1, 1)), Just((3, 3)), Just((3, 3)), Just((3, 3)), Just((2, 3)), Just((5, 1))];
+    let padding = (0usize..3, 0usize..3, 0usize..3, 0usize..3);
+    ((1usize..4, channels(), 1usize..14, 1usize..14, channels()), kernel, 1usize..3, padding).prop_filter_map(
+        "a kernel larger than its input",
+        |((batch, channels, height, width, outputs), kernel, stride, p)| {
+            let padding = Padding { top: p.0, bottom: p.1, left: p.2, right: p.3 };
+            let fits = height + p.0 + p.1 >= kernel.0 && width + p.2 + p.3 >= kernel.1;
+            let options = Conv2d { stride, padding };
+            fits.then_some(ConvShape { batch, channels, height, width, outputs, kernel, options })
+        },
+    )
+}
+
+/// (conv(x, w) + bias + time + residual) · scale and all its gradients.
+fn convolution_agrees(s: &ConvShape) {
+    let scale = 0.5f32;
+    let (height, width) = s.out();
+    let (pixels, taps) = (height * width, s.kernel.0 * s.kernel.1);
+    let x = normals("x", s.batch * s.channels * s.height * s.width);
+    let w = normals("w", s.outputs * s.channels * taps);
+    let (bias, time) = (normals("bias", s.outputs), normals("time", s.batch * s.outputs));
+    let (residual, grad) =
+        (normals("residual", s.batch * s.outputs * pixels), normals("grad", s.batch * s.outputs * pixels));
+    // The naive loops want channels first.
+    let first = |values: &[f32], pixels: usize, channels: usize| swapped(values, (s.batch, pixels, channels));
+    let x_first = first(&x, s.height * s.width, s.channels);
+    let scaled: Vec<f32> = grad.iter().map(|g| g * scale).collect();
+    let mut y = swapped(&reference::conv2d(s, &x_first, &w), (s.batch, s.outputs, pixels));
+    for (i, y) in y.iter_mut().enumerate() {
+        let (image, o) = (i / (s.outputs * pixels), i % s.outputs);
+        let sum = *y + f64::from(bias[o]) + f64::from(time[image * s.outputs + o]) + f64::from(residual[i]);
+        *y = sum * f64::from(scale);
+    }
+    let (grad_x, grad_w) = reference::conv2d_gradients(s, &x_first, &w, &first(&scaled, pixels, s.outputs));
+    let grad_x = swapped(&grad_x, (s.batch, s.channels, s.height * s.width));
+    let (mut grad_time, mut grad_bias) = (vec![0f64; time.len()], vec![0f64; s.outputs]);
+    for (i, &g) in scaled.iter().enumerate() {
+        let (image, o) = (i / (s.outputs * pixels), i % s.outputs);
+        grad_time[image * s.outputs + o] += f64::from(g);
+        grad_bias[o] += f64::from(g);
+    }
+
+    for set in SETS {
+        with_instruction_set(set, || {
+            let weights = Arc::new(ConvWeights::new("conv", &w, &bias, s.channels, s.kernel, true));
+            let mut tape = Tape::recording();
+            let x = tape.variable("x", &Images::new([s.batch, s.height, s.width, s.channels], &x));
+            let time = tape.variable("time", &Images::new([s.batch, 1, 1, s.outputs], &time));
+            let residual =
+                tape.variable("residual", &Images::new([s.batch, height, width, s.outputs], &residual));
+            let sum = Sum { time: Some(&time), residual: Some(&residual), scale };
+            let out = tape.conv(&x, &weights, s.options.stride, s.options.padding, sum);
+            assert!(error(out.values(), &y) < 1e-5, "{set:?} forward of {s:?}: {}", error(out.values(), &y));
+            let gradients = tape.backward(&out, &grad);
+            let expected = [
+                ("x", &grad_x),
+                ("conv.weight", &grad_w),
+                ("conv.bias", &grad_bias),
+                ("time", &grad_time),
+                ("residual", &f64s(&scaled)),
+            ];
+            for (name, expected) in expected {
+                let worst = error(&gradients.get(name).expect(name), expected);
+                assert!(worst < 2e-5, "{set:?} gradient of {name} of {s:?}: {worst}");
+            }
+            // ⟨conv(x, w), y⟩ = ⟨x, grad_x⟩ = ⟨w, grad_w⟩ needs a convolution without its sum.
+            let mut tape = Tape::recording();
+            let x = tape.variable("x", &x);
+            let bare =
+                Arc::new(ConvWeights::new("conv", &w, &vec![0.0; s.outputs], s.channels, s.kernel, true));
+            let out = tape.conv(&x, &bare, s.options.stride, s.options.padding, Sum::NOTHING);
+            let (forward, values) = (dot(&f64s(out.values()), &grad), x.values().to_vec());
+            let gradients = tape.backward(&out, &grad);
+            let magnitude = (s.batch * pixels * s.outputs * s.channels * taps) as f64;
+            for (name, at) in [("x", &values), ("conv.weight", &w)] {
+                let adjoint = dot(&f64s(&gradients.get(name).expect(name)), at);
+                assert!(
+                    (forward - adjoint).abs() < 1e-5 * magnitude,
+                    "{set:?} {name} of {s:?}: {forward} {adjoint}"
+                );
+            }
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
+    #[test]
+    fn any_convolution_agrees_with_the_naive_loops(s in shapes()) {
+        convolution_agrees(&s);
+    }
+
+    #[test]
+    fn any_normalisation_agrees_with_the_naive_loops(
+        (batch, pixels, groups, width) in (1usize..4, 1usize..150, 1usize..6, 1usize..12),
+        silu: bool,
+        modulated: bool,
+    ) {
+        let channels = groups * width;
+        let s = NormShape { batch, pixels, channels, groups, eps: 1e-5, silu };
+        let x: Vec<f32> = normals("x", batch * pixels * channels).iter().map(|x| 2.0 * x + 3.0).collect();
+        let (weight, bias) = (normals("weight", channels), normals("bias", channels));
+        let modulation = normals("modulation", batch * 2 * channels);
+        let y = |x: &[f64], weight: &[f64], bias: &[f64], modulation: &[f64]| {
+            reference::group_norm(&s, x, weight, bias, modulated.then_some(modulation))
+        };
+        let (w64, b64, m64, x64) = (f64s(&weight), f64s(&bias), f64s(&modulation), f64s(&x));
+        let grad = normals("grad", x.len());
+        for set in SETS {
+            with_instruction_set(set, || {
+                let weights = Arc::new(NormWeights::new("norm", &weight, &bias, groups, s.eps));
+                let mut tape = Tape::recording();
+                let input = tape.variable("x", &Images::new([batch, pixels, 1, channels], &x));
+                let factors = tape.variable("modulation", &Images::new([batch, 1, 1, 2 * channels], &modulation));
+                let out = tape.norm(&input, &weights, silu, modulated.then_some(&factors));
+                let worst = error(out.values(), &y(&x64, &w64, &b64, &m64));
+                // One value a group leaves nothing but rounding.
+                assert!(worst < 2e-5 || pixels * width < 3, "{set:?} {s:?}: {worst}");
+                let gradients = tape.backward(&out, &grad);
+                let of = |name: &str| gradients.get(name).expect(name);
+                if pixels * width >= 8 {
+                    agrees_with_differences("x", &of("x"), &x, |x| dot(&y(x, &w64, &b64, &m64), &grad));
+                }
+                agrees_with_differences("weight", &of("norm.weight"), &weight, |w| dot(&y(&x64, w, &b64, &m64), &grad));
+                agrees_with_differences("bias", &of("norm.bias"), &bias, |b| dot(&y(&x64, &w64, b, &m64), &grad));
+                if modulated {
+                    agrees_with_differences("modulation", &of("modulation"), &modulation, |m| {
+                        dot(&y(&x64, &w64, &b64, m), &grad)
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn any_attention_agrees_with_the_naive_loops(
+        (batch, tokens, heads, width) in (1usize..3, 1usize..30, 1usize..4, 1usize..20),
+    ) {
+        let n = batch * tokens * heads * width;
+        let inputs = [normals("q", n), normals("k", n + 1)[..n].to_vec(), normals("v", n + 2)[..n].to_vec()];
+        let [q, k, v] = [0, 1, 2].map(|i| f64s(&inputs[i]));
+        let y = |q: &[f64], k: &[f64], v: &[f64]| reference::attention((batch, tokens, heads, width), q, k, v);
+        let grad = normals("grad", n);
+        for set in SETS {
+            with_instruction_set(set, || {
+                let mut tape = Tape::recording();
+                let mut variable = |name: &str, values: &[f32]| {
+                    tape.variable(name, &Images::new([batch, tokens, 1, heads * width], values))
+                };
+                let images = [variable("q", &inputs[0]), variable("k", &inputs[1]), variable("v", &inputs[2])];
+                let out = tape.attention([&images[0], &images[1], &images[2]], heads);
+                assert!(error(out.values(), &y(&q, &k, &v)) < 1e-5, "{set:?}");
+                let gradients = tape.backward(&out, &grad);
+                let of = |name: &str| gradients.get(name).expect(name);
+                agrees_with_differences("q", &of("q"), &inputs[0], |q| dot(&y(q, &k, &v), &grad));
+                agrees_with_differences("k", &of("k"), &inputs[1], |k| dot(&y(&q, k, &v), &grad));
+                agrees_with_differences("v", &of("v"), &inputs[2], |v| dot(&y(&q, &k, v), &grad));
+            });
+        }
+    }
+}
+
+/// Doubling, joining, adding and SiLU, each used twice so that gradients must be added.
+#[test]
+fn the_small_operations_add_their_gradients() {
+    let (shape, n) = ([2, 3, 5, 7], 2 * 3 * 5 * 7);
+    let (a, b) = (normals("a", n), normals("b", n + 1)[..n].to_vec());
+    let silu = |x: f64| x / (1.0 + (-x).exp());
+    // y = double(join(silu(a) + b, a)), channel by channel.
+    let y = |a: &[f64], b: &[f64]| -> Vec<f64> {
+        let at = |image: usize, row: usize, column: usize, c: usize| ((image * 3 + row) * 5 + column) * 7 + c;
+        let mut y = Vec::new();
+        for image in 0..2 {
+            for row in 0..6 {
+                for column in 0..10 {
+                    for c in 0..14 {
+                        let i = at(image, row / 2, column / 2, c % 7);
+                        y.push(if c < 7 { silu(a[i]) + b[i] } else { a[i] });
+                    }
+                }
+            }
+        }
+        y
+    };
+    let grad = normals("grad", 2 * 6 * 10 * 14);
+    for set in SETS {
+        with_instruction_set(set, || {
+            let mut tape = Tape::recording();
+            let (x, z) =
+                (tape.variable("a", &Images::new(shape, &a)), tape.variable("b", &Images::new(shape, &b)));
+            let activated = tape.silu(&x);
+            let sum = tape.add(&activated, &z);
+            let joined = tape.concat(&sum, &x);
+            let out = tape.double(&joined);
+            let (a64, b64) = (f64s(&a), f64s(&b));
+            assert!(error(out.values(), &y(&a64, &b64)) < 1e-6, "{set:?}");
+            let gradients = tape.backward(&out, &grad);
+            let of = |name: &str| gradients.get(name).expect(name);
+            agrees_with_differences("a", &of("a"), &a, |a| dot(&y(a, &b64), &grad));
+            agrees_with_differences("b", &of("b"), &b, |b| dot(&y(&a64, b), &grad));
+        });
+    }
+}
+
+#[test]
+fn rows_of_a_table_gather_the_gradients_of_their_images() {
+    let (table, x) = (normals("table", 4 * 3), normals("x", 3 * 3));
+    let labels = [2, 0, 2];
+    let mut tape = Tape::recording();
+    let input = tape.variable("x", &Images::new([3, 1, 1, 3], &x));
+    let out = tape.add_rows(&input, "table", &table, &labels);
+    for (image, &label) in labels.iter().enumerate() {
+        for c in 0..3 {
+            assert_eq!(out.values()[image * 3 + c], x[image * 3 + c] + table[label as usize * 3 + c]);
+        }
+    }
+    let gradients = tape.backward(&out, &[1.0, 2.0, 3.0, 10.0, 20.0, 30.0, 100.0, 200.0, 300.0]);
+    assert_eq!(
+        gradients.get("table").unwrap(),
+        [10.0, 20.0, 30.0, 0.0, 0.0, 0.0, 101.0, 202.0, 303.0, 0.0, 0.0, 0.0]
+    );
+    assert_eq!(gradients.get("x").unwrap(), [1.0, 2.0, 3.0, 10.0, 20.0, 30.0, 100.0, 200.0, 300.0]);
+}
+
+/// docs/kernels.md quotes this bound: errors of F(4×4, 3×3) relative to the largest result.
+#[test]
+fn winograds_error_stays_within_its_bound() {
+    for (channels, outputs, side) in [(32, 32, 28), (64, 64, 14), (128, 128, 7), (192, 64, 14)] {
+        let options = Conv2d { stride: 1, padding: Padding::all(1) };
+        let kernel = (3, 3);
+        let s = ConvShape { batch: 1, channels, height: side, width: side, outputs, kernel, options };
+        let (x, w) = (normals("x", channels * side * side), normals("w", outputs * channels * 9));
+        let exact = swapped(
+            &reference::conv2d(&s, &swapped(&x, (1, side * side, channels)), &w),
+            (1, outputs, side * side),
+        );
+        for set in SETS {
+            with_instruction_set(set, || {
+                let weights =
+                    Arc::new(ConvWeights::new("conv", &w, &vec![0.0; outputs], channels, kernel, false));
+                let x = Images::new([1, side, side, channels], &x);
+                let y = Tape::forward_only().conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
+                let worst = error(y.values(), &exact);
+                println!("{channels}→{outputs} at {side}×{side}, {set:?}: {worst:.1e}");
+                assert!(worst < 1e-5, "{channels}→{outputs} at {side}×{side}, {set:?}: {worst}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_forward_only_tape_computes_the_same_values() {
+    let weights = Arc::new(ConvWeights::new("conv", &normals("w", 8 * 8 * 9), &[0.1; 8], 8, (3, 3), true));
+    let x = Images::new([2, 9, 9, 8], &normals("x", 2 * 81 * 8));
+    let recorded = Tape::recording().conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
+    let forward = Tape::forward_only().conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
+    assert_eq!(recorded.values(), forward.values());
+}
+
+/// Images that are on no tape have no place on it where their gradient could go.
+#[test]
+fn constants_take_no_gradient_and_disturb_none() {
+    let values = normals("x", 2 * 9 * 8);
+    let shape = [2, 3, 3, 8];
+    let conv = Arc::new(ConvWeights::new("conv", &normals("w", 8 * 8), &[0.0; 8], 8, (1, 1), true));
+    let norm = Arc::new(NormWeights::new("norm", &[1.0; 8], &[0.0; 8], 2, 1e-5));
+    let gradient_of_x = |with_constants: bool| {
+        let mut tape = Tape::recording();
+        let x = tape.variable("x", &Images::new(shape, &values));
+        let mut y = tape.silu(&x);
+        if with_constants {
+            let constant = Images::new(shape, &values);
+            let modulation = Images::new([2, 1, 1, 16], &normals("m", 32));
+            let normed = tape.norm(&constant, &norm, true, Some(&modulation));
+            let sum = Sum { residual: Some(&constant), ..Sum::NOTHING };
+            let convolved = tape.conv(&constant, &conv, 1, Padding::default(), sum);
+            let mixed = tape.attention([&constant, &normed, &convolved], 2);
+            let joined = tape.add(&mixed, &constant);
+            y = tape.add(&y, &joined);
+        }
+        tape.backward(&y, &vec![1.0; values.len()]).get("x").unwrap()
+    };
+    assert_eq!(gradient_of_x(true), gradient_of_x(false));
+}

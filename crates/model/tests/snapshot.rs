@@ -1,0 +1,212 @@
+//! The network on the kernels' tape against the same network as a candle graph.
+use candle_core::{Device, Tensor};
+use duet_kernels::{InstructionSet, with_instruction_set};
+use duet_model::{Parameters, Purpose, UNet, UNetConfig, ValueAndGradients};
+use std::ops::Range;
+
+const CPU: Device = Device::Cpu;
+
+fn strings(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+fn plain() -> UNetConfig {
+    UNetConfig {
+        in_channels: 2,
+        out_channels: 2,
+        down_block_types: strings(&["DownBlock2D", "AttnDownBlock2D"]),
+        up_block_types: strings(&["AttnUpBlock2D", "UpBlock2D"]),
+        block_out_channels: vec![8, 12],
+        layers_per_block: 1,
+        attention_head_dim: Some(4),
+        norm_num_groups: 4,
+        num_class_embeds: Some(4),
+        ..UNetConfig::diffusers_defaults()
+    }
+}
+
+/// Networks that differ in everything that a configuration can change.
+fn networks() -> Vec<(&'static str, UNetConfig)> {
+    vec![
+        ("plain", plain()),
+        (
+            "one level without a middle",
+            UNetConfig {
+                down_block_types: strings(&["DownBlock2D"]),
+                up_block_types: strings(&["UpBlock2D"]),
+                block_out_channels: vec![8],
+                mid_block_type: None,
+                num_class_embeds: None,
+                ..plain()
+            },
+        ),
+        (
+            "odd settings",
+            UNetConfig {
+                attention_head_dim: None,
+                downsample_padding: 0,
+                layers_per_block: 3,
+                mid_block_scale_factor: 2.0,
+                center_input_sample: true,
+                time_embedding_dim: Some(20),
+                norm_num_groups: 1,
+                flip_sin_to_cos: false,
+                freq_shift: 1.0,
+                ..plain()
+            },
+        ),
+        (
+            "three levels, odd widths",
+            UNetConfig {
+                down_block_types: strings(&["DownBlock2D"; 3]),
+                up_block_types: strings(&["UpBlock2D"; 3]),
+                block_out_channels: vec![6, 10, 18],
+                norm_num_groups: 2,
+                attn_norm_num_groups: Some(3),
+                attention_head_dim: Some(6),
+                ..plain()
+            },
+        ),
+    ]
+}
+
+struct Case {
+    unet: UNet,
+    parameters: Parameters,
+    x: Tensor,
+    t: Tensor,
+    labels: Option<Tensor>,
+    target: Tensor,
+}
+
+fn case(config: &UNetConfig, images: usize) -> Case {
+    let (unet, parameters) = UNet::seeded(config, 0, &CPU).unwrap();
+    let noise = |seed| {
+        let mut values = vec![0f32; images * 2 * 12 * 20];
+        duet_random::Draws::new(seed, "snapshot test", 0).fill_normal(&mut values);
+        Tensor::from_vec(values, (images, 2, 12, 20), &CPU).unwrap()
+    };
+    let t: Vec<u32> = (0..images as u32).map(|i| i * 97 % 1000).collect();
+    let labels: Vec<u32> = (0..images as u32).map(|i| i % 4).collect();
+    Case {
+        unet,
+        parameters,
+        x: noise(0),
+        t: Tensor::new(t, &CPU).unwrap(),
+        labels: config.num_class_embeds.map(|_| Tensor::new(labels, &CPU).unwrap()),
+        target: noise(1),
+    }
+}
+
+impl Case {
+    /// Half the squared error, and its gradients.
+    fn value_and_gradients(&self) -> ValueAndGradients {
+        let objective = |range: Range<usize>, y: &Tensor| {
+            let error = (y - self.target.narrow(0, range.start, range.len())?)?;
+            Ok((0.5 * f64::from(error.sqr()?.sum_all()?.to_scalar::<f32>()?), error))
+        };
+        self.unet
+            .value_and_gradients(&self.parameters, &self.x, &self.t, self.labels.as_ref(), objective)
+            .unwrap()
+    }
+
+    fn predict(&self) -> Vec<f32> {
+        let snapshot = self.unet.snapshot(Purpose::Prediction).unwrap();
+        values(&snapshot.predict(&self.x, &self.t, self.labels.as_ref()).unwrap())
+    }
+}
+
+fn values(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(what: &str, actual: &[f32], expected: &[f32]) {
+    // The gradient of a key's bias is zero in exact arithmetic: softmax ignores a shift.
+    let floor = if what.ends_with("to_k.bias") { 1f32 } else { 1e-3 };
+    let scale = expected.iter().fold(floor, |m, v| m.max(v.abs()));
+    let worst = actual.iter().zip(expected).fold(0f32, |m, (a, e)| m.max((a - e).abs()));
+    assert!(worst <= 1e-4 * scale, "{what}: {worst:e} of {scale:e}");
+}
+
+fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
+}
+
+#[test]
+fn tape_and_graph_agree_in_predictions_and_all_gradients() {
+    for (name, config) in networks() {
+        let case = case(&config, 11);
+        let y = case.unet.forward(&case.x, &case.t, case.labels.as_ref()).unwrap();
+        assert_close(name, &case.predict(), &values(&y));
+        let loss = ((y - &case.target).unwrap().sqr().unwrap().sum_all().unwrap() * 0.5).unwrap();
+        let grads = loss.backward().unwrap();
+        let (value, gradients) = case.value_and_gradients();
+        let loss = f64::from(loss.to_scalar::<f32>().unwrap());
+        assert!((value / loss - 1.0).abs() < 1e-5, "{name}: {value}, {loss}");
+        assert_eq!(gradients.len(), case.parameters.len());
+        for (parameter, var) in case.parameters.iter() {
+            let expected = values(grads.get(var).unwrap());
+            assert_eq!(gradients[parameter].dims(), var.dims());
+            assert_close(parameter, &values(&gradients[parameter]), &expected);
+        }
+    }
+}
+
+#[test]
+fn every_instruction_set_predicts_the_same_within_rounding() {
+    for (name, config) in networks() {
+        let case = case(&config, 2);
+        let expected = values(&case.unet.forward(&case.x, &case.t, case.labels.as_ref()).unwrap());
+        for set in [InstructionSet::Portable, InstructionSet::Vector] {
+            // One thread, which is this one: the choice holds on the thread that makes it.
+            let predicted = on_threads(1, || with_instruction_set(set, || case.predict()));
+            assert_close(name, &predicted, &expected);
+        }
+    }
+}
+
+#[test]
+fn gradients_do_not_depend_on_the_number_of_threads() {
+    for (name, config) in networks() {
+        let case = case(&config, 20);
+        let on = |threads| {
+            let (value, gradients) = on_threads(threads, || case.value_and_gradients());
+            (value, gradients.into_iter().map(|(name, grad)| (name, values(&grad))).collect::<Vec<_>>())
+        };
+        let one = on(1);
+        assert!(one == on(2) && one == on(3), "{name}");
+    }
+}
+
+#[test]
+fn a_snapshot_keeps_the_weights_of_its_moment() {
+    let case = case(&plain(), 1);
+    let snapshot = case.unet.snapshot(Purpose::Prediction).unwrap();
+    let predict = || values(&snapshot.predict(&case.x, &case.t, case.labels.as_ref()).unwrap());
+    let before = predict();
+    for (_, var) in case.parameters.iter() {
+        var.set(&(var.as_tensor() * 2.0).unwrap()).unwrap();
+    }
+    assert_eq!(predict(), before);
+    assert_ne!(case.predict(), before);
+}
+
+#[test]
+fn multiply_adds_are_counted_as_direct_sums() {
+    let config = UNetConfig {
+        in_channels: 1,
+        out_channels: 1,
+        down_block_types: strings(&["DownBlock2D"]),
+        up_block_types: strings(&["UpBlock2D"]),
+        block_out_channels: vec![8],
+        mid_block_type: None,
+        num_class_embeds: None,
+        ..plain()
+    };
+    let (unet, _) = UNet::seeded(&config, 0, &CPU).unwrap();
+    // conv_in, a residual block, two over joined features with shortcuts, conv_out; the time
+    // embedding 8 → 32 → 32 and its three projections to 8.
+    let pixels = 10 * 10;
+    let convolutions = pixels * 9 * (8 + 2 * 64 + 2 * (128 + 64) + 8) + pixels * 2 * 128;
+    assert_eq!(unet.multiply_adds(10, 10).unwrap(), convolutions + 8 * 32 + 32 * 32 + 3 * 32 * 8);
+}
