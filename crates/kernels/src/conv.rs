@@ -49,7 +49,7 @@ fn sizes(x: &Tensor, weight: &Tensor, options: Conv2d) -> Result<(usize, Sizes)>
         bail!("conv2d: stride {stride} and weight {:?} must not be 0", weight.dims());
     }
     let kernel = (kernel_height, kernel_width);
-    let sizes = Sizes { channels, height, width, outputs, kernel, stride, padding };
+    let sizes = Sizes { channels, height, width, outputs, kernel, stride, padding, doubled: false };
     if sizes.checked_out().is_none() {
         bail!("conv2d: the kernel of {:?} is larger than the padded x {:?}", weight.dims(), x.dims());
     }

@@ -78,6 +78,11 @@ impl Kernel {
         })
     }
 
+    /// Whether images are best seen doubled by the algorithm itself (`Sizes::doubled`).
+    pub fn sees_doubled(sizes: &Sizes) -> bool {
+        Algorithm::of(sizes) == Algorithm::Winograd
+    }
+
     /// y = conv(x, w), with what the epilogue adds; x (B, H, W, C), y (B, H', W', O).
     pub fn forward(&self, sizes: &Sizes, batch: usize, x: &[f32], epilogue: Epilogue, y: &mut [f32]) {
         match Algorithm::of(sizes) {

@@ -50,6 +50,7 @@ impl Op {
             kernel: (1, 1),
             stride: 1,
             padding: Padding::default(),
+            doubled: false,
         }
     }
 }

@@ -47,6 +47,18 @@ pub(crate) fn forward(norm: Norm, affine: Affine, x: &[f32], y: &mut [f32], mome
     dispatch(Forward { norm, affine, x, y, moments });
 }
 
+/// `forward` again, with its moments known.
+pub(crate) fn apply(norm: Norm, affine: Affine, x: &[f32], moments: &[Moments], y: &mut [f32]) {
+    norm.check(&affine, x.len(), moments.len());
+    assert_eq!(x.len(), y.len());
+    let image = norm.image().max(1);
+    let mut coefficients = Coefficients::new(norm.channels);
+    for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
+        coefficients.set(&norm, &affine, i, &moments[i * norm.groups..][..norm.groups]);
+        dispatch(Apply { norm, x, y, coefficients: &coefficients });
+    }
+}
+
 /// Where the gradients go. All are added to, but x's is overwritten if there is none yet.
 pub(crate) struct Gradients<'a> {
     pub x: &'a mut [f32],
@@ -113,33 +125,33 @@ impl WithSimd for Forward<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { norm, affine, x, y, moments } = self;
         let image = norm.image().max(1);
-        let mut per_channel = vec![0f64; norm.channels];
-        let mut means = vec![0f32; norm.channels];
+        let (mut sums, mut squares) = (vec![0f64; norm.channels], vec![0f64; norm.channels]);
         let mut coefficients = Coefficients::new(norm.channels);
         for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
             let moments = &mut moments[i * norm.groups..][..norm.groups];
-            means.fill(0.0);
-            simd.vectorize(Sums { norm, x, means: &means, squares: false, sums: &mut per_channel });
-            group_means(&norm, &per_channel, |group, mean| {
-                moments[group].0 = mean as f32;
-                means[group * (norm.channels / norm.groups)..][..norm.channels / norm.groups]
-                    .fill(mean as f32);
-            });
-            simd.vectorize(Sums { norm, x, means: &means, squares: true, sums: &mut per_channel });
-            group_means(&norm, &per_channel, |group, variance| {
-                moments[group].1 = (1.0 / (variance + norm.eps).sqrt()) as f32;
-            });
+            simd.vectorize(Sums { norm, x, sums: &mut sums, squares: &mut squares });
+            group_moments(&norm, x, &sums, &squares, moments);
             coefficients.set(&norm, &affine, i, moments);
             simd.vectorize(Apply { norm, x, y, coefficients: &coefficients });
         }
     }
 }
 
-/// Calls `f` with each group and the mean of what was summed over its channels' pixels.
-fn group_means(norm: &Norm, per_channel: &[f64], mut f: impl FnMut(usize, f64)) {
-    let width = norm.channels / norm.groups;
-    for (group, sums) in per_channel.chunks_exact(width).enumerate() {
-        f(group, sums.iter().sum::<f64>() / (width * norm.pixels) as f64);
+/// The moments of each group from its channels' sums of differences from their first pixels.
+fn group_moments(norm: &Norm, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
+    let (width, pixels) = (norm.channels / norm.groups, norm.pixels as f64);
+    for (group, moments) in moments.iter_mut().enumerate() {
+        let channels = group * width..(group + 1) * width;
+        let mean = channels.clone().map(|c| f64::from(x[c]) + sums[c] / pixels).sum::<f64>() / width as f64;
+        // Σ (x - mean)² = Σ d² - 2 (mean - x₀) Σ d + n (mean - x₀)², d = x - x₀
+        let about_mean = |c: usize| {
+            let shift = mean - f64::from(x[c]);
+            squares[c] - 2.0 * shift * sums[c] + pixels * shift * shift
+        };
+        let variance = channels.map(about_mean).sum::<f64>() / (width as f64 * pixels);
+        // Rounding may leave a constant group a little below 0; NaN passes.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        *moments = (mean as f32, (1.0 / (variance + norm.eps).sqrt()) as f32);
     }
 }
 
@@ -179,13 +191,13 @@ impl Affine<'_> {
     }
 }
 
-/// Σ (x - mean), or Σ (x - mean)², of each channel over one image's pixels.
+/// Σ d and Σ d² of each channel over one image's pixels, with d = x - the channel's first pixel:
+/// one pass, and no digits lost where the mean is far from 0.
 struct Sums<'a> {
     norm: Norm,
     x: &'a [f32],
-    means: &'a [f32],
-    squares: bool,
     sums: &'a mut [f64],
+    squares: &'a mut [f64],
 }
 
 impl WithSimd for Sums<'_> {
@@ -193,33 +205,37 @@ impl WithSimd for Sums<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm, x, means, squares, sums } = self;
+        let Self { norm, x, sums, squares } = self;
         let channels = norm.channels;
-        assert!(x.len() == norm.image() && means.len() == channels && sums.len() == channels);
+        assert!(x.len() == norm.image() && sums.len() == channels && squares.len() == channels);
         sums.fill(0.0);
-        let mut lane_sums = [0f32; 64];
+        squares.fill(0.0);
         for (c, lanes) in registers::<S>(channels) {
-            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            let shift = simd.partial_load_f32s(&x[c..][..lanes]);
             for first in (0..norm.pixels).step_by(BLOCK) {
-                let count = BLOCK.min(norm.pixels - first);
-                let mut totals = [simd.splat_f32s(0.0); 4];
-                for pixel in 0..count {
+                let (mut total, mut square) = ([simd.splat_f32s(0.0); 4], [simd.splat_f32s(0.0); 4]);
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
                     // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
                     #[allow(unsafe_code)]
-                    let x = unsafe { load(simd, x.as_ptr().add((first + pixel) * channels + c), lanes) };
-                    let x = simd.sub_f32s(x, mean);
-                    let total = &mut totals[pixel % 4];
-                    *total = if squares { mul_add(simd, x, x, *total) } else { simd.add_f32s(*total, x) };
+                    let x = unsafe { load(simd, x.as_ptr().add(pixel * channels + c), lanes) };
+                    let (d, quarter) = (simd.sub_f32s(x, shift), pixel % 4);
+                    total[quarter] = simd.add_f32s(total[quarter], d);
+                    square[quarter] = mul_add(simd, d, d, square[quarter]);
                 }
-                let total =
-                    simd.add_f32s(simd.add_f32s(totals[0], totals[1]), simd.add_f32s(totals[2], totals[3]));
-                simd.partial_store_f32s(&mut lane_sums[..lanes], total);
-                for (sum, &total) in sums[c..].iter_mut().zip(&lane_sums[..lanes]) {
-                    *sum += f64::from(total);
-                }
+                add_lanes(simd, total, lanes, &mut sums[c..]);
+                add_lanes(simd, square, lanes, &mut squares[c..]);
             }
         }
     }
+}
+
+/// Adds four registers' sums to those of their channels in f64.
+#[inline(always)]
+fn add_lanes<S: Simd>(simd: S, parts: [S::f32s; 4], lanes: usize, sums: &mut [f64]) {
+    let total = simd.add_f32s(simd.add_f32s(parts[0], parts[1]), simd.add_f32s(parts[2], parts[3]));
+    let mut values = [0f32; 64];
+    simd.partial_store_f32s(&mut values[..lanes], total);
+    sums.iter_mut().zip(&values[..lanes]).for_each(|(sum, &value)| *sum += f64::from(value));
 }
 
 /// y = f(x · scale + shift) of one image.

@@ -28,6 +28,9 @@ pub(crate) struct Sizes {
     pub kernel: (usize, usize),
     pub stride: usize,
     pub padding: Padding,
+    /// The image has half the height and width, and each of its pixels is seen as 2×2. Only
+    /// Winograd's algorithm reads such images.
+    pub doubled: bool,
 }
 
 impl Sizes {
@@ -48,7 +51,7 @@ impl Sizes {
 
     /// Values of an input image.
     pub fn image(&self) -> usize {
-        self.channels * self.height * self.width
+        self.channels * self.height * self.width / if self.doubled { 4 } else { 1 }
     }
 
     /// Values of an output image.

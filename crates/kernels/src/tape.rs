@@ -25,13 +25,15 @@ pub struct Images {
     node: usize,
     /// Whether anything trainable led to it.
     tracked: bool,
+    /// Computes the values again, where that is cheaper than keeping them for the way back.
+    again: Option<Arc<dyn Fn() -> Buffer + Send + Sync>>,
 }
 
 impl Images {
     /// Images (batch, height, width, channels) that no gradient flows into.
     pub fn new(shape: [usize; 4], values: &[f32]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of another shape");
-        Self { values: Arc::new(Buffer::copy(values)), shape, node: 0, tracked: false }
+        Self { values: Arc::new(Buffer::copy(values)), shape, node: 0, tracked: false, again: None }
     }
 
     /// (batch, height, width, channels).
@@ -42,6 +44,31 @@ impl Images {
     /// The values, channels last.
     pub fn values(&self) -> &[f32] {
         &self.values
+    }
+
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Its place on the tape alone, for a way back that needs no values.
+    fn hollow(&self) -> Self {
+        Self { values: Arc::new(Buffer::scratch(0)), again: None, ..self.clone() }
+    }
+
+    /// What the way back keeps of it: its values, or how to compute them again.
+    fn kept(&self) -> Self {
+        match self.again {
+            Some(_) => Self { again: self.again.clone(), ..self.hollow() },
+            None => self.clone(),
+        }
+    }
+
+    /// The values on the way back.
+    fn recalled(&self) -> Arc<Buffer> {
+        match &self.again {
+            Some(again) => Arc::new(again()),
+            None => self.values.clone(),
+        }
     }
 }
 
@@ -160,7 +187,7 @@ impl Pending {
 
     /// The gradient of a node to add to.
     fn of(&mut self, x: &Images) -> &mut Buffer {
-        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.values.len()))
+        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.len()))
     }
 
     /// Adds `grad` to the gradient of a node, without a copy if it is the first; drops it where
@@ -221,7 +248,7 @@ impl Tape {
         if self.records {
             self.steps.push(step);
         }
-        Images { values: Arc::new(values), shape, node, tracked: tracked && self.records }
+        Images { values: Arc::new(values), shape, node, tracked: tracked && self.records, again: None }
     }
 
     /// The gradients of all parameters, of ⟨`grad`, `of`⟩: `grad` is as large as `of`.
@@ -249,17 +276,35 @@ impl Tape {
         padding: Padding,
         sum: Sum,
     ) -> Images {
-        let [batch, height, width, channels] = x.shape;
-        let kernel = &weights.kernel;
-        assert_eq!(channels, kernel.channels, "channels of x and weights of {}", weights.name);
-        let mut sizes =
-            Sizes { channels, height, width, outputs: kernel.outputs, kernel: kernel.size, stride, padding };
+        let sizes = sizes(x, &weights.kernel, stride, padding, 1);
+        self.convolve(x, weights, sizes, sum)
+    }
+
+    /// Nearest-neighbour doubling of height and width, then a convolution of stride 1.
+    pub fn conv_of_doubled(
+        &mut self,
+        x: &Images,
+        weights: &Arc<ConvWeights>,
+        padding: Padding,
+        sum: Sum,
+    ) -> Images {
+        let sizes = sizes(x, &weights.kernel, 1, padding, 2);
+        if Kernel::sees_doubled(&sizes) {
+            return self.convolve(x, weights, Sizes { doubled: true, ..sizes }, sum);
+        }
+        let doubled = self.double(x);
+        self.convolve(&doubled, weights, sizes, sum)
+    }
+
+    fn convolve(&mut self, x: &Images, weights: &Arc<ConvWeights>, mut sizes: Sizes, sum: Sum) -> Images {
+        let (batch, channels, kernel) = (x.shape[0], sizes.channels, &weights.kernel);
+        assert_eq!(x.shape[3], kernel.channels, "channels of x and weights of {}", weights.name);
         let (out_height, out_width) = sizes.out();
         let shape = [batch, out_height, out_width, kernel.outputs];
         // Pixels that do not see each other are one long image.
         let mut parts = batch;
         if sizes.is_pointwise() && sum.time.is_none() {
-            (sizes.height, sizes.width, parts) = (batch * height * width, 1, 1);
+            (sizes.height, sizes.width, parts) = (batch * sizes.height * sizes.width, 1, 1);
         }
         let mut bias = Buffer::copy(&kernel.bias);
         if let Some(time) = sum.time {
@@ -278,8 +323,8 @@ impl Tape {
             &mut y,
         );
         let step = self.records.then(|| {
-            let (x, weights, scale) = (x.clone(), weights.clone(), sum.scale);
-            let (time, residual) = (sum.time.cloned(), sum.residual.cloned());
+            let (x, weights, scale) = (x.kept(), weights.clone(), sum.scale);
+            let (time, residual) = (sum.time.map(Images::hollow), sum.residual.map(Images::hollow));
             let pixels = out_height * out_width;
             let step = move |mut grad: Buffer, pending: &mut Pending| {
                 let kernel = &weights.kernel;
@@ -296,9 +341,16 @@ impl Tape {
                 // Taken out, so that it and the weights' can be borrowed at once.
                 let shape = (sizes.taps(), kernel.channels, kernel.outputs);
                 let mut grad_x =
-                    x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.values.len())));
+                    x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
                 let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
-                kernel.backward(&sizes, parts, &x.values, &grad, grad_x.as_deref_mut(), Some(grad_weight));
+                kernel.backward(
+                    &sizes,
+                    parts,
+                    &x.recalled(),
+                    &grad,
+                    grad_x.as_deref_mut(),
+                    Some(grad_weight),
+                );
                 if let Some(grad_x) = grad_x {
                     pending.give(&x, grad_x);
                 }
@@ -336,6 +388,22 @@ impl Tape {
             modulation: modulation.map(|modulation| modulation.values()),
         };
         normalise::forward(norm, affine, &x.values, &mut y, &mut moments);
+        let moments = Arc::new(moments);
+        let again = self.records.then(|| {
+            let (x, weights, moments) = (x.clone(), weights.clone(), moments.clone());
+            let modulation = modulation.cloned();
+            let again = move || {
+                let mut y = Buffer::scratch(x.len());
+                let affine = Affine {
+                    weight: &weights.weight,
+                    bias: &weights.bias,
+                    modulation: modulation.as_ref().map(|modulation| modulation.values()),
+                };
+                normalise::apply(norm, affine, &x.values, &moments, &mut y);
+                y
+            };
+            Arc::new(again) as Arc<dyn Fn() -> Buffer + Send + Sync>
+        });
         let step = self.records.then(|| {
             let (x, weights, modulation) = (x.clone(), weights.clone(), modulation.cloned());
             let step = move |grad: Buffer, pending: &mut Pending| {
@@ -371,7 +439,7 @@ impl Tape {
             };
             Box::new(step) as Step
         });
-        self.push(x.shape, y, true, step)
+        Images { again, ..self.push(x.shape, y, true, step) }
     }
 
     /// x · sigmoid(x).
@@ -397,7 +465,7 @@ impl Tape {
         elementwise::add(&mut y, &b.values);
         let tracked = a.tracked || b.tracked;
         let step = tracked.then(|| {
-            let (a, b) = (a.clone(), b.clone());
+            let (a, b) = (a.hollow(), b.hollow());
             let step = move |grad: Buffer, pending: &mut Pending| {
                 if a.tracked {
                     pending.give(&a, Buffer::copy(&grad));
@@ -423,11 +491,11 @@ impl Tape {
         }
         let tracked = a.tracked || b.tracked;
         let step = tracked.then(|| {
-            let (a, b) = (a.clone(), b.clone());
+            let (a, b) = (a.hollow(), b.hollow());
             let step = move |grad: Buffer, pending: &mut Pending| {
                 for (x, range) in [(&a, 0..first), (&b, first..first + second)] {
                     if x.tracked {
-                        let mut part = Buffer::scratch(x.values.len());
+                        let mut part = Buffer::scratch(x.len());
                         let pixels =
                             part.chunks_exact_mut(range.len()).zip(grad.chunks_exact(first + second));
                         pixels.for_each(|(part, grad)| part.copy_from_slice(&grad[range.clone()]));
@@ -454,7 +522,7 @@ impl Tape {
             second.copy_from_slice(first);
         }
         let step = x.tracked.then(|| {
-            let x = x.clone();
+            let x = x.hollow();
             let step = move |grad: Buffer, pending: &mut Pending| {
                 let sum = pending.of(&x);
                 for (sum, grad) in sum.chunks_exact_mut(row.max(1)).zip(grad.chunks_exact((4 * row).max(1))) {
@@ -504,7 +572,7 @@ impl Tape {
             elementwise::add(y, &table[label as usize * channels..][..channels]);
         }
         let step = self.records.then(|| {
-            let (x, name, len, labels) = (x.clone(), name.to_string(), table.len(), labels.to_vec());
+            let (x, name, len, labels) = (x.hollow(), name.to_string(), table.len(), labels.to_vec());
             let step = move |grad: Buffer, pending: &mut Pending| {
                 let table = pending.parameters.slot(name, len);
                 for (grad, &label) in grad.chunks_exact(channels).zip(&labels) {
@@ -516,4 +584,12 @@ impl Tape {
         });
         self.push(x.shape, y, true, step)
     }
+}
+
+/// The sizes of a convolution of images, seen `times` as high and wide.
+fn sizes(x: &Images, kernel: &Kernel, stride: usize, padding: Padding, times: usize) -> Sizes {
+    let [_, height, width, channels] = x.shape;
+    let (height, width) = (times * height, times * width);
+    let (outputs, kernel) = (kernel.outputs, kernel.size);
+    Sizes { channels, height, width, outputs, kernel, stride, padding, doubled: false }
 }

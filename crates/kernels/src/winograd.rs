@@ -429,6 +429,8 @@ struct Window {
     width: usize,
     row: isize,
     column: isize,
+    /// Binary digits that an image's rows and columns have fewer than the window's.
+    halved: u32,
 }
 
 impl Window {
@@ -439,20 +441,27 @@ impl Window {
             width: sizes.width,
             row: tile.row as isize - sizes.padding.top as isize,
             column: tile.column as isize - sizes.padding.left as isize,
+            halved: u32::from(sizes.doubled),
         }
     }
 
     /// The 4×4 outputs of a tile.
     fn output(sizes: &Sizes, tile: Tile) -> Self {
         let (height, width) = sizes.out();
-        Self { height, width, row: tile.row as isize, column: tile.column as isize }
+        Self { height, width, row: tile.row as isize, column: tile.column as isize, halved: 0 }
     }
 
     #[inline(always)]
     fn pixel(&self, i: usize, j: usize) -> Option<usize> {
         let (y, x) = (self.row + i as isize, self.column + j as isize);
         let inside = y >= 0 && x >= 0 && (y as usize) < self.height && (x as usize) < self.width;
-        inside.then_some(y as usize * self.width + x as usize)
+        inside.then(|| self.at(y as usize, x as usize))
+    }
+
+    /// The image's pixel that is seen at a row and column.
+    #[inline(always)]
+    fn at(&self, y: usize, x: usize) -> usize {
+        (y >> self.halved) * (self.width >> self.halved) + (x >> self.halved)
     }
 
     /// Whether all of a window of this side is inside.
@@ -477,11 +486,11 @@ unsafe fn read_window<S: Simd, const SIDE: usize>(
 ) -> [[S::f32s; SIDE]; SIDE] {
     let mut pixels = [[simd.splat_f32s(0.0); SIDE]; SIDE];
     if window.is_inside(SIDE) {
-        let first = window.row as usize * window.width + window.column as usize;
+        let (y, x) = (window.row as usize, window.column as usize);
         for (i, row) in pixels.iter_mut().enumerate() {
             for (j, pixel) in row.iter_mut().enumerate() {
                 // SAFETY: every pixel of the window is inside the image.
-                *pixel = unsafe { load(simd, image.add((first + i * window.width + j) * channels), lanes) };
+                *pixel = unsafe { load(simd, image.add(window.at(y + i, x + j) * channels), lanes) };
             }
         }
     } else {

@@ -166,10 +166,7 @@ impl Up {
             h = layer.forward(graph, &joined, embedding)?;
         }
         match &self.upsampler {
-            Some(upsampler) => {
-                let doubled = graph.double(&h)?;
-                graph.conv(&doubled, upsampler, Sum::nothing())
-            }
+            Some(upsampler) => graph.conv_of_doubled(&h, upsampler),
             None => Ok(h),
         }
     }

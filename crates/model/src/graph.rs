@@ -34,8 +34,8 @@ pub(crate) trait Graph {
     fn silu(&mut self, x: &Self::X) -> Result<Self::X>;
     /// Channels of a, then those of b.
     fn concat(&mut self, a: &Self::X, b: &Self::X) -> Result<Self::X>;
-    /// Nearest-neighbour doubling of both sides.
-    fn double(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// Nearest-neighbour doubling of both sides, then a convolution.
+    fn conv_of_doubled(&mut self, x: &Self::X, layer: &Conv) -> Result<Self::X>;
     /// softmax(q kᵀ / √(C / heads)) v over pixels.
     fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
     /// x (B, E) plus the rows of a table (rows, E).
@@ -92,11 +92,13 @@ impl Graph for CandleGraph {
     }
 
     /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.
-    fn double(&mut self, x: &Tensor) -> Result<Tensor> {
+    fn conv_of_doubled(&mut self, x: &Tensor, layer: &Conv) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
-        x.reshape((batch * channels, height, 1, width, 1))?
+        let doubled = x
+            .reshape((batch * channels, height, 1, width, 1))?
             .broadcast_as((batch * channels, height, 2, width, 2))?
-            .reshape((batch, channels, 2 * height, 2 * width))
+            .reshape((batch, channels, 2 * height, 2 * width))?;
+        self.conv(&doubled, layer, Sum::nothing())
     }
 
     fn attention(&mut self, qkv: [&Tensor; 3], heads: usize) -> Result<Tensor> {

@@ -290,8 +290,9 @@ impl Graph for TapeGraph<'_> {
         Ok(self.tape.concat(a, b))
     }
 
-    fn double(&mut self, x: &Images) -> Result<Images> {
-        Ok(self.tape.double(x))
+    fn conv_of_doubled(&mut self, x: &Images, layer: &Conv) -> Result<Images> {
+        let weights = self.snapshot.convolution(&layer.affine)?;
+        Ok(self.tape.conv_of_doubled(x, &weights, layer.options.padding, tape::Sum::NOTHING))
     }
 
     fn attention(&mut self, qkv: [&Images; 3], heads: usize) -> Result<Images> {
