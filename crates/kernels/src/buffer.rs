@@ -16,8 +16,8 @@ pub struct Buffer {
 }
 
 /// Bytes that the store keeps at most, so that the system is not asked for fresh pages at every
-/// step.
-const KEPT: usize = 512 << 20;
+/// step. All of them were in use at once: keeping them does not raise a process's peak.
+const KEPT: usize = 4 << 30;
 
 struct Store {
     /// By number of lines, ascending; among equals the last came last.

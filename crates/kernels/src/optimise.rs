@@ -2,7 +2,7 @@
 
 use crate::simd::dispatch;
 use crate::storage::{is_cpu_f32, with_values};
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 
 /// Settings of one step of AdamW, all of them already for this step.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +44,25 @@ pub fn average(average: &Var, values: &Tensor, decay: f64) -> Result<()> {
         return average.inplace_op2(&values.contiguous()?, &Average { decay, square: false });
     }
     average.set(&((average.as_tensor() * decay)? + (values * (1.0 - decay))?)?.detach())
+}
+
+/// x ← factor · x, in place: whatever shares x's memory changes too.
+pub fn scale(x: &Tensor, factor: f64) -> Result<()> {
+    x.inplace_op1(&Scale(factor as f32))
+}
+
+struct Scale(f32);
+
+impl InplaceOp1 for Scale {
+    fn name(&self) -> &'static str {
+        "duet-scale"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (x, []) = slices(self.name(), (x, layout), [])?;
+        crate::elementwise::scale(x, self.0);
+        Ok(())
+    }
 }
 
 /// Σ x² in f64.

@@ -14,6 +14,8 @@ use crate::elementwise;
 use crate::kernel::Kernel;
 use crate::normalise::{self, Affine, Norm};
 use crate::sizes::{Epilogue, Padding, Sizes};
+use crate::storage::with_values;
+use candle_core::Tensor;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -90,6 +92,28 @@ impl ConvWeights {
         gradients: bool,
     ) -> Self {
         Self { name: name.into(), kernel: Kernel::new(weight, bias, channels, kernel, gradients) }
+    }
+
+    /// Copies candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) of a linear layer,
+    /// and bias (O). Errors name shapes that do not fit.
+    pub fn from_tensors(
+        name: impl Into<String>,
+        weight: &Tensor,
+        bias: &Tensor,
+        gradients: bool,
+    ) -> candle_core::Result<Self> {
+        let name = name.into();
+        let (outputs, channels, kernel) = match *weight.dims() {
+            [outputs, channels, height, width] => (outputs, channels, (height, width)),
+            [outputs, channels] => (outputs, channels, (1, 1)),
+            ref dims => candle_core::bail!("{name} has weights of shape {dims:?}"),
+        };
+        if bias.dims() != [outputs] {
+            candle_core::bail!("{name} has weights {:?} and bias {:?}", weight.dims(), bias.dims());
+        }
+        with_values(weight, |weight| {
+            with_values(bias, |bias| Ok(Self::new(name, weight, bias, channels, kernel, gradients)))
+        })
     }
 }
 

@@ -268,6 +268,36 @@ fn the_small_operations_add_their_gradients() {
     }
 }
 
+/// With few channels and with many: only Winograd's algorithm sees doubled images by itself.
+#[test]
+fn a_convolution_of_doubled_images_is_one_after_doubling() {
+    for (channels, outputs) in [(2, 3), (20, 18)] {
+        let shape = [3, 5, 7, channels];
+        let x = Images::new(shape, &normals("x", 3 * 5 * 7 * channels));
+        let (w, bias) = (normals("w", outputs * channels * 9), normals("bias", outputs));
+        let weights = Arc::new(ConvWeights::new("conv", &w, &bias, channels, (3, 3), true));
+        let grad = normals("grad", 3 * 10 * 14 * outputs);
+        let run = |at_once: bool| {
+            let mut tape = Tape::recording();
+            let x = tape.variable("x", &x);
+            let y = match at_once {
+                true => tape.conv_of_doubled(&x, &weights, Padding::all(1), Sum::NOTHING),
+                false => {
+                    let doubled = tape.double(&x);
+                    tape.conv(&doubled, &weights, 1, Padding::all(1), Sum::NOTHING)
+                }
+            };
+            assert_eq!(y.shape(), [3, 10, 14, outputs]);
+            let (values, gradients) = (y.values().to_vec(), tape.backward(&y, &grad));
+            let of = |name: &str| gradients.get(name).expect(name);
+            [values, of("x"), of("conv.weight"), of("conv.bias")]
+        };
+        for (at_once, apart) in run(true).iter().zip(&run(false)) {
+            assert!(error(at_once, &f64s(apart)) < 1e-6, "{channels} channels");
+        }
+    }
+}
+
 #[test]
 fn rows_of_a_table_gather_the_gradients_of_their_images() {
     let (table, x) = (normals("table", 4 * 3), normals("x", 3 * 3));

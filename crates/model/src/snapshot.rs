@@ -168,14 +168,8 @@ impl Snapshot<'_> {
         if let Some(weights) = convolutions.get(&affine.name) {
             return Ok(weights.clone());
         }
-        let (channels, kernel) = match *affine.weight.dims() {
-            [_, channels, height, width] => (channels, (height, width)),
-            [_, channels] => (channels, (1, 1)),
-            ref dims => candle_core::bail!("{} has weights of shape {dims:?}", affine.name),
-        };
-        let (weight, bias) = (flat(&affine.weight)?, flat(&affine.bias)?);
         let gradients = self.purpose == Purpose::Training;
-        let weights = ConvWeights::new(&affine.name, &weight, &bias, channels, kernel, gradients);
+        let weights = ConvWeights::from_tensors(&affine.name, &affine.weight, &affine.bias, gradients)?;
         Ok(convolutions.entry(affine.name.clone()).or_insert(Arc::new(weights)).clone())
     }
 

@@ -91,8 +91,14 @@ pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) ->
     if factor < 1.0 && norm.is_finite() {
         let values: Vec<&mut Tensor> = gradients.values_mut().collect();
         values.into_par_iter().try_for_each(|gradient| {
-            *gradient = (&*gradient * factor)?;
-            Ok::<(), candle_core::Error>(())
+            // In place on the CPU: a copy of all gradients is as large as the network.
+            match gradient.device().is_cpu() && gradient.is_contiguous() {
+                true => optimise::scale(gradient, factor),
+                false => {
+                    *gradient = (&*gradient * factor)?;
+                    Ok(())
+                }
+            }
         })?;
     }
     Ok(norm)
