@@ -42,10 +42,7 @@ pub fn run(args: Args) -> Result<()> {
             let (config, batch) = args.network()?;
             let mut trainer = Trainer::new(&config, &diffusion(), &options(batch), &Device::Cpu)?;
             let batches = [images(batch)?];
-            serve(1, || {
-                trainer.step(&batches)?;
-                Ok(())
-            })
+            serve(1, || Ok(trainer.step(&batches)?))
         }
         Task::Forward => {
             let (config, batch) = args.network()?;
@@ -55,20 +52,20 @@ pub fn run(args: Args) -> Result<()> {
             let labels = Tensor::new(labels, &Device::Cpu)?;
             let t: Vec<u32> = (0..batch as u32).map(|i| i * 15 % 1000).collect();
             let t = Tensor::new(t, &Device::Cpu)?;
-            serve(1, || Ok(drop(snapshot.predict(&images, &t, Some(&labels))?)))
+            serve(1, || Ok(snapshot.predict(&images, &t, Some(&labels))?))
         }
         Task::Sample => {
             let (config, _) = args.network()?;
             let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
             let null = config.num_class_embeds.context("a conditional network")? as u32 - 1;
-            serve(1, || Ok(drop(sample(&snapshot, args.steps, null)?)))
+            serve(1, || sample(&snapshot, args.steps, null))
         }
         Task::Conv(sizes) => {
             let conv = Convolution::new(sizes, false)?;
             serve(CONV_TIMES, || {
                 let chunks = conv.chunks.par_iter().map(|(x, _)| conv.run(&mut Tape::forward_only(), x));
-                Ok(drop(chunks.collect::<Vec<_>>()))
+                Ok(chunks.collect::<Vec<_>>())
             })
         }
         Task::ConvBoth(sizes) => {
@@ -80,7 +77,7 @@ pub fn run(args: Args) -> Result<()> {
                     let y = conv.run(&mut tape, &x);
                     tape.backward(&y, grad)
                 });
-                Ok(drop(chunks.collect::<Vec<_>>()))
+                Ok(chunks.collect::<Vec<_>>())
             })
         }
         Task::Peak => {
@@ -99,7 +96,7 @@ impl Args {
     }
 }
 
-fn serve(times: usize, mut repeat: impl FnMut() -> Result<()>) -> Result<()> {
+fn serve<T>(times: usize, mut repeat: impl FnMut() -> Result<T>) -> Result<()> {
     for _ in 0..3 {
         repeat()?;
     }

@@ -43,7 +43,7 @@ pub struct Args {
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Optimiser steps [default: 800]
+    /// Optimiser steps [default: 1750]
     #[arg(long, group = "length")]
     steps: Option<u64>,
     /// Passes over the training images

@@ -81,7 +81,7 @@ fn add_pixels(block: &[f32], channels: usize, sums: &mut [f32]) {
         }
         sums[c..c + LANES].iter_mut().zip(lanes).for_each(|(sum, value)| *sum += value);
     }
-    for c in whole..channels {
-        sums[c] += block.iter().skip(c).step_by(channels).sum::<f32>();
+    for (c, sum) in sums.iter_mut().enumerate().skip(whole) {
+        *sum += block.iter().skip(c).step_by(channels).sum::<f32>();
     }
 }

@@ -33,7 +33,7 @@ impl Norm {
 
     fn check(&self, affine: &Affine, values: usize, moments: usize) {
         let batch = values / self.image().max(1);
-        assert!(self.groups > 0 && self.channels % self.groups == 0);
+        assert!(self.groups > 0 && self.channels.is_multiple_of(self.groups));
         assert!(affine.weight.len() == self.channels && affine.bias.len() == self.channels);
         assert!(affine.modulation.is_none_or(|m| m.len() == batch * 2 * self.channels));
         assert!(values == batch * self.image() && moments == batch * self.groups);

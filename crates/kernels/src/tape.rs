@@ -129,7 +129,7 @@ pub struct NormWeights {
 impl NormWeights {
     /// Copies weight (C) and bias (C); `groups` divides C.
     pub fn new(name: impl Into<String>, weight: &[f32], bias: &[f32], groups: usize, eps: f64) -> Self {
-        assert!(groups > 0 && weight.len() % groups == 0 && weight.len() == bias.len());
+        assert!(groups > 0 && weight.len().is_multiple_of(groups) && weight.len() == bias.len());
         Self { name: name.into(), weight: weight.to_vec(), bias: bias.to_vec(), groups, eps }
     }
 }
@@ -567,7 +567,7 @@ impl Tape {
     /// softmax(q kᵀ / √(C / heads)) v over the pixels of each image; all (B, H, W, C).
     pub fn attention(&mut self, [q, k, v]: [&Images; 3], heads: usize) -> Images {
         let [_, height, width, channels] = q.shape;
-        assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels % heads == 0);
+        assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels.is_multiple_of(heads));
         let attention = Attention { tokens: height * width, heads, width: channels / heads };
         self.multiply_adds += (2 * q.values.len() * height * width) as u64;
         let mut y = Buffer::scratch(q.values.len());

@@ -97,7 +97,7 @@ impl UNet {
             let tensor = |name: &str, var: &Var| {
                 let values =
                     gradients.get(name).map(|values| Tensor::from_vec(values, var.shape(), &Device::Cpu));
-                Ok(values.transpose()?)
+                values.transpose()
             };
             return Ok((value, by_name(parameters, tensor)?));
         }
