@@ -1,5 +1,6 @@
 //! Passes over values that the compiler turns into vector instructions by itself.
 
+use crate::Activation;
 use crate::normalise::sigmoid;
 use crate::simd::{dispatch, registers};
 use pulp::{Simd, WithSimd};
@@ -15,16 +16,22 @@ pub(crate) fn scale(values: &mut [f32], factor: f32) {
     dispatch(|| values.iter_mut().for_each(|value| *value *= factor));
 }
 
-/// y = x · sigmoid(x).
-pub(crate) fn silu(x: &[f32], y: &mut [f32]) {
+/// y = f(x).
+pub(crate) fn activate(f: Activation, x: &[f32], y: &mut [f32]) {
     assert_eq!(x.len(), y.len());
-    dispatch(Silu { x, grad: None, y });
+    match f {
+        Activation::Silu => dispatch(Silu { x, grad: None, y }),
+        f => x.iter().zip(y).for_each(|(&x, y)| *y = f.value_and_slope(x).0),
+    }
 }
 
-/// y = grad · d/dx (x · sigmoid(x)).
-pub(crate) fn silu_gradient(x: &[f32], grad: &[f32], y: &mut [f32]) {
+/// y = grad · f'(x).
+pub(crate) fn activation_gradient(f: Activation, x: &[f32], grad: &[f32], y: &mut [f32]) {
     assert!(x.len() == y.len() && grad.len() == y.len());
-    dispatch(Silu { x, grad: Some(grad), y });
+    match f {
+        Activation::Silu => dispatch(Silu { x, grad: Some(grad), y }),
+        f => x.iter().zip(grad).zip(y).for_each(|((&x, grad), y)| *y = f.value_and_slope(x).1 * grad),
+    }
 }
 
 struct Silu<'a> {

@@ -1,5 +1,6 @@
 //! Group normalisation, with its scale, shift and activation, as an op on candle tensors.
 
+use crate::Activation;
 use crate::buffer::Buffer;
 use crate::chunks::{self, CHUNK, transpose};
 use crate::elementwise;
@@ -8,15 +9,6 @@ use crate::storage::{is_cpu_f32, values, with_values};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::OnceLock;
-
-/// What follows the normalisation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    None,
-    /// x · sigmoid(x) (Elfwing et al. 2018).
-    Silu,
-}
 
 /// How to normalise.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +41,8 @@ pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, options: GroupNorm
     if is_cpu_f32(x) {
         let norm = Norm { channels, groups, pixels, eps, silu: activation == Activation::Silu };
         let op = Op { norm, moments: OnceLock::new() };
-        return x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op);
+        let y = x.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, op)?;
+        return if norm.silu { Ok(y) } else { activation.of(&y) };
     }
     let y = x.reshape((batch, groups, channels / groups * pixels))?.to_dtype(DType::F32)?;
     let y = y.broadcast_sub(&y.mean_keepdim(2)?)?;
@@ -59,10 +52,7 @@ pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, options: GroupNorm
         .broadcast_mul(&weight.reshape((1, channels, 1))?)?
         .broadcast_add(&bias.reshape((1, channels, 1))?)?
         .reshape(x.dims())?;
-    match activation {
-        Activation::None => Ok(y),
-        Activation::Silu => y.silu(),
-    }
+    activation.of(&y)
 }
 
 struct Op {

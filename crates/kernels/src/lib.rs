@@ -17,6 +17,7 @@
 //! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/kernels.md
 //! what they reach.
 
+mod activation;
 mod attend;
 mod buffer;
 mod chunks;
@@ -37,8 +38,9 @@ mod storage;
 pub mod tape;
 mod winograd;
 
+pub use activation::Activation;
 pub use conv::{Conv2d, conv2d};
-pub use group_norm::{Activation, GroupNorm, group_norm};
+pub use group_norm::{GroupNorm, group_norm};
 pub use linear::linear;
 pub use simd::{InstructionSet, instruction_set, with_instruction_set};
 pub use sizes::Padding;

@@ -7,6 +7,7 @@
 //! order of the chunks. Compared with a graph of candle tensors, gradients are added in place,
 //! nothing is copied to be transposed, and a batch's activations never exist all at once.
 
+use crate::Activation;
 use crate::attend::Attention;
 use crate::buffer::Buffer;
 use crate::chunks::weights_first;
@@ -392,9 +393,26 @@ impl Tape {
         self.conv(x, weights, 1, Padding::default(), sum)
     }
 
-    /// Group normalisation, with SiLU after it if asked, and between them z·(1 + scale) + shift by
-    /// `modulation` (B, 1, 1, 2·C) if given.
+    /// Group normalisation with an activation after it, and between them z·(1 + scale) + shift by
+    /// `modulation` (B, 1, 1, 2·C) if given, the scales first.
     pub fn norm(
+        &mut self,
+        x: &Images,
+        weights: &Arc<NormWeights>,
+        activation: Activation,
+        modulation: Option<&Images>,
+    ) -> Images {
+        match activation {
+            Activation::None => self.normalise(x, weights, false, modulation),
+            Activation::Silu => self.normalise(x, weights, true, modulation),
+            other => {
+                let normal = self.normalise(x, weights, false, modulation);
+                self.activation(&normal, other)
+            }
+        }
+    }
+
+    fn normalise(
         &mut self,
         x: &Images,
         weights: &Arc<NormWeights>,
@@ -466,16 +484,39 @@ impl Tape {
         Images { again, ..self.push(x.shape, y, true, step) }
     }
 
-    /// x · sigmoid(x).
-    pub fn silu(&mut self, x: &Images) -> Images {
+    /// An activation of every value.
+    pub fn activation(&mut self, x: &Images, activation: Activation) -> Images {
         let mut y = Buffer::scratch(x.values.len());
-        elementwise::silu(&x.values, &mut y);
+        elementwise::activate(activation, &x.values, &mut y);
         let step = x.tracked.then(|| {
             let x = x.clone();
             let step = move |grad: Buffer, pending: &mut Pending| {
                 let mut through = Buffer::scratch(grad.len());
-                elementwise::silu_gradient(&x.values, &grad, &mut through);
+                elementwise::activation_gradient(activation, &x.values, &grad, &mut through);
                 pending.give(&x, through);
+            };
+            Box::new(step) as Step
+        });
+        self.push(x.shape, y, x.tracked, step)
+    }
+
+    /// Each image times its factor.
+    pub fn scale_images(&mut self, x: &Images, factors: &[f32]) -> Images {
+        assert_eq!(factors.len(), x.shape[0], "one factor for each image");
+        let image = (x.len() / factors.len().max(1)).max(1);
+        let scale = move |values: &mut Buffer, factors: &[f32]| {
+            values
+                .chunks_exact_mut(image)
+                .zip(factors)
+                .for_each(|(v, &factor)| elementwise::scale(v, factor));
+        };
+        let mut y = Buffer::copy(&x.values);
+        scale(&mut y, factors);
+        let step = x.tracked.then(|| {
+            let (x, factors) = (x.hollow(), factors.to_vec());
+            let step = move |mut grad: Buffer, pending: &mut Pending| {
+                scale(&mut grad, &factors);
+                pending.give(&x, grad);
             };
             Box::new(step) as Step
         });
@@ -562,6 +603,43 @@ impl Tape {
             Box::new(step) as Step
         });
         self.push([batch, 2 * height, 2 * width, channels], y, x.tracked, step)
+    }
+
+    /// The mean of each 2×2 pixels; both sides are even.
+    pub fn halve(&mut self, x: &Images) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        assert!(height.is_multiple_of(2) && width.is_multiple_of(2), "odd sides {height}×{width}");
+        let (row, out_row) = ((width * channels).max(1), (width / 2 * channels).max(1));
+        let mut y = Buffer::scratch(x.values.len() / 4);
+        for (y, rows) in y.chunks_exact_mut(out_row).zip(x.values.chunks_exact(2 * row)) {
+            let (first, second) = rows.split_at(row);
+            let pairs = first.chunks_exact(2 * channels).zip(second.chunks_exact(2 * channels));
+            for (y, (a, b)) in y.chunks_exact_mut(channels).zip(pairs) {
+                for (c, y) in y.iter_mut().enumerate() {
+                    *y = ((a[c] + a[channels + c]) + (b[c] + b[channels + c])) * 0.25;
+                }
+            }
+        }
+        let step = x.tracked.then(|| {
+            let x = x.hollow();
+            let step = move |grad: Buffer, pending: &mut Pending| {
+                let sum = pending.of(&x);
+                for (rows, grad) in sum.chunks_exact_mut(2 * row).zip(grad.chunks_exact(out_row)) {
+                    for row in rows.chunks_exact_mut(row) {
+                        for (pair, grad) in
+                            row.chunks_exact_mut(2 * channels).zip(grad.chunks_exact(channels))
+                        {
+                            for (c, &grad) in grad.iter().enumerate() {
+                                pair[c] += 0.25 * grad;
+                                pair[channels + c] += 0.25 * grad;
+                            }
+                        }
+                    }
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push([batch, height / 2, width / 2, channels], y, x.tracked, step)
     }
 
     /// softmax(q kᵀ / √(C / heads)) v over the pixels of each image; all (B, H, W, C).

@@ -1,7 +1,7 @@
 //! The tape's operations and their gradients against the naive loops, with each instruction set.
 use duet_kernels::reference::{self, ConvShape, NormShape};
 use duet_kernels::tape::{ConvWeights, Images, NormWeights, Sum, Tape};
-use duet_kernels::{Conv2d, InstructionSet, Padding, with_instruction_set};
+use duet_kernels::{Activation, Conv2d, InstructionSet, Padding, with_instruction_set};
 use duet_random::Draws;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -115,7 +115,7 @@ fn convolution_agrees(s: &ConvShape) {
                 tape.variable("residual", &Images::new([s.batch, height, width, s.outputs], &residual));
             let sum = Sum { time: Some(&time), residual: Some(&residual), scale };
             let out = tape.conv(&x, &weights, s.options.stride, s.options.padding, sum);
-            assert!(error(out.values(), &y) < 1e-5, "{set:?} forward of {s:?}: {}", error(out.values(), &y));
+            assert!(error(out.values(), &y) < 2e-5, "{set:?} forward of {s:?}: {}", error(out.values(), &y));
             let gradients = tape.backward(&out, &grad);
             let expected = [
                 ("x", &grad_x),
@@ -126,7 +126,7 @@ fn convolution_agrees(s: &ConvShape) {
             ];
             for (name, expected) in expected {
                 let worst = error(&gradients.get(name).expect(name), expected);
-                assert!(worst < 2e-5, "{set:?} gradient of {name} of {s:?}: {worst}");
+                assert!(worst < 4e-5, "{set:?} gradient of {name} of {s:?}: {worst}");
             }
             // ⟨conv(x, w), y⟩ = ⟨x, grad_x⟩ = ⟨w, grad_w⟩ needs a convolution without its sum.
             let mut tape = Tape::recording();
@@ -178,7 +178,8 @@ proptest! {
                 let mut tape = Tape::recording();
                 let input = tape.variable("x", &Images::new([batch, pixels, 1, channels], &x));
                 let factors = tape.variable("modulation", &Images::new([batch, 1, 1, 2 * channels], &modulation));
-                let out = tape.norm(&input, &weights, silu, modulated.then_some(&factors));
+                let activation = if silu { Activation::Silu } else { Activation::None };
+                let out = tape.norm(&input, &weights, activation, modulated.then_some(&factors));
                 let worst = error(out.values(), &y(&x64, &w64, &b64, &m64));
                 // One value a group leaves nothing but rounding.
                 assert!(worst < 2e-5 || pixels * width < 3, "{set:?} {s:?}: {worst}");
@@ -254,7 +255,7 @@ fn the_small_operations_add_their_gradients() {
             let mut tape = Tape::recording();
             let (x, z) =
                 (tape.variable("a", &Images::new(shape, &a)), tape.variable("b", &Images::new(shape, &b)));
-            let activated = tape.silu(&x);
+            let activated = tape.activation(&x, Activation::Silu);
             let sum = tape.add(&activated, &z);
             let joined = tape.concat(&sum, &x);
             let out = tape.double(&joined);
@@ -266,6 +267,78 @@ fn the_small_operations_add_their_gradients() {
             agrees_with_differences("b", &of("b"), &b, |b| dot(&y(&a64, b), &grad));
         });
     }
+}
+
+/// Each activation against its formula in f64, at values where the naive formula would overflow too.
+#[test]
+fn every_activation_and_its_slope_agree_with_the_formulas() {
+    let formulas: [(Activation, fn(f64) -> f64); 5] = [
+        (Activation::None, |x| x),
+        (Activation::Silu, |x| x / (1.0 + (-x).exp())),
+        (Activation::Relu, |x| x.max(0.0)),
+        (Activation::Gelu, |x| 0.5 * x * (1.0 + libm::erf(x / 2f64.sqrt()))),
+        (Activation::Mish, |x| x * x.exp().ln_1p().tanh()),
+    ];
+    let mut x = normals("x", 200);
+    x.iter_mut().for_each(|x| *x *= 4.0);
+    for (activation, formula) in formulas {
+        let grad = normals("grad", 200);
+        for set in SETS {
+            with_instruction_set(set, || {
+                let mut tape = Tape::recording();
+                let input = tape.variable("x", &Images::new([2, 5, 5, 4], &x));
+                let out = tape.activation(&input, activation);
+                let y = |x: &[f64]| x.iter().map(|&x| formula(x)).collect::<Vec<_>>();
+                assert!(error(out.values(), &y(&f64s(&x))) < 1e-6, "{activation:?}");
+                let gradients = tape.backward(&out, &grad).get("x").unwrap();
+                agrees_with_differences("x", &gradients, &x, |x| dot(&y(x), &grad));
+            });
+        }
+        // candle's own operations, forward and back.
+        let tensor = candle_core::Var::new(x.as_slice(), &candle_core::Device::Cpu).unwrap();
+        let y = activation.of(&tensor).unwrap();
+        let expected: Vec<f64> = f64s(&x).into_iter().map(formula).collect();
+        assert!(error(&y.to_vec1::<f32>().unwrap(), &expected) < 1e-6, "{activation:?}");
+        let grads = y.sum_all().unwrap().backward().unwrap();
+        let grad = grads.get(&tensor).unwrap().to_vec1::<f32>().unwrap();
+        agrees_with_differences("candle", &grad, &x, |x| x.iter().map(|&x| formula(x)).sum());
+        let mut tape = Tape::forward_only();
+        let extreme = [-1e4f32, -100.0, 100.0, 1e4];
+        let out = tape.activation(&Images::new([1, 1, 1, 4], &extreme), activation);
+        assert!(out.values().iter().all(|y| y.is_finite()), "{activation:?}: {:?}", out.values());
+    }
+}
+
+#[test]
+fn halving_takes_means_and_images_take_their_factors() {
+    let (shape, n) = ([3, 4, 6, 5], 3 * 4 * 6 * 5);
+    let x = normals("x", n);
+    let factors = [0.5f32, -2.0, 3.0];
+    let y = |x: &[f64]| -> Vec<f64> {
+        let mut y = Vec::new();
+        for image in 0..3 {
+            for row in 0..2 {
+                for column in 0..3 {
+                    for c in 0..5 {
+                        let at =
+                            |i: usize, j: usize| x[((image * 4 + 2 * row + i) * 6 + 2 * column + j) * 5 + c];
+                        let mean = (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1)) / 4.0;
+                        y.push(mean * f64::from(factors[image]));
+                    }
+                }
+            }
+        }
+        y
+    };
+    let grad = normals("grad", n / 4);
+    let mut tape = Tape::recording();
+    let input = tape.variable("x", &Images::new(shape, &x));
+    let halved = tape.halve(&input);
+    let out = tape.scale_images(&halved, &factors);
+    assert_eq!(out.shape(), [3, 2, 3, 5]);
+    assert!(error(out.values(), &y(&f64s(&x))) < 1e-6);
+    let gradient = tape.backward(&out, &grad).get("x").unwrap();
+    agrees_with_differences("x", &gradient, &x, |x| dot(&y(x), &grad));
 }
 
 /// With few channels and with many: only Winograd's algorithm sees doubled images by itself.
@@ -363,11 +436,11 @@ fn constants_take_no_gradient_and_disturb_none() {
     let gradient_of_x = |with_constants: bool| {
         let mut tape = Tape::recording();
         let x = tape.variable("x", &Images::new(shape, &values));
-        let mut y = tape.silu(&x);
+        let mut y = tape.activation(&x, Activation::Silu);
         if with_constants {
             let constant = Images::new(shape, &values);
             let modulation = Images::new([2, 1, 1, 16], &normals("m", 32));
-            let normed = tape.norm(&constant, &norm, true, Some(&modulation));
+            let normed = tape.norm(&constant, &norm, Activation::Silu, Some(&modulation));
             let sum = Sum { residual: Some(&constant), ..Sum::NOTHING };
             let convolved = tape.conv(&constant, &conv, 1, Padding::default(), sum);
             let mixed = tape.attention([&constant, &normed, &convolved], 2);

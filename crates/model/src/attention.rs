@@ -10,7 +10,7 @@ use duet_kernels::Activation;
 /// Multi-head scaled dot-product attention (Vaswani et al. 2017) with the residual inside.
 #[derive(Debug, Clone)]
 pub(crate) struct Attention {
-    group_norm: Norm,
+    group_norm: Option<Norm>,
     to_q: Linear,
     to_k: Linear,
     to_v: Linear,
@@ -23,15 +23,16 @@ impl Attention {
     pub fn new(
         config: &UNetConfig,
         channels: usize,
-        groups: usize,
+        groups: Option<usize>,
         output_scale: f64,
         vb: VarBuilder,
     ) -> Result<Self> {
         let head_width = config.attention_head_dim.unwrap_or(channels);
         let heads = channels / head_width;
         let inner = heads * head_width;
+        let norm = |groups| Norm::new(channels, groups, config.norm_eps, vb.pp("group_norm"));
         Ok(Self {
-            group_norm: Norm::new(channels, groups, config.norm_eps, vb.pp("group_norm"))?,
+            group_norm: groups.map(norm).transpose()?,
             to_q: Linear::new(channels, inner, vb.pp("to_q"))?,
             to_k: Linear::new(channels, inner, vb.pp("to_k"))?,
             to_v: Linear::new(channels, inner, vb.pp("to_v"))?,
@@ -43,7 +44,10 @@ impl Attention {
 
     /// x (B, C, H, W) → (B, C, H, W).
     pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X) -> Result<G::X> {
-        let tokens = graph.norm(x, &self.group_norm, Activation::None)?;
+        let tokens = match &self.group_norm {
+            Some(norm) => graph.norm(x, norm, Activation::None, None)?,
+            None => x.clone(),
+        };
         let q = graph.pointwise(&tokens, &self.to_q, Sum::nothing())?;
         let k = graph.pointwise(&tokens, &self.to_k, Sum::nothing())?;
         let v = graph.pointwise(&tokens, &self.to_v, Sum::nothing())?;

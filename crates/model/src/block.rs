@@ -4,7 +4,7 @@ use crate::UNetConfig;
 use crate::attention::Attention;
 use crate::graph::{Graph, Sum};
 use crate::layers::Conv;
-use crate::residual::Residual;
+use crate::residual::{Residual, Resize};
 use candle_core::Result;
 use candle_nn::VarBuilder;
 use duet_kernels::{Conv2d, Padding};
@@ -24,11 +24,10 @@ impl Layer {
         vb: &VarBuilder,
         j: usize,
     ) -> Result<Self> {
-        let (inputs, outputs) = widths;
-        let attention =
-            || Attention::new(config, outputs, config.norm_num_groups, 1.0, vb.pp("attentions").pp(j));
+        let groups = Some(config.norm_num_groups);
+        let attention = || Attention::new(config, widths.1, groups, 1.0, vb.pp("attentions").pp(j));
         Ok(Self {
-            residual: Residual::new(config, inputs, outputs, 1.0, vb.pp("resnets").pp(j))?,
+            residual: Residual::new(config, widths, Resize::Keep, 1.0, vb.pp("resnets").pp(j))?,
             attention: attends.then(attention).transpose()?,
         })
     }
@@ -42,25 +41,40 @@ impl Layer {
     }
 }
 
-/// `DownBlock2D` and `AttnDownBlock2D`: layers, then a convolution of stride 2.
+/// What changes the resolution after a block's layers.
+#[derive(Debug, Clone)]
+enum Sampler {
+    Conv(Conv),
+    Residual(Box<Residual>),
+}
+
+/// `DownBlock2D`, `AttnDownBlock2D` and `ResnetDownsampleBlock2D`: layers, then a convolution of
+/// stride 2 or a residual block that halves.
 #[derive(Debug, Clone)]
 pub(crate) struct Down {
     layers: Vec<Layer>,
-    downsampler: Option<Conv>,
+    downsampler: Option<Sampler>,
 }
 
 impl Down {
     pub fn new(config: &UNetConfig, i: usize, vb: VarBuilder) -> Result<Self> {
         let widths = &config.block_out_channels;
         let (inputs, outputs) = (widths[i.saturating_sub(1)], widths[i]);
-        let attends = config.down_block_types[i] == "AttnDownBlock2D";
-        let layer = |j| Layer::new(config, (if j == 0 { inputs } else { outputs }, outputs), attends, &vb, j);
+        let kind = config.down_block(i);
+        let layer =
+            |j| Layer::new(config, (if j == 0 { inputs } else { outputs }, outputs), kind.attends, &vb, j);
         let padding = match config.downsample_padding {
             0 => Padding { bottom: 1, right: 1, ..Padding::default() },
             n => Padding::all(n),
         };
         let options = Conv2d { stride: 2, padding };
-        let downsampler = || Conv::new(outputs, outputs, 3, options, vb.pp("downsamplers.0.conv"));
+        let downsampler = || -> Result<Sampler> {
+            let (vb, widths) = (vb.pp("downsamplers.0"), (outputs, outputs));
+            Ok(match kind.residual_sampler {
+                true => Sampler::Residual(Box::new(Residual::new(config, widths, Resize::Halve, 1.0, vb)?)),
+                false => Sampler::Conv(Conv::new(outputs, outputs, 3, options, vb.pp("conv"))?),
+            })
+        };
         Ok(Self {
             layers: (0..config.layers_per_block).map(layer).collect::<Result<_>>()?,
             downsampler: (i + 1 < config.levels()).then(downsampler).transpose()?,
@@ -81,7 +95,10 @@ impl Down {
             skips.push(h.clone());
         }
         if let Some(downsampler) = &self.downsampler {
-            h = graph.conv(&h, downsampler, Sum::nothing())?;
+            h = match downsampler {
+                Sampler::Conv(conv) => graph.conv(&h, conv, Sum::nothing())?,
+                Sampler::Residual(residual) => residual.forward(graph, &h, embedding)?,
+            };
             skips.push(h.clone());
         }
         Ok(h)
@@ -100,8 +117,11 @@ impl Middle {
     pub fn new(config: &UNetConfig, vb: VarBuilder) -> Result<Self> {
         let channels = config.block_out_channels[config.levels() - 1];
         let scale = config.mid_block_scale_factor;
-        let groups = config.attn_norm_num_groups.unwrap_or(config.norm_num_groups);
-        let residual = |j| Residual::new(config, channels, channels, scale, vb.pp("resnets").pp(j));
+        // diffusers leaves this norm out where the residual blocks' is modulated.
+        let default = (!config.modulates()).then_some(config.norm_num_groups);
+        let groups = config.attn_norm_num_groups.or(default);
+        let widths = (channels, channels);
+        let residual = |j| Residual::new(config, widths, Resize::Keep, scale, vb.pp("resnets").pp(j));
         let attention = || Attention::new(config, channels, groups, scale, vb.pp("attentions.0"));
         Ok(Self {
             first: residual(0)?,
@@ -126,11 +146,12 @@ pub(crate) fn up_widths(widths: &[usize], layers: usize, i: usize, j: usize) -> 
     (if j == 0 { below } else { widths[i] }, skip)
 }
 
-/// `UpBlock2D` and `AttnUpBlock2D`: layers over skips, then doubling and a convolution.
+/// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: layers over skips, then doubling and a
+/// convolution, or a residual block that doubles.
 #[derive(Debug, Clone)]
 pub(crate) struct Up {
     layers: Vec<Layer>,
-    upsampler: Option<Conv>,
+    upsampler: Option<Sampler>,
 }
 
 impl Up {
@@ -138,16 +159,21 @@ impl Up {
     pub fn new(config: &UNetConfig, n: usize, vb: VarBuilder) -> Result<Self> {
         let i = config.levels() - 1 - n;
         let outputs = config.block_out_channels[i];
-        let attends = config.up_block_types[n] == "AttnUpBlock2D";
+        let kind = config.up_block(n);
         let layer = |j| {
             let (input, skip) = up_widths(&config.block_out_channels, config.layers_per_block, i, j);
-            Layer::new(config, (input + skip, outputs), attends, &vb, j)
+            Layer::new(config, (input + skip, outputs), kind.attends, &vb, j)
+        };
+        let upsampler = || -> Result<Sampler> {
+            let (vb, widths) = (vb.pp("upsamplers.0"), (outputs, outputs));
+            Ok(match kind.residual_sampler {
+                true => Sampler::Residual(Box::new(Residual::new(config, widths, Resize::Double, 1.0, vb)?)),
+                false => Sampler::Conv(Conv::same(outputs, outputs, vb.pp("conv"))?),
+            })
         };
         Ok(Self {
             layers: (0..=config.layers_per_block).map(layer).collect::<Result<_>>()?,
-            upsampler: (i > 0)
-                .then(|| Conv::same(outputs, outputs, vb.pp("upsamplers.0.conv")))
-                .transpose()?,
+            upsampler: (i > 0).then(upsampler).transpose()?,
         })
     }
 
@@ -166,7 +192,8 @@ impl Up {
             h = layer.forward(graph, &joined, embedding)?;
         }
         match &self.upsampler {
-            Some(upsampler) => graph.conv_of_doubled(&h, upsampler),
+            Some(Sampler::Conv(conv)) => graph.conv_of_doubled(&h, conv),
+            Some(Sampler::Residual(residual)) => residual.forward(graph, &h, embedding),
             None => Ok(h),
         }
     }

@@ -1,6 +1,7 @@
 //! The configuration of a U-Net: diffusers' `config.json`.
 
 use crate::ModelError;
+use duet_kernels::Activation;
 use serde::{Deserialize, Serialize};
 
 /// Height and width of the images, as one number or as a pair.
@@ -113,6 +114,13 @@ impl UNetConfig {
             return Err(unsupported("_class_name", class, "only UNet2DModel is supported"));
         }
         keys.retain(|key, _| !key.starts_with('_'));
+        // One by one, so that an error can name its key.
+        for (key, value) in &keys {
+            let alone = serde_json::Map::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = serde_json::from_value::<Self>(alone.into()) {
+                return Err(unsupported(key, value, &error.to_string()));
+            }
+        }
         let config: Self = serde_json::from_value(keys.into())?;
         config.validate()?;
         Ok(config)
@@ -142,6 +150,26 @@ impl UNetConfig {
         self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])
     }
 
+    /// Whether time scales and shifts the residual blocks' second norm.
+    pub(crate) fn modulates(&self) -> bool {
+        self.resnet_time_scale_shift == "scale_shift"
+    }
+
+    /// The activation of the residual blocks; `conv_norm_out` and the time embedding have SiLU.
+    pub(crate) fn activation(&self) -> Activation {
+        activation(&self.act_fn).unwrap_or(Activation::Silu)
+    }
+
+    /// The kind of the down block at level `i`.
+    pub(crate) fn down_block(&self, i: usize) -> BlockKind {
+        BlockKind::new(&self.down_block_types[i], &DOWN_BLOCKS, &self.downsample_type).unwrap_or_default()
+    }
+
+    /// The kind of the `n`-th up block, counted from the lowest resolution.
+    pub(crate) fn up_block(&self, n: usize) -> BlockKind {
+        BlockKind::new(&self.up_block_types[n], &UP_BLOCKS, &self.upsample_type).unwrap_or_default()
+    }
+
     /// Checks that this network is one that the crate computes exactly; the error names the key.
     pub fn validate(&self) -> Result<(), ModelError> {
         let levels = self.levels();
@@ -155,19 +183,37 @@ impl UNetConfig {
                 "needs 1 to 65536 channels each",
             ));
         }
-        if self.block_out_channels[0] % 2 == 1 || (self.block_out_channels[0] as f64 / 2.0) <= self.freq_shift
-        {
-            return Err(unsupported(
-                "block_out_channels",
-                &self.block_out_channels,
-                "the first must be even, for the sines and cosines of the time embedding, and half of it larger than freq_shift",
-            ));
-        }
+        self.check_time()?;
         self.check_sizes()?;
-        self.check_blocks("down_block_types", &self.down_block_types, &["DownBlock2D", "AttnDownBlock2D"])?;
-        self.check_blocks("up_block_types", &self.up_block_types, &["UpBlock2D", "AttnUpBlock2D"])?;
+        self.check_blocks("down_block_types", &self.down_block_types, &DOWN_BLOCKS)?;
+        self.check_blocks("up_block_types", &self.up_block_types, &UP_BLOCKS)?;
         self.check_words()?;
-        self.check_norms()
+        self.check_norms()?;
+        self.check_heads()
+    }
+
+    fn check_time(&self) -> Result<(), ModelError> {
+        let half = self.block_out_channels[0] / 2;
+        match self.time_embedding_type.as_str() {
+            "positional" if !(half as f64 > self.freq_shift || half == 0) => Err(unsupported(
+                "freq_shift",
+                &self.freq_shift,
+                &format!("must be below {half}, half of the first of block_out_channels"),
+            )),
+            "learned" if !self.num_train_timesteps.is_some_and(|n| (1..=1 << 24).contains(&n)) => {
+                Err(unsupported(
+                    "num_train_timesteps",
+                    &self.num_train_timesteps,
+                    "time_embedding_type \"learned\" needs 1 to 16777216 of them",
+                ))
+            }
+            "positional" | "fourier" | "learned" => Ok(()),
+            other => Err(unsupported(
+                "time_embedding_type",
+                &other,
+                "supported are \"positional\", \"fourier\" and \"learned\"",
+            )),
+        }
     }
 
     fn check_sizes(&self) -> Result<(), ModelError> {
@@ -188,55 +234,75 @@ impl UNetConfig {
         if self.downsample_padding > 1 {
             return Err(unsupported("downsample_padding", &self.downsample_padding, "must be 0 or 1"));
         }
-        if self.mid_block_scale_factor.is_nan() || self.mid_block_scale_factor == 0.0 {
-            return Err(unsupported("mid_block_scale_factor", &self.mid_block_scale_factor, "must not be 0"));
+        if !self.mid_block_scale_factor.is_finite() || self.mid_block_scale_factor == 0.0 {
+            return Err(unsupported(
+                "mid_block_scale_factor",
+                &self.mid_block_scale_factor,
+                "must be finite and not 0",
+            ));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(unsupported("dropout", &self.dropout, "must be at least 0 and below 1"));
+        if !(0.0..=1.0).contains(&self.dropout) {
+            return Err(unsupported("dropout", &self.dropout, "must be 0 to 1"));
         }
         match self.sample_size {
-            Some(size) => self.check_sides(size.sides().0, size.sides().1),
+            Some(size) => self
+                .check_sides(size.sides().0, size.sides().1)
+                .map_err(|error| unsupported("sample_size", &self.sample_size, &error.to_string())),
             None => Ok(()),
         }
     }
 
-    fn check_blocks(&self, key: &'static str, blocks: &[String], known: &[&str]) -> Result<(), ModelError> {
+    fn check_blocks(
+        &self,
+        key: &'static str,
+        blocks: &[String],
+        known: &[&str; 3],
+    ) -> Result<(), ModelError> {
         if blocks.len() != self.levels() {
             let reason = format!("needs as many as block_out_channels, which has {}", self.levels());
             return Err(unsupported(key, &blocks, &reason));
         }
-        match blocks.iter().find(|block| !known.contains(&block.as_str())) {
-            Some(block) => Err(unsupported(key, block, &format!("supported are {}", known.join(" and ")))),
+        match blocks.iter().find(|block| BlockKind::new(block, known, "conv").is_none()) {
+            Some(block) => Err(unsupported(key, block, &format!("supported are {}", known.join(", ")))),
             None => Ok(()),
         }
     }
 
-    /// Keys with one supported value.
+    /// Keys whose values are words.
     fn check_words(&self) -> Result<(), ModelError> {
-        let words = [
-            ("time_embedding_type", &self.time_embedding_type, "positional"),
-            ("downsample_type", &self.downsample_type, "conv"),
-            ("upsample_type", &self.upsample_type, "conv"),
-            ("act_fn", &self.act_fn, "silu"),
-            ("resnet_time_scale_shift", &self.resnet_time_scale_shift, "default"),
+        let words: [(&str, &str, &[&str]); 3] = [
+            ("downsample_type", &self.downsample_type, &["conv", "resnet"]),
+            ("upsample_type", &self.upsample_type, &["conv", "resnet"]),
+            ("resnet_time_scale_shift", &self.resnet_time_scale_shift, &["default", "scale_shift"]),
         ];
         for (key, value, supported) in words {
-            if value != supported {
-                return Err(unsupported(key, value, &format!("only \"{supported}\" is supported")));
+            if !supported.contains(&value) {
+                return Err(unsupported(key, &value, &format!("supported are {}", supported.join(" and "))));
             }
+        }
+        if activation(&self.act_fn).is_none() {
+            return Err(unsupported(
+                "act_fn",
+                &self.act_fn,
+                "supported are silu, swish, mish, gelu and relu",
+            ));
         }
         if let Some(kind) = self.mid_block_type.as_ref().filter(|kind| *kind != "UNetMidBlock2D") {
             return Err(unsupported("mid_block_type", kind, "only \"UNetMidBlock2D\" or null is supported"));
         }
         match &self.class_embed_type {
-            Some(kind) => Err(unsupported("class_embed_type", kind, "only null is supported")),
+            Some(kind) => Err(unsupported(
+                "class_embed_type",
+                kind,
+                "only null is supported: a table with a row for each class (num_class_embeds)",
+            )),
             None => Ok(()),
         }
     }
 
     fn check_norms(&self) -> Result<(), ModelError> {
-        if self.norm_eps.is_nan() || self.norm_eps < 0.0 {
-            return Err(unsupported("norm_eps", &self.norm_eps, "must not be negative"));
+        if !(self.norm_eps >= 0.0 && self.norm_eps.is_finite()) {
+            return Err(unsupported("norm_eps", &self.norm_eps, "must be finite and not negative"));
         }
         let groups = self.norm_num_groups;
         if let Some(channels) = self.normed_widths().find(|c| groups == 0 || c % groups != 0) {
@@ -247,20 +313,25 @@ impl UNetConfig {
             ));
         }
         let middle = self.block_out_channels[self.levels() - 1];
-        if let Some(groups) = self.attn_norm_num_groups.filter(|&g| g == 0 || !middle.is_multiple_of(g)) {
-            return Err(unsupported(
+        match self.attn_norm_num_groups.filter(|&g| g == 0 || !middle.is_multiple_of(g)) {
+            Some(groups) => Err(unsupported(
                 "attn_norm_num_groups",
                 &groups,
                 &format!("does not divide {middle} channels"),
-            ));
+            )),
+            None => Ok(()),
         }
+    }
+
+    fn check_heads(&self) -> Result<(), ModelError> {
         let Some(head) = self.attention_head_dim else { return Ok(()) };
+        let last = self.levels() - 1;
         let attends = |i: usize| {
-            self.down_block_types[i].starts_with("Attn")
-                || self.up_block_types[self.levels() - 1 - i].starts_with("Attn")
-                || (i == self.levels() - 1 && self.add_attention && self.mid_block_type.is_some())
+            self.down_block(i).attends
+                || self.up_block(last - i).attends
+                || (i == last && self.add_attention && self.mid_block_type.is_some())
         };
-        let mut widths = (0..self.levels()).filter(|&i| attends(i)).map(|i| self.block_out_channels[i]);
+        let mut widths = (0..=last).filter(|&i| attends(i)).map(|i| self.block_out_channels[i]);
         match widths.find(|&c| head == 0 || head > c) {
             Some(channels) => Err(unsupported(
                 "attention_head_dim",
@@ -297,7 +368,47 @@ impl UNetConfig {
     }
 }
 
-fn unsupported(key: &'static str, value: &impl Serialize, reason: &str) -> ModelError {
+/// Down blocks: plain, with attention, with a residual block as downsampler.
+const DOWN_BLOCKS: [&str; 3] = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"];
+/// Up blocks, in the same order.
+const UP_BLOCKS: [&str; 3] = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"];
+/// What old configurations write before a block's name.
+const OLD_PREFIX: &str = "UNetRes";
+
+/// What a block type stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BlockKind {
+    /// Attention after each layer.
+    pub attends: bool,
+    /// The resolution is changed by a residual block instead of a convolution.
+    pub residual_sampler: bool,
+}
+
+impl BlockKind {
+    /// `sampler` is `downsample_type` or `upsample_type`, which only blocks with attention heed.
+    fn new(name: &str, [plain, attention, residual]: &[&str; 3], sampler: &str) -> Option<Self> {
+        let name = name.strip_prefix(OLD_PREFIX).unwrap_or(name);
+        match name {
+            _ if name == *plain => Some(Self::default()),
+            _ if name == *attention => Some(Self { attends: true, residual_sampler: sampler == "resnet" }),
+            _ if name == *residual => Some(Self { attends: false, residual_sampler: true }),
+            _ => None,
+        }
+    }
+}
+
+/// By diffusers' name in any case.
+fn activation(name: &str) -> Option<Activation> {
+    Some(match name.to_lowercase().as_str() {
+        "silu" | "swish" => Activation::Silu,
+        "relu" => Activation::Relu,
+        "gelu" => Activation::Gelu,
+        "mish" => Activation::Mish,
+        _ => return None,
+    })
+}
+
+fn unsupported(key: &str, value: &impl Serialize, reason: &str) -> ModelError {
     let value = serde_json::to_string(value).unwrap_or_else(|error| error.to_string());
-    ModelError::Config { key, value, reason: reason.into() }
+    ModelError::Config { key: key.into(), value, reason: reason.into() }
 }

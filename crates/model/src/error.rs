@@ -9,7 +9,7 @@ pub enum ModelError {
     #[error("{key} = {value}: {reason}")]
     Config {
         /// The key, as in config.json.
-        key: &'static str,
+        key: String,
         /// Its value.
         value: String,
         /// What is wrong, and what would be right.

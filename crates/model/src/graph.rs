@@ -30,12 +30,26 @@ pub(crate) trait Graph {
     fn linear(&mut self, x: &Self::X, layer: &Linear) -> Result<Self::X>;
     /// Linear layer on the channels of each pixel.
     fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Sum<Self::X>) -> Result<Self::X>;
-    fn norm(&mut self, x: &Self::X, layer: &Norm, activation: Activation) -> Result<Self::X>;
-    fn silu(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// Normalisation, then z·(1 + scale) + shift where there is a modulation (B, 2·C), scales first,
+    /// then the activation.
+    fn norm(
+        &mut self,
+        x: &Self::X,
+        layer: &Norm,
+        activation: Activation,
+        modulation: Option<&Self::X>,
+    ) -> Result<Self::X>;
+    fn activation(&mut self, x: &Self::X, activation: Activation) -> Result<Self::X>;
     /// Channels of a, then those of b.
     fn concat(&mut self, a: &Self::X, b: &Self::X) -> Result<Self::X>;
     /// Nearest-neighbour doubling of both sides, then a convolution.
     fn conv_of_doubled(&mut self, x: &Self::X, layer: &Conv) -> Result<Self::X>;
+    /// Nearest-neighbour doubling of both sides.
+    fn double(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// The mean of each 2×2 pixels.
+    fn halve(&mut self, x: &Self::X) -> Result<Self::X>;
+    /// Each image times its factor.
+    fn scale_images(&mut self, x: &Self::X, factors: &[f32]) -> Result<Self::X>;
     /// softmax(q kᵀ / √(C / heads)) v over pixels.
     fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
     /// x (B, E) plus the rows of a table (rows, E).
@@ -78,27 +92,51 @@ impl Graph for CandleGraph {
         add_sum(duet_kernels::conv2d(x, &weight, &layer.0.bias, crate::layers::POINTWISE)?, sum)
     }
 
-    fn norm(&mut self, x: &Tensor, layer: &Norm, activation: Activation) -> Result<Tensor> {
-        let options = GroupNorm { groups: layer.groups, eps: layer.eps, activation };
-        duet_kernels::group_norm(x, &layer.affine.weight, &layer.affine.bias, options)
+    fn norm(
+        &mut self,
+        x: &Tensor,
+        layer: &Norm,
+        activation: Activation,
+        modulation: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        let norm = |activation| {
+            let options = GroupNorm { groups: layer.groups, eps: layer.eps, activation };
+            duet_kernels::group_norm(x, &layer.affine.weight, &layer.affine.bias, options)
+        };
+        let Some(modulation) = modulation else { return norm(activation) };
+        let halves = modulation.unsqueeze(2)?.unsqueeze(3)?.chunk(2, 1)?;
+        let (scale, shift) = (&halves[0], &halves[1]);
+        let z = norm(Activation::None)?.broadcast_mul(&(scale + 1.0)?)?.broadcast_add(shift)?;
+        activation.of(&z)
     }
 
-    fn silu(&mut self, x: &Tensor) -> Result<Tensor> {
-        x.silu()
+    fn activation(&mut self, x: &Tensor, activation: Activation) -> Result<Tensor> {
+        activation.of(x)
     }
 
     fn concat(&mut self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         Tensor::cat(&[a, b], 1)
     }
 
-    /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.
     fn conv_of_doubled(&mut self, x: &Tensor, layer: &Conv) -> Result<Tensor> {
-        let (batch, channels, height, width) = x.dims4()?;
-        let doubled = x
-            .reshape((batch * channels, height, 1, width, 1))?
-            .broadcast_as((batch * channels, height, 2, width, 2))?
-            .reshape((batch, channels, 2 * height, 2 * width))?;
+        let doubled = self.double(x)?;
         self.conv(&doubled, layer, Sum::nothing())
+    }
+
+    /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.
+    fn double(&mut self, x: &Tensor) -> Result<Tensor> {
+        let (batch, channels, height, width) = x.dims4()?;
+        x.reshape((batch * channels, height, 1, width, 1))?
+            .broadcast_as((batch * channels, height, 2, width, 2))?
+            .reshape((batch, channels, 2 * height, 2 * width))
+    }
+
+    fn halve(&mut self, x: &Tensor) -> Result<Tensor> {
+        x.avg_pool2d(2)
+    }
+
+    fn scale_images(&mut self, x: &Tensor, factors: &[f32]) -> Result<Tensor> {
+        x.broadcast_mul(&Tensor::new(factors, x.device())?.reshape((factors.len(), 1, 1, 1))?)
     }
 
     fn attention(&mut self, qkv: [&Tensor; 3], heads: usize) -> Result<Tensor> {

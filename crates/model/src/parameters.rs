@@ -1,40 +1,50 @@
 //! The trainable parameters of a network, ordered by name.
 
+use crate::time_embedding::TIME_PROJ;
 use crate::{ModelError, UNet, UNetConfig};
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use duet_random::Draws;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// Named parameters in the order of their names; the values are shared with the network.
 #[derive(Debug, Clone, Default)]
-pub struct Parameters(BTreeMap<String, Var>);
+pub struct Parameters {
+    vars: BTreeMap<String, Var>,
+    /// Names of those that no training changes: the random frequencies of `fourier`.
+    frozen: BTreeSet<String>,
+}
 
 impl Parameters {
     /// The parameters by name, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.0.iter().map(|(name, var)| (name.as_str(), var))
+        self.vars.iter().map(|(name, var)| (name.as_str(), var))
+    }
+
+    /// Those that training changes, by name, in order.
+    pub fn trainable(&self) -> impl Iterator<Item = (&str, &Var)> {
+        self.iter().filter(|(name, _)| !self.frozen.contains(*name))
     }
 
     /// The parameter of this name.
     pub fn get(&self, name: &str) -> Option<&Var> {
-        self.0.get(name)
+        self.vars.get(name)
     }
 
     /// Number of parameter tensors.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.vars.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.vars.is_empty()
     }
 
     /// Number of trainable values.
     pub fn count(&self) -> usize {
-        self.0.values().map(|var| var.elem_count()).sum()
+        self.trainable().map(|(_, var)| var.elem_count()).sum()
     }
 }
 
@@ -147,7 +157,8 @@ fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, 
         return Err(ModelError::Weights(format!("{name} is not part of this network ({} such)", rest.len())));
     }
     let vars = store.vars.lock().map(|mut vars| std::mem::take(&mut *vars)).unwrap_or_default();
-    Ok((unet, Parameters(vars)))
+    let frozen = (config.time_embedding_type == "fourier").then(|| TIME_PROJ.to_string());
+    Ok((unet, Parameters { vars, frozen: frozen.into_iter().collect() }))
 }
 
 /// candle wraps an error once more where backtraces are asked for.

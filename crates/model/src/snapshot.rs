@@ -33,8 +33,8 @@ pub struct Snapshot<'a> {
     purpose: Purpose,
     convolutions: Mutex<HashMap<String, Arc<ConvWeights>>>,
     norms: Mutex<HashMap<String, Arc<NormWeights>>>,
-    /// The class embedding's values.
-    table: Option<Vec<f32>>,
+    /// Values of the embeddings by name.
+    tables: BTreeMap<String, Vec<f32>>,
 }
 
 /// Images of a chunk in training. Fixed, since the order of sums over images depends on it.
@@ -42,30 +42,29 @@ const CHUNK: usize = 8;
 /// Images of a chunk in prediction, at most: more would not stay in a core's cache.
 const MOST: usize = 8;
 
-/// The value of an objective and the gradients of all parameters by name.
+/// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
 
 impl UNet {
     /// Takes a snapshot of the weights.
     pub fn snapshot(&self, purpose: Purpose) -> std::result::Result<Snapshot<'_>, ModelError> {
-        let table = self.class_embedding().filter(|_| self.device().is_cpu());
+        let tables = self.tables().filter(|_| self.device().is_cpu());
         Ok(Snapshot {
             unet: self,
             purpose,
             convolutions: Mutex::default(),
             norms: Mutex::default(),
-            table: table.map(|(_, values)| flat(values)).transpose()?,
+            tables: tables
+                .map(|(name, values)| Ok((name.to_string(), flat(values)?)))
+                .collect::<Result<_>>()?,
         })
     }
 
     /// Multiply-adds of one image's prediction, each convolution counted as the direct sum. The
     /// network is on the CPU.
     pub fn multiply_adds(&self, height: usize, width: usize) -> std::result::Result<u64, ModelError> {
-        let device = self.device();
-        let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, device)?;
-        let label = Tensor::zeros(1, DType::U32, device)?;
-        let labels = self.config().num_class_embeds.map(|_| &label);
-        let inputs = self.inputs(&x, &label, labels)?;
+        let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, self.device())?;
+        let inputs = Inputs { x, t: vec![0.0], labels: self.config().num_class_embeds.map(|_| vec![0]) };
         let snapshot = self.snapshot(Purpose::Prediction)?;
         let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: &snapshot };
         let x = channels_last(&inputs.x)?;
@@ -73,8 +72,8 @@ impl UNet {
         Ok(graph.tape.multiply_adds())
     }
 
-    /// The value of an objective of the prediction, and its gradient with respect to every one of
-    /// the network's `parameters`, by name.
+    /// The value of an objective of the prediction, and its gradient with respect to every
+    /// trainable one of the network's `parameters`, by name.
     ///
     /// `objective` is given a range of the batch and its predictions (n, out_channels, H, W), and
     /// returns its share of the value and its gradient with respect to them; it is called for
@@ -113,7 +112,7 @@ fn by_name(
     parameters: &Parameters,
     gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>> + Sync,
 ) -> std::result::Result<BTreeMap<String, Tensor>, ModelError> {
-    let parameters: Vec<(&str, &Var)> = parameters.iter().collect();
+    let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
     let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
         Some(gradient) => Ok((name.to_string(), gradient)),
         None => Err(ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))),
@@ -271,13 +270,19 @@ impl Graph for TapeGraph<'_> {
         Ok(self.tape.linear(x, &weights, sum_of(&sum)))
     }
 
-    fn norm(&mut self, x: &Images, layer: &Norm, activation: Activation) -> Result<Images> {
+    fn norm(
+        &mut self,
+        x: &Images,
+        layer: &Norm,
+        activation: Activation,
+        modulation: Option<&Images>,
+    ) -> Result<Images> {
         let weights = self.snapshot.norm(layer)?;
-        Ok(self.tape.norm(x, &weights, activation == Activation::Silu, None))
+        Ok(self.tape.norm(x, &weights, activation, modulation))
     }
 
-    fn silu(&mut self, x: &Images) -> Result<Images> {
-        Ok(self.tape.silu(x))
+    fn activation(&mut self, x: &Images, activation: Activation) -> Result<Images> {
+        Ok(self.tape.activation(x, activation))
     }
 
     fn concat(&mut self, a: &Images, b: &Images) -> Result<Images> {
@@ -289,14 +294,26 @@ impl Graph for TapeGraph<'_> {
         Ok(self.tape.conv_of_doubled(x, &weights, layer.options.padding, tape::Sum::NOTHING))
     }
 
+    fn double(&mut self, x: &Images) -> Result<Images> {
+        Ok(self.tape.double(x))
+    }
+
+    fn halve(&mut self, x: &Images) -> Result<Images> {
+        Ok(self.tape.halve(x))
+    }
+
+    fn scale_images(&mut self, x: &Images, factors: &[f32]) -> Result<Images> {
+        Ok(self.tape.scale_images(x, factors))
+    }
+
     fn attention(&mut self, qkv: [&Images; 3], heads: usize) -> Result<Images> {
         Ok(self.tape.attention(qkv, heads))
     }
 
     fn add_rows(&mut self, x: &Images, name: &str, _: &Tensor, labels: &[u32]) -> Result<Images> {
-        match &self.snapshot.table {
+        match self.snapshot.tables.get(name) {
             Some(table) => Ok(self.tape.add_rows(x, name, table, labels)),
-            None => candle_core::bail!("the network has no class embedding"),
+            None => candle_core::bail!("the network has no {name}"),
         }
     }
 }

@@ -43,7 +43,7 @@ impl UNet {
         };
         let middle = |_: &String| Middle::new(config, vb.pp("mid_block"));
         Ok(Self {
-            time_embedding: TimeEmbedding::new(config, vb.pp("time_embedding"))?,
+            time_embedding: TimeEmbedding::new(config, &vb)?,
             class_embedding: config.num_class_embeds.map(table).transpose()?,
             conv_in: Conv::same(config.in_channels, first, vb.pp("conv_in"))?,
             down: levels
@@ -71,7 +71,7 @@ impl UNet {
     /// The network's prediction, as a candle graph: gradients of the result are candle's.
     ///
     /// `x` (B, C, H, W) in f32 with sides that are multiples of 2^(levels-1); `t` (B) timesteps of
-    /// any number type; `labels` (B) u32, rows of the class embedding: needed if there is one, and
+    /// any number type (positive for `time_embedding_type` fourier, a row of the table for learned); `labels` (B) u32, rows of the class embedding: needed if there is one, and
     /// refused if there is none. Returns (B, out_channels, H, W). Without gradients
     /// [`Snapshot::predict`](crate::Snapshot::predict) is faster on the CPU, and with them
     /// [`UNet::value_and_gradients`].
@@ -95,17 +95,18 @@ impl UNet {
         self.check(x, t, labels)?;
         let x = if self.config.center_input_sample { ((x * 2.0)? - 1.0)? } else { x.clone() };
         let t = t.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        t.iter().try_for_each(|&t| self.time_embedding.check(t)).map_err(ModelError::Input)?;
         let labels = labels.map(|labels| labels.to_vec1()).transpose()?;
-        Ok(Inputs { x, time_code: self.time_embedding.code(&t)?, labels })
+        Ok(Inputs { x, t, labels })
     }
 
     /// The network on `x`, which stands for `inputs.x` in the graph.
     pub(crate) fn run<G: Graph>(&self, graph: &mut G, x: G::X, inputs: &Inputs) -> Result<G::X> {
-        let mut embedding = self.time_embedding.forward(graph, &inputs.time_code)?;
+        let mut embedding = self.time_embedding.forward(graph, &inputs.t)?;
         if let (Some((name, table)), Some(labels)) = (&self.class_embedding, &inputs.labels) {
             embedding = graph.add_rows(&embedding, name, table, labels)?;
         }
-        let embedding = graph.silu(&embedding)?;
+        let embedding = graph.activation(&embedding, self.config.activation())?;
         let mut h = graph.conv(&x, &self.conv_in, Sum::nothing())?;
         let mut skips = vec![h.clone()];
         for down in &self.down {
@@ -117,12 +118,19 @@ impl UNet {
         for up in &self.up {
             h = up.forward(graph, h, &embedding, &mut skips)?;
         }
-        let h = graph.norm(&h, &self.conv_norm_out, Activation::Silu)?;
-        graph.conv(&h, &self.conv_out, Sum::nothing())
+        let h = graph.norm(&h, &self.conv_norm_out, Activation::Silu, None)?;
+        let y = graph.conv(&h, &self.conv_out, Sum::nothing())?;
+        if !self.time_embedding.divides_by_time() {
+            return Ok(y);
+        }
+        let factors: Vec<f32> = inputs.t.iter().map(|t| t.recip()).collect();
+        graph.scale_images(&y, &factors)
     }
 
-    pub(crate) fn class_embedding(&self) -> Option<&(String, Tensor)> {
-        self.class_embedding.as_ref()
+    /// The tables whose rows are added to embeddings, by name.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        let classes = self.class_embedding.as_ref().map(|(name, table)| (name.as_str(), table));
+        classes.into_iter().chain(self.time_embedding.table())
     }
 
     fn check(&self, x: &Tensor, t: &Tensor, labels: Option<&Tensor>) -> std::result::Result<(), ModelError> {
@@ -172,15 +180,15 @@ impl UNet {
 pub(crate) struct Inputs {
     /// (B, C, H, W)
     pub x: Tensor,
-    /// (B, C')
-    time_code: Tensor,
-    labels: Option<Vec<u32>>,
+    /// Timesteps (B)
+    pub t: Vec<f32>,
+    pub labels: Option<Vec<u32>>,
 }
 
 impl Inputs {
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.time_code.dims()[0]
+        self.t.len()
     }
 
     /// Parts of at most `count` images, with their ranges.
@@ -189,7 +197,7 @@ impl Inputs {
             let range = first..self.len().min(first + count);
             let inputs = Self {
                 x: self.x.narrow(0, first, range.len())?,
-                time_code: self.time_code.narrow(0, first, range.len())?,
+                t: self.t[range.clone()].to_vec(),
                 labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
             };
             Ok((range, inputs))

@@ -67,7 +67,26 @@ fn a_configuration_survives_its_json() {
 #[test]
 fn what_cannot_be_computed_is_refused_by_key_and_value() {
     let cases = [
-        (r#"{"act_fn": "relu"}"#, "act_fn = \"relu\""),
+        (r#"{"act_fn": "geglu"}"#, "act_fn = \"geglu\""),
+        (r#"{"act_fn": null}"#, "act_fn = null"),
+        (r#"{"layers_per_block": "two"}"#, "layers_per_block = \"two\""),
+        (r#"{"sample_size": [8]}"#, "sample_size = [8]"),
+        (r#"{"downsample_padding": 2}"#, "downsample_padding = 2"),
+        (r#"{"downsample_type": "fir"}"#, "downsample_type = \"fir\""),
+        (r#"{"upsample_type": "fir"}"#, "upsample_type = \"fir\""),
+        (r#"{"resnet_time_scale_shift": "ada_group"}"#, "resnet_time_scale_shift = \"ada_group\""),
+        (r#"{"time_embedding_type": "rotary"}"#, "time_embedding_type = \"rotary\""),
+        (r#"{"time_embedding_type": "learned"}"#, "num_train_timesteps = null"),
+        (r#"{"freq_shift": 112}"#, "freq_shift = 112"),
+        (r#"{"class_embed_type": "timestep"}"#, "class_embed_type = \"timestep\""),
+        (r#"{"mid_block_type": "UNetMidBlock2DCrossAttn"}"#, "mid_block_type = \"UNetMidBlock2DCrossAttn\""),
+        (
+            r#"{"down_block_types": ["DownBlock2D","KDownBlock2D","DownBlock2D","DownBlock2D"]}"#,
+            "KDownBlock2D",
+        ),
+        (r#"{"norm_eps": -1}"#, "norm_eps = -1"),
+        (r#"{"dropout": 1.5}"#, "dropout = 1.5"),
+        (r#"{"mid_block_scale_factor": 0}"#, "mid_block_scale_factor = 0"),
         (r#"{"bogus": 1}"#, "bogus"),
         (r#"{"_class_name": "UNet3DModel"}"#, "_class_name = \"UNet3DModel\""),
         (r#"{"norm_num_groups": 5}"#, "norm_num_groups = 5"),
@@ -75,7 +94,7 @@ fn what_cannot_be_computed_is_refused_by_key_and_value() {
         (r#"{"down_block_types": ["DownBlock2D"]}"#, "down_block_types"),
         (r#"{"up_block_types": ["SkipUpBlock2D","UpBlock2D","UpBlock2D","UpBlock2D"]}"#, "SkipUpBlock2D"),
         (r#"{"block_out_channels": []}"#, "block_out_channels = []"),
-        (r#"{"block_out_channels": [7,7,7,7]}"#, "block_out_channels = [7,7,7,7]"),
+        (r#"{"block_out_channels": [7,7,7,7]}"#, "norm_num_groups = 32"),
         (r#"{"block_out_channels": [18446744073709551615,2,3,4]}"#, "block_out_channels"),
         (r#"{"attention_head_dim": 0}"#, "attention_head_dim = 0"),
         (r#"{"num_class_embeds": 0}"#, "num_class_embeds = 0"),
@@ -150,6 +169,19 @@ fn inputs_are_checked_with_names_and_values() {
             .contains("t is [1]")
     );
     assert!(unet.forward(&x(1, 8), &t, Some(&labels([3, 0]))).is_ok());
+    // Timesteps that an embedding has no code for.
+    let with = |kind: &str| {
+        let kind = UNetConfig { time_embedding_type: kind.into(), num_train_timesteps: Some(10), ..tiny() };
+        UNet::seeded(&kind, 0, &Device::Cpu).unwrap().0
+    };
+    let at = |unet: &UNet, t: [f32; 2]| {
+        unet.forward(&x(1, 8), &Tensor::new(&t, &Device::Cpu).unwrap(), Some(&labels([0, 1])))
+    };
+    assert!(error(at(&with("fourier"), [1.0, 0.0])).contains("timestep 0"));
+    assert!(error(at(&with("learned"), [1.0, 10.0])).contains("timestep 10"));
+    assert!(error(at(&with("learned"), [1.0, 1.5])).contains("timestep 1.5"));
+    assert!(error(at(&unet, [1.0, f32::NAN])).contains("timestep NaN"));
+    assert!(at(&with("learned"), [0.0, 9.0]).is_ok() && at(&with("fourier"), [0.5, 9.0]).is_ok());
 }
 
 /// One level, no middle block, one head for all channels, right-and-bottom padding, rectangles.

@@ -64,7 +64,8 @@ pub struct Trainer {
 
 impl Trainer {
     /// A network with fresh parameters. Where `config.num_class_embeds` is K + 1, labels are 0..K
-    /// and K is the null label. Dropout is refused: the network computes none.
+    /// and K is the null label. Networks that are no denoisers of every timestep are refused, and so
+    /// is dropout: the network computes none.
     pub fn new(
         config: &UNetConfig,
         diffusion: &Diffusion,
@@ -72,12 +73,7 @@ impl Trainer {
         device: &Device,
     ) -> Result<Self, TrainError> {
         options.validate()?;
-        if config.dropout > 0.0 {
-            return Err(TrainError::Option(format!(
-                "dropout = {}: the network is trained without dropout, so it must be 0",
-                config.dropout
-            )));
-        }
+        check_network(config, diffusion)?;
         let (unet, parameters) = UNet::seeded(config, options.seed, device)?;
         let schedule = diffusion.noise_schedule()?;
         let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
@@ -281,6 +277,29 @@ pub(crate) struct Noised {
     t: Tensor,
     labels: Option<Tensor>,
     weights: Tensor,
+}
+
+/// Refuses networks that cannot be trained here, by the key of their configuration.
+fn check_network(config: &UNetConfig, diffusion: &Diffusion) -> Result<(), TrainError> {
+    let refuse = |message: String| Err(TrainError::Option(message));
+    if config.dropout > 0.0 {
+        let value = config.dropout;
+        return refuse(format!("dropout = {value}: the network is trained without dropout, so it must be 0"));
+    }
+    if config.out_channels != config.in_channels {
+        let (inputs, outputs) = (config.in_channels, config.out_channels);
+        return refuse(format!("out_channels = {outputs}: a denoiser has as many as in_channels, {inputs}"));
+    }
+    match (config.time_embedding_type.as_str(), config.num_train_timesteps) {
+        ("fourier", _) => refuse(
+            "time_embedding_type = \"fourier\": it takes the logarithm of t, and training visits t = 0; use \"positional\"".into(),
+        ),
+        ("learned", Some(rows)) if rows < diffusion.timesteps => refuse(format!(
+            "num_train_timesteps = {rows}: time_embedding_type \"learned\" needs a row for each of the {} timesteps",
+            diffusion.timesteps
+        )),
+        _ => Ok(()),
+    }
 }
 
 impl Noised {

@@ -292,12 +292,29 @@ fn options_at_the_ends_of_their_ranges_train() {
     }
 }
 
-/// The network has no dropout layers: a value that was ignored would be a lie in its file.
+/// The network has no dropout layers, fourier's logarithm no t = 0: a value that was ignored would
+/// be a lie in its file.
 #[test]
-fn a_network_with_dropout_is_refused() {
-    let config = UNetConfig { dropout: 0.1, ..network(false) };
-    let new = Trainer::new(&config, &diffusion(Prediction::V), &options(), &Device::Cpu);
-    assert!(new.unwrap_err().to_string().contains("dropout = 0.1"));
+fn a_network_that_cannot_be_trained_here_is_refused_by_its_key() {
+    let fourier = || "fourier".to_string();
+    let learned = || "learned".to_string();
+    let cases = [
+        (UNetConfig { dropout: 0.1, ..network(false) }, "dropout = 0.1"),
+        (UNetConfig { out_channels: 2, ..network(false) }, "out_channels = 2"),
+        (
+            UNetConfig { time_embedding_type: fourier(), ..network(false) },
+            "time_embedding_type = \"fourier\"",
+        ),
+        (
+            UNetConfig { time_embedding_type: learned(), num_train_timesteps: Some(3), ..network(false) },
+            "num_train_timesteps = 3",
+        ),
+    ];
+    for (config, expected) in cases {
+        let new = Trainer::new(&config, &diffusion(Prediction::V), &options(), &Device::Cpu);
+        let error = new.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }
 
 #[test]
