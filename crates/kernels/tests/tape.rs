@@ -272,7 +272,8 @@ fn the_small_operations_add_their_gradients() {
 /// Each activation against its formula in f64, at values where the naive formula would overflow too.
 #[test]
 fn every_activation_and_its_slope_agree_with_the_formulas() {
-    let formulas: [(Activation, fn(f64) -> f64); 5] = [
+    type Formula = fn(f64) -> f64;
+    let formulas: [(Activation, Formula); 5] = [
         (Activation::None, |x| x),
         (Activation::Silu, |x| x / (1.0 + (-x).exp())),
         (Activation::Relu, |x| x.max(0.0)),

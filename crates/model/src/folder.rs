@@ -1,5 +1,6 @@
 //! Model folders as diffusers writes them: `config.json` beside the weights.
 
+use crate::tensors::read_tensors;
 use crate::{ModelError, Parameters, UNet, UNetConfig};
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
@@ -30,20 +31,43 @@ pub struct LoadedModel {
 pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let inner = folder.join("unet");
     let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
-    let path = folder.join(CONFIG_FILE);
+    load_files(&folder.join(CONFIG_FILE), &folder.join(WEIGHTS_FILE), device)
+}
+
+/// Loads a network from its two files, wherever they are; attention layers may have the names that
+/// diffusers gave them before version 0.15. Errors as [`load_folder`].
+pub fn load_files(config: &Path, weights: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let in_file = |path: &Path, error: ModelError| match error {
         ModelError::Read { .. } => error,
         error => ModelError::File { path: path.into(), reason: error.to_string() },
     };
-    let text = read_config(&path)?;
-    let config = UNetConfig::from_json(&text).map_err(|error| in_file(&path, error))?;
+    let text = read_config(config)?;
+    let folder = config.parent().unwrap_or(Path::new("")).to_path_buf();
+    let config = UNetConfig::from_json(&text).map_err(|error| in_file(config, error))?;
     let mut notes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
     notes.retain(|key, _| key.starts_with('_'));
-    let path = folder.join(WEIGHTS_FILE);
-    let tensors = read_tensors(&path, device)?;
-    let (unet, parameters) =
-        UNet::from_tensors(&config, tensors, device).map_err(|error| in_file(&path, error))?;
+    if !weights.exists() {
+        check_alternatives(weights)?;
+    }
+    let tensors = read_tensors(weights, device)?;
+    let (unet, parameters) = renamed(tensors)
+        .and_then(|tensors| UNet::from_tensors(&config, tensors, device))
+        .map_err(|error| in_file(weights, error))?;
     Ok(LoadedModel { unet, parameters, folder, notes })
+}
+
+/// What to do about weights that are there in a form that is not read.
+fn check_alternatives(weights: &Path) -> Result<(), ModelError> {
+    let reason = if weights.with_extension("bin").exists() {
+        "missing, beside pickled weights (.bin), which are never read, since reading them can run any code; \
+         save them again in Python with save_pretrained(folder, safe_serialization=True)"
+    } else if weights.with_extension("safetensors.index.json").exists() {
+        "missing, beside weights in several files, which are not read; save them again in Python with \
+         save_pretrained(folder, max_shard_size=\"100GB\")"
+    } else {
+        return Ok(());
+    };
+    Err(ModelError::File { path: weights.into(), reason: reason.into() })
 }
 
 fn read_config(path: &Path) -> Result<String, ModelError> {
@@ -54,19 +78,30 @@ fn read_config(path: &Path) -> Result<String, ModelError> {
     std::fs::read_to_string(path).map_err(read)
 }
 
-fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let bytes = std::fs::read(path).map_err(|cause| ModelError::Read { path: path.into(), cause })?;
-    let broken = |error: &dyn std::fmt::Display| ModelError::File {
-        path: path.into(),
-        reason: format!("not a safetensors file: {error}"),
-    };
-    let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|error| broken(&error))?;
-    file.iter()
-        .map(|(name, view)| {
-            use candle_core::safetensors::Load;
-            Ok((name.to_string(), view.load(device).map_err(|error| broken(&error))?))
-        })
-        .collect()
+/// What diffusers' attention layers were called before version 0.15, and their names since.
+const OLD_NAMES: [(&str, &str); 4] =
+    [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
+
+/// Gives old attention layers their names of today, as diffusers does.
+fn renamed(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let mut named = BTreeMap::new();
+    for (name, tensor) in tensors {
+        let today = name_of_today(&name).unwrap_or_else(|| name.clone());
+        if named.insert(today.clone(), tensor).is_some() {
+            return Err(ModelError::Weights(format!(
+                "{name} is another name of {today}, which is there too"
+            )));
+        }
+    }
+    Ok(named)
+}
+
+fn name_of_today(name: &str) -> Option<String> {
+    let mut parts: Vec<&str> = name.split('.').collect();
+    let [.., attentions, _, layer, _] = parts.as_mut_slice() else { return None };
+    let (_, today) = OLD_NAMES.iter().find(|(old, _)| *attentions == "attentions" && old == layer)?;
+    *layer = today;
+    Some(parts.join("."))
 }
 
 /// A safetensors file of these tensors, as torch writes it (metadata `{"format": "pt"}`).

@@ -25,12 +25,14 @@ mod layers;
 mod parameters;
 mod residual;
 mod snapshot;
+mod tensors;
 mod time_embedding;
 mod unet;
 
 pub use config::{SampleSize, UNetConfig};
 pub use error::ModelError;
-pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_folder, weights_to_bytes};
+pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_files, load_folder, weights_to_bytes};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
+pub use tensors::read_tensors;
 pub use unet::UNet;

@@ -75,6 +75,9 @@ impl SimpleBackend for Store {
         let value = match &mut *self.source.lock().map_err(|_| poisoned())? {
             Source::Seed(seed) => initial_value(*seed, name, &shape, init, device)?.to_dtype(dtype)?,
             Source::Tensors(tensors) => match tensors.remove(name) {
+                Some(tensor) if !tensor.dtype().is_float() => {
+                    candle_core::bail!("{name} has values of type {:?}, expected F32", tensor.dtype())
+                }
                 Some(tensor) if tensor.shape() == &shape => tensor.to_device(device)?.to_dtype(dtype)?,
                 Some(tensor) => {
                     candle_core::bail!("{name} is {:?}, expected {:?}", tensor.dims(), shape.dims())

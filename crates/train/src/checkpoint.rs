@@ -5,7 +5,7 @@
 
 use crate::{FileEntry, MANIFEST_FILE, Manifest, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
-use duet_model::{CONFIG_FILE, WEIGHTS_FILE, weights_to_bytes};
+use duet_model::{CONFIG_FILE, ModelError, WEIGHTS_FILE, weights_to_bytes};
 use duet_schedule::{DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -199,10 +199,10 @@ fn refuse_left_over(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(
 }
 
 fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
-    let bytes = std::fs::read(path).map_err(|error| TrainError::checkpoint(path, error))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device)
-        .map_err(|error| TrainError::checkpoint(path, format!("not a safetensors file: {error}")))?;
-    Ok(tensors.into_iter().collect())
+    duet_model::read_tensors(path, device).map_err(|error| match error {
+        ModelError::File { path, reason } => TrainError::checkpoint(path, reason),
+        error => TrainError::checkpoint(path, error),
+    })
 }
 
 /// The checkpoints in `parent`, oldest first, by the steps in their names.
