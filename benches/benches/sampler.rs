@@ -3,8 +3,8 @@ use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
-use duet_schedule::Spacing;
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
 use std::time::Duration;
@@ -33,7 +33,8 @@ fn guided_ddim(criterion: &mut Criterion) {
 fn sample(snapshot: &Snapshot, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
     let timesteps = Spacing::Trailing.timesteps(STEPS, &schedule)?;
-    let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
+    let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
+        .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
     let labels = Tensor::new(labels, &Device::Cpu)?;

@@ -2,8 +2,8 @@
 #![cfg(target_os = "linux")]
 use candle_core::{Device, Tensor};
 use duet_model::{Purpose, SampleSize, UNet, UNetConfig};
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
-use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
 use duet_train::{Batch, Trainer};
 
 #[global_allocator]
@@ -57,7 +57,9 @@ fn memory_is_flat_over_a_thousand_steps() {
     let snapshot = unet.snapshot(Purpose::Prediction).unwrap();
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1_000).unwrap();
     let timesteps = Spacing::Linspace.timesteps(1_000, &schedule).unwrap();
-    let ddim = Ddim::new(&schedule, &timesteps, Prediction::V).unwrap().with_clip(Some(1.0));
+    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)
+        .unwrap()
+        .with_clip(Clip::Static { limit: 1.0 });
     let labels = Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu).unwrap();
     let seeds = [0, 1, 2, 3];
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 8, 8), Some(labels), &Device::Cpu).unwrap();

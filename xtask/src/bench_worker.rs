@@ -9,8 +9,8 @@ use duet_kernels::Padding;
 use duet_kernels::tape::{ConvWeights, Images, Sum, Tape};
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
-use duet_schedule::{BetaSchedule, Prediction, Spacing};
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
 use duet_train::{Batch, Diffusion, LossWeighting, TrainOptions, Trainer};
 use rayon::prelude::*;
 use std::io::{BufRead, Write};
@@ -182,7 +182,8 @@ fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
     let diffusion = diffusion();
     let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
-    let ddim = Ddim::new(&schedule, &timesteps, diffusion.prediction)?.with_clip(Some(1.0));
+    let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
+        .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
     let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
     let labels = Tensor::new(labels, &Device::Cpu)?;

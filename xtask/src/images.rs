@@ -4,12 +4,12 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::Picture;
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
 
 /// What to draw: one image for each pair of label and seed.
 pub struct Request<'a> {
     pub unet: &'a UNet,
-    pub sampler: Ddim,
+    pub sampler: Sampler,
     pub guidance: Guidance,
     pub shape: (usize, usize, usize),
     /// Empty for an unconditional network.
@@ -18,6 +18,8 @@ pub struct Request<'a> {
     /// Images at once, at least 1.
     pub batch: usize,
     pub device: &'a Device,
+    /// Starting noise (n, C, H, W) instead of the seeds'.
+    pub noise: Option<Tensor>,
 }
 
 impl Request<'_> {
@@ -34,6 +36,9 @@ impl Request<'_> {
             };
             let mut trajectory =
                 Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
+            if let Some(noise) = &self.noise {
+                trajectory = trajectory.with_noise(noise.narrow(0, first, seeds.len())?)?;
+            }
             on_step(&trajectory)?;
             while !trajectory.is_done() {
                 trajectory.step(&self.guidance, |x, t, labels| denoise(&snapshot, x, t, labels))?;

@@ -65,8 +65,8 @@ fn read_scheduler(folder: &Path) -> Result<DiffusersScheduler> {
         .map_err(|error| ModelError::File { path, reason: error.to_string() }.into())
 }
 
-/// Class names and null label: those that training wrote, or by the convention that the last row
-/// of the class embedding is the null label.
+/// Class names and null label: those that the folder notes (a null label of `null` is none), or by
+/// the convention that the last row of the class embedding is the null label.
 fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
     let Some(rows) = loaded.unet.config().num_class_embeds else { return Ok((Vec::new(), None)) };
     let wrong = |key: &str| {
@@ -76,19 +76,21 @@ fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
         ))
     };
     let null = match loaded.notes.get("_duet_null_label") {
+        Some(serde_json::Value::Null) => None,
         Some(value) => {
-            value.as_u64().filter(|&null| null < rows as u64).ok_or_else(|| wrong("_duet_null_label"))?
+            let row = value.as_u64().filter(|&null| null < rows as u64);
+            Some(row.ok_or_else(|| wrong("_duet_null_label"))? as u32)
         }
-        None => rows as u64 - 1,
+        None => Some(rows as u32 - 1),
     };
     let classes = match loaded.notes.get("_duet_classes") {
         Some(value) => {
             serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| wrong("_duet_classes"))?
         }
-        None => (0..rows - 1).map(|i| i.to_string()).collect(),
+        None => (0..rows - usize::from(null.is_some())).map(|i| i.to_string()).collect(),
     };
     if classes.len() > rows {
         return Err(wrong("_duet_classes"));
     }
-    Ok((classes, Some(null as u32)))
+    Ok((classes, null))
 }

@@ -8,8 +8,9 @@ use crate::{hardware, selection};
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_data::{DataError, write_apng, write_gif};
-use duet_sample::{Ddim, Guidance, Trajectory};
-use duet_schedule::Spacing;
+use duet_model::ModelError;
+use duet_sample::{Guidance, Sampler, Trajectory, initial_noise};
+use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder, Solver, Spacing, Steps, Variance};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -30,9 +31,10 @@ pub struct Args {
     /// Network evaluations of each image, guidance's two passes counted as one
     #[arg(long, default_value_t = 25)]
     steps: usize,
-    /// How an image gets from one timestep to the next: ddim
-    #[arg(long, default_value = "ddim")]
-    sampler: String,
+    /// How an image gets from one timestep to the next: ddim, ddpm, dpmpp-2m or dpmpp-2m-sde
+    /// [default: what the model's scheduler says]
+    #[arg(long)]
+    sampler: Option<String>,
     /// Which timesteps are visited: leading, trailing, linspace, karras or karras:RHO, sigmoid or
     /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
     #[arg(long)]
@@ -40,6 +42,13 @@ pub struct Args {
     /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM)
     #[arg(long, default_value_t = 0.0)]
     eta: f64,
+    /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model
+    /// with classes, `labels` (n) i64
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["class", "seeds"])]
+    noise: Option<PathBuf>,
+    /// Also write the starting noise and the labels, as --noise reads them
+    #[arg(long, value_name = "FILE")]
+    save_noise: Option<PathBuf>,
     /// One image of each class for each seed
     #[arg(long, value_name = "LIST", default_value = "0-7")]
     seeds: String,
@@ -75,15 +84,24 @@ enum Form {
 pub fn run(args: Args) -> Result<()> {
     let form = form(&args.out)?;
     let animation = args.animate.as_deref().map(animation_kind).transpose()?;
+    if let Some(path) = args.save_noise.as_deref().filter(|path| !is_safetensors(path)) {
+        return Err(usage(format!("--save-noise {}: use x.safetensors", path.display())));
+    }
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let seeds = selection::seeds(&args.seeds)?;
     let model = model_folder::load(&args.run, &device)?;
-    let labels = labels(&args, &model)?;
-    let request = request(&args, &model, &labels, &seeds, &device)?;
-    let columns = seeds.len();
+    let start = match &args.noise {
+        Some(path) => Start::read(path, &model)?,
+        None => Start::drawn(&args, &model)?,
+    };
+    let columns = start.columns;
+    let request = request(&args, &model, start, &device)?;
+    if let Some(path) = &args.save_noise {
+        save_noise(path, &request)?;
+    }
     let mut frames: BTreeMap<usize, Vec<Tensor>> = BTreeMap::new();
-    let passes = request.seeds.len().div_ceil(request.batch) * args.steps;
+    let steps = request.sampler.steps().len();
+    let passes = request.seeds.len().div_ceil(request.batch) * steps;
     let mut progress =
         Progress::new(0, passes as u64, request.batch.min(request.seeds.len()), "denoised img/s");
     let mut done = 0;
@@ -106,16 +124,134 @@ pub fn run(args: Args) -> Result<()> {
             frames.values().map(|parts| images::grid(&Tensor::cat(parts, 0)?, columns, args.scale.into()));
         create_parent(path)?;
         write(&grids.collect::<Result<Vec<_>>>()?, 80, path)?;
-        println!("{} frames: {}", args.steps + 1, path.display());
+        println!("{} frames: {}", steps + 1, path.display());
     }
     Ok(())
+}
+
+/// What the trajectories begin with.
+struct Start {
+    /// Empty for an unconditional network.
+    labels: Vec<u32>,
+    seeds: Vec<u64>,
+    shape: (usize, usize, usize),
+    /// Instead of the seeds'.
+    noise: Option<Tensor>,
+    /// Images in a row of the grid.
+    columns: usize,
+}
+
+impl Start {
+    /// Every class with every seed.
+    fn drawn(args: &Args, model: &Model) -> Result<Self> {
+        let config = model.loaded.unet.config();
+        let Some(size) = config.sample_size else {
+            let path = model.loaded.folder.join("config.json");
+            return Err(usage(format!(
+                "{}: sample_size is null, so the image size is unknown; --noise has one",
+                path.display()
+            )));
+        };
+        let seeds = selection::seeds(&args.seeds)?;
+        let columns = seeds.len();
+        let labels = labels(args, model)?;
+        let (labels, seeds) = match config.num_class_embeds {
+            Some(_) => images::pairs(&labels, &seeds),
+            None => (Vec::new(), seeds),
+        };
+        let (height, width) = size.sides();
+        Ok(Self { labels, seeds, shape: (config.in_channels, height, width), noise: None, columns })
+    }
+
+    /// As a file says, with seeds 0 to n-1 for noise on the way.
+    fn read(path: &Path, model: &Model) -> Result<Self> {
+        let config = model.loaded.unet.config();
+        let refuse = |cause: String| DataError::Malformed {
+            path: path.into(),
+            cause,
+            fix: "--save-noise writes such files".into(),
+        };
+        let tensors = duet_model::read_tensors(path, &Device::Cpu);
+        let mut tensors = tensors.map_err(|error| match error {
+            ModelError::Read { path, cause } => DataError::Read { path, cause },
+            ModelError::File { reason, .. } => refuse(reason),
+            error => refuse(error.to_string()),
+        })?;
+        let noise = tensors.remove("noise").ok_or_else(|| refuse("has no tensor noise".into()))?;
+        let &[count, channels, height, width] = noise.dims() else {
+            return Err(refuse(format!("noise is {:?}, expected (n, C, H, W)", noise.dims())).into());
+        };
+        if !noise.dtype().is_float() || channels != config.in_channels || count == 0 {
+            let (dims, dtype, inputs) = (noise.dims(), noise.dtype(), config.in_channels);
+            let reason =
+                format!("noise is {dims:?} {dtype:?}, expected (n, {inputs}, H, W) F32, n at least 1");
+            return Err(refuse(reason).into());
+        }
+        config.check_sides(height, width).map_err(|error| refuse(error.to_string()))?;
+        let labels = match (config.num_class_embeds, tensors.remove("labels")) {
+            (None, None) => Vec::new(),
+            (None, Some(_)) => return Err(refuse("has labels, and the model no classes".into()).into()),
+            (Some(_), None) => {
+                return Err(refuse("has no tensor labels, and the model has classes".into()).into());
+            }
+            (Some(rows), Some(labels)) => {
+                if labels.dims() != [count] || labels.dtype() != candle_core::DType::I64 {
+                    let (dims, dtype) = (labels.dims(), labels.dtype());
+                    let reason = format!("labels are {dims:?} {dtype:?}, expected [{count}] I64");
+                    return Err(refuse(reason).into());
+                }
+                let labels = labels.to_vec1::<i64>()?;
+                if let Some(label) = labels.iter().find(|&&label| !(0..rows as i64).contains(&label)) {
+                    return Err(
+                        refuse(format!("label {label}: the model has {rows} (0-{})", rows - 1)).into()
+                    );
+                }
+                labels.into_iter().map(|label| label as u32).collect()
+            }
+        };
+        if let Some(name) = tensors.keys().next() {
+            return Err(refuse(format!("has a tensor {name}; noise and labels are read")).into());
+        }
+        let seeds = (0..count as u64).collect();
+        Ok(Self {
+            labels,
+            seeds,
+            shape: (channels, height, width),
+            noise: Some(noise),
+            columns: count.min(8),
+        })
+    }
+}
+
+fn save_noise(path: &Path, request: &Request) -> Result<()> {
+    let noise = match &request.noise {
+        Some(noise) => noise.clone(),
+        None => initial_noise(&request.seeds, request.shape, &Device::Cpu)?,
+    };
+    write_tensors(path, "noise", noise, &request.labels)
+}
+
+/// A file of one tensor and, if there are any, labels.
+fn write_tensors(path: &Path, name: &str, tensor: Tensor, labels: &[u32]) -> Result<()> {
+    let mut tensors = BTreeMap::from([(name.to_string(), tensor)]);
+    if !labels.is_empty() {
+        let labels: Vec<i64> = labels.iter().map(|&label| i64::from(label)).collect();
+        let count = labels.len();
+        tensors.insert("labels".into(), Tensor::from_vec(labels, count, &Device::Cpu)?);
+    }
+    create_parent(path)?;
+    write_atomically(path, &duet_model::weights_to_bytes(&tensors)?)
+}
+
+fn is_safetensors(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors")
 }
 
 fn form(out: &Path) -> Result<Form> {
     match out.extension().and_then(|extension| extension.to_str()) {
         _ if out.is_dir() || out.to_string_lossy().ends_with(['/', '\\']) => Ok(Form::Folder),
         Some("png") => Ok(Form::Grid),
-        Some("safetensors") => Ok(Form::Tensors),
+        _ if is_safetensors(out) => Ok(Form::Tensors),
         _ => Err(usage(format!("--out {}: use x.png, x/ or x.safetensors", out.display()))),
     }
 }
@@ -138,24 +274,11 @@ fn labels(args: &Args, model: &Model) -> Result<Vec<u32>> {
     }
 }
 
-fn request<'a>(
-    args: &Args,
-    model: &'a Model,
-    labels: &[u32],
-    seeds: &[u64],
-    device: &'a Device,
-) -> Result<Request<'a>> {
-    if args.sampler != "ddim" {
-        return Err(usage(format!("--sampler {}: there is only ddim", args.sampler)));
-    }
+fn request<'a>(args: &Args, model: &'a Model, start: Start, device: &'a Device) -> Result<Request<'a>> {
     if args.batch == 0 {
         return Err(usage("--batch 0: at least one image is needed"));
     }
     let config = model.loaded.unet.config();
-    let Some(size) = config.sample_size else {
-        let path = model.loaded.folder.join("config.json");
-        return Err(usage(format!("{}: sample_size is null, so the image size is unknown", path.display())));
-    };
     if config.in_channels != config.out_channels {
         let path = model.loaded.folder.join("config.json");
         return Err(usage(format!(
@@ -163,39 +286,67 @@ fn request<'a>(
             path.display()
         )));
     }
-    let schedule = model.scheduler.noise_schedule()?;
-    let spacing = match &args.spacing {
-        Some(text) => text.parse::<Spacing>().context("--spacing")?,
-        None => model.scheduler.spacing()?,
-    };
-    let timesteps = spacing.timesteps(args.steps, &schedule).context("--steps")?;
-    let prediction = model.scheduler.prediction()?;
-    if let Some(warning) = prediction.check(&schedule)? {
-        eprintln!("warning: {warning}");
-    }
-    let sampler = Ddim::new(&schedule, &timesteps, prediction)?
-        .with_eta(args.eta)
-        .context("--eta")?
-        .with_clip(model.scheduler.clip_range());
-    let (labels, seeds) = match config.num_class_embeds {
-        Some(_) => images::pairs(labels, seeds),
-        None => (Vec::new(), seeds.to_vec()),
-    };
     let guidance = match config.num_class_embeds {
         Some(_) => Guidance { weight: args.guidance, null_label: model.null_label },
         None => Guidance { weight: 1.0, null_label: None },
     };
-    let (height, width) = size.sides();
-    let shape = (config.in_channels, height, width);
     Ok(Request {
         unet: &model.loaded.unet,
-        sampler,
+        sampler: sampler(args, model)?,
         guidance,
-        shape,
-        labels,
-        seeds,
+        shape: start.shape,
+        labels: start.labels,
+        seeds: start.seeds,
         batch: args.batch,
         device,
+        noise: start.noise.map(|noise| noise.to_device(device)).transpose()?,
+    })
+}
+
+/// The sampler of the flags, and of the model's scheduler where they say nothing.
+fn sampler(args: &Args, model: &Model) -> Result<Sampler> {
+    let scheduler = &model.scheduler;
+    let schedule = scheduler.noise_schedule()?;
+    let steps = match &args.spacing {
+        Some(text) => {
+            let timesteps = text.parse::<Spacing>().context("--spacing")?.timesteps(args.steps, &schedule);
+            Steps::new(&schedule, &timesteps.context("--steps")?)?
+        }
+        None => scheduler.steps(args.steps).context("--steps")?,
+    };
+    let prediction = scheduler.prediction()?;
+    if let Some(warning) = prediction.check(&schedule)? {
+        eprintln!("warning: {warning}");
+    }
+    let solver = match solver(args, scheduler.solver()?)? {
+        Solver::Ddim { .. } => Solver::Ddim { eta: args.eta },
+        _ if args.eta != 0.0 => {
+            return Err(usage(format!("--eta {}: only --sampler ddim has it", args.eta)));
+        }
+        solver => solver,
+    };
+    Ok(Sampler::new(steps, prediction, solver).context("--sampler")?.with_clip(scheduler.clip()))
+}
+
+fn solver(args: &Args, default: Solver) -> Result<Solver> {
+    let dpm = |algorithm| {
+        Solver::DpmSolver(DpmSolver {
+            order: 2,
+            algorithm,
+            second_order: SecondOrder::Midpoint,
+            lower_order_final: true,
+            euler_at_final: true,
+        })
+    };
+    Ok(match args.sampler.as_deref() {
+        None => default,
+        Some("ddim") => Solver::Ddim { eta: 0.0 },
+        Some("ddpm") => Solver::Ddpm { variance: Variance::Small },
+        Some("dpmpp-2m") => dpm(DpmAlgorithm::DataOde),
+        Some("dpmpp-2m-sde") => dpm(DpmAlgorithm::DataSde),
+        Some(other) => {
+            return Err(usage(format!("--sampler {other}: expected ddim, ddpm, dpmpp-2m or dpmpp-2m-sde")));
+        }
     })
 }
 
@@ -220,19 +371,11 @@ fn write_images(
                     Some(&label) => format!("class-{}_", file_name(model, label)),
                     None => String::new(),
                 };
-                picture.write_png(out.join(format!("{class}seed-{}.png", request.seeds[i])))?;
+                let what = if request.noise.is_some() { "noise" } else { "seed" };
+                picture.write_png(out.join(format!("{class}{what}-{}.png", request.seeds[i])))?;
             }
         }
-        Form::Tensors => {
-            let mut tensors = BTreeMap::from([("images".to_string(), images.clone())]);
-            if !request.labels.is_empty() {
-                let labels: Vec<i64> = request.labels.iter().map(|&label| i64::from(label)).collect();
-                let count = labels.len();
-                tensors.insert("labels".into(), Tensor::from_vec(labels, count, &Device::Cpu)?);
-            }
-            create_parent(out)?;
-            write_atomically(out, &duet_model::weights_to_bytes(&tensors)?)?;
-        }
+        Form::Tensors => write_tensors(out, "images", images.clone(), &request.labels)?,
     }
     Ok(())
 }

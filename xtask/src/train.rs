@@ -10,7 +10,8 @@ use crate::run_folder::{self, Metrics, RunFolder};
 use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
-use duet_sample::{Ddim, Guidance};
+use duet_sample::{Guidance, Sampler};
+use duet_schedule::Clip;
 use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -283,7 +284,8 @@ impl Session {
         let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
         let settings = &self.config.sample;
         let timesteps = settings.spacing.timesteps(settings.steps, schedule)?;
-        let sampler = Ddim::new(schedule, &timesteps, self.config.diffusion.prediction)?.with_clip(Some(1.0));
+        let sampler = Sampler::ddim(schedule, &timesteps, self.config.diffusion.prediction, 0.0)?
+            .with_clip(Clip::Static { limit: 1.0 });
         let classes = self.data.train.classes().len();
         let shown: Vec<u32> = (0..classes.min(PREVIEW_CLASSES) as u32).collect();
         let (labels, seeds) = images::pairs(&shown, &PREVIEW_SEEDS);
@@ -297,6 +299,7 @@ impl Session {
             seeds,
             batch: 64,
             device: &self.device,
+            noise: None,
         };
         let images = request.draw(|_| Ok(()))?;
         let path = self.folder.preview(self.trainer.steps());

@@ -2,7 +2,7 @@
 //!
 //! Guidance is visible even here: the larger w, the closer to the asked class's own points.
 use candle_core::{Device, Tensor};
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
 
 /// Classes 0 and 1 live at -0.5 and +0.5; label 2 is the null label, anywhere.
@@ -26,7 +26,7 @@ fn main() -> Result<(), SampleError> {
     };
     let labels = Tensor::new(&[0u32, 0, 1, 1], &Device::Cpu)?;
     for weight in [0.0, 1.0, 2.0] {
-        let ddim = Ddim::new(&schedule, &timesteps, Prediction::X0)?;
+        let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::X0, 0.0)?;
         let mut trajectory =
             Trajectory::new(ddim, &[0, 1, 2, 3], (1, 1, 1), Some(labels.clone()), &Device::Cpu)?;
         while !trajectory.is_done() {

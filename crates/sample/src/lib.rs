@@ -1,4 +1,4 @@
-//! Classifier-free guidance and DDIM around any denoiser.
+//! Classifier-free guidance and samplers around any denoiser.
 //!
 //! Sampling sees a network as one function, (x_t, t, labels) → prediction, and nothing else of it.
 //! A [`Trajectory`] owns the state x_t and is stepped by its caller, so progress bars, previews and
@@ -6,13 +6,13 @@
 //! does not depend on what else is in the batch.
 //!
 //! ```
-//! use duet_sample::{Ddim, Guidance, Trajectory};
-//! use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
+//! use duet_sample::{Guidance, Sampler, Trajectory};
+//! use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
 //! use candle_core::{Device, Tensor};
 //!
 //! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?;
 //! let timesteps = Spacing::Trailing.timesteps(10, &schedule)?;
-//! let ddim = Ddim::new(&schedule, &timesteps, Prediction::V)?.with_clip(Some(1.0));
+//! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?.with_clip(Clip::Static { limit: 1.0 });
 //! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
 //! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
 //! let guidance = Guidance { weight: 2.0, null_label: Some(10) };
@@ -24,13 +24,18 @@
 //! ```
 
 mod ddim;
+mod ddpm;
+mod dpm_solver;
 mod error;
+mod estimate;
 mod guidance;
 mod noise;
+mod sampler;
 mod trajectory;
 
-pub use ddim::{Ddim, Estimate};
 pub use error::SampleError;
+pub use estimate::Estimate;
 pub use guidance::Guidance;
 pub use noise::{initial_noise, step_noise};
+pub use sampler::{Sampler, Update};
 pub use trajectory::Trajectory;

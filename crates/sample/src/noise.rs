@@ -11,10 +11,9 @@ pub fn initial_noise(seeds: &[u64], shape: (usize, usize, usize), device: &Devic
     noise(seeds, "starting noise", 0, shape, device)
 }
 
-/// Standard normal noise that a stochastic sampler adds when it leaves timestep `t`, shape
-/// (n, C, H, W).
-pub fn step_noise(seeds: &[u64], t: usize, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
-    noise(seeds, "step noise", t as u64, shape, device)
+/// Standard normal noise that a stochastic sampler adds in step `i`, shape (n, C, H, W).
+pub fn step_noise(seeds: &[u64], i: usize, shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
+    noise(seeds, "step noise", i as u64, shape, device)
 }
 
 fn noise(

@@ -1,17 +1,18 @@
 //! The way from noise to images, one step at a time.
 
-use crate::{Ddim, Guidance, SampleError, initial_noise, step_noise};
+use crate::{Estimate, Guidance, SampleError, Sampler, initial_noise, step_noise};
 use candle_core::{Device, Tensor};
 
 /// A batch of images on its way from noise.
 #[derive(Debug, Clone)]
 pub struct Trajectory {
-    sampler: Ddim,
+    sampler: Sampler,
     seeds: Vec<u64>,
     labels: Option<Tensor>,
     shape: (usize, usize, usize),
     x: Tensor,
-    x0: Option<Tensor>,
+    /// As many as the sampler looks at, the newest last.
+    estimates: Vec<Estimate>,
     done: usize,
 }
 
@@ -19,7 +20,7 @@ impl Trajectory {
     /// Starts one image for each seed. `shape` is (C, H, W); `labels` (n) u32 is none for an
     /// unconditional model.
     pub fn new(
-        sampler: Ddim,
+        sampler: Sampler,
         seeds: &[u64],
         shape: (usize, usize, usize),
         labels: Option<Tensor>,
@@ -31,7 +32,7 @@ impl Trajectory {
             return Err(SampleError::Setting(message));
         }
         let x = initial_noise(seeds, shape, device)?;
-        Ok(Self { sampler, seeds: seeds.to_vec(), labels, shape, x, x0: None, done: 0 })
+        Ok(Self { sampler, seeds: seeds.to_vec(), labels, shape, x, estimates: Vec::new(), done: 0 })
     }
 
     /// Starts from other noise, shape (n, C, H, W).
@@ -50,17 +51,17 @@ impl Trajectory {
 
     /// The last step's x̂_0, (n, C, H, W): the images as far as they are known by now.
     pub fn x0(&self) -> Option<&Tensor> {
-        self.x0.as_ref()
+        self.estimates.last().map(|estimate| &estimate.x0)
     }
 
     /// Steps taken and steps in all.
     pub fn progress(&self) -> (usize, usize) {
-        (self.done, self.sampler.timesteps().len())
+        (self.done, self.sampler.steps().len())
     }
 
     /// Whether the last timestep is behind.
     pub fn is_done(&self) -> bool {
-        self.done == self.sampler.timesteps().len()
+        self.done == self.sampler.steps().len()
     }
 
     /// Takes one step: `denoise` is called once with (x_t, t, labels), with 2n images where both
@@ -69,19 +70,22 @@ impl Trajectory {
     where
         F: FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, SampleError>,
     {
-        let Some(&t) = self.sampler.timesteps().get(self.done) else { return Ok(()) };
+        let Some(&t) = self.sampler.steps().timesteps().get(self.done) else { return Ok(()) };
         let device = self.x.device();
         let times = Tensor::full(t as u32, self.seeds.len(), device)?;
         let prediction = guidance.predict(&self.x, &times, self.labels.as_ref(), denoise)?;
-        let estimate = self.sampler.estimate(self.done, &self.x, &prediction)?;
-        let noise = match self.sampler.sigma(self.done) {
-            0.0 => None,
-            _ => Some(step_noise(&self.seeds, t, self.shape, device)?),
-        };
+        let Estimate { x0, epsilon } = self.sampler.estimate(self.done, &self.x, &prediction)?;
         // candle records every op on a network's parameters: without the detach, the graph of all
         // steps would stay in memory.
-        self.x = self.sampler.step(self.done, &estimate, noise.as_ref())?.detach();
-        self.x0 = Some(estimate.x0.detach());
+        self.estimates.push(Estimate { x0: x0.detach(), epsilon: epsilon.detach() });
+        if self.estimates.len() > self.sampler.memory() {
+            self.estimates.remove(0);
+        }
+        let noise = match self.sampler.update(self.done).noise {
+            0.0 => None,
+            _ => Some(step_noise(&self.seeds, self.done, self.shape, device)?),
+        };
+        self.x = self.sampler.step(self.done, &self.x, &self.estimates, noise.as_ref())?.detach();
         self.done += 1;
         Ok(())
     }

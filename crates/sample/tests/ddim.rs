@@ -3,10 +3,11 @@
 //! `references/ddim.safetensors` is made by `benches/make_references.py` with torch 2.15 and
 //! diffusers 0.42: DDIMScheduler on the stand-in network prediction(x) = 0.3 x + 0.1.
 use candle_core::{Device, Tensor};
-use duet_sample::{Ddim, Guidance, SampleError, Trajectory};
-use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
 use std::path::Path;
 
+const CLIP: Clip = Clip::Static { limit: 1.0 };
 const NO_GUIDANCE: Guidance = Guidance { weight: 1.0, null_label: None };
 
 fn max_abs(t: &Tensor) -> f64 {
@@ -35,8 +36,8 @@ fn worst_error(table: impl Fn(bool, Vec<f32>) -> NoiseSchedule) -> f64 {
         let expected = tensors[&format!("timesteps.{case}")].to_vec1::<i64>().unwrap();
         assert!(timesteps.iter().map(|&t| t as i64).eq(expected), "{case}");
         let prediction: Prediction = prediction.parse().unwrap();
-        let clip = (clip == "clip").then_some(1.0);
-        let ddim = Ddim::new(&schedule, &timesteps, prediction).unwrap().with_clip(clip);
+        let clip = if clip == "clip" { CLIP } else { Clip::No };
+        let ddim = Sampler::ddim(&schedule, &timesteps, prediction, 0.0).unwrap().with_clip(clip);
         let states = &tensors[&format!("x.{case}")];
         let trajectory = Trajectory::new(ddim, &[0, 1], (1, 4, 4), None, &Device::Cpu).unwrap();
         let mut trajectory = trajectory.with_noise(states.get(0).unwrap()).unwrap();
@@ -76,7 +77,7 @@ fn gaussian_error(steps: usize) -> f64 {
     let variance = 0.25;
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
     let timesteps = Spacing::Linspace.timesteps(steps, &schedule).unwrap();
-    let ddim = Ddim::new(&schedule, &timesteps, Prediction::Epsilon).unwrap();
+    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::Epsilon, 0.0).unwrap();
     let mut trajectory = Trajectory::new(ddim, &[3], (1, 2, 2), None, &Device::Cpu).unwrap();
     let end = |t: usize| (schedule.alpha_bar(t) * variance + 1.0 - schedule.alpha_bar(t)).sqrt();
     let exact = (trajectory.x() * (end(0) / end(999))).unwrap();
@@ -109,8 +110,7 @@ fn network(x: &Tensor, t: &Tensor, labels: Option<&Tensor>) -> Result<Tensor, Sa
 fn images(seeds: &[u64], labels: &[u32], weight: f64, eta: f64) -> Vec<Vec<f32>> {
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
     let timesteps = Spacing::Sigmoid { sharpness: 3.0 }.timesteps(7, &schedule).unwrap();
-    let ddim =
-        Ddim::new(&schedule, &timesteps, Prediction::V).unwrap().with_eta(eta).unwrap().with_clip(Some(1.0));
+    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, eta).unwrap().with_clip(CLIP);
     let labels = Tensor::new(labels, &Device::Cpu).unwrap();
     let mut trajectory = Trajectory::new(ddim, seeds, (1, 4, 4), Some(labels), &Device::Cpu).unwrap();
     let guidance = Guidance { weight, null_label: Some(10) };
@@ -155,18 +155,21 @@ fn guidance_of_one_equals_the_conditional_model_and_of_zero_the_unconditional() 
 #[test]
 fn settings_out_of_range_are_refused() {
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 100).unwrap();
-    let ddim = |t: &[usize]| Ddim::new(&schedule, t, Prediction::Epsilon);
+    let ddim = |t: &[usize], eta| Sampler::ddim(&schedule, t, Prediction::Epsilon, eta);
     for wrong in [&[][..], &[100, 3], &[5, 5], &[1, 2]] {
-        assert!(ddim(wrong).unwrap_err().to_string().contains("must fall strictly from at most 99"));
+        assert!(ddim(wrong, 0.0).unwrap_err().to_string().contains("must fall strictly from at most 99"));
     }
-    assert!(ddim(&[9]).unwrap().with_eta(1.5).unwrap_err().to_string().contains("eta 1.5"));
+    assert!(ddim(&[9], 1.5).unwrap_err().to_string().contains("eta 1.5"));
     let guidance = Guidance { weight: 2.0, null_label: None };
     let x = Tensor::zeros((1, 1, 2, 2), candle_core::DType::F32, &Device::Cpu).unwrap();
     let label = Tensor::new(&[0u32], &Device::Cpu).unwrap();
     let error = guidance.predict(&x, &label, Some(&label), network).unwrap_err().to_string();
     assert!(error.contains("no null label"), "{error}");
     let zero_snr = schedule.with_zero_terminal_snr();
-    assert!(Ddim::new(&zero_snr, &[99], Prediction::Epsilon).is_err(), "ε says nothing where ᾱ is 0");
+    assert!(
+        Sampler::ddim(&zero_snr, &[99], Prediction::Epsilon, 0.0).is_err(),
+        "ε says nothing where ᾱ is 0"
+    );
 }
 
 /// With η = 1, DDIM's noise is that of DDPM's posterior: β̃ = (1-ᾱ')/(1-ᾱ) β (Ho et al. 2020, eq. 7).
@@ -174,12 +177,12 @@ fn settings_out_of_range_are_refused() {
 fn eta_of_one_adds_the_posterior_variance() {
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
     let timesteps: Vec<usize> = (0..1000).rev().collect();
-    let ddim = Ddim::new(&schedule, &timesteps, Prediction::Epsilon).unwrap().with_eta(1.0).unwrap();
+    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::Epsilon, 1.0).unwrap();
     let betas = schedule.betas();
     for i in [0, 500, 998] {
         let t = timesteps[i];
         let posterior = (1.0 - schedule.alpha_bar(t - 1)) / (1.0 - schedule.alpha_bar(t)) * betas[t];
-        assert!((ddim.sigma(i).powi(2) / posterior - 1.0).abs() < 1e-9);
+        assert!((ddim.update(i).noise.powi(2) / posterior - 1.0).abs() < 1e-9);
     }
-    assert_eq!(ddim.sigma(999), 0.0);
+    assert_eq!(ddim.update(999).noise, 0.0);
 }

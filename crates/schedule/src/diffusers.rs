@@ -1,24 +1,29 @@
-//! `scheduler_config.json`: a schedule, a prediction and a spacing as diffusers saves them.
+//! `scheduler_config.json`: a schedule, a prediction, a spacing and a solver as diffusers saves them.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::betas::{BETA_END, BETA_START, BetaSchedule};
-use crate::{NoiseSchedule, Prediction, ScheduleError, Spacing};
+use crate::dpm_keys::DpmKeys;
+use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
 
 /// The version of diffusers whose keys and defaults these are.
-const DIFFUSERS_VERSION: &str = "0.42.0";
+const DIFFUSERS_VERSION: &str = "0.42.1";
 
 /// The schedulers of diffusers whose configuration is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Class {
     #[serde(rename = "DDIMScheduler")]
     Ddim,
+    #[serde(rename = "DDPMScheduler")]
+    Ddpm,
+    #[serde(rename = "DPMSolverMultistepScheduler")]
+    DpmSolver,
 }
 
-/// The configuration of diffusers' `DDIMScheduler`, read from and written to
-/// `scheduler_config.json`.
+/// The configuration of diffusers' `DDIMScheduler`, `DDPMScheduler` or
+/// `DPMSolverMultistepScheduler`, read from and written to `scheduler_config.json`.
 ///
 /// Reading is strict, so that no model is sampled otherwise than its folder says: unknown keys,
 /// other schedulers and settings that this crate lacks are refused by name. Keys that begin with
@@ -40,24 +45,39 @@ pub struct DiffusersScheduler {
     beta_end: f64,
     beta_schedule: String,
     beta_start: f64,
-    clip_sample: bool,
-    clip_sample_range: f64,
     dynamic_thresholding_ratio: f64,
     num_train_timesteps: usize,
     prediction_type: String,
     rescale_betas_zero_snr: bool,
     sample_max_value: f64,
-    set_alpha_to_one: bool,
     steps_offset: usize,
     thresholding: bool,
     timestep_spacing: String,
     trained_betas: Option<Vec<f64>>,
+    /// Of DDIM and DDPM.
+    #[serde(flatten)]
+    clipping: Option<ClipKeys>,
+    /// Of DDIM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_alpha_to_one: Option<bool>,
+    /// Of DDPM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variance_type: Option<String>,
+    /// Of DPM-Solver.
+    #[serde(flatten)]
+    dpm: Option<DpmKeys>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct ClipKeys {
+    clip_sample: bool,
+    clip_sample_range: f64,
 }
 
 impl DiffusersScheduler {
-    /// The configuration of a schedule (`zero_snr`: rescaled to zero terminal SNR) and a
-    /// prediction, else as diffusers' defaults: leading spacing, x̂_0 clipped to [-1, 1], betas
-    /// from 1e-4 to 0.02; the `with_` methods change those.
+    /// The configuration of a `DDIMScheduler` with a schedule (`zero_snr`: rescaled to zero terminal
+    /// SNR) and a prediction, else as diffusers' defaults: leading spacing, x̂_0 clipped to [-1, 1],
+    /// betas from 1e-4 to 0.02; the `with_` methods change those.
     ///
     /// `sigmoid` and a user's own betas are written as `trained_betas`, before the rescale, which
     /// diffusers does itself.
@@ -108,16 +128,17 @@ impl DiffusersScheduler {
 
     /// The same with x̂_0 clipped to [-range, range], range positive and finite, or not clipped.
     pub fn with_clip_range(self, range: Option<f64>) -> Result<Self, ScheduleError> {
-        Self { clip_sample: range.is_some(), clip_sample_range: range.unwrap_or(1.0), ..self }.checked()
+        let keys = ClipKeys { clip_sample: range.is_some(), clip_sample_range: range.unwrap_or(1.0) };
+        Self { clipping: Some(keys), ..self }.checked()
     }
 
-    /// Reads a `scheduler_config.json`.
+    /// Reads a `scheduler_config.json`, in which Python's `-Infinity` may stand.
     ///
-    /// Errors: text that is no JSON object; `_class_name` missing or not `DDIMScheduler`; an
-    /// unknown key; a value of another type than diffusers', out of range or not supported
-    /// (`thresholding`, `set_alpha_to_one` = false).
+    /// Errors: text that is no JSON object; `_class_name` missing or another; an unknown key; a value
+    /// of another type than diffusers', out of range or not supported.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
-        let mut keys = Keys(serde_json::from_str(text).map_err(|e| ScheduleError::Json(e.to_string()))?);
+        let text = with_quoted_infinities(text);
+        let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
         let class = keys.class()?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
@@ -132,17 +153,36 @@ impl DiffusersScheduler {
     /// Every number is written in as many decimals as bring back the same f64, so a schedule read
     /// back is the same bit for bit; diffusers rounds them to f32.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("strings, booleans and finite numbers are always JSON")
+        let always = "strings, booleans and finite numbers are always JSON";
+        let mut keys: Map<String, Value> =
+            serde_json::from_value(serde_json::to_value(self).expect(always)).expect(always);
+        keys.sort_keys();
+        let text = serde_json::to_string_pretty(&keys).expect(always);
+        text.replace(&format!("\"{MINUS_INFINITY}\""), MINUS_INFINITY)
+    }
+
+    /// The name of diffusers' class.
+    pub fn class_name(&self) -> &'static str {
+        match self.class {
+            Class::Ddim => "DDIMScheduler",
+            Class::Ddpm => "DDPMScheduler",
+            Class::DpmSolver => "DPMSolverMultistepScheduler",
+        }
     }
 
     /// The table of ᾱ: of `trained_betas` if there are any, else of `beta_schedule`; rescaled if it
-    /// says so.
+    /// says so. DPM-Solver ends at ᾱ = 2^-24 where others end at 0, so that ln σ is finite, or at half
+    /// of the ᾱ before, if that is less.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, ScheduleError> {
+        let timesteps = self.num_train_timesteps;
         let kind = match (&self.trained_betas, self.beta_schedule.as_str()) {
             (Some(betas), _) => BetaSchedule::Betas(betas.clone()),
             (None, "linear") => BetaSchedule::Linear,
             (None, "scaled_linear") => BetaSchedule::ScaledLinear,
             (None, "squaredcos_cap_v2") => BetaSchedule::Cosine,
+            (None, "sigmoid") if self.class == Class::Ddpm => {
+                BetaSchedule::Betas(logistic_betas(timesteps, self.beta_start, self.beta_end)?)
+            }
             (None, other) => {
                 return Err(unsupported(
                     "beta_schedule",
@@ -151,9 +191,18 @@ impl DiffusersScheduler {
                 ));
             }
         };
-        let timesteps = self.num_train_timesteps;
         let schedule = NoiseSchedule::with_beta_range(&kind, timesteps, self.beta_start, self.beta_end)?;
-        Ok(if self.rescale_betas_zero_snr { schedule.with_zero_terminal_snr() } else { schedule })
+        if !self.rescale_betas_zero_snr {
+            return Ok(schedule);
+        }
+        let rescaled = schedule.with_zero_terminal_snr();
+        if self.class != Class::DpmSolver {
+            return Ok(rescaled);
+        }
+        let mut alpha_bars = rescaled.alphas_cumprod().to_vec();
+        let before = if timesteps > 1 { alpha_bars[timesteps - 2] } else { 1.0 };
+        alpha_bars[timesteps - 1] = DPM_LAST_ALPHA_BAR.min(before / 2.0);
+        NoiseSchedule::from_alphas_cumprod(alpha_bars)
     }
 
     /// What the network predicts.
@@ -161,7 +210,8 @@ impl DiffusersScheduler {
         self.prediction_type.parse()
     }
 
-    /// The spacing of the timesteps that the sampler visits.
+    /// The spacing of the timesteps that the sampler visits. DPM-Solver reads its words in a way of
+    /// its own: [`DiffusersScheduler::steps`] has them all.
     pub fn spacing(&self) -> Result<Spacing, ScheduleError> {
         match (&self.duet_spacing, self.timestep_spacing.as_str()) {
             (Some(spacing), _) => Ok(spacing.clone()),
@@ -174,47 +224,119 @@ impl DiffusersScheduler {
 
     /// The range r of the clipping of x̂_0 to [-r, r], if it is clipped.
     pub fn clip_range(&self) -> Option<f64> {
-        self.clip_sample.then_some(self.clip_sample_range)
+        self.clipping.filter(|keys| keys.clip_sample).map(|keys| keys.clip_sample_range)
+    }
+
+    /// What is done to x̂_0: thresholding goes before clipping.
+    pub fn clip(&self) -> Clip {
+        match self.clip_range() {
+            _ if self.thresholding => {
+                Clip::Dynamic { ratio: self.dynamic_thresholding_ratio, max: self.sample_max_value }
+            }
+            Some(limit) => Clip::Static { limit },
+            None => Clip::No,
+        }
+    }
+
+    /// The sampler's rule; DDIM's with η = 0.
+    pub fn solver(&self) -> Result<Solver, ScheduleError> {
+        match (&self.dpm, self.variance_type.as_deref()) {
+            (Some(dpm), _) => Ok(Solver::DpmSolver(dpm.solver()?)),
+            (None, None) => Ok(Solver::Ddim { eta: 0.0 }),
+            (None, Some("fixed_small" | "fixed_small_log")) => Ok(Solver::Ddpm { variance: Variance::Small }),
+            (None, Some("fixed_large")) => Ok(Solver::Ddpm { variance: Variance::Large }),
+            (None, Some(other)) => {
+                Err(unsupported("variance_type", other, "fixed_small, fixed_small_log or fixed_large"))
+            }
+        }
+    }
+
+    /// `n` steps: the timesteps, and the noise from and to which each goes.
+    ///
+    /// They are diffusers', but that a single step is always from T-1, that timesteps which rounding
+    /// makes equal are moved apart, and that each step ends where the next begins.
+    /// Errors: as [`Spacing::timesteps`].
+    pub fn steps(&self, n: usize) -> Result<Steps, ScheduleError> {
+        let schedule = self.noise_schedule()?;
+        if let Some(dpm) = &self.dpm {
+            let first = self.rescale_betas_zero_snr.then_some(DPM_LAST_ALPHA_BAR);
+            return dpm.steps(n, &schedule, first, (&self.timestep_spacing, self.steps_offset));
+        }
+        let timesteps = self.spacing()?.timesteps(n, &schedule)?;
+        let steps = Steps::new(&schedule, &timesteps)?;
+        if self.set_alpha_to_one != Some(false) {
+            return Ok(steps);
+        }
+        let mut alpha_bars = steps.alpha_bars().to_vec();
+        alpha_bars[n] = schedule.alpha_bar(0);
+        Steps::from_levels(timesteps, alpha_bars)
     }
 
     /// Takes the keys of `class` out of `keys`, with its defaults for those that are missing.
     fn read(keys: &mut Keys, class: Class) -> Result<Self, ScheduleError> {
-        match class {
-            Class::Ddim => Ok(Self {
-                class,
-                diffusers_version: DIFFUSERS_VERSION,
-                duet_schedule: keys.take("_duet_schedule", None)?,
-                duet_spacing: keys.take("_duet_spacing", None)?,
-                beta_end: keys.take("beta_end", BETA_END)?,
-                beta_schedule: keys.take("beta_schedule", "linear".into())?,
-                beta_start: keys.take("beta_start", BETA_START)?,
+        let spacing = if class == Class::DpmSolver { "linspace" } else { "leading" };
+        let clipping = match class {
+            Class::DpmSolver => None,
+            Class::Ddim | Class::Ddpm => Some(ClipKeys {
                 clip_sample: keys.take("clip_sample", true)?,
                 clip_sample_range: keys.take("clip_sample_range", 1.0)?,
-                dynamic_thresholding_ratio: keys.take("dynamic_thresholding_ratio", 0.995)?,
-                num_train_timesteps: keys.take("num_train_timesteps", 1000)?,
-                prediction_type: keys.take("prediction_type", "epsilon".into())?,
-                rescale_betas_zero_snr: keys.take("rescale_betas_zero_snr", false)?,
-                sample_max_value: keys.take("sample_max_value", 1.0)?,
-                set_alpha_to_one: keys.take("set_alpha_to_one", true)?,
-                steps_offset: keys.take("steps_offset", 0)?,
-                thresholding: keys.take("thresholding", false)?,
-                timestep_spacing: keys.take("timestep_spacing", "leading".into())?,
-                trained_betas: keys.take("trained_betas", None)?,
             }),
-        }
+        };
+        let set_alpha_to_one = match class {
+            Class::Ddim => Some(keys.take("set_alpha_to_one", true)?),
+            Class::Ddpm | Class::DpmSolver => None,
+        };
+        let variance_type = match class {
+            Class::Ddpm => Some(keys.take("variance_type", "fixed_small".into())?),
+            Class::Ddim | Class::DpmSolver => None,
+        };
+        let dpm = match class {
+            Class::DpmSolver => Some(DpmKeys::read(keys)?),
+            Class::Ddim | Class::Ddpm => None,
+        };
+        Ok(Self {
+            class,
+            diffusers_version: DIFFUSERS_VERSION,
+            duet_schedule: keys.take("_duet_schedule", None)?,
+            duet_spacing: keys.take("_duet_spacing", None)?,
+            beta_end: keys.take("beta_end", BETA_END)?,
+            beta_schedule: keys.take("beta_schedule", "linear".into())?,
+            beta_start: keys.take("beta_start", BETA_START)?,
+            dynamic_thresholding_ratio: keys.take("dynamic_thresholding_ratio", 0.995)?,
+            num_train_timesteps: keys.take("num_train_timesteps", 1000)?,
+            prediction_type: keys.take("prediction_type", "epsilon".into())?,
+            rescale_betas_zero_snr: keys.take("rescale_betas_zero_snr", false)?,
+            sample_max_value: keys.take("sample_max_value", 1.0)?,
+            steps_offset: keys.take("steps_offset", 0)?,
+            thresholding: keys.take("thresholding", false)?,
+            timestep_spacing: keys.take("timestep_spacing", spacing.into())?,
+            trained_betas: keys.take("trained_betas", None)?,
+            clipping,
+            set_alpha_to_one,
+            variance_type,
+            dpm,
+        })
     }
 
     fn checked(self) -> Result<Self, ScheduleError> {
-        if self.thresholding {
-            return Err(unsupported("thresholding", "true", "false"));
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let refuse =
+            |name: &str, value, range| Err(ScheduleError::OutOfRange { name: name.into(), value, range });
+        if let Some(range) =
+            self.clipping.map(|keys| keys.clip_sample_range).filter(|&range| !positive(range))
+        {
+            return refuse("clip_sample_range", range, "positive and finite");
         }
-        if !self.set_alpha_to_one {
-            return Err(unsupported("set_alpha_to_one", "false", "true"));
+        if !positive(self.sample_max_value) {
+            return refuse("sample_max_value", self.sample_max_value, "positive and finite");
         }
-        if !(self.clip_sample_range > 0.0 && self.clip_sample_range.is_finite()) {
-            let (name, value) = ("clip_sample_range".into(), self.clip_sample_range);
-            return Err(ScheduleError::OutOfRange { name, value, range: "positive and finite" });
+        if !(0.0..=1.0).contains(&self.dynamic_thresholding_ratio) {
+            return refuse("dynamic_thresholding_ratio", self.dynamic_thresholding_ratio, "0 to 1");
         }
+        if let Some(dpm) = &self.dpm {
+            dpm.check()?;
+        }
+        self.solver()?;
         let schedule = self.noise_schedule()?;
         self.prediction()?.check(&schedule)?;
         self.spacing()?.check_for(&schedule)?;
@@ -222,22 +344,59 @@ impl DiffusersScheduler {
     }
 }
 
-fn unsupported(key: &'static str, value: &str, expected: &'static str) -> ScheduleError {
+/// The last ᾱ of DPM-Solver with zero terminal SNR.
+const DPM_LAST_ALPHA_BAR: f64 = 1.0 / (1u64 << 24) as f64;
+
+/// What Python writes for minus infinity, which is no JSON.
+pub(crate) const MINUS_INFINITY: &str = "-Infinity";
+
+/// Puts quotes around `-Infinity` where it stands outside of a string.
+fn with_quoted_infinities(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for (i, part) in text.split('"').enumerate() {
+        if i > 0 {
+            quoted.push('"');
+        }
+        // Between quotes, every other part; an escaped quote within a string shifts this, and the
+        // text is then no configuration that means anything here.
+        match i % 2 {
+            0 => quoted.push_str(&part.replace(MINUS_INFINITY, "\"-Infinity\"")),
+            _ => quoted.push_str(part),
+        }
+    }
+    quoted
+}
+
+/// DDPMScheduler's "sigmoid": a logistic curve from -6 to 6 between the two betas.
+fn logistic_betas(timesteps: usize, beta_start: f64, beta_end: f64) -> Result<Vec<f64>, ScheduleError> {
+    // Checks the number and the range.
+    let line = BetaSchedule::Linear.betas(timesteps, beta_start, beta_end)?;
+    let x = |t: usize| -6.0 + 12.0 * t as f64 / (timesteps.max(2) - 1) as f64;
+    let logistic = |t: usize| 1.0 / (1.0 + (-x(t)).exp());
+    Ok((0..line.len()).map(|t| beta_start + logistic(t) * (beta_end - beta_start)).collect())
+}
+
+pub(crate) fn unsupported(key: &'static str, value: &str, expected: &'static str) -> ScheduleError {
     ScheduleError::Unsupported { key, value: value.into(), expected }
 }
 
 /// The keys of the object that are not read yet.
-struct Keys(Map<String, Value>);
+pub(crate) struct Keys(Map<String, Value>);
 
 impl Keys {
     fn class(&self) -> Result<Class, ScheduleError> {
         let name = self.0.get("_class_name").unwrap_or(&Value::Null);
-        Class::deserialize(name).map_err(|_| unsupported("_class_name", &name.to_string(), "DDIMScheduler"))
+        Class::deserialize(name).map_err(|_| {
+            let known = "DDIMScheduler, DDPMScheduler or DPMSolverMultistepScheduler";
+            unsupported("_class_name", &name.to_string(), known)
+        })
     }
 
-    fn take<T: DeserializeOwned>(&mut self, key: &str, default: T) -> Result<T, ScheduleError> {
+    pub fn take<T: DeserializeOwned>(&mut self, key: &str, default: T) -> Result<T, ScheduleError> {
         match self.0.shift_remove(key) {
-            Some(value) => T::deserialize(value).map_err(|e| ScheduleError::Json(format!("{key}: {e}"))),
+            Some(value) => {
+                T::deserialize(&value).map_err(|e| ScheduleError::Json(format!("{key} = {value}: {e}")))
+            }
             None => Ok(default),
         }
     }

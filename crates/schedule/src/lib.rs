@@ -3,8 +3,8 @@
 //! A diffusion model is trained on x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, t in 0..T-1, and sampled at N of
 //! its T timesteps. This crate holds the numbers of it and nothing else: [`NoiseSchedule`] is the
 //! table of ᾱ, [`Prediction`] says what a network predicts and how x_0 and ε follow from it,
-//! [`Spacing`] chooses the timesteps that a sampler visits, and [`DiffusersScheduler`] reads and
-//! writes all three as the `scheduler_config.json` of diffusers. It does no I/O, draws no random
+//! [`Spacing`] chooses the timesteps that a sampler visits and [`Steps`] the way between them, and
+//! [`DiffusersScheduler`] reads and writes all of it as the `scheduler_config.json` of diffusers. It does no I/O, draws no random
 //! numbers and knows no tensor library.
 //!
 //! ```
@@ -19,14 +19,19 @@
 mod betas;
 mod diffusers;
 mod distinct;
+mod dpm_keys;
 mod error;
 mod noise;
 mod prediction;
+mod solver;
 mod spacing;
+mod steps;
 
 pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS};
 pub use diffusers::DiffusersScheduler;
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
 pub use prediction::{EPSILON_MIN_ALPHA_BAR, Prediction};
+pub use solver::{Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, Variance};
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
+pub use steps::Steps;

@@ -156,20 +156,31 @@ fn sigmoid(n: usize, total: usize, sharpness: f64) -> Vec<f64> {
 }
 
 fn karras(n: usize, rho: f64, schedule: &NoiseSchedule) -> Vec<f64> {
-    let total = schedule.len();
-    let finite = total - usize::from(schedule.has_zero_terminal_snr());
-    let log_sigmas: Vec<f64> = (0..finite).map(|t| schedule.sigma(t).ln()).collect();
-    let (log_min, log_max) = (log_sigmas[0], log_sigmas[finite - 1]);
+    let log_sigmas = finite_log_sigmas(schedule);
+    let inner = karras_log_sigmas(n, rho, &log_sigmas);
+    let inner = inner[1..n - 1].iter().map(|&log_sigma| position(&log_sigmas, log_sigma));
+    std::iter::once((schedule.len() - 1) as f64).chain(inner).chain([0.0]).collect()
+}
+
+/// ln σ_t, rising with t, without an infinite last.
+pub(crate) fn finite_log_sigmas(schedule: &NoiseSchedule) -> Vec<f64> {
+    let finite = schedule.len() - usize::from(schedule.has_zero_terminal_snr());
+    (0..finite).map(|t| schedule.sigma(t).ln()).collect()
+}
+
+/// ln σ_i of Karras et al. 2022, equation 5, between the ends of `log_sigmas`, falling; the largest
+/// alone for n = 1.
+pub(crate) fn karras_log_sigmas(n: usize, rho: f64, log_sigmas: &[f64]) -> Vec<f64> {
+    let (log_min, log_max) = (log_sigmas[0], log_sigmas[log_sigmas.len() - 1]);
     // log σ_i = log σ_max + ρ·log(1 + i/(N-1)·((σ_min/σ_max)^{1/ρ} - 1)), which no ρ overflows.
     let reach = ((log_min - log_max) / rho).exp_m1();
-    let log_sigma = |i: usize| log_max + rho * (i as f64 / (n - 1) as f64 * reach).ln_1p();
-    let inner = (1..n - 1).map(|i| position(&log_sigmas, log_sigma(i)));
-    std::iter::once((total - 1) as f64).chain(inner).chain([0.0]).collect()
+    let part = |i: usize| i as f64 / (n.max(2) - 1) as f64;
+    (0..n).map(|i| log_max + rho * (part(i) * reach).ln_1p()).collect()
 }
 
 /// Where `value` lies among the `rising` values: the index, and between two of them a fraction
 /// more.
-fn position(rising: &[f64], value: f64) -> f64 {
+pub(crate) fn position(rising: &[f64], value: f64) -> f64 {
     let above = rising.partition_point(|&r| r < value);
     if above == 0 || above == rising.len() {
         return above.min(rising.len() - 1) as f64;

@@ -1,14 +1,17 @@
 //! `scheduler_config.json`: what is written comes back, and what is not understood is refused by
 //! name.
 
-use duet_schedule::{BetaSchedule, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Spacing};
+use duet_schedule::{
+    BetaSchedule, Clip, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing,
+    Variance,
+};
 use serde_json::{Value, json};
 
-/// A configuration as diffusers 0.42 saves it.
+/// A configuration as diffusers 0.42.1 saves it.
 fn saved() -> Value {
     json!({
         "_class_name": "DDIMScheduler",
-        "_diffusers_version": "0.42.0",
+        "_diffusers_version": "0.42.1",
         "_use_default_values": ["thresholding"],
         "beta_end": 0.02,
         "beta_schedule": "squaredcos_cap_v2",
@@ -130,7 +133,7 @@ fn what_cannot_be_sampled_is_not_written() {
 
 #[test]
 fn other_schedulers_are_refused() {
-    for class in [json!("DDPMScheduler"), json!("DPMSolverMultistepScheduler"), json!(3), json!(null)] {
+    for class in [json!("PNDMScheduler"), json!("EulerDiscreteScheduler"), json!(3), json!(null)] {
         let error = refusal("_class_name", class.clone());
         assert!(error.contains(&class.to_string()) && error.contains("DDIMScheduler"), "{error}");
     }
@@ -169,9 +172,8 @@ fn values_of_the_wrong_type_are_refused_by_key() {
 #[test]
 fn values_that_are_not_supported_are_refused_by_key_and_value() {
     for (key, value) in [
-        ("thresholding", json!(true)),
-        ("set_alpha_to_one", json!(false)),
         ("beta_schedule", json!("sigmoid")),
+        ("beta_schedule", json!("laplace")),
         ("timestep_spacing", json!("karras")),
     ] {
         let error = refusal(key, value.clone());
@@ -182,9 +184,115 @@ fn values_that_are_not_supported_are_refused_by_key_and_value() {
     assert!(refusal("prediction_type", json!("epsilon")).contains("zero terminal SNR"));
 }
 
+/// As diffusers saves it, with Python's word for minus infinity.
+const DPM: &str = r#"{
+  "_class_name": "DPMSolverMultistepScheduler",
+  "_diffusers_version": "0.42.1",
+  "algorithm_type": "dpmsolver++",
+  "beta_end": 0.02,
+  "beta_schedule": "linear",
+  "beta_start": 0.0001,
+  "dynamic_thresholding_ratio": 0.995,
+  "euler_at_final": false,
+  "final_sigmas_type": "zero",
+  "flow_shift": 1.0,
+  "lambda_min_clipped": -Infinity,
+  "lower_order_final": true,
+  "num_train_timesteps": 1000,
+  "prediction_type": "epsilon",
+  "rescale_betas_zero_snr": false,
+  "sample_max_value": 1.0,
+  "solver_order": 2,
+  "solver_type": "midpoint",
+  "steps_offset": 0,
+  "thresholding": false,
+  "time_shift_type": "exponential",
+  "timestep_spacing": "linspace",
+  "trained_betas": null,
+  "use_beta_sigmas": false,
+  "use_dynamic_shifting": false,
+  "use_exponential_sigmas": false,
+  "use_flow_sigmas": false,
+  "use_karras_sigmas": false,
+  "use_lu_lambdas": false,
+  "variance_type": null
+}"#;
+
+#[test]
+fn the_other_schedulers_are_written_as_they_were_read() {
+    assert_eq!(DiffusersScheduler::from_json(DPM).unwrap().to_json(), DPM);
+    let clipped = DPM.replace("-Infinity", "-5.1");
+    assert_eq!(DiffusersScheduler::from_json(&clipped).unwrap().to_json(), clipped);
+    let ddpm =
+        r#"{"_class_name": "DDPMScheduler", "variance_type": "fixed_large", "beta_schedule": "sigmoid"}"#;
+    let read = DiffusersScheduler::from_json(ddpm).unwrap();
+    assert_eq!(read.solver(), Ok(Solver::Ddpm { variance: Variance::Large }));
+    assert_eq!(DiffusersScheduler::from_json(&read.to_json()), Ok(read));
+}
+
+#[test]
+fn what_a_dpm_solver_cannot_do_is_refused_by_key_and_value() {
+    for (key, from, to) in [
+        ("algorithm_type", "\"dpmsolver++\"", "\"dpmsolver--\""),
+        ("solver_type", "\"midpoint\"", "\"bh3\""),
+        ("solver_order", "2", "4"),
+        ("solver_order", "2", "0"),
+        ("use_beta_sigmas", "false", "true"),
+        ("use_flow_sigmas", "false", "true"),
+        ("use_dynamic_shifting", "false", "true"),
+        ("variance_type", "null", "\"learned_range\""),
+        ("final_sigmas_type", "\"zero\"", "\"sigma_max\""),
+        ("lambda_min_clipped", "-Infinity", "\"low\""),
+        ("prediction_type", "\"epsilon\"", "\"flow_prediction\""),
+        ("timestep_spacing", "\"linspace\"", "\"karras\""),
+    ] {
+        let (from, to) = (format!("\"{key}\": {from}"), format!("\"{key}\": {to}"));
+        assert!(DPM.contains(&from));
+        let error = DiffusersScheduler::from_json(&DPM.replace(&from, &to)).unwrap_err().to_string();
+        assert!(error.contains(key) || error.contains("flow_prediction"), "{error}");
+    }
+    let noise = DPM.replace("dpmsolver++", "dpmsolver");
+    assert!(DiffusersScheduler::from_json(&noise).unwrap_err().to_string().contains("sigma_min"));
+}
+
+/// Every rule gives N steps between levels that never fall, for every N it can.
+#[test]
+fn a_dpm_solver_takes_as_many_steps_as_it_is_asked() {
+    for spacing in ["linspace", "leading", "trailing", "karras"] {
+        for zero_snr in [false, true] {
+            let text = match spacing {
+                "karras" => DPM.replace("\"use_karras_sigmas\": false", "\"use_karras_sigmas\": true"),
+                other => DPM.replace("linspace", other),
+            };
+            let text = text.replace("\"epsilon\"", "\"sample\"").replace("1000", "60");
+            let text = text.replace("_zero_snr\": false", &format!("_zero_snr\": {zero_snr}"));
+            let scheduler = DiffusersScheduler::from_json(&text).unwrap();
+            for n in 1..=60 {
+                let steps = scheduler.steps(n).unwrap();
+                assert_eq!((steps.len(), steps.alpha_bars()[n]), (n, 1.0), "{spacing}");
+                assert!(steps.alpha_bars().is_sorted() && steps.timesteps().iter().all(|&t| t < 60));
+            }
+            assert!(scheduler.steps(0).is_err() && scheduler.steps(61).is_err());
+        }
+    }
+}
+
+#[test]
+fn thresholding_and_the_last_alpha_are_understood() {
+    let config = with("thresholding", json!(true)).unwrap();
+    assert_eq!(config.clip(), Clip::Dynamic { ratio: 0.995, max: 1.0 });
+    assert_eq!(with("clip_sample", json!(false)).unwrap().clip(), Clip::No);
+    let config = with("set_alpha_to_one", json!(false)).unwrap();
+    let schedule = config.noise_schedule().unwrap();
+    assert_eq!(config.steps(10).unwrap().alpha_bars()[10], schedule.alpha_bar(0));
+    assert_eq!(with("set_alpha_to_one", json!(true)).unwrap().steps(10).unwrap().alpha_bars()[10], 1.0);
+}
+
 #[test]
 fn values_out_of_range_are_refused() {
     for (key, value) in [
+        ("sample_max_value", json!(0)),
+        ("dynamic_thresholding_ratio", json!(1.5)),
         ("clip_sample_range", json!(0)),
         ("clip_sample_range", json!(-1)),
         ("num_train_timesteps", json!(0)),

@@ -1,0 +1,130 @@
+//! DPM-Solver and DPM-Solver++, multistep, of order 1 to 3 (Lu et al. 2022, 2022b).
+//!
+//! With α = √ᾱ, σ = √(1-ᾱ), λ = ln(α/σ) and h = λ' - λ, the probability flow has the exact solution
+//! x' = σ'/σ x + σ' ∫ e^λ x̂_0 dλ. The integral is taken of a polynomial in λ through the last
+//! estimates, its derivatives being differences of them.
+
+use crate::{SampleError, sampler::Update};
+use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder};
+
+/// With fewer steps than this the last ones are of lower order, where that is asked for.
+const FEW: usize = 15;
+
+/// The steps between rising ᾱ.
+pub(crate) fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Result<Vec<Update>, SampleError> {
+    let DpmSolver { order, algorithm, .. } = settings;
+    let most = if algorithm == DpmAlgorithm::NoiseSde { 2 } else { 3 };
+    if !(1..=most).contains(&order) {
+        return Err(SampleError::Setting(format!("order {order} of {algorithm:?}: must be 1 to {most}")));
+    }
+    let count = alpha_bars.len() - 1;
+    let few = settings.lower_order_final && count < FEW;
+    let update = |i: usize| {
+        let left = count - i;
+        let most = match left {
+            // λ is infinite at ᾱ = 1.
+            1 if few || settings.euler_at_final || alpha_bars[count] == 1.0 => 1,
+            2 if few => 2,
+            _ => order,
+        };
+        let order = order.min(i + 1).min(most);
+        // Back from the step's end: λ', λ, and those before.
+        let levels: Vec<Level> = (0..=order).map(|k| Level::new(alpha_bars[i + 1 - k])).collect();
+        step(&levels, settings)
+    };
+    Ok((0..count).map(update).collect())
+}
+
+/// α, σ and λ = ln(α/σ).
+struct Level {
+    alpha: f64,
+    sigma: f64,
+    lambda: f64,
+}
+
+impl Level {
+    fn new(alpha_bar: f64) -> Self {
+        let lambda = 0.5 * (alpha_bar.ln() - (-alpha_bar).ln_1p());
+        Self { alpha: alpha_bar.sqrt(), sigma: (1.0 - alpha_bar).sqrt(), lambda }
+    }
+}
+
+/// The step from `levels[1]` to `levels[0]`; the rest are those before.
+fn step(levels: &[Level], settings: DpmSolver) -> Update {
+    let (end, start) = (&levels[0], &levels[1]);
+    let h = end.lambda - start.lambda;
+    if h == 0.0 {
+        return Update { x: 1.0, ..Update::default() };
+    }
+    let Integrals { of_x, value, first, second, noise } =
+        integrals(end, start, h, levels.len() - 1, settings);
+    let mut estimates = vec![value];
+    if let Some(before) = levels.get(2) {
+        // r = (λ - λ_{-1}) / h; D_1 = (m_0 - m_{-1}) / r
+        let r0 = (start.lambda - before.lambda) / h;
+        match levels.get(3) {
+            None => {
+                estimates[0] += first / r0;
+                estimates.push(-first / r0);
+            }
+            Some(earlier) => {
+                let r1 = (before.lambda - earlier.lambda) / h;
+                // D_1 = d + r_0/(r_0+r_1) (d - d'), D_2 = (d - d')/(r_0+r_1), with the differences
+                // d = (m_0 - m_{-1})/r_0 and d' = (m_{-1} - m_{-2})/r_1.
+                let curve = (first * r0 + second) / (r0 + r1);
+                let (d, d_before) = (first + curve, -curve);
+                estimates[0] += d / r0;
+                estimates.push(d_before / r1 - d / r0);
+                estimates.push(-d_before / r1);
+            }
+        }
+    }
+    let (x0, epsilon) = match settings.algorithm {
+        DpmAlgorithm::DataOde | DpmAlgorithm::DataSde => (estimates, vec![]),
+        DpmAlgorithm::NoiseOde | DpmAlgorithm::NoiseSde => (vec![], estimates),
+    };
+    Update { x: of_x, x0, epsilon, noise }
+}
+
+/// Factors of x, of the newest estimate, of the first and second derivatives (in units of h), and
+/// of the noise.
+struct Integrals {
+    of_x: f64,
+    value: f64,
+    first: f64,
+    second: f64,
+    noise: f64,
+}
+
+fn integrals(end: &Level, start: &Level, h: f64, order: usize, settings: DpmSolver) -> Integrals {
+    let phi = |u: f64| u.exp_m1();
+    let (alpha, sigma) = (end.alpha, end.sigma);
+    let midpoint = settings.second_order == SecondOrder::Midpoint && order == 2;
+    match settings.algorithm {
+        DpmAlgorithm::DataOde => {
+            let value = -alpha * phi(-h);
+            let first = if midpoint { 0.5 * value } else { alpha * (phi(-h) / h + 1.0) };
+            let second = -alpha * ((phi(-h) + h) / (h * h) - 0.5);
+            Integrals { of_x: sigma / start.sigma, value, first, second, noise: 0.0 }
+        }
+        DpmAlgorithm::NoiseOde => {
+            let value = -sigma * phi(h);
+            let first = if midpoint { 0.5 * value } else { -sigma * (phi(h) / h - 1.0) };
+            let second = -sigma * ((phi(h) - h) / (h * h) - 0.5);
+            Integrals { of_x: alpha / start.alpha, value, first, second, noise: 0.0 }
+        }
+        DpmAlgorithm::DataSde => {
+            let value = -alpha * phi(-2.0 * h);
+            let first = if midpoint { 0.5 * value } else { alpha * (phi(-2.0 * h) / (2.0 * h) + 1.0) };
+            let second = alpha * ((-phi(-2.0 * h) - 2.0 * h) / (4.0 * h * h) - 0.5);
+            let noise = sigma * (-phi(-2.0 * h)).sqrt();
+            Integrals { of_x: sigma / start.sigma * (-h).exp(), value, first, second, noise }
+        }
+        DpmAlgorithm::NoiseSde => {
+            let value = -2.0 * sigma * phi(h);
+            let first = if midpoint { 0.5 * value } else { -2.0 * sigma * (phi(h) / h - 1.0) };
+            let noise = sigma * phi(2.0 * h).sqrt();
+            Integrals { of_x: alpha / start.alpha, value, first, second: 0.0, noise }
+        }
+    }
+}

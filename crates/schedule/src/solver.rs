@@ -1,0 +1,91 @@
+//! The settings of samplers, as far as they are numbers and words.
+
+/// A rule for the step from one noise level to the next. `duet-sample` has the samplers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Solver {
+    /// Denoising diffusion implicit models (Song et al. 2021).
+    Ddim {
+        /// η from 0 (deterministic) to 1 (as much noise as DDPM).
+        eta: f64,
+    },
+    /// Ancestral sampling from the posterior (Ho et al. 2020).
+    Ddpm {
+        /// The variance of each step's noise.
+        variance: Variance,
+    },
+    /// Multistep solvers in λ = ln(√ᾱ/√(1-ᾱ)) (Lu et al. 2022).
+    DpmSolver(DpmSolver),
+}
+
+/// The variance of a DDPM step (Ho et al. 2020, section 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variance {
+    /// β̃ = (1-ᾱ')/(1-ᾱ)·β, right for data at one point.
+    Small,
+    /// β = 1 - ᾱ/ᾱ', right for normal data.
+    Large,
+}
+
+/// A multistep DPM-Solver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DpmSolver {
+    /// 1, 2 or 3: estimates that a step looks at.
+    pub order: usize,
+    /// What is solved.
+    pub algorithm: DpmAlgorithm,
+    /// How a step of order 2 uses its two estimates.
+    pub second_order: SecondOrder,
+    /// Of fewer than 15 steps the last has order 1 and the one before at most 2 (Lu et al. 2022b).
+    pub lower_order_final: bool,
+    /// The last step has order 1 however many there are.
+    pub euler_at_final: bool,
+}
+
+/// What a DPM-Solver solves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DpmAlgorithm {
+    /// The probability flow in x̂_0: DPM-Solver++ (Lu et al. 2022b).
+    DataOde,
+    /// The reverse process in x̂_0: SDE-DPM-Solver++ (Lu et al. 2022b, appendix).
+    DataSde,
+    /// The probability flow in ε̂: DPM-Solver (Lu et al. 2022).
+    NoiseOde,
+    /// The reverse process in ε̂, up to order 2.
+    NoiseSde,
+}
+
+impl DpmAlgorithm {
+    /// Whether steps add noise.
+    pub fn is_stochastic(self) -> bool {
+        matches!(self, Self::DataSde | Self::NoiseSde)
+    }
+}
+
+/// The two solvers of order 2, which differ by a term of order 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondOrder {
+    /// The derivative at the middle of the step.
+    Midpoint,
+    /// The derivative at its end, as the exact integral weighs it.
+    Heun,
+}
+
+/// What is done to x̂_0 before a step is taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clip {
+    /// Nothing.
+    No,
+    /// Clamped to ±limit.
+    Static {
+        /// Positive and finite.
+        limit: f64,
+    },
+    /// Clamped to ±s and divided by s, s the `ratio` quantile of an image's |x̂_0| within [1, `max`]
+    /// (Saharia et al. 2022, section 2.3).
+    Dynamic {
+        /// 0 to 1.
+        ratio: f64,
+        /// Positive and finite; below 1 it is s itself.
+        max: f64,
+    },
+}

@@ -1,0 +1,60 @@
+//! Where a sampler goes: from which noise to which.
+
+use crate::{NoiseSchedule, ScheduleError};
+
+/// N timesteps at which a network is asked, the ᾱ there, and the ᾱ at which the last step ends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Steps {
+    timesteps: Vec<usize>,
+    alpha_bars: Vec<f64>,
+}
+
+impl Steps {
+    /// The steps between these timesteps of a schedule, and from the last to ᾱ = 1.
+    ///
+    /// Errors: no timestep, one beyond T-1, a list that does not fall strictly.
+    pub fn new(schedule: &NoiseSchedule, timesteps: &[usize]) -> Result<Self, ScheduleError> {
+        let falls = timesteps.windows(2).all(|pair| pair[0] > pair[1]);
+        if !falls || timesteps.first().is_none_or(|&t| t >= schedule.len()) {
+            let last = schedule.len() - 1;
+            let reason =
+                format!("{timesteps:?} must fall strictly from at most {last}, at least one of them");
+            return Err(ScheduleError::List(reason));
+        }
+        let alpha_bars = timesteps.iter().map(|&t| schedule.alpha_bar(t)).chain([1.0]).collect();
+        Ok(Self { timesteps: timesteps.to_vec(), alpha_bars })
+    }
+
+    /// Steps between noise levels of one's own: `alpha_bars` has one more than `timesteps`, and never
+    /// falls within [0, 1]; only its last may be 1.
+    ///
+    /// The timesteps are what the network is told; several steps may share one. A step between two
+    /// equal levels changes nothing.
+    pub fn from_levels(timesteps: Vec<usize>, alpha_bars: Vec<f64>) -> Result<Self, ScheduleError> {
+        let rises = alpha_bars.windows(2).all(|pair| pair[0] <= pair[1] && pair[0] < 1.0);
+        let within = alpha_bars.first().is_some_and(|&a| a >= 0.0) && alpha_bars.last() <= Some(&1.0);
+        if timesteps.is_empty() || alpha_bars.len() != timesteps.len() + 1 || !rises || !within {
+            let (t, a) = (timesteps.len(), alpha_bars.len());
+            let reason =
+                format!("{a} levels of alpha_bar for {t} timesteps must be one more and rise to at most 1");
+            return Err(ScheduleError::List(reason));
+        }
+        Ok(Self { timesteps, alpha_bars })
+    }
+
+    /// N.
+    #[expect(clippy::len_without_is_empty, reason = "there is at least one step")]
+    pub fn len(&self) -> usize {
+        self.timesteps.len()
+    }
+
+    /// The timesteps, N of them.
+    pub fn timesteps(&self) -> &[usize] {
+        &self.timesteps
+    }
+
+    /// ᾱ at each timestep and at the end, N + 1 of them, never falling.
+    pub fn alpha_bars(&self) -> &[f64] {
+        &self.alpha_bars
+    }
+}
