@@ -2,12 +2,16 @@
 
 mod bench;
 mod bench_worker;
+mod card;
 mod ci;
 mod config;
+mod curves;
 mod exit;
+mod export;
 mod fetch;
 mod hardware;
 mod images;
+mod import;
 mod interrupt;
 mod layering;
 mod model_folder;
@@ -36,6 +40,10 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(sample::Args),
+    /// Write the folder that diffusers loads, with a model card
+    Export(export::Args),
+    /// Make a model folder of a network from elsewhere
+    Import(import::Args),
     /// Download a public data set for --data
     Fetch(fetch::Args),
     /// Time training and sampling here, beside torch if asked
@@ -53,6 +61,8 @@ fn main() -> std::process::ExitCode {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(args),
+        Some(Verb::Export(args)) => export::run(args),
+        Some(Verb::Import(args)) => import::run(args),
         Some(Verb::Fetch(args)) => fetch::run(args),
         Some(Verb::Bench(args)) => bench::run(args),
         Some(Verb::BenchWorker(args)) => bench_worker::run(args),

@@ -8,6 +8,9 @@ use duet_schedule::DiffusersScheduler;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError};
 use std::path::{Path, PathBuf};
 
+/// A table of a million betas fits.
+const MAX_SCHEDULER_BYTES: u64 = 1 << 26;
+
 /// A network with all that sampling from it needs.
 pub struct Model {
     pub loaded: LoadedModel,
@@ -26,7 +29,7 @@ pub fn load(run: &str, device: &Device) -> Result<Model> {
         Manifest::verify(&folder)?;
     }
     let loaded = duet_model::load_folder(&folder, device)?;
-    let scheduler = read_scheduler(&folder)?;
+    let scheduler = read_scheduler(&scheduler_path(&folder))?;
     let (classes, null_label) = labels(&loaded)?;
     Ok(Model { loaded, scheduler, classes, null_label, folder })
 }
@@ -54,20 +57,27 @@ fn find(run: &str) -> Result<PathBuf> {
     }
 }
 
-fn read_scheduler(folder: &Path) -> Result<DiffusersScheduler> {
+/// Where the scheduler of a model folder is: within it, or, of a bare `unet` folder, beside it.
+pub fn scheduler_path(folder: &Path) -> PathBuf {
     let name = "scheduler/scheduler_config.json";
-    // A bare unet folder has its scheduler beside it.
     let beside = folder.parent().map(|parent| parent.join(name)).filter(|path| path.exists());
-    let path = beside.filter(|_| !folder.join(name).exists()).unwrap_or(folder.join(name));
-    let text =
-        std::fs::read_to_string(&path).map_err(|cause| ModelError::Read { path: path.clone(), cause })?;
-    DiffusersScheduler::from_json(&text)
-        .map_err(|error| ModelError::File { path, reason: error.to_string() }.into())
+    beside.filter(|_| !folder.join(name).exists()).unwrap_or(folder.join(name))
+}
+
+/// Reads a `scheduler_config.json`.
+pub fn read_scheduler(path: &Path) -> Result<DiffusersScheduler> {
+    let read = |cause| ModelError::Read { path: path.into(), cause };
+    let refuse = |reason: String| ModelError::File { path: path.into(), reason };
+    if std::fs::metadata(path).map_err(read)?.len() > MAX_SCHEDULER_BYTES {
+        return Err(refuse("larger than any scheduler's configuration".into()).into());
+    }
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    Ok(DiffusersScheduler::from_json(&text).map_err(|error| refuse(error.to_string()))?)
 }
 
 /// Class names and null label: those that the folder notes (a null label of `null` is none), or by
 /// the convention that the last row of the class embedding is the null label.
-fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
+pub fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
     let Some(rows) = loaded.unet.config().num_class_embeds else { return Ok((Vec::new(), None)) };
     let wrong = |key: &str| {
         usage(format!(

@@ -5,7 +5,7 @@
 
 use crate::{FileEntry, MANIFEST_FILE, Manifest, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
-use duet_model::{CONFIG_FILE, ModelError, WEIGHTS_FILE, weights_to_bytes};
+use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
 use duet_schedule::{DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -70,9 +70,6 @@ pub fn config_hash(config: &str) -> String {
 
 /// Every file but the manifest, by its path within the folder.
 fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
-    let tensors = |parameters: &duet_model::Parameters| -> BTreeMap<String, Tensor> {
-        parameters.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect()
-    };
     let mut state = BTreeMap::new();
     let moments = [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)];
     for (name, tensor) in tensors(&trainer.parameters) {
@@ -84,10 +81,9 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
         state.insert(format!("weights.{name}"), tensor);
     }
     state.insert(STEP.into(), Tensor::new(&[trainer.steps() as i64], &Device::Cpu)?);
-    let config = trainer.unet.config();
     let mut notes = serde_json::Map::new();
     notes.insert("_duet_classes".into(), labels.classes.into());
-    if let Some(rows) = config.num_class_embeds {
+    if let Some(rows) = trainer.unet.config().num_class_embeds {
         notes.insert("_duet_null_label".into(), (rows - 1).into());
     }
     let diffusion = &trainer.diffusion;
@@ -98,19 +94,41 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
         diffusion.prediction,
     )?
     .with_spacing(labels.spacing)?;
+    let (unet, parameters) = &trainer.ema;
+    let mut files = model_files(unet.config(), parameters, &notes, &scheduler)?;
+    files.insert(STATE_FILE.into(), weights_to_bytes(&state)?);
+    Ok(files)
+}
+
+/// The files of a model folder that diffusers loads, by their paths within it. `notes` are keys of
+/// the network's configuration that begin with an underscore.
+pub fn model_files(
+    config: &UNetConfig,
+    parameters: &Parameters,
+    notes: &serde_json::Map<String, serde_json::Value>,
+    scheduler: &DiffusersScheduler,
+) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
+    // The pipeline that takes any scheduler is DDPM's.
+    let pipeline = match scheduler.class_name() {
+        "DDIMScheduler" => "DDIMPipeline",
+        _ => "DDPMPipeline",
+    };
     let index = serde_json::json!({
-        "_class_name": "DDIMPipeline",
+        "_class_name": pipeline,
         "_diffusers_version": "0.42.1",
-        "scheduler": ["diffusers", "DDIMScheduler"],
+        "scheduler": ["diffusers", scheduler.class_name()],
         "unet": ["diffusers", "UNet2DModel"],
     });
     Ok(BTreeMap::from([
         ("model_index.json".into(), json(&index).into_bytes()),
-        (format!("unet/{CONFIG_FILE}"), config.to_json(&notes)?.into_bytes()),
-        (format!("unet/{WEIGHTS_FILE}"), weights_to_bytes(&tensors(&trainer.ema.1))?),
+        (format!("unet/{CONFIG_FILE}"), config.to_json(notes)?.into_bytes()),
+        (format!("unet/{WEIGHTS_FILE}"), weights_to_bytes(&tensors(parameters))?),
         ("scheduler/scheduler_config.json".into(), scheduler.to_json().into_bytes()),
-        (STATE_FILE.into(), weights_to_bytes(&state)?),
     ]))
+}
+
+fn tensors(parameters: &Parameters) -> BTreeMap<String, Tensor> {
+    parameters.iter().map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect()
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -1,0 +1,173 @@
+//! `cargo xtask export`: the smallest folder that diffusers loads, with a model card.
+
+use crate::card::{self, Card};
+use crate::config::RunConfig;
+use crate::curves;
+use crate::exit::usage;
+use crate::images::{self, Request};
+use crate::model_folder::{self, Model};
+use crate::run_folder::Metrics;
+use anyhow::{Context, Result};
+use candle_core::Device;
+use duet_data::DataError;
+use duet_sample::{Guidance, Sampler};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+/// Flags of `export`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// A run, a checkpoint, or any model folder
+    #[arg(long, value_name = "DIR|latest", default_value = "latest")]
+    run: String,
+    /// Where the folder goes; it must not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Name in the model card [default: the folder's]
+    #[arg(long)]
+    name: Option<String>,
+    /// What the model card says of the data [default: what the run knows]
+    #[arg(long, value_name = "TEXT")]
+    data: Option<String>,
+    /// The data's licence, for the model card
+    #[arg(long, value_name = "TEXT")]
+    data_licence: Option<String>,
+}
+
+/// Settings of the card's pictures where no run says others.
+const GUIDANCE: f64 = 2.0;
+const STEPS: usize = 25;
+/// Seeds of every class in the card's pictures, and classes of them at most.
+const SEEDS: std::ops::Range<u64> = 0..8;
+const CLASSES: usize = 20;
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    refuse_existing(&args.out)?;
+    let model = model_folder::load(&args.run, &Device::Cpu)?;
+    let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
+    let config = run.map(|run| RunConfig::load(&run.join("config.toml"))).transpose()?.map(|(c, _)| c);
+    let metrics = run.map(|run| metrics(&run.join("metrics.jsonl"))).transpose()?.unwrap_or_default();
+    let unet = &model.loaded.unet;
+    let mut files = duet_train::checkpoint::model_files(
+        unet.config(),
+        &model.loaded.parameters,
+        &model.loaded.notes,
+        &model.scheduler,
+    )?;
+    let guidance = config.as_ref().map_or(GUIDANCE, |config| config.sample.guidance);
+    let steps = config.as_ref().map_or(STEPS, |config| config.sample.steps);
+    if let Some(picture) = pictures(&model, guidance, steps)? {
+        files.insert("samples.png".into(), picture);
+    }
+    if let Some(picture) = curves::svg(&metrics) {
+        files.insert("curves.svg".into(), picture.into_bytes());
+    }
+    let folder = args.out.file_name().map(|name| name.to_string_lossy().into_owned());
+    let card = Card {
+        name: args.name.or(folder).unwrap_or_else(|| "A Duet model".into()),
+        model: &model,
+        config: config.as_ref(),
+        metrics: &metrics,
+        data: args.data,
+        data_licence: args.data_licence,
+        guidance,
+        steps,
+        has_pictures: files.contains_key("samples.png"),
+        has_curves: files.contains_key("curves.svg"),
+    };
+    files.insert("README.md".into(), card::markdown(&card).into_bytes());
+    write_folder(&args.out, files)?;
+    println!("{}: from {}", args.out.display(), model.folder.display());
+    println!("load it in Python with UNet2DModel.from_pretrained({:?}, subfolder=\"unet\")", args.out);
+    Ok(())
+}
+
+/// A grid of every class, as PNG; none where the network says nothing of its images' size.
+fn pictures(model: &Model, guidance: f64, steps: usize) -> Result<Option<Vec<u8>>> {
+    let config = model.loaded.unet.config();
+    let Some(size) = config.sample_size.filter(|_| config.in_channels == config.out_channels) else {
+        return Ok(None);
+    };
+    let seeds: Vec<u64> = SEEDS.collect();
+    let shown: Vec<u32> = (0..model.classes.len().min(CLASSES) as u32).collect();
+    let (labels, seeds) = match shown.is_empty() {
+        true => (Vec::new(), seeds),
+        false => images::pairs(&shown, &seeds),
+    };
+    let weight = if model.null_label.is_some() { guidance } else { 1.0 };
+    let scheduler = &model.scheduler;
+    let sampler = Sampler::new(scheduler.steps(steps)?, scheduler.prediction()?, scheduler.solver()?)?;
+    let (height, width) = size.sides();
+    let request = Request {
+        unet: &model.loaded.unet,
+        sampler: sampler.with_clip(scheduler.clip()),
+        guidance: Guidance { weight, null_label: model.null_label },
+        shape: (config.in_channels, height, width),
+        labels,
+        seeds,
+        batch: 64,
+        device: &Device::Cpu,
+        noise: None,
+    };
+    let grid = images::grid(&request.draw(|_| Ok(()))?, SEEDS.count(), 2)?;
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("samples.png");
+    grid.write_png(&path)?;
+    Ok(Some(std::fs::read(path)?))
+}
+
+/// The lines of a run's metrics; the last may be cut short.
+fn metrics(path: &Path) -> Result<Vec<Metrics>> {
+    let Ok(file) = File::open(path) else { return Ok(Vec::new()) };
+    let lines = BufReader::new(file).lines();
+    lines
+        .map(|line| Ok(serde_json::from_str(&line.with_context(|| path.display().to_string())?).ok()))
+        .filter_map(Result::transpose)
+        .collect()
+}
+
+fn refuse_existing(out: &Path) -> Result<()> {
+    match out.exists() {
+        true => Err(usage(format!("--out {}: there is something already", out.display()))),
+        false => Ok(()),
+    }
+}
+
+/// Writes a new folder: whole or not at all.
+pub fn write_folder(out: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<()> {
+    refuse_existing(out)?;
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(parent)?;
+        for (name, bytes) in &files {
+            let path = temporary.path().join(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut file = File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+        }
+        readable(temporary.path())?;
+        std::fs::rename(temporary.path(), out)?;
+        // Renamed: there is nothing left to remove.
+        let _ = temporary.keep();
+        Ok(())
+    };
+    Ok(write().map_err(|cause| DataError::Write { path: out.into(), cause })?)
+}
+
+/// Temporary folders are for their owner alone; this one is to be shared.
+fn readable(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    }
+    let _ = folder;
+    Ok(())
+}
