@@ -3,17 +3,20 @@
 //! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
 //! its name at the end: a checkpoint is there with all its bytes, or not at all.
 
-use crate::{FileEntry, MANIFEST_FILE, Manifest, TrainError, Trainer};
+use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, RealDisk, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
 use duet_schedule::{DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 const STATE_FILE: &str = "training_state.safetensors";
+/// The run's configuration as it was when the checkpoint was saved.
+pub const CONFIG_COPY: &str = "run_config.toml";
 const PREFIX: &str = "step-";
+/// Names of what is not whole yet, and of what is about to be removed.
+const SAVING: &str = ".saving-";
+const ASIDE: &str = ".old-";
 /// The tensor of the state that holds the number of steps taken, which the hashes cover; the
 /// manifest's own number is not covered by any.
 const STEP: &str = "step";
@@ -23,7 +26,7 @@ const STEP: &str = "step";
 pub struct Labels<'a> {
     /// Names of the classes, in the order of their labels.
     pub classes: &'a [String],
-    /// The run's configuration, hashed into the manifest.
+    /// The run's configuration, kept in the checkpoint.
     pub config: &'a str,
     /// Timestep spacing that the scheduler's file suggests.
     pub spacing: &'a Spacing,
@@ -32,35 +35,92 @@ pub struct Labels<'a> {
 /// Saves the trainer as `parent`/step-NNNNNN and returns that folder.
 ///
 /// Errors name the file; what was saved before is untouched, and a half-written folder is removed.
+/// Weights that are not finite are not saved.
 pub fn save(trainer: &Trainer, labels: Labels, parent: &Path) -> Result<PathBuf, TrainError> {
-    let folder = parent.join(format!("{PREFIX}{:06}", trainer.steps()));
-    std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
-    let temporary = tempfile::Builder::new().prefix(".saving-").tempdir_in(parent);
-    let temporary = temporary.map_err(TrainError::write(parent))?;
-    let mut entries = BTreeMap::new();
-    for (name, bytes) in files(trainer, &labels)? {
-        write_synced(&temporary.path().join(&name), &bytes)?;
-        entries.insert(name, FileEntry::of(&bytes));
+    save_on(&RealDisk, trainer, labels, parent)
+}
+
+/// As [`save`], on any disk.
+pub fn save_on(
+    disk: &dyn Disk,
+    trainer: &Trainer,
+    labels: Labels,
+    parent: &Path,
+) -> Result<PathBuf, TrainError> {
+    trainer.check_finite()?;
+    let mut files = files(trainer, &labels)?;
+    let entries = files.iter().map(|(name, bytes)| (name.clone(), FileEntry::of(bytes))).collect();
+    let manifest = Manifest::new(trainer.steps(), config_hash(labels.config), entries);
+    let manifest = manifest.to_json().into_bytes();
+    let name = format!("{PREFIX}{:06}", trainer.steps());
+    let (folder, temporary) = (parent.join(&name), parent.join(format!("{SAVING}{name}")));
+    if !parent.is_dir() {
+        std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
     }
-    let manifest = json(&Manifest::new(trainer.steps(), config_hash(labels.config), entries));
-    write_synced(&temporary.path().join(MANIFEST_FILE), manifest.as_bytes())?;
-    sync_folders(temporary.path())?;
-    // Saved before at the same step, by a run that was resumed from an older checkpoint: out of the
-    // way first, so that a whole folder is there at any moment.
-    let aside = parent.join(format!(".saving-old-{}", trainer.steps()));
-    if folder.is_dir() {
-        let _ = std::fs::remove_dir_all(&aside);
-        std::fs::rename(&folder, &aside).map_err(TrainError::write(&folder))?;
+    if temporary.exists() {
+        disk.remove_dir_all(&temporary).map_err(TrainError::write(&temporary))?;
     }
-    std::fs::rename(temporary.path(), &folder).map_err(TrainError::write(&folder))?;
-    // Renamed: there is nothing left to remove.
-    let _ = temporary.keep();
-    sync_folder(parent)?;
+    files.insert(MANIFEST_FILE.into(), manifest);
+    let written = write_files(disk, &temporary, files).and_then(|()| replace(disk, &temporary, &folder));
+    if written.is_err() {
+        // What cannot be removed now is removed before the next save.
+        let _ = disk.remove_dir_all(&temporary);
+    }
+    written?;
     Manifest::verify(&folder)?;
+    let aside = aside(&folder);
     if aside.exists() {
-        std::fs::remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
+        disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
     }
     Ok(folder)
+}
+
+/// Every file synced, the manifest last, then the folders.
+fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<(), TrainError> {
+    let mut folders = vec![folder.to_path_buf()];
+    disk.create_dir(folder).map_err(TrainError::write(folder))?;
+    let last = |(name, _): &(String, Vec<u8>)| name == MANIFEST_FILE;
+    let (manifest, others): (Vec<_>, Vec<_>) = files.into_iter().partition(last);
+    for (name, bytes) in others.into_iter().chain(manifest) {
+        let path = folder.join(&name);
+        if let Some(inner) = path.parent().filter(|inner| !folders.iter().any(|made| made == inner)) {
+            disk.create_dir(inner).map_err(TrainError::write(inner))?;
+            folders.push(inner.into());
+        }
+        disk.write_new(&path, &bytes).map_err(TrainError::write(&path))?;
+        disk.sync_file(&path).map_err(TrainError::write(&path))?;
+    }
+    for folder in folders.iter().rev() {
+        disk.sync_dir(folder).map_err(TrainError::write(folder))?;
+    }
+    Ok(())
+}
+
+/// Puts a whole folder where it belongs.
+///
+/// What a run that was resumed from an older checkpoint saved at the same step goes out of the way
+/// first, so that a whole folder is there at any moment.
+fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), TrainError> {
+    let aside = aside(folder);
+    if folder.is_dir() {
+        if aside.exists() {
+            disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
+        }
+        disk.rename(folder, &aside).map_err(TrainError::write(folder))?;
+    }
+    if let Err(error) = disk.rename(temporary, folder) {
+        // Back, if that can be done; if not, `latest` finds it where it is.
+        let _ = disk.rename(&aside, folder);
+        return Err(TrainError::write(folder)(error));
+    }
+    let parent = folder.parent().unwrap_or(Path::new(""));
+    disk.sync_dir(parent).map_err(TrainError::write(parent))
+}
+
+/// Where the older checkpoint of the same step waits for the new one.
+fn aside(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!("{ASIDE}{name}"))
 }
 
 /// What a manifest says of the run's configuration.
@@ -97,6 +157,7 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
     let (unet, parameters) = &trainer.ema;
     let mut files = model_files(unet.config(), parameters, &notes, &scheduler)?;
     files.insert(STATE_FILE.into(), weights_to_bytes(&state)?);
+    files.insert(CONFIG_COPY.into(), labels.config.as_bytes().to_vec());
     Ok(files)
 }
 
@@ -134,37 +195,6 @@ fn tensors(parameters: &Parameters) -> BTreeMap<String, Tensor> {
 fn json(value: &impl serde::Serialize) -> String {
     // Maps with text keys and plain values always have a JSON form.
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let write = || -> std::io::Result<()> {
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
-        }
-        let mut file = File::create_new(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(TrainError::write(path))
-}
-
-/// Syncs a folder and the folders in it, so that the names in them are on disk.
-fn sync_folders(folder: &Path) -> Result<(), TrainError> {
-    for entry in std::fs::read_dir(folder).map_err(TrainError::write(folder))? {
-        let path = entry.map_err(TrainError::write(folder))?.path();
-        if path.is_dir() {
-            sync_folder(&path)?;
-        }
-    }
-    sync_folder(folder)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), TrainError> {
-    // Folders cannot be opened for this on Windows, where a rename is durable by itself.
-    if cfg!(unix) {
-        File::open(folder).and_then(|file| file.sync_all()).map_err(TrainError::write(folder))?;
-    }
-    Ok(())
 }
 
 /// Loads a checkpoint's state into a trainer that was made with the same options.
@@ -228,7 +258,7 @@ pub fn list(parent: &Path) -> Vec<(u64, PathBuf)> {
     let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
     let numbered = entries.filter_map(|entry| {
         let step = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
-        Some((step, entry.path()))
+        entry.path().is_dir().then(|| (step, entry.path()))
     });
     let mut found: Vec<(u64, PathBuf)> = numbered.collect();
     found.sort();
@@ -236,7 +266,11 @@ pub fn list(parent: &Path) -> Vec<(u64, PathBuf)> {
 }
 
 /// The newest checkpoint in `parent` whose manifest verifies, with what was wrong with newer ones.
+///
+/// Where power failed between the two renames of a save at the same step, the older one of that
+/// step is found aside and gets its name back.
 pub fn latest(parent: &Path) -> (Option<PathBuf>, Vec<TrainError>) {
+    restore(parent);
     let mut damaged = Vec::new();
     for (_, folder) in list(parent).into_iter().rev() {
         match Manifest::verify(&folder) {
@@ -247,23 +281,40 @@ pub fn latest(parent: &Path) -> (Option<PathBuf>, Vec<TrainError>) {
     (None, damaged)
 }
 
+/// Names that are missing get back the folders that were put aside for them.
+fn restore(parent: &Path) {
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let original = name.to_str().and_then(|name| name.strip_prefix(ASIDE)).map(|name| parent.join(name));
+        if let Some(original) = original.filter(|original| !original.exists()) {
+            // Where this may not be written, it is as if there were none.
+            let _ = std::fs::rename(entry.path(), original);
+        }
+    }
+}
+
 /// Removes the checkpoints in `parent` that are older than the newest `keep` (at least one) whose
 /// manifests verify, and what broken saves left behind.
 ///
 /// A damaged one does not count: what a run can still be resumed from is kept.
 pub fn prune(parent: &Path, keep: usize) -> Result<(), TrainError> {
+    prune_on(&RealDisk, parent, keep)
+}
+
+/// As [`prune`], on any disk.
+pub fn prune_on(disk: &dyn Disk, parent: &Path, keep: usize) -> Result<(), TrainError> {
+    let remove = |folder: &Path| disk.remove_dir_all(folder).map_err(TrainError::write(folder));
     let mut left = keep.max(1);
     for (_, folder) in list(parent).into_iter().rev() {
         if left == 0 {
-            std::fs::remove_dir_all(&folder).map_err(TrainError::write(&folder))?;
+            remove(&folder)?;
         } else if Manifest::verify(&folder).is_ok() {
             left -= 1;
         }
     }
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".saving-") {
-            std::fs::remove_dir_all(entry.path()).map_err(TrainError::write(entry.path()))?;
-        }
-    }
-    Ok(())
+    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let broken = |name: &str| name.starts_with(SAVING) || name.starts_with(ASIDE);
+    entries
+        .filter(|entry| broken(&entry.file_name().to_string_lossy()))
+        .try_for_each(|entry| remove(&entry.path()))
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 /// Errors of this crate, by what a caller can do about them.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The run diverged; no weight was changed by the step.
+    /// The run diverged. Where the loss or a gradient was not finite, the step changed nothing; where
+    /// a weight is not, the trainer is of no more use.
     #[error(
         "diverged at step {step}: the {what} is not finite (loss {loss}, gradient norm {grad_norm}, \
          learning rate {learning_rate:e}, timesteps {timesteps:?}); try a lower learning rate"
@@ -13,7 +14,7 @@ pub enum TrainError {
     Diverged {
         /// The step that was not taken, counted from 1.
         step: u64,
-        /// "loss" or "gradient".
+        /// "loss", "gradient" or "weight".
         what: &'static str,
         /// The weighted loss.
         loss: f64,

@@ -10,6 +10,7 @@
 
 mod adamw;
 pub mod checkpoint;
+mod disk;
 mod draws;
 mod ema;
 mod error;
@@ -21,6 +22,7 @@ mod options;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWOptions, clip_global_norm, is_decayed};
+pub use disk::{Disk, RealDisk};
 pub use draws::{DataOrder, ImageDraws};
 pub use ema::ema_decay;
 pub use error::TrainError;

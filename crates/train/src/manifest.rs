@@ -7,7 +7,12 @@ use std::path::Path;
 
 /// Name of the manifest within a checkpoint.
 pub const MANIFEST_FILE: &str = "manifest.json";
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
+/// Still read; it had no checksum.
+const FIRST_VERSION: u32 = 1;
+/// No checkpoint is without these.
+const NEEDED: [&str; 3] =
+    ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "training_state.safetensors"];
 /// A larger manifest is no manifest.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -23,6 +28,9 @@ pub struct Manifest {
     pub config_hash: String,
     /// Every other file by its path within the folder, with forward slashes.
     pub files: BTreeMap<String, FileEntry>,
+    /// BLAKE3 of this manifest's text without this line; empty in version 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checksum: String,
 }
 
 /// Size and hash of one file.
@@ -44,11 +52,25 @@ impl FileEntry {
 
 impl Manifest {
     pub(crate) fn new(step: u64, config_hash: String, files: BTreeMap<String, FileEntry>) -> Self {
-        Self { format_version: FORMAT_VERSION, step, config_hash, files }
+        let unsigned =
+            Self { format_version: FORMAT_VERSION, step, config_hash, files, checksum: String::new() };
+        Self { checksum: unsigned.hash(), ..unsigned }
     }
 
-    /// Reads the manifest of a checkpoint and checks every file against it.
-    pub fn verify(checkpoint: &Path) -> Result<Self, TrainError> {
+    /// The text of the file.
+    pub(crate) fn to_json(&self) -> String {
+        // Maps with text keys and plain values always have a JSON form.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Of the text without the checksum.
+    fn hash(&self) -> String {
+        let unsigned = Self { checksum: String::new(), ..self.clone() };
+        blake3::hash(unsigned.to_json().as_bytes()).to_hex().to_string()
+    }
+
+    /// Reads a manifest without looking at the files.
+    pub fn read(checkpoint: &Path) -> Result<Self, TrainError> {
         let path = checkpoint.join(MANIFEST_FILE);
         let unreadable = |error: std::io::Error| {
             TrainError::checkpoint(checkpoint, format!("not a complete checkpoint: {MANIFEST_FILE}: {error}"))
@@ -59,10 +81,28 @@ impl Manifest {
         let text = std::fs::read_to_string(&path).map_err(unreadable)?;
         let manifest: Self = serde_json::from_str(&text)
             .map_err(|error| TrainError::checkpoint(&path, format!("not a manifest: {error}")))?;
-        if manifest.format_version != FORMAT_VERSION {
-            let reason =
-                format!("format version {}, this program reads {FORMAT_VERSION}", manifest.format_version);
-            return Err(TrainError::checkpoint(path, reason));
+        let damaged = match manifest.format_version {
+            FORMAT_VERSION => manifest.checksum != manifest.hash() || manifest.to_json() != text,
+            FIRST_VERSION => !manifest.checksum.is_empty(),
+            other => {
+                let reason = format!("format version {other}, this program reads 1 to {FORMAT_VERSION}");
+                return Err(TrainError::checkpoint(path, reason));
+            }
+        };
+        match damaged {
+            true => Err(TrainError::checkpoint(
+                path,
+                "damaged: its checksum is not its own; use an older checkpoint",
+            )),
+            false => Ok(manifest),
+        }
+    }
+
+    /// Reads the manifest of a checkpoint and checks every file against it.
+    pub fn verify(checkpoint: &Path) -> Result<Self, TrainError> {
+        let manifest = Self::read(checkpoint)?;
+        if let Some(name) = NEEDED.iter().find(|name| !manifest.files.contains_key(**name)) {
+            return Err(TrainError::checkpoint(checkpoint, format!("its manifest does not name {name}")));
         }
         for (name, entry) in &manifest.files {
             check_file(checkpoint, name, entry)?;

@@ -117,6 +117,11 @@ impl Trainer {
         &self.parameters
     }
 
+    /// The averaged parameters.
+    pub fn ema_parameters(&self) -> &Parameters {
+        &self.ema.1
+    }
+
     /// The network with averaged weights: the one to sample from.
     pub fn ema_unet(&self) -> &UNet {
         &self.ema.0
@@ -190,7 +195,39 @@ impl Trainer {
         }
         self.adam.step(self.parameters.iter(), &gradients, learning_rate, is_decayed)?;
         self.update_ema()?;
+        if !self.is_finite()? {
+            let (step, what) = (step + 1, "weight");
+            return Err(TrainError::Diverged {
+                step,
+                what,
+                loss: loss_sum,
+                grad_norm,
+                learning_rate,
+                timesteps,
+            });
+        }
         Ok(StepReport { step: step + 1, loss: loss_sum, grad_norm, learning_rate })
+    }
+
+    /// Whether every weight, average and moment is a number.
+    fn is_finite(&self) -> candle_core::Result<bool> {
+        let moments = self.adam.first.values().chain(self.adam.second.values());
+        let weights = self.parameters.iter().chain(self.ema.1.iter()).map(|(_, var)| var);
+        let tensors: Vec<_> = weights.chain(moments).collect();
+        // NaN and infinities spread through a sum; squares of finite f32 stay finite in f64.
+        let finite = |var: &&candle_core::Var| Ok(duet_kernels::optimise::sum_of_squares(var)?.is_finite());
+        tensors.par_iter().map(finite).reduce(|| Ok(true), |a, b| Ok(a? && b?))
+    }
+
+    /// Refuses a state that no step should have left.
+    pub(crate) fn check_finite(&self) -> Result<(), TrainError> {
+        match self.is_finite()? {
+            true => Ok(()),
+            false => Err(TrainError::Option(format!(
+                "after step {} a weight, an average or a moment is not finite: it is not saved",
+                self.steps()
+            ))),
+        }
     }
 
     /// The learning rate over the run.

@@ -103,6 +103,7 @@ fn a_checkpoint_holds_the_files_of_a_diffusers_folder_and_no_others() {
     let expected = [
         "manifest.json",
         "model_index.json",
+        "run_config.toml",
         "scheduler/scheduler_config.json",
         "training_state.safetensors",
         "unet/config.json",
@@ -189,11 +190,7 @@ fn a_truncated_or_missing_file_is_detected_and_not_loaded() {
         let path = folders[0].join(&name);
         for length in [0, bytes.len() / 2, bytes.len() - 1] {
             fs::write(&path, &bytes[..length]).unwrap();
-            // A manifest may end without its last newline.
-            assert_eq!(
-                Manifest::verify(&folders[0]).is_ok(),
-                name == MANIFEST_FILE && length == bytes.len() - 1
-            );
+            assert!(Manifest::verify(&folders[0]).is_err(), "{name} cut to {length}");
         }
         fs::remove_file(&path).unwrap();
         assert!(reason(&folders[0]).contains(&name));
@@ -204,12 +201,102 @@ fn a_truncated_or_missing_file_is_detected_and_not_loaded() {
     Manifest::verify(&folders[0]).unwrap();
 }
 
-/// Writes the manifest of a checkpoint anew after a change to its text.
+/// Writes the manifest of a checkpoint anew after a change to its text, as one of version 1, which
+/// had no checksum that would tell.
 fn rewrite_manifest(folder: &Path, from: &str, to: &str) {
     let path = folder.join(MANIFEST_FILE);
-    let text = fs::read_to_string(&path).unwrap();
+    let mut manifest = Manifest::read(folder).unwrap();
+    (manifest.format_version, manifest.checksum) = (1, String::new());
+    let text = serde_json::to_string_pretty(&manifest).unwrap();
     assert!(text.contains(from), "{text}");
     fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+/// Every how many bits and lengths are tried: all in the long test, `DUET_LONG=1`.
+fn stride(everyday: usize) -> usize {
+    if std::env::var_os("DUET_LONG").is_some() { 1 } else { everyday }
+}
+
+/// Cut off anywhere, and with every single bit flipped.
+#[test]
+fn a_manifest_with_one_wrong_bit_is_refused() {
+    let (_parent, folders) = checkpoints(&[3]);
+    let path = folders[0].join(MANIFEST_FILE);
+    let good = fs::read(&path).unwrap();
+    for bit in (0..8 * good.len()).step_by(stride(5)) {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &bytes).unwrap();
+        assert!(Manifest::verify(&folders[0]).is_err(), "bit {bit}: {}", String::from_utf8_lossy(&bytes));
+    }
+    for length in (0..good.len()).step_by(stride(5)) {
+        fs::write(&path, &good[..length]).unwrap();
+        assert!(Manifest::verify(&folders[0]).is_err(), "cut to {length}");
+    }
+    fs::write(&path, &good).unwrap();
+    Manifest::verify(&folders[0]).unwrap();
+}
+
+/// Every bit of the headers, 10,000 bits of the data, and 1,000 lengths.
+#[test]
+fn every_wrong_bit_and_length_of_a_checkpoints_files_is_detected() {
+    let (_parent, folders) = checkpoints(&[1]);
+    for (name, good) in files(&folders[0]).iter().filter(|(name, _)| *name != MANIFEST_FILE) {
+        let path = folders[0].join(name);
+        let entry = &Manifest::read(&folders[0]).unwrap().files[name];
+        let header = match name.ends_with(".safetensors") {
+            true => 8 + u64::from_le_bytes(good[..8].try_into().unwrap()) as usize,
+            false => good.len(),
+        };
+        let data = 8 * (good.len() - header);
+        let count = data.min(10_000 / stride(10));
+        let in_data = (0..count).map(|i| 8 * header + i * (data / count));
+        let bits = (0..8 * header).step_by(stride(29)).chain(in_data);
+        let mut bytes = good.clone();
+        for bit in bits {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(FileEntry::of(&bytes), *entry, "{name}: bit {bit}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+        // Through the files themselves: that the hash is compared at all.
+        let (few, many) = (stride(64), 1000 / stride(20));
+        let lengths = (0..good.len().min(4096)).step_by(few).chain((0..many).map(|i| i * good.len() / many));
+        for length in lengths {
+            fs::write(&path, &good[..length]).unwrap();
+            assert!(reason(&folders[0]).contains("damaged"), "{name} cut to {length}");
+        }
+        fs::write(&path, good).unwrap();
+    }
+    Manifest::verify(&folders[0]).unwrap();
+}
+
+#[test]
+fn a_manifest_that_names_too_few_files_is_refused() {
+    let (_parent, folders) = checkpoints(&[0]);
+    let mut manifest = Manifest::read(&folders[0]).unwrap();
+    manifest.files.clear();
+    (manifest.format_version, manifest.checksum) = (1, String::new());
+    fs::write(folders[0].join(MANIFEST_FILE), serde_json::to_string(&manifest).unwrap()).unwrap();
+    assert!(reason(&folders[0]).contains("does not name unet/config.json"));
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_saved() {
+    let parent = tempfile::tempdir().unwrap();
+    for (what, bad) in [("weights", f32::NAN), ("averages", f32::INFINITY)] {
+        let mut trainer = trainer(&options());
+        train(&mut trainer, 1);
+        let parameters = if what == "weights" { trainer.parameters() } else { trainer.ema_parameters() };
+        let bias = parameters.get("conv_out.bias").unwrap();
+        bias.set(&Tensor::new(&[bad], &Device::Cpu).unwrap()).unwrap();
+        let labels = checkpoint::Labels { classes: &classes(), config: "", spacing: &Spacing::Trailing };
+        let error = checkpoint::save(&trainer, labels, parent.path()).unwrap_err();
+        assert!(error.to_string().contains("not finite"), "{what}: {error}");
+        let mut order = DataOrder::new(7, 7);
+        let error = trainer.step_on(&two_sides(7), &mut order).unwrap_err();
+        assert!(matches!(error, TrainError::Diverged { .. }), "{what}: {error}");
+    }
+    assert_eq!(names(parent.path()), Vec::<String>::new());
 }
 
 #[test]
@@ -231,7 +318,8 @@ fn a_manifest_of_another_version_with_unknown_keys_or_absurd_size_is_refused() {
         let reason = reason(&folders[0]);
         assert!(reason.contains(expected), "{reason}");
     };
-    refused("\"format_version\": 1", "\"format_version\": 2", "format version 2");
+    refused("\"format_version\": 1", "\"format_version\": 3", "format version 3");
+    refused("\"format_version\": 1", "\"format_version\": 2", "checksum");
     refused("\"step\": 0", "\"step\": 0, \"stop\": 1", "stop");
     refused("\"step\": 0", "\"step\": -1", "not a manifest");
     refused("{", &format!("{}{{", " ".repeat(1 << 20)), "larger than any manifest");
