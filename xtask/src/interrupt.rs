@@ -6,6 +6,19 @@ use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+/// Makes a write beyond a limit on file sizes an error, as on a full disk, instead of the end.
+pub fn survive_size_limits() {
+    #[cfg(unix)]
+    {
+        // A limit that cannot be caught ends the process, as it would without this.
+        let _ = flag::register(SIGXFSZ, Arc::default());
+    }
+}
+
+/// Not among signal-hook's names; the same number on Linux, macOS and the BSDs.
+#[cfg(unix)]
+const SIGXFSZ: i32 = 25;
+
 /// Remembers the first SIGINT or SIGTERM.
 pub struct Interrupt(Arc<AtomicUsize>);
 

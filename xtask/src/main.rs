@@ -16,10 +16,12 @@ mod interrupt;
 mod layering;
 mod model_folder;
 mod progress;
+mod resume;
 mod run_folder;
 mod sample;
 mod selection;
 mod train;
+mod verify;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -40,6 +42,8 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(sample::Args),
+    /// Check every byte of a run's checkpoints
+    Verify(verify::Args),
     /// Write the folder that diffusers loads, with a model card
     Export(export::Args),
     /// Make a model folder of a network from elsewhere
@@ -57,10 +61,12 @@ enum Verb {
 }
 
 fn main() -> std::process::ExitCode {
+    interrupt::survive_size_limits();
     let result = match Cli::parse().verb {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(args),
+        Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Export(args)) => export::run(args),
         Some(Verb::Import(args)) => import::run(args),
         Some(Verb::Fetch(args)) => fetch::run(args),

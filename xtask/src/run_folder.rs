@@ -33,18 +33,24 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Makes a new run's folder, which must not exist or be empty.
+    /// Makes a new run's folder, which must not exist or be empty, but for what a start that was
+    /// killed at once left there.
     pub fn create(path: &Path, config: &str) -> Result<Self> {
-        let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied || path.is_file() {
-            let name = path.display();
-            return Err(usage(format!(
-                "--out {name}: there is something already; resume it with --resume {name}, or choose another folder"
-            )));
-        }
+        let refuse_occupied = || match occupied(path) {
+            true => {
+                let name = path.display();
+                Err(usage(format!(
+                    "--out {name}: there is something already; resume it with --resume {name}, or choose another folder"
+                )))
+            }
+            false => Ok(()),
+        };
+        refuse_occupied()?;
         std::fs::create_dir_all(path).map_err(write_error(path))?;
         let lock = lock(path)?;
-        write_new(&path.join("config.toml"), config)?;
+        // Another start may have been faster.
+        refuse_occupied()?;
+        write_whole(&path.join("config.toml"), config)?;
         Self::with_files(path, lock)
     }
 
@@ -61,10 +67,7 @@ impl RunFolder {
                 kept += &(line + "\n");
             }
         }
-        let temporary = path.join(".metrics.jsonl");
-        let _ = std::fs::remove_file(&temporary);
-        write_new(&temporary, &kept)?;
-        std::fs::rename(&temporary, &file).map_err(write_error(&file))?;
+        write_whole(&file, &kept)?;
         drop(run.metrics);
         Self::with_files(path, run._lock)
     }
@@ -121,23 +124,40 @@ fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainEr
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
 }
 
-fn write_new(path: &Path, text: &str) -> Result<()> {
+/// Whether a folder holds more than a run's start leaves before its configuration is there.
+fn occupied(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    path.is_file() || entries.map(|entry| entry.file_name()).any(|name| name != LOCK && name != TEMPORARY)
+}
+
+const LOCK: &str = "LOCK";
+const TEMPORARY: &str = ".writing";
+
+/// Writes a file of a run's folder that is there whole or not at all.
+fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let temporary = folder.join(TEMPORARY);
     let write = || {
-        let mut file = File::create_new(path)?;
+        let mut file = File::create(&temporary)?;
         file.write_all(text.as_bytes())?;
-        file.sync_all()
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        // Folders cannot be opened for this on Windows.
+        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
     };
     Ok(write().map_err(write_error(path))?)
 }
 
 /// Takes the folder's lock, which the system gives back when the process ends, however it ends.
 fn lock(path: &Path) -> Result<File> {
-    let path = path.join("LOCK");
+    let path = path.join(LOCK);
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = options.map_err(write_error(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
+            // The holder signs right after it has taken the lock.
+            std::thread::sleep(std::time::Duration::from_millis(100));
             let mut holder = String::new();
             let _ = file.take(100).read_to_string(&mut holder);
             return Err(usage(format!(

@@ -6,6 +6,7 @@ use crate::hardware;
 use crate::images::{self, Request};
 use crate::interrupt::Interrupt;
 use crate::progress::{Progress, duration};
+use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -71,13 +72,13 @@ pub struct Args {
     /// Go on with the newest run, or with this one or its checkpoint
     #[arg(long, value_name = "latest|DIR")]
     resume: Option<String>,
-    /// Steps between checkpoints, 0 for one at the end [default: 200]
+    /// Steps between checkpoints, 0 for one at the end [default: 350]
     #[arg(long, value_name = "STEPS")]
     save_every: Option<u64>,
     /// Checkpoints to keep, the newest [default: 3]
     #[arg(long)]
     keep: Option<usize>,
-    /// Steps between preview pictures, 0 for one at the end [default: 200]
+    /// Steps between preview pictures, 0 for one at the end [default: 350]
     #[arg(long, value_name = "STEPS")]
     sample_every: Option<u64>,
     /// Check data, memory and disk, time two steps, print the plan and write nothing
@@ -109,7 +110,6 @@ impl Args {
     fn refused_on_resume(&self) -> Option<&'static str> {
         let flags = [
             ("--config", self.config.is_some()),
-            ("--data", self.data.is_some()),
             ("--image-size", self.image_size.is_some()),
             ("--channels", self.channels.is_some()),
             ("--out", self.out.is_some()),
@@ -196,26 +196,35 @@ impl Session {
         let (run, found) = find_checkpoint(target)?;
         let path = run.join("config.toml");
         let (mut config, config_text) = RunConfig::load(&path)?;
+        if let Some(found) = &found {
+            resume::check_configuration(&path, &config_text, found)?;
+        }
         config.validate().with_context(|| format!("{}", path.display()))?;
+        if let Some(data) = &args.data {
+            config.data.source.clone_from(data);
+        }
         let data = config.load_data()?;
         if config.data.fingerprint != Some(data.train.fingerprint()) {
             let fix = "the run cannot go on with other images; start a new one";
             return Err(usage(format!(
-                "{}: its images have changed since the run began: {fix}",
+                "{}: its images are not those that the run began with: {fix}",
                 config.data.source
             )));
         }
         let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
-        let manifest = checkpoint::load(&mut trainer, &found, &device)?;
-        if manifest.config_hash != checkpoint::config_hash(&config_text) {
-            return Err(usage(format!("{} was changed since {} was saved", path.display(), found.display())));
-        }
+        let step = match &found {
+            Some(found) => checkpoint::load(&mut trainer, found, &device)?.step,
+            None => 0,
+        };
         config.save.save_every = args.save_every.unwrap_or(config.save.save_every);
         config.save.keep = args.keep.unwrap_or(config.save.keep);
         config.save.sample_every = args.sample_every.unwrap_or(config.save.sample_every);
         config.validate()?;
-        let folder = RunFolder::reopen(&run, manifest.step)?;
-        eprintln!("{} goes on after step {} of {}", run.display(), manifest.step, config.train.steps);
+        let folder = RunFolder::reopen(&run, step)?;
+        match found {
+            Some(_) => eprintln!("{} goes on after step {step} of {}", run.display(), config.train.steps),
+            None => eprintln!("{} was stopped before its first checkpoint: it begins again", run.display()),
+        }
         Ok(Self { config, config_text, data, trainer, folder, device })
     }
 
@@ -422,23 +431,26 @@ fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path)
     Ok(())
 }
 
-/// The run and the checkpoint of `--resume latest|RUN|CHECKPOINT`.
-fn find_checkpoint(target: &str) -> Result<(PathBuf, PathBuf)> {
+/// The run and the checkpoint of `--resume latest|RUN|CHECKPOINT`; no checkpoint where the run has
+/// not saved one yet.
+fn find_checkpoint(target: &str) -> Result<(PathBuf, Option<PathBuf>)> {
     if target == "latest" {
-        return run_folder::latest();
+        let (run, found) = run_folder::latest()?;
+        return Ok((run, Some(found)));
     }
     let path = Path::new(target);
     let wrong = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
     if path.join("config.toml").is_file() {
         let found = run_folder::latest_checkpoint(path);
-        let found = found
-            .ok_or_else(|| wrong("this run has no whole checkpoint to go on from; start it anew"))
-            .context("--resume")?;
+        if found.is_none() && !checkpoint::list(&path.join("checkpoints")).is_empty() {
+            let reason = "none of its checkpoints is whole; start the run anew, with another --out";
+            return Err(wrong(reason)).context("--resume");
+        }
         return Ok((path.into(), found));
     }
     let run = path.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
     match run {
-        Some(run) => Ok((run.into(), path.into())),
+        Some(run) => Ok((run.into(), Some(path.into()))),
         None => Err(wrong("neither a run's folder (with config.toml) nor a checkpoint in one"))
             .context("--resume"),
     }

@@ -2,7 +2,7 @@
 mod common;
 
 use candle_core::Device;
-use common::{classes, files, options, trainer, two_sides};
+use common::{classes, files, options, saved, trainer, two_sides};
 use duet_schedule::Spacing;
 use duet_train::{DataOrder, Disk, RealDisk, TrainError, TrainOptions, Trainer, checkpoint};
 use std::cell::{Cell, RefCell};
@@ -201,11 +201,7 @@ impl Case {
         let (mut before, mut after) = (trainer(&small(1)), trainer(&small(2)));
         train(&mut before, if scene == Scene::SameStep { 2 } else { 1 });
         train(&mut after, 2);
-        let bytes = |trainer: &Trainer| {
-            let parent = tempfile::tempdir().unwrap();
-            files(&save_on(&sound(), trainer, parent.path()).unwrap())
-        };
-        let (old, new) = (bytes(&before), bytes(&after));
+        let (old, new) = (saved(&before), saved(&after));
         Self { scene, before, after, old, new }
     }
 

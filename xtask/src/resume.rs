@@ -1,0 +1,67 @@
+//! What may change between two parts of a run.
+
+use crate::exit::usage;
+use anyhow::{Context, Result};
+use duet_train::{Manifest, checkpoint};
+use std::collections::BTreeMap;
+use std::path::Path;
+use toml::{Table, Value};
+
+/// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
+/// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
+/// other key is refused, one that is new here too.
+const MAY_CHANGE: [&str; 7] = [
+    "data.source",
+    "sample.guidance",
+    "sample.steps",
+    "save.first_sample",
+    "save.keep",
+    "save.sample_every",
+    "save.save_every",
+];
+
+/// Refuses a run's configuration that differs from the one a checkpoint was saved with, by key.
+pub fn check_configuration(path: &Path, text: &str, found: &Path) -> Result<()> {
+    let manifest = Manifest::verify(found)?;
+    if manifest.config_hash == checkpoint::config_hash(text) {
+        return Ok(());
+    }
+    let changed = || usage(format!("{} was changed since {} was saved", path.display(), found.display()));
+    // A checkpoint of the first version has no copy to compare with.
+    let Ok(saved) = std::fs::read_to_string(found.join(checkpoint::CONFIG_COPY)) else {
+        return Err(changed());
+    };
+    let (saved, now) = (flat(&saved).context("the checkpoint's configuration")?, flat(text)?);
+    let keys = saved.keys().chain(now.keys().filter(|key| !saved.contains_key(*key)));
+    for key in keys.filter(|key| !MAY_CHANGE.contains(&key.as_str())) {
+        let (before, after) = (saved.get(key), now.get(key));
+        if before != after {
+            let shown = |value: Option<&Value>| value.map_or("nothing".into(), Value::to_string);
+            return Err(usage(format!(
+                "{}: {key} is {}, but {} was saved with {}: it cannot change when a run is resumed; \
+                 set it back, or start a new run with --out",
+                path.display(),
+                shown(after),
+                found.display(),
+                shown(before)
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Values by dotted key.
+fn flat(text: &str) -> Result<BTreeMap<String, Value>> {
+    fn add(prefix: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(inner) => add(&key, inner, flat),
+                value => drop(flat.insert(key, value)),
+            }
+        }
+    }
+    let mut values = BTreeMap::new();
+    add("", text.parse::<Table>()?, &mut values);
+    Ok(values)
+}

@@ -1,0 +1,469 @@
+//! What docs/reliability.md promises of runs, shown on real processes.
+#![cfg(unix)]
+mod support;
+
+use duet_random::Draws;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use support::{files, images, run, xtask};
+
+/// The long test, `DUET_LONG=1`, takes many more samples of what cannot be tried exhaustively.
+fn count(everyday: usize, long: usize) -> usize {
+    if std::env::var_os("DUET_LONG").is_some() { long } else { everyday }
+}
+
+const STEPS: u64 = 200;
+const CONFIG: &str = r#"
+[model]
+block_out_channels = [8]
+attention_levels = []
+attention_head_dim = 8
+norm_num_groups = 4
+
+[train]
+steps = 200
+batch = 2
+
+[save]
+save_every = 10
+keep = 2
+sample_every = 60
+first_sample = 7
+held_out_every = 50
+held_out_images = 4
+
+[sample]
+steps = 2
+"#;
+
+/// A folder with data and configuration, and how to begin a run in it.
+struct Place {
+    dir: tempfile::TempDir,
+    begin: Vec<String>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = images(dir.path());
+        std::fs::write(dir.path().join("tiny.toml"), CONFIG).unwrap();
+        let begin = ["train", "--config", "tiny.toml", "--data", data.to_str().unwrap(), "--threads", "1"];
+        Self { begin: begin.map(String::from).to_vec(), dir }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Arguments that begin a run, or go on with it where it has begun.
+    fn arguments(&self, out: &str) -> Vec<String> {
+        match self.path().join(out).join("config.toml").exists() {
+            true => ["train", "--resume", out, "--threads", "1"].map(String::from).to_vec(),
+            false => [self.begin.clone(), vec!["--out".into(), out.into()]].concat(),
+        }
+    }
+
+    fn spawn(&self, out: &str) -> Child {
+        let arguments = self.arguments(out);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut command = xtask(self.path(), &arguments);
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Runs to the end.
+    fn whole(&self, out: &str, more: &[&str]) -> Duration {
+        let started = Instant::now();
+        let arguments = self.arguments(out);
+        let arguments = [arguments.iter().map(String::as_str).collect(), more.to_vec()].concat();
+        run(self.path(), &arguments, 0);
+        started.elapsed()
+    }
+
+    /// What a finished run is compared by: everything but log and lock.
+    fn result(&self, out: &str) -> BTreeMap<PathBuf, blake3::Hash> {
+        let all = files(&self.path().join(out));
+        all.into_iter().map(|(path, bytes)| (path, blake3::hash(&bytes))).collect()
+    }
+
+    fn is_saving(&self, out: &str) -> bool {
+        let entries =
+            std::fs::read_dir(self.path().join(out).join("checkpoints")).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(".saving-"))
+    }
+
+    fn steps(&self, out: &str) -> Vec<u64> {
+        let text = std::fs::read_to_string(self.path().join(out).join("metrics.jsonl")).unwrap_or_default();
+        let step =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap();
+        text.lines().map(step).collect()
+    }
+}
+
+/// How a process that may have been signalled ended, and what it said.
+fn ended(child: Child) -> (Option<i32>, String) {
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    (status.code(), String::from_utf8_lossy(&stderr).into_owned())
+}
+
+/// Waits until the process has ended, `until` says so, or `limit` is over.
+fn wait(child: &mut Child, limit: Duration, until: impl Fn() -> bool) {
+    let started = Instant::now();
+    while started.elapsed() < limit && child.try_wait().unwrap().is_none() && !until() {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+#[test]
+fn a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bytes() {
+    let place = Place::new();
+    let time = place.whole("unbroken", &[]);
+    let expected = place.result("unbroken");
+    let mut draws = Draws::new(1, "kills", 0);
+    let (mut kills, mut in_saves, mut runs) = (0, 0, 0);
+    while kills < count(50, 1000) {
+        let out = format!("run-{runs}");
+        loop {
+            let mut child = place.spawn(&out);
+            // Every other kill waits for a save; the rest come at any time.
+            match kills % 2 {
+                0 => {
+                    let limit = time.mul_f64(draws.uniform());
+                    wait(&mut child, limit, || false);
+                    wait(&mut child, time, || place.is_saving(&out));
+                    std::thread::sleep(Duration::from_micros(draws.below(1500)));
+                }
+                _ => wait(&mut child, time.mul_f64(0.7 * draws.uniform()), || false),
+            }
+            child.kill().unwrap();
+            match ended(child) {
+                (Some(0), _) => break,
+                (None, _) => kills += 1,
+                (Some(code), text) => panic!("exit code {code} after {kills} kills:\n{text}"),
+            }
+            in_saves += usize::from(place.is_saving(&out));
+        }
+        runs += 1;
+        assert_eq!(place.steps(&out), (1..=STEPS).collect::<Vec<_>>(), "every step exactly once");
+        assert!(place.result(&out) == expected, "after {kills} kills");
+        std::fs::remove_dir_all(place.path().join(&out)).unwrap();
+    }
+    println!("{kills} kills in {runs} runs, {in_saves} of them inside a save");
+    assert!(in_saves * 10 >= kills * 3, "{in_saves} of {kills} kills were inside a save");
+}
+
+#[test]
+fn a_first_signal_saves_and_a_second_stops_at_once() {
+    let place = Place::new();
+    let time = place.whole("unbroken", &[]);
+    let expected = place.result("unbroken");
+    let mut draws = Draws::new(2, "signals", 0);
+    let (mut signals, mut runs, mut at_once) = (0, 0, 0);
+    while signals < count(25, 100) {
+        let out = format!("run-{runs}");
+        loop {
+            let child = place.spawn(&out);
+            let (signal, code) = if draws.uniform() < 0.5 { ("-INT", 130) } else { ("-TERM", 143) };
+            std::thread::sleep(time.mul_f64(draws.uniform()));
+            let send = || {
+                let _ = Command::new("kill")
+                    .args([signal, &child.id().to_string()])
+                    .stderr(Stdio::null())
+                    .status();
+            };
+            send();
+            signals += 1;
+            let twice = draws.uniform() < 0.2;
+            if twice {
+                send();
+                at_once += 1;
+            }
+            let begun = place.path().join(&out).join("config.toml").exists();
+            match ended(child) {
+                (Some(0), _) => break,
+                (Some(found), text) => {
+                    assert_eq!(found, code, "{text}");
+                    let resumes = text.contains(&format!("cargo xtask train --resume {out}"));
+                    assert!(twice || resumes || text.contains("nothing to save"), "{text}");
+                }
+                // Before it listens, a program has nothing to lose.
+                (None, text) => assert!(!begun || twice, "a signal was not heard:\n{text}"),
+            }
+        }
+        runs += 1;
+        assert!(place.result(&out) == expected, "after {signals} signals");
+    }
+    println!("{signals} signals in {runs} runs, {at_once} of them sent twice");
+}
+
+#[test]
+fn one_of_many_starts_wins_and_the_others_say_who_holds_the_run() {
+    let place = Place::new();
+    // Long enough that the winner is still there when the last one looks.
+    let long = CONFIG.replace("steps = 200", "steps = 100000");
+    std::fs::write(place.path().join("tiny.toml"), long).unwrap();
+    let mut first = place.spawn("run");
+    wait(&mut first, Duration::from_secs(60), || place.steps("run").len() > 12);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    for again in [true, false] {
+        let out = if again { "run" } else { "new" };
+        let mut children: Vec<Child> = (0..20).map(|_| place.spawn(out)).collect();
+        let started = Instant::now();
+        let running = |children: &mut Vec<Child>| {
+            children
+                .iter_mut()
+                .filter_map(|child| child.try_wait().unwrap().is_none().then(|| child.id()))
+                .collect()
+        };
+        let mut left: Vec<u32> = running(&mut children);
+        while left.len() > 1 && started.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(10));
+            left = running(&mut children);
+        }
+        let [winner] = left[..] else { panic!("{} starts of {out} are running", left.len()) };
+        for mut child in children {
+            if child.id() == winner {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                continue;
+            }
+            let (code, text) = ended(child);
+            assert_eq!(code, Some(2), "{text}");
+            let named = text.contains(&format!("another process trains this run (process {winner})"));
+            // A start that comes later finds a run, which it would not begin again.
+            assert!(named || !again && text.contains("there is something already"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let run_folder = place.path().join("run");
+    let newest = run_folder.join(format!("checkpoints/step-{STEPS:06}"));
+    let state = std::fs::metadata(newest.join("training_state.safetensors")).unwrap().len();
+    std::fs::remove_dir_all(&newest).unwrap();
+    let before = files(&run_folder.join("checkpoints"));
+    for i in 0..20 {
+        // In blocks of 512 bytes: from nothing to what is just too little for the largest file.
+        let blocks = i * (state / 512) / 20;
+        let program = env!("CARGO_BIN_EXE_xtask");
+        let script = format!("ulimit -f {blocks}; exec {program} train --resume run");
+        let Output { status, stderr, .. } =
+            Command::new("sh").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+        let text = String::from_utf8_lossy(&stderr);
+        assert_eq!(status.code(), Some(6), "{blocks} blocks:\n{text}");
+        assert!(text.contains("cannot write run") && text.contains("too large"), "{blocks} blocks:\n{text}");
+        assert!(files(&run_folder.join("checkpoints")) == before, "{blocks} blocks");
+    }
+    place.whole("run", &[]);
+    place.whole("other", &[]);
+    assert!(place.result("run") == place.result("other"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
+    let place = Place::new();
+    let begin: Vec<&str> =
+        place.begin.iter().map(String::as_str).filter(|word| !["--threads", "1"].contains(word)).collect();
+    for threads in ["1", "2", "4"] {
+        run(place.path(), &[&begin[..], &["--threads", threads, "--out", threads]].concat(), 0);
+        let batch = ["2", "7", "64"][threads.len() % 3];
+        let flags = ["--seeds", "0-4", "--eta", "1", "--steps", "3", "--threads", threads, "--batch", batch];
+        let out = format!("{threads}/images.safetensors");
+        run(place.path(), &[&["sample", "--run", threads, "--out", &out], &flags[..]].concat(), 0);
+    }
+    let first = place.result("1");
+    assert!(
+        first.contains_key(Path::new("images.safetensors")) && first.contains_key(Path::new("metrics.jsonl"))
+    );
+    assert!(first == place.result("2") && first == place.result("4"));
+}
+
+#[test]
+fn nothing_but_fetch_needs_a_network() {
+    let place = Place::new();
+    let apart = |command: &[&str]| {
+        Command::new("unshare")
+            .args(["--map-root-user", "--net"])
+            .args(command)
+            .current_dir(place.path())
+            .output()
+    };
+    if !apart(&["true"]).is_ok_and(|output| output.status.success()) {
+        return println!("skipped: this machine gives no network namespaces");
+    }
+    let interfaces = apart(&["cat", "/proc/net/dev"]).unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&interfaces.stdout).lines().filter(|line| line.contains(':')).count(),
+        1,
+        "lo alone"
+    );
+    let program = env!("CARGO_BIN_EXE_xtask");
+    let begin = place.arguments("run");
+    let begin: Vec<&str> = begin.iter().map(String::as_str).collect();
+    for arguments in [
+        &begin[..],
+        &["train", "--resume", "run"],
+        &["sample", "--run", "run"],
+        &["verify", "run"],
+        &["export", "--run", "run", "--out", "shared"],
+        &["import", "shared", "--out", "imported"],
+    ] {
+        let output = apart(&[&[program], arguments].concat()).unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Values of a table by dotted key, with their lines.
+fn keys(text: &str) -> Vec<(String, String)> {
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.into();
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            found.push((format!("{section}.{key}"), line.to_string()));
+        }
+    }
+    found
+}
+
+/// Another value of the same kind.
+fn other(key: &str, line: &str) -> String {
+    let (name, value) = line.split_once(" = ").unwrap();
+    let value = match value {
+        _ if key == "diffusion.schedule" => "\"linear\"".into(),
+        _ if key == "diffusion.prediction" => "\"x0\"".into(),
+        _ if key == "train.loss_weighting" => "\"p2\"".into(),
+        _ if key == "sample.spacing" => "\"linspace\"".into(),
+        _ if key == "data.fingerprint" => format!("\"{}\"", "0".repeat(64)),
+        "true" => "false".into(),
+        "false" => "true".into(),
+        "[8]" => "[16]".into(),
+        "[]" => "[0]".into(),
+        "[0.9, 0.99]" => "[0.8, 0.99]".into(),
+        number if number.contains(['.', 'e']) => (number.parse::<f64>().unwrap() / 2.0 + 0.01).to_string(),
+        number => (number.parse::<u64>().unwrap_or_else(|_| panic!("{line}")) * 2 + 4).to_string(),
+    };
+    format!("{name} = {value}")
+}
+
+/// Every key of the configuration, so that one which is new must be decided about.
+#[test]
+fn each_key_may_change_or_is_refused_by_name_on_resume() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let path = place.path().join("run/config.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    let may_change = [
+        "sample.guidance",
+        "sample.steps",
+        "save.first_sample",
+        "save.keep",
+        "save.sample_every",
+        "save.save_every",
+    ];
+    let keys = keys(&good);
+    assert!(keys.len() > 30, "{keys:?}");
+    for (key, line) in keys.iter().filter(|(key, _)| key != "data.source") {
+        // The line in its own section: names come again in others.
+        let section = good.find(&format!("[{}]", key.split('.').next().unwrap())).unwrap();
+        let at = section + good[section..].find(&format!("\n{line}\n")).unwrap() + 1;
+        let changed = format!("{}{}{}", &good[..at], other(key, line), &good[at + line.len()..]);
+        assert_ne!(changed, good, "{key}");
+        std::fs::write(&path, changed).unwrap();
+        let output = xtask(place.path(), &["train", "--resume", "run"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        if may_change.contains(&key.as_str()) {
+            assert!(output.status.success(), "{key}: {text}");
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(2), "{key}: {text}");
+        // Other data are refused before, by what they are.
+        let named =
+            text.contains(key) || key == "data.fingerprint" && text.contains("its images are not those");
+        assert!(named, "{key}: {text}");
+    }
+    std::fs::write(&path, &good).unwrap();
+    // The images may have moved, but they must be the same.
+    std::fs::rename(place.path().join("data"), place.path().join("moved")).unwrap();
+    run(place.path(), &["train", "--resume", "run"], 4);
+    run(place.path(), &["train", "--resume", "run", "--data", "moved"], 0);
+    std::fs::remove_file(place.path().join("moved/left/03.png")).unwrap();
+    let text = run(place.path(), &["train", "--resume", "run", "--data", "moved"], 2);
+    assert!(text.contains("its images are not those that the run began with"), "{text}");
+}
+
+/// Every flag of `train`, so that one which is new must be decided about.
+#[test]
+fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let help = run(place.path(), &["train", "--help"], 0);
+    let flags: Vec<&str> = help
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"))
+        .map(|line| line.split_whitespace().next().unwrap())
+        .collect();
+    assert!(flags.len() > 15, "{flags:?}");
+    for flag in flags {
+        let allowed = match flag {
+            "threads" | "save-every" | "keep" | "sample-every" => Some(Some("1")),
+            "device" => Some(Some("cpu")),
+            "data" => Some(place.begin.get(4).map(String::as_str)),
+            // What is resumed, and what a resumed run does not look at.
+            "resume" | "preset" => continue,
+            _ => None,
+        };
+        let flag = format!("--{flag}");
+        let value = match flag.as_str() {
+            "--dry-run" => None,
+            "--config" => Some("tiny.toml"),
+            _ => allowed.flatten().or(Some("1")),
+        };
+        let arguments = ["train", "--resume", "run", flag.as_str()].into_iter().chain(value);
+        let arguments: Vec<&str> = arguments.collect();
+        match allowed {
+            Some(_) => drop(run(place.path(), &arguments, 0)),
+            None => {
+                let text = run(place.path(), &arguments, 2);
+                assert!(
+                    text.contains(&format!("{flag} cannot change when a run is resumed")),
+                    "{flag}: {text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn verify_names_what_is_damaged() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let text = run(place.path(), &["verify", "run"], 0);
+    assert!(
+        text.contains("step-000190") && text.contains("whole    run/checkpoints/step-000200: step 200"),
+        "{text}"
+    );
+    let state = place.path().join("run/checkpoints/step-000190/training_state.safetensors");
+    let mut bytes = std::fs::read(&state).unwrap();
+    bytes[3000] ^= 4;
+    std::fs::write(&state, bytes).unwrap();
+    let text = run(place.path(), &["verify", "run"], 5);
+    assert!(text.contains("whole    run/checkpoints/step-000200"), "{text}");
+    assert!(
+        text.contains("DAMAGED  run/checkpoints/step-000190/training_state.safetensors: damaged"),
+        "{text}"
+    );
+    run(place.path(), &["verify", "run/checkpoints/step-000200"], 0);
+    run(place.path(), &["verify", "data"], 5);
+    run(place.path(), &["verify", "nowhere"], 2);
+    // A run none of whose checkpoints is whole is not begun again behind one's back.
+    std::fs::remove_file(place.path().join("run/checkpoints/step-000200/manifest.json")).unwrap();
+    let text = run(place.path(), &["train", "--resume", "run"], 5);
+    assert!(text.contains("none of its checkpoints is whole"), "{text}");
+}
