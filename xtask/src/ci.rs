@@ -3,7 +3,7 @@
 use crate::layering;
 use crate::progress::duration;
 use anyhow::{Context, Result, bail};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Flags of `ci`.
@@ -61,6 +61,21 @@ fn run_example(name: &str) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("the example {name} failed") }
 }
 
+/// Licences, versions and sources of the dependencies against deny.toml.
+fn dependencies() -> Result<&'static str> {
+    eprintln!("\n== dependencies: cargo deny check licenses bans sources");
+    let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !quiet(cargo().args(["deny", "--version"])).is_ok_and(|status| status.success()) {
+        eprintln!("SKIPPED: cargo-deny is not there; `cargo install --locked cargo-deny` gets it");
+        return Ok("skipped, no cargo-deny");
+    }
+    let arguments = ["deny", "--log-level", "error", "check", "licenses", "bans", "sources"];
+    match cargo().args(arguments).status().context("cannot run cargo")?.success() {
+        true => Ok("checked"),
+        false => bail!("cargo deny failed"),
+    }
+}
+
 /// Runs the checks in order and stops at the first that fails.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
@@ -80,6 +95,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     if !args.hub {
         EXAMPLES.iter().try_for_each(|name| run_example(name))?;
+        times.push(format!("{:<20} {}", "dependencies", dependencies()?));
     }
     println!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));
     Ok(())

@@ -205,3 +205,46 @@ fn merge(base: &mut Table, over: Table) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duet_random::Draws;
+
+    /// No text makes the reader of a run's configuration panic or hang.
+    #[test]
+    fn no_mutation_of_a_configuration_panics() {
+        let numbers =
+            ["0", "-1", "1e308", "nan", "inf", "9223372036854775807", "99999999999999999999", "true", "[[[["];
+        let mut accepted = 0;
+        for index in 0..100_000 {
+            let mut draws = Draws::new(0, "configuration", index);
+            let mut bytes = DIGITS.as_bytes().to_vec();
+            for _ in 0..=draws.below(4) {
+                let at = draws.below(bytes.len() as u64) as usize;
+                let range = at..(at + draws.below(30) as usize).min(bytes.len());
+                match draws.below(5) {
+                    0 => bytes[at] ^= 1 << draws.below(7),
+                    1 => drop(bytes.drain(range)),
+                    2 => {
+                        let part = bytes[range].to_vec();
+                        drop(bytes.splice(at..at, part));
+                    }
+                    _ => {
+                        let Some(first) = bytes[at..].iter().position(u8::is_ascii_digit) else { continue };
+                        let count = bytes[at + first..].iter().take_while(|b| b.is_ascii_digit()).count();
+                        let number = numbers[draws.below(numbers.len() as u64) as usize];
+                        drop(bytes.splice(at + first..at + first + count, number.bytes()));
+                    }
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'[');
+                }
+            }
+            let config =
+                std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str::<RunConfig>(text).ok());
+            accepted += u32::from(config.is_some_and(|config| config.validate().is_ok()));
+        }
+        assert!((1..100_000).contains(&accepted), "{accepted} accepted");
+    }
+}

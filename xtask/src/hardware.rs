@@ -5,10 +5,13 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use std::path::Path;
 
+/// Every thread takes memory, and no machine that this runs on has more cores.
+const MAX_THREADS: usize = 1024;
+
 /// Limits the threads of all work in this process; none for as many as there are cores.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
-    if threads == Some(0) {
-        return Err(usage("--threads 0: at least one thread is needed"));
+    if let Some(threads) = threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
+        return Err(usage(format!("--threads {threads}: must be 1 to {MAX_THREADS}")));
     }
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
     pool.build_global().context("cannot start the threads")
@@ -42,6 +45,13 @@ pub fn device(text: &str) -> Result<Device> {
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// Bytes that programs may still take without swapping; none where the system does not tell.
+pub fn available_memory() -> Option<u64> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 

@@ -88,7 +88,15 @@ pub struct Args {
 
 impl Args {
     /// The flags that were given, as keys of the configuration.
-    fn settings(&self) -> Vec<(&'static str, Value)> {
+    fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
+        // TOML has no larger integers.
+        let large = [self.steps, self.seed, self.save_every, self.sample_every];
+        let large = large
+            .into_iter()
+            .chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
+        if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
+            return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
+        }
         let integer = |key, value: Option<u64>| value.map(|value| (key, Value::Integer(value as i64)));
         let size = |key, value: Option<usize>| integer(key, value.map(|value| value as u64));
         let settings = [
@@ -103,7 +111,7 @@ impl Args {
             size("save.keep", self.keep),
             integer("save.sample_every", self.sample_every),
         ];
-        settings.into_iter().flatten().collect()
+        Ok(settings.into_iter().flatten().collect())
     }
 
     /// The first flag that a resumed run cannot take: it would not end where it was going.
@@ -154,21 +162,24 @@ struct Session {
 impl Session {
     /// A new run; none after a dry run.
     fn start(args: &Args, device: Device) -> Result<Option<Self>> {
-        let mut config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings())?;
+        let mut config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings()?)?;
         config.validate()?;
         let data = config.load_data()?;
         eprintln!("{}", data.describe());
         config.data.fingerprint = Some(data.train.fingerprint());
         let unet = config.unet(&data)?;
+        check_memory(&config, &data)?;
         if let Some(epochs) = args.epochs {
             let images = epochs * data.train.len() as f64;
             config.train.steps = length("--epochs", epochs, images / images_per_step(&config) as f64)?;
+            config.validate()?;
         }
         let new = |config: &RunConfig| Trainer::new(&unet, &config.diffusion, &config.train, &device);
         let mut trainer = new(&config)?;
         if let Some(minutes) = args.minutes {
             let (_, each) = time_steps(&mut new(&config)?, &data)?;
             config.train.steps = length("--minutes", minutes, minutes * 60.0 / each.as_secs_f64())?;
+            config.validate()?;
             trainer = new(&config)?;
         }
         if let Some(warning) = config.diffusion.warning()? {
@@ -391,6 +402,23 @@ fn time_steps(trainer: &mut Trainer, data: &Splits) -> Result<(Duration, Duratio
 /// Bytes of one checkpoint: the averaged weights, the raw ones and two moments, in f32.
 fn checkpoint_bytes(trainer: &Trainer) -> u64 {
     trainer.parameters().count() as u64 * 4 * 4
+}
+
+/// Refuses a batch whose images alone would not fit into memory.
+fn check_memory(config: &RunConfig, data: &Splits) -> Result<()> {
+    let shape = data.train.shape();
+    let pixels = (shape.channels * shape.height * shape.width) as u64;
+    // Images, noise, x_t, target, prediction and its gradient, in f32.
+    let needed = 6 * 4 * pixels * config.train.batch as u64;
+    match hardware::available_memory().filter(|&available| available < needed) {
+        Some(available) => Err(usage(format!(
+            "batch = {}: its images take {}, {} are available; use a smaller batch and accumulate",
+            config.train.batch,
+            hardware::megabytes(needed),
+            hardware::megabytes(available)
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Warns where the disk will not hold the checkpoints.

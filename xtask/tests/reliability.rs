@@ -1,5 +1,6 @@
 //! What docs/reliability.md promises of runs, shown on real processes.
 #![cfg(unix)]
+#[allow(dead_code, reason = "the rest of it is for other tests")]
 mod support;
 
 use duet_random::Draws;

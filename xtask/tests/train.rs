@@ -189,7 +189,7 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         (&["--steps", "0"], 2, &["steps = 0"]),
         (&["--lr", "nan"], 2, &["learning_rate"]),
         (&["--minutes", "0"], 2, &["--minutes"]),
-        (&["--threads", "0"], 2, &["--threads 0"]),
+        (&["--threads", "0"], 2, &["--threads 0", "1 to 1024"]),
         (&["--device", "tpu"], 2, &["--device tpu", "auto, cpu"]),
     ];
     for (flags, code, words) in cases {

@@ -34,5 +34,5 @@ pub use error::ModelError;
 pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_files, load_folder, weights_to_bytes};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
-pub use tensors::read_tensors;
+pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::UNet;

@@ -29,26 +29,41 @@ const MAX_RANK: usize = 8;
 /// the file's size, twice that for 16-bit values.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
-    let refuse = |reason: String| ModelError::File { path: path.into(), reason };
     let file = File::open(path).map_err(read)?;
     let metadata = file.metadata().map_err(read)?;
     if !metadata.is_file() {
-        return Err(refuse("not a file".into()));
+        return Err(ModelError::File { path: path.into(), reason: "not a file".into() });
     }
-    let mut file = BufReader::new(file);
-    let (entries, header) = read_header(&mut file, metadata.len()).map_err(|error| match error {
-        HeaderError::Read(cause) => read(cause),
-        HeaderError::Refused(reason) => refuse(format!("not a safetensors file that is read here: {reason}")),
-    })?;
-    check_layout(&entries, metadata.len() - header).map_err(&refuse)?;
+    read_from(&mut BufReader::new(file), metadata.len(), device).map_err(|error| match error {
+        Failure::Read(cause) => read(cause),
+        Failure::Refused(reason) => ModelError::File { path: path.into(), reason },
+        Failure::Candle(error) => error.into(),
+    })
+}
+
+/// As [`read_tensors`], of a file's bytes.
+pub fn tensors_from_bytes(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    read_from(&mut &*bytes, bytes.len() as u64, device).map_err(|error| match error {
+        Failure::Read(cause) => ModelError::Weights(cause.to_string()),
+        Failure::Refused(reason) => ModelError::Weights(reason),
+        Failure::Candle(error) => error.into(),
+    })
+}
+
+enum Failure {
+    Read(std::io::Error),
+    Refused(String),
+    Candle(candle_core::Error),
+}
+
+fn read_from(file: &mut impl Read, size: u64, device: &Device) -> Result<BTreeMap<String, Tensor>, Failure> {
+    let (entries, header) = read_header(file, size)?;
+    check_layout(&entries, size - header).map_err(Failure::Refused)?;
     let mut tensors = BTreeMap::new();
     for (name, entry) in entries {
         let mut bytes = vec![0; (entry.data_offsets.1 - entry.data_offsets.0) as usize];
-        file.read_exact(&mut bytes).map_err(read)?;
-        let tensor = tensor(&name, &entry, &bytes, device).map_err(|error| match error {
-            ModelError::Input(reason) => refuse(reason),
-            error => error,
-        })?;
+        file.read_exact(&mut bytes).map_err(Failure::Read)?;
+        let tensor = tensor(&name, &entry, &bytes, device)?;
         tensors.insert(name, tensor);
     }
     Ok(tensors)
@@ -74,19 +89,15 @@ impl Entry {
     }
 }
 
-enum HeaderError {
-    Read(std::io::Error),
-    Refused(String),
-}
-
 /// The tensors in the order of their bytes, and the bytes before the first.
-fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>, u64), HeaderError> {
-    let refuse = |reason: String| Err(HeaderError::Refused(reason));
+fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>, u64), Failure> {
+    let refuse =
+        |reason: String| Err(Failure::Refused(format!("not a safetensors file that is read here: {reason}")));
     let mut length = [0; 8];
     if size < 8 {
         return refuse(format!("it has {size} bytes, fewer than the length of a header takes"));
     }
-    file.read_exact(&mut length).map_err(HeaderError::Read)?;
+    file.read_exact(&mut length).map_err(Failure::Read)?;
     let length = u64::from_le_bytes(length);
     if length > size - 8 {
         return refuse(format!("its header claims {length} bytes, the file has {size}"));
@@ -95,7 +106,7 @@ fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>,
         return refuse(format!("its header has {length} bytes, more than {MAX_HEADER}"));
     }
     let mut header = vec![0; length as usize];
-    file.read_exact(&mut header).map_err(HeaderError::Read)?;
+    file.read_exact(&mut header).map_err(Failure::Read)?;
     let header: Header = match serde_json::from_slice(&header) {
         Ok(header) => header,
         Err(error) => return refuse(error.to_string()),
@@ -169,11 +180,11 @@ fn check_layout(entries: &[(String, Entry)], data: u64) -> Result<(), String> {
     }
 }
 
-fn tensor(name: &str, entry: &Entry, bytes: &[u8], device: &Device) -> Result<Tensor, ModelError> {
+fn tensor(name: &str, entry: &Entry, bytes: &[u8], device: &Device) -> Result<Tensor, Failure> {
     let shape: Vec<usize> = entry.shape.iter().map(|&side| side as usize).collect();
     if entry.dtype == "I64" {
         let values = bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap_or_default()));
-        return Ok(Tensor::from_vec(values.collect(), shape, device)?);
+        return Tensor::from_vec(values.collect(), shape, device).map_err(Failure::Candle);
     }
     let pairs = || bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
     let values: Vec<f32> = match entry.dtype.as_str() {
@@ -182,7 +193,7 @@ fn tensor(name: &str, entry: &Entry, bytes: &[u8], device: &Device) -> Result<Te
         _ => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
     };
     match values.iter().find(|value| !value.is_finite()) {
-        Some(value) => Err(ModelError::Input(format!("{name} has a value that is not finite: {value}"))),
-        None => Ok(Tensor::from_vec(values, shape, device)?),
+        Some(value) => Err(Failure::Refused(format!("{name} has a value that is not finite: {value}"))),
+        None => Tensor::from_vec(values, shape, device).map_err(Failure::Candle),
     }
 }

@@ -79,21 +79,20 @@ impl Manifest {
             return Err(TrainError::checkpoint(path, "larger than any manifest"));
         }
         let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-        let manifest: Self = serde_json::from_str(&text)
-            .map_err(|error| TrainError::checkpoint(&path, format!("not a manifest: {error}")))?;
+        Self::from_json(&text).map_err(|reason| TrainError::checkpoint(path, reason))
+    }
+
+    /// From the text of the file, or what is wrong with it.
+    pub fn from_json(text: &str) -> Result<Self, String> {
+        let manifest: Self =
+            serde_json::from_str(text).map_err(|error| format!("not a manifest: {error}"))?;
         let damaged = match manifest.format_version {
             FORMAT_VERSION => manifest.checksum != manifest.hash() || manifest.to_json() != text,
             FIRST_VERSION => !manifest.checksum.is_empty(),
-            other => {
-                let reason = format!("format version {other}, this program reads 1 to {FORMAT_VERSION}");
-                return Err(TrainError::checkpoint(path, reason));
-            }
+            other => return Err(format!("format version {other}, this program reads 1 to {FORMAT_VERSION}")),
         };
         match damaged {
-            true => Err(TrainError::checkpoint(
-                path,
-                "damaged: its checksum is not its own; use an older checkpoint",
-            )),
+            true => Err("damaged: its checksum is not its own; use an older checkpoint".into()),
             false => Ok(manifest),
         }
     }

@@ -65,6 +65,10 @@ pub struct TrainOptions {
     pub ema_decay: f64,
 }
 
+/// More is a mistyped number.
+const MAX_STEPS: u64 = 1_000_000_000_000;
+const MAX_BATCH: usize = 1 << 16;
+
 impl TrainOptions {
     /// Checks every range; the error names the option, its value and its range.
     pub fn validate(&self) -> Result<(), TrainError> {
@@ -72,9 +76,9 @@ impl TrainOptions {
         let fraction = |v: f64| (0.0..1.0).contains(&v);
         let positive = |v: f64| v.is_finite() && v > 0.0;
         let checks = [
-            ("steps", self.steps as f64, self.steps > 0, "at least 1"),
-            ("batch", self.batch as f64, self.batch > 0, "at least 1"),
-            ("accumulate", self.accumulate as f64, self.accumulate > 0, "at least 1"),
+            ("steps", self.steps as f64, (1..=MAX_STEPS).contains(&self.steps), "1 to 10^12"),
+            ("batch", self.batch as f64, (1..=MAX_BATCH).contains(&self.batch), "1 to 65536"),
+            ("accumulate", self.accumulate as f64, (1..=MAX_BATCH).contains(&self.accumulate), "1 to 65536"),
             ("learning_rate", self.learning_rate, positive(self.learning_rate), "a positive number"),
             ("warmup", self.warmup, share(self.warmup), "0 to 1"),
             ("final_learning_rate", self.final_learning_rate, share(self.final_learning_rate), "0 to 1"),
