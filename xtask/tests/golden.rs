@@ -1,0 +1,74 @@
+//! A run of format version 2, kept for good: later programs verify it, resume it and sample it.
+//!
+//! `golden/` is `cargo xtask train --config` with block_out_channels = [4], norm_num_groups = 2 and 20
+//! steps of 8 digits, without its log and pictures.
+#[allow(dead_code, reason = "the rest of it is for other tests")]
+mod support;
+
+use candle_core::{Device, Tensor};
+use duet_kernels::{InstructionSet, with_instruction_set};
+use duet_model::Purpose;
+use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_schedule::DiffusersScheduler;
+use std::path::{Path, PathBuf};
+use support::{files, run};
+
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+/// Of the picture of eight digits, as bytes: rounding that differs between machines is not in them.
+const PICTURE: &str = "939758f27d9e0442ea523df24e5f4f174c422369fe470f2a4ce5d17f18adfe15";
+
+#[test]
+fn a_golden_checkpoint_loads_and_draws_the_same_picture() {
+    let folder = golden().join("checkpoints/step-000020");
+    let model = duet_model::load_folder(&folder, &Device::Cpu).unwrap();
+    let scheduler = std::fs::read_to_string(folder.join("scheduler/scheduler_config.json")).unwrap();
+    let scheduler = DiffusersScheduler::from_json(&scheduler).unwrap();
+    let draw = || {
+        let steps = scheduler.steps(4).unwrap();
+        let sampler =
+            Sampler::new(steps, scheduler.prediction().unwrap(), scheduler.solver().unwrap()).unwrap();
+        let labels = Tensor::new(&[0u32, 1, 2, 3, 4, 5, 6, 7], &Device::Cpu).unwrap();
+        let seeds = [0, 1, 2, 3, 4, 5, 6, 7];
+        let mut trajectory = Trajectory::new(
+            sampler.with_clip(scheduler.clip()),
+            &seeds,
+            (1, 28, 28),
+            Some(labels),
+            &Device::Cpu,
+        )
+        .unwrap();
+        let snapshot = model.unet.snapshot(Purpose::Prediction).unwrap();
+        let guidance = Guidance { weight: 2.0, null_label: Some(10) };
+        let denoise = |x: &Tensor, t: &Tensor, labels: Option<&Tensor>| {
+            snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+        };
+        while !trajectory.is_done() {
+            trajectory.step(&guidance, denoise).unwrap();
+        }
+        trajectory.x().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    // The same instructions on every machine, on the thread that makes the choice.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let values = pool.install(|| with_instruction_set(InstructionSet::Portable, draw));
+    let bytes: Vec<u8> = values.iter().map(|value| ((value + 1.0) * 127.5).round() as u8).collect();
+    assert_eq!(blake3::hash(&bytes).to_hex().as_str(), PICTURE);
+}
+
+#[test]
+fn a_golden_run_verifies_and_resumes() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, bytes) in files(&golden()) {
+        let to = dir.path().join("run").join(path);
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::write(to, bytes).unwrap();
+    }
+    run(dir.path(), &["verify", "run"], 0);
+    let text = run(dir.path(), &["train", "--resume", "run"], 0);
+    assert!(text.contains("goes on after step 20 of 20"), "{text}");
+    let all = files(&golden());
+    let size: usize = all.values().map(Vec::len).sum();
+    assert!(size < 200_000, "{size} bytes in the repository");
+}
