@@ -1,5 +1,5 @@
 //! The formats that [`open()`](crate::open()) reads, from bytes in memory: for what was fetched or
-//! unpacked and never was a file.
+//! unpacked and never was a file. A single image is read by [`Picture::decode`](crate::Picture::decode).
 //!
 //! What [`open()`](crate::open()) reads passes through the same code. No function here panics on
 //! any bytes, and none allocates more than a multiple of what the bytes really hold, whatever their
