@@ -77,12 +77,30 @@ fn class_names(dir: &Path) -> Result<Vec<String>, DataError> {
     Ok(classes::owned(&classes::CIFAR10))
 }
 
+/// The records of a batch in memory, as [`from_bytes::cifar10`](crate::from_bytes::cifar10)
+/// describes.
+pub(crate) fn read_bytes(records: &[u8]) -> Result<Dataset, DataError> {
+    let (mut labels, mut pixels) = (Vec::new(), Vec::new());
+    append_records(Path::new("records"), records, &mut labels, &mut pixels)?;
+    Dataset::new(SHAPE, pixels, labels, classes::owned(&classes::CIFAR10))
+}
+
 fn read_batch(path: &Path, labels: &mut Vec<u32>, pixels: &mut Vec<u8>) -> Result<(), DataError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
         .map_err(|e| DataError::read(path, e))?;
-    if bytes.is_empty() || bytes.len() % RECORD != 0 || bytes.len() as u64 > MAX_BYTES {
+    append_records(path, &bytes, labels, pixels)
+}
+
+/// `path` is what messages call these bytes.
+fn append_records(
+    path: &Path,
+    bytes: &[u8],
+    labels: &mut Vec<u32>,
+    pixels: &mut Vec<u8>,
+) -> Result<(), DataError> {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) || bytes.len() as u64 > MAX_BYTES {
         return Err(DataError::malformed(
             path,
             format!("{} bytes are not a whole number of CIFAR-10's records of {RECORD} bytes", bytes.len()),

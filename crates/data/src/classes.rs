@@ -1,11 +1,14 @@
 //! Class names: those of well-known data sets, those in a file, and how a person refers to one.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
 use crate::DataError;
 use crate::dataset::check_names;
+
+/// Most bytes of a list of names: a file that is longer, is something else.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// CIFAR-10's classes in the order of its labels.
 pub(crate) const CIFAR10: [&str; 10] =
@@ -78,24 +81,38 @@ fn letters(chars: impl IntoIterator<Item = char>) -> Vec<String> {
 /// # Errors
 /// A file that cannot be read or is not UTF-8; an empty line before a name; repeated names.
 pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
-    // A list of names is short: a file that is not, is something else.
-    const LIMIT: u64 = 1 << 20;
-    let malformed =
-        |cause: String| DataError::malformed(path, cause, "write one class name a line, in label order");
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let there = match fs::metadata(path) {
+        Ok(there) => there,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(DataError::read(path, e)),
     };
-    let mut bytes = Vec::new();
-    file.take(LIMIT + 1).read_to_end(&mut bytes).map_err(|e| DataError::read(path, e))?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(malformed(format!("more than {LIMIT} bytes of class names")));
+    // Opening a pipe would wait for ever.
+    if !there.is_file() {
+        return Err(malformed(path, "not a regular file".into()));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|e| malformed(format!("class names are not UTF-8: {}", e.utf8_error())))?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| DataError::read(path, e))?;
+    read_bytes(path, &bytes).map(Some)
+}
+
+/// The names in these bytes, one a line; `path` is what messages call them.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Vec<String>, DataError> {
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(malformed(path, format!("more than {MAX_BYTES} bytes of class names")));
+    }
+    let text =
+        std::str::from_utf8(bytes).map_err(|e| malformed(path, format!("class names are not UTF-8: {e}")))?;
     let names: Vec<String> =
         text.trim_start_matches('\u{feff}').trim_end().lines().map(|line| line.trim().to_string()).collect();
-    check_names(&names).map_err(malformed)?;
-    Ok(Some(names))
+    check_names(&names).map_err(|cause| malformed(path, cause))?;
+    Ok(names)
+}
+
+fn malformed(path: &Path, cause: String) -> DataError {
+    DataError::malformed(path, cause, "write one class name a line, in label order")
 }

@@ -2,17 +2,18 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::panic;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
 
-use crate::Picture;
+use crate::{Picture, jpeg, png_check};
 
 /// Longest side of an image that is read.
 pub(crate) const MAX_SIDE: u32 = 16_384;
 
-/// Most memory that a decoder may use for one image, and most bytes of its file.
+/// Most bytes of one unpacked image, and most bytes of its file.
 const MAX_BYTES: u64 = 512 << 20;
 
 /// Endings of the files that are read, and of images that cannot be.
@@ -39,7 +40,7 @@ pub(crate) fn size(path: &Path) -> Result<(u32, u32), String> {
         return Err(format!("{} bytes, more than {MAX_BYTES}", there.len()));
     }
     let file = File::open(path).map_err(|e| e.to_string())?;
-    let (decoder, orientation) = decoder(BufReader::new(file))?;
+    let (decoder, orientation) = decoder(BufReader::new(file), there.len())?;
     let (width, height) = decoder.dimensions();
     Ok(match is_turned(orientation) {
         true => (height, width),
@@ -47,14 +48,27 @@ pub(crate) fn size(path: &Path) -> Result<(u32, u32), String> {
     })
 }
 
-/// The image with its EXIF orientation applied, over white where it is transparent, of 1 channel
-/// if no pixel has a colour and of 3 otherwise. Call [`size`] first: it refuses what is no image.
+/// The picture of a file, as [`from_bytes`] says. Call [`size`] first: it refuses what is no image.
 pub(crate) fn picture(path: &Path) -> Result<Picture, String> {
-    let bytes = fs::read(path).map_err(|e| e.to_string())?;
-    if is_cut_jpeg(&bytes) {
-        return Err("the JPEG data is cut short".into());
+    from_bytes(&fs::read(path).map_err(|e| e.to_string())?)
+}
+
+/// The image with its EXIF orientation applied, over white where it is transparent, of 1 channel
+/// if no pixel has a colour and of 3 otherwise.
+pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Picture, String> {
+    // The decoders are other people's: a mistake in one is to cost one file and not the whole run.
+    panic::catch_unwind(|| decoded(bytes)).unwrap_or_else(|cause| {
+        let message = cause.downcast_ref::<String>().map(String::as_str);
+        let message = message.or(cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
+        Err(format!("its decoder panicked on it: {message}"))
+    })
+}
+
+fn decoded(bytes: &[u8]) -> Result<Picture, String> {
+    if bytes.starts_with(&png_check::START) {
+        png_check::check_palette(bytes)?;
     }
-    let (decoder, orientation) = decoder(Cursor::new(bytes))?;
+    let (decoder, orientation) = decoder(Cursor::new(bytes), bytes.len() as u64)?;
     limits().reserve(decoder.total_bytes()).map_err(|e| e.to_string())?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     image.apply_orientation(orientation);
@@ -87,15 +101,59 @@ fn limits() -> Limits {
 }
 
 /// A decoder by the file's content, whatever it is called, and how the image is to be turned.
-fn decoder<'a, R: BufRead + Seek + 'a>(source: R) -> Result<(impl ImageDecoder + 'a, Orientation), String> {
-    let mut reader = ImageReader::new(source).with_guessed_format().map_err(|e| e.to_string())?;
-    if reader.format().is_none() {
-        return Err("neither a PNG nor a JPEG file".into());
+/// `length` is the file's, which bounds the pixels that can be in it.
+fn decoder<'a, R: BufRead + Seek + 'a>(
+    mut source: R,
+    length: u64,
+) -> Result<(Box<dyn ImageDecoder + 'a>, Orientation), String> {
+    let start = source.fill_buf().map_err(|e| e.to_string())?;
+    let (mut decoder, fewest_bytes) = if start.starts_with(&png_check::START) {
+        let bits_per_pixel = png_check::bits_per_pixel(start);
+        let decoder = limited(source, ImageFormat::Png)?;
+        let bits_per_pixel = bits_per_pixel.ok_or("the PNG data is cut short")?;
+        let fewest_bytes = png_check::fewest_bytes(decoder.dimensions(), bits_per_pixel);
+        (decoder, fewest_bytes)
+    } else if start.starts_with(&jpeg::START) {
+        // Its decoder would read all of it anyway.
+        let mut bytes = Vec::new();
+        source.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        jpeg::check(&bytes)?;
+        let decoder = limited(Cursor::new(bytes), ImageFormat::Jpeg)?;
+        let fewest_bytes = jpeg::fewest_bytes(decoder.dimensions());
+        (decoder, fewest_bytes)
+    } else {
+        return Err(not_an_image(start));
+    };
+    // Memory is taken for what the header claims.
+    if length < fewest_bytes {
+        let (width, height) = decoder.dimensions();
+        return Err(format!("{length} bytes cannot hold the {width}x{height} pixels of the header"));
     }
-    reader.limits(limits());
-    let mut decoder = reader.into_decoder().map_err(|e| e.to_string())?;
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     Ok((decoder, orientation))
+}
+
+fn limited<'a, R: BufRead + Seek + 'a>(
+    source: R,
+    format: ImageFormat,
+) -> Result<Box<dyn ImageDecoder + 'a>, String> {
+    let mut reader = ImageReader::with_format(source, format);
+    reader.limits(limits());
+    Ok(Box::new(reader.into_decoder().map_err(|e| e.to_string())?))
+}
+
+/// What a file is instead, by its first bytes; its name promised an image that is read.
+fn not_an_image(start: &[u8]) -> String {
+    let other = match start {
+        [] => return "the file is empty".into(),
+        [b'G', b'I', b'F', b'8', ..] => "GIF",
+        [b'B', b'M', ..] => "BMP",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
+        [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "TIFF",
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => "HEIC or AVIF",
+        _ => return "neither a PNG nor a JPEG file".into(),
+    };
+    format!("neither a PNG nor a JPEG file but {other}, convert it")
 }
 
 fn is_turned(orientation: Orientation) -> bool {
@@ -117,31 +175,4 @@ fn over_white(image: &RgbaImage) -> Vec<u8> {
             [r, g, b].map(|v| ((v * a + 255 * (255 - a) + 127) / 255) as u8)
         })
         .collect()
-}
-
-/// Whether these bytes are a JPEG file without an end.
-///
-/// Decoders fill up what is missing with grey, and an image cut by a broken download would go
-/// unnoticed. Inside the compressed data the end marker cannot occur, and before it are segments
-/// of known length, which may hold a thumbnail with an end marker of its own.
-fn is_cut_jpeg(bytes: &[u8]) -> bool {
-    const START: [u8; 3] = [0xff, 0xd8, 0xff];
-    const SCAN: u8 = 0xda;
-    const END: [u8; 2] = [0xff, 0xd9];
-    if !bytes.starts_with(&START) {
-        return false;
-    }
-    let mut rest = &bytes[2..];
-    while let [0xff, marker, tail @ ..] = rest {
-        match (marker, tail) {
-            (0xff, _) => rest = &rest[1..],
-            (&SCAN, _) => break,
-            (_, [high, low, ..]) => {
-                let length = usize::from(u16::from_be_bytes([*high, *low]));
-                rest = tail.get(length..).unwrap_or_default();
-            }
-            _ => return true,
-        }
-    }
-    !rest.windows(2).any(|pair| pair == END)
 }

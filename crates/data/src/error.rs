@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to read a file or list a directory.
-    #[error("cannot read {}: {cause}", path.display())]
+    #[error("cannot read {}: {cause}", shown(path))]
     Read {
         /// The file or directory.
         path: PathBuf,
@@ -19,7 +19,7 @@ pub enum DataError {
         cause: io::Error,
     },
     /// The operating system refused to write a file.
-    #[error("cannot write {}: {cause}", path.display())]
+    #[error("cannot write {}: {cause}", shown(path))]
     Write {
         /// The file as the caller named it.
         path: PathBuf,
@@ -27,7 +27,7 @@ pub enum DataError {
         cause: io::Error,
     },
     /// A file, or a directory as a whole, is not what its name promises.
-    #[error("{}: {cause}; {fix}", path.display())]
+    #[error("{}: {cause}; {fix}", shown(path))]
     Malformed {
         /// The file or directory.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum DataError {
     /// A data set was recognised by some of its files, but others are absent.
     #[error(
         "{}: {set} is incomplete, missing {}; add the missing files or name another directory",
-        dir.display(), names.join(" and ")
+        shown(dir), names.join(" and ")
     )]
     Missing {
         /// The directory.
@@ -58,7 +58,7 @@ pub enum DataError {
          with a classes.txt beside them for other class names\n  \
          - CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin\n  \
          - one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
-        dir.display()
+        shown(dir)
     )]
     NotRecognised {
         /// The directory.
@@ -69,7 +69,7 @@ pub enum DataError {
     /// Some image files cannot be read.
     #[error(
         "{}: {} cannot be used; repair, convert or remove {}:{}",
-        dir.display(),
+        shown(dir),
         count(listed.len() + unlisted, "image file"),
         if listed.len() + unlisted == 1 { "it" } else { "them" },
         BadFileList { listed, unlisted: *unlisted }
@@ -86,8 +86,8 @@ pub enum DataError {
     #[error(
         "images differ in size: {} is {}x{} but {} is {}x{} (width x height); \
          choose one size for all with --image-size N (the image_size option)",
-        first.display(), first_size.0, first_size.1,
-        second.display(), second_size.0, second_size.1
+        shown(first), first_size.0, first_size.1,
+        shown(second), second_size.0, second_size.1
     )]
     SizesDiffer {
         /// The first image in the order of the paths.
@@ -139,6 +139,15 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// A path in a message. Names may hold line ends and worse, which would break a list or a terminal.
+pub(crate) fn shown(path: &Path) -> String {
+    let escaped = |c: char| match c.is_control() {
+        true => c.escape_default().to_string(),
+        false => c.to_string(),
+    };
+    path.display().to_string().chars().map(escaped).collect()
+}
+
 struct BadFileList<'a> {
     listed: &'a [BadFile],
     unlisted: usize,
@@ -147,7 +156,7 @@ struct BadFileList<'a> {
 impl fmt::Display for BadFileList<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for bad in self.listed {
-            write!(f, "\n  {}: {}", bad.path.display(), bad.reason)?;
+            write!(f, "\n  {}: {}", shown(&bad.path), bad.reason)?;
         }
         if self.unlisted > 0 {
             write!(f, "\n  and {} more", self.unlisted)?;

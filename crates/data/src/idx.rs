@@ -9,9 +9,12 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::dataset::check_names;
+use crate::error::shown;
 use crate::{DataError, Dataset, Shape, Splits, classes};
 
 /// Most bytes that an images file may unpack to. EMNIST's largest has 0.55 GB.
@@ -73,7 +76,7 @@ pub(crate) fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result
             format!("there are several data sets: {}", families.join(", ")),
             format!(
                 "choose one by naming one of its files instead of the directory, such as {}",
-                dir.join(example.copied().unwrap_or_default()).display()
+                shown(&dir.join(example.copied().unwrap_or_default()))
             ),
         ));
     }
@@ -144,15 +147,15 @@ impl IdxSet {
     /// Whatever the files turn out to be wrong about; see [`DataError::Malformed`].
     pub(crate) fn read(&self, folder_name: &str) -> Result<Splits, DataError> {
         let naming = self.naming(folder_name)?;
-        let train = read_pair(&self.train, &naming)?;
-        let test = read_pair(&self.test, &naming)?;
+        let train = read_files(&self.train, &naming)?;
+        let test = read_files(&self.test, &naming)?;
         if train.shape() != test.shape() {
             return Err(DataError::malformed(
                 &self.test.images,
                 format!(
                     "images of shape {}, but those of {} have shape {}",
                     test.shape(),
-                    self.train.images.display(),
+                    shown(&self.train.images),
                     train.shape()
                 ),
                 "use the test file that belongs to the training file",
@@ -176,7 +179,7 @@ impl IdxSet {
                 DataError::malformed(
                     &self.train.images,
                     format!("{split} is none of EMNIST's splits"),
-                    format!("write its class names, one a line, to {}", list.display()),
+                    format!("write its class names, one a line, to {}", shown(&list)),
                 )
             })?,
             _ if folder.contains("fashion") => classes::owned(&classes::FASHION),
@@ -189,40 +192,48 @@ impl IdxSet {
             names: names.into(),
             first_label: u8::from(emnist_split == Some("letters")),
             transposed: emnist_split.is_some(),
-            list,
+            fix: format!("if the file is right, write all class names, one a line, to {}", shown(&list)),
         })
     }
 }
 
 /// How the bytes of a pair of files are to be understood.
 struct Naming {
-    names: std::sync::Arc<[String]>,
+    /// One at least.
+    names: Arc<[String]>,
     /// The label of the first class: 0, and 1 in EMNIST's letters.
     first_label: u8,
     /// Whether images are stored column by column.
     transposed: bool,
-    /// Where a person would put other names.
-    list: PathBuf,
+    /// What to do about a label without a name.
+    fix: String,
 }
 
-fn read_pair(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
-    let mut labels_stream = Stream::open(&pair.labels)?;
-    let [label_count] = labels_stream.header(1, "labels")?;
-    if label_count > MAX_LABELS {
-        return Err(labels_stream.malformed(
-            format!("the header claims {label_count} labels, more than {MAX_LABELS} are not read"),
-            "check that this is the right file",
-        ));
-    }
-    let labels = labels_stream.payload(label_count, &format!("{label_count} labels"))?;
-    let labels = check_labels(&labels, &pair.labels, naming)?;
+/// The images and labels of two IDX files in memory, gzipped or not, as
+/// [`from_bytes::idx`](crate::from_bytes::idx) describes.
+pub(crate) fn read_bytes(images: &[u8], labels: &[u8], names: Arc<[String]>) -> Result<Dataset, DataError> {
+    check_names(&names).map_err(DataError::invalid)?;
+    let fix = "if the labels are right, pass all class names".into();
+    let naming = Naming { names, first_label: 0, transposed: false, fix };
+    let images = Stream::new(Path::new("images"), images).expect("memory can be read");
+    let labels = Stream::new(Path::new("labels"), labels).expect("memory can be read");
+    read_pair(images, labels, &naming)
+}
 
-    let mut images_stream = Stream::open(&pair.images)?;
-    let [count, rows, columns] = images_stream.header(3, "images")?;
+fn read_files(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
+    read_pair(Stream::open(&pair.images)?, Stream::open(&pair.labels)?, naming)
+}
+
+fn read_pair(mut images: Stream, mut labels: Stream, naming: &Naming) -> Result<Dataset, DataError> {
+    let (label_count, labels_path) = (read_label_count(&mut labels)?, labels.path);
+    let labels = labels.payload(label_count, &format!("{label_count} labels"))?;
+    let labels = check_labels(&labels, labels_path, naming)?;
+
+    let [count, rows, columns] = images.header(3, "images")?;
     let claim = format!("{count} images of {rows}x{columns}");
     if count != label_count {
-        return Err(images_stream.malformed(
-            format!("the header claims {claim}, but {} has {label_count} labels", pair.labels.display()),
+        return Err(images.malformed(
+            format!("the header claims {claim}, but {} has {label_count} labels", shown(labels_path)),
             "use two files that belong together",
         ));
     }
@@ -231,18 +242,18 @@ fn read_pair(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
         .and_then(|len| len.checked_mul(count))
         .filter(|&bytes| bytes <= MAX_BYTES)
         .ok_or_else(|| {
-            images_stream.malformed(
+            images.malformed(
                 format!("the header claims {claim}, more than {MAX_BYTES} bytes are not read"),
                 "check that this is the right file",
             )
         })?;
     if claimed_bytes == 0 {
-        return Err(images_stream.malformed(
+        return Err(images.malformed(
             format!("the header claims {claim}: there is nothing in it"),
             "use a file with images",
         ));
     }
-    let mut pixels = images_stream.payload(claimed_bytes, &claim)?;
+    let mut pixels = images.payload(claimed_bytes, &claim)?;
     let (mut height, mut width) = (rows as usize, columns as usize);
     if naming.transposed {
         transpose(&mut pixels, height, width);
@@ -250,6 +261,17 @@ fn read_pair(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
     }
     let shape = Shape { channels: 1, height, width };
     Dataset::new(shape, pixels, labels, naming.names.clone())
+}
+
+fn read_label_count(labels: &mut Stream) -> Result<u64, DataError> {
+    let [count] = labels.header(1, "labels")?;
+    match count > MAX_LABELS {
+        true => Err(labels.malformed(
+            format!("the header claims {count} labels, more than {MAX_LABELS} are not read"),
+            "check that this is the right file",
+        )),
+        false => Ok(count),
+    }
 }
 
 /// Labels from 0, after a check that each has a class name.
@@ -271,10 +293,7 @@ fn check_labels(labels: &[u8], path: &Path, naming: &Naming) -> Result<Vec<u32>,
                      labels {first} to {last}",
                     naming.names.len()
                 ),
-                format!(
-                    "if the file is right, write all class names, one a line, to {}",
-                    naming.list.display()
-                ),
+                naming.fix.as_str(),
             ))
         })
         .collect()
@@ -296,18 +315,23 @@ fn transpose(pixels: &mut [u8], rows: usize, columns: usize) {
 /// The unpacked bytes of an IDX file, gzipped or not: its content says which, not its name.
 struct Stream<'a> {
     path: &'a Path,
-    reader: Box<dyn Read>,
+    reader: Box<dyn Read + 'a>,
     gzipped: bool,
 }
 
 impl<'a> Stream<'a> {
     fn open(path: &'a Path) -> Result<Self, DataError> {
-        let mut file = File::open(path).map(BufReader::new).map_err(|e| DataError::read(path, e))?;
-        let start = file.fill_buf().map_err(|e| DataError::read(path, e))?;
-        let gzipped = start.starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn Read> = match gzipped {
-            true => Box::new(MultiGzDecoder::new(file)),
-            false => Box::new(file),
+        File::open(path)
+            .and_then(|file| Stream::new(path, BufReader::new(file)))
+            .map_err(|e| DataError::read(path, e))
+    }
+
+    /// What `source` holds; `path` is what messages call it.
+    fn new(path: &'a Path, mut source: impl BufRead + 'a) -> io::Result<Self> {
+        let gzipped = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+        let reader: Box<dyn Read + 'a> = match gzipped {
+            true => Box::new(MultiGzDecoder::new(source)),
+            false => Box::new(source),
         };
         Ok(Stream { path, reader, gzipped })
     }

@@ -4,7 +4,8 @@
 //! [`open()`] reads a directory and finds out by itself what is in it: MNIST-style IDX files (also
 //! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images
 //! per class. Both give [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and
-//! class names. Nothing that a file says is believed before it is checked.
+//! class names. Nothing that a file says is believed before it is checked. [`from_bytes`] and
+//! [`Picture::decode`] read the same formats from memory.
 //!
 //! In the other direction, a [`Picture`] is made from values in [-1, 1], laid out in a grid, and
 //! written as a PNG; [`write_apng`] and [`write_gif`] write a sequence of pictures.
@@ -30,10 +31,13 @@ mod digits;
 mod error;
 mod fit;
 mod folder;
+pub mod from_bytes;
 mod idx;
+mod jpeg;
 mod open;
 mod parallel;
 pub mod picture;
+mod png_check;
 
 pub use animation::{write_apng, write_gif};
 pub use classes::class_index;

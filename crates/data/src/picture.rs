@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{DataError, atomic};
+use crate::{DataError, atomic, decode};
 
 /// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
 ///
@@ -36,6 +36,17 @@ impl Picture {
             )));
         }
         Ok(Picture { channels, height, width, pixels })
+    }
+
+    /// The picture of a PNG or JPEG file in memory, as [`open()`](crate::open()) reads one: upright
+    /// by its EXIF orientation, 8 bits, laid on white where it is transparent, 1 channel if no pixel
+    /// has a colour and 3 otherwise.
+    ///
+    /// # Errors
+    /// Another format, damage, a side above 16384, a header of more pixels than the bytes can hold.
+    pub fn decode(bytes: &[u8]) -> Result<Picture, DataError> {
+        decode::from_bytes(bytes)
+            .map_err(|cause| DataError::invalid(format!("this image cannot be used: {cause}")))
     }
 
     /// A picture of `values` in [-1, 1], (channels, height, width): `round((v + 1) * 127.5)`.

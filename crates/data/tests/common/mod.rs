@@ -3,6 +3,10 @@
 // Every test file uses some of these.
 #![allow(dead_code)]
 
+pub mod jpeg_bytes;
+pub mod mutate;
+pub mod png_bytes;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};

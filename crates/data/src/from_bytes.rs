@@ -1,0 +1,39 @@
+//! The formats that [`open()`](crate::open()) reads, from bytes in memory: for what was fetched or
+//! unpacked and never was a file. A single image is read by [`Picture::decode`](crate::Picture::decode).
+//!
+//! What [`open()`](crate::open()) reads passes through the same code. No function here panics on
+//! any bytes, and none allocates more than a multiple of what the bytes really hold, whatever their
+//! header claims.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{DataError, Dataset, cifar, classes, idx};
+
+/// The data set of an IDX file of images and one of labels, each gzipped or not: 1 channel, the
+/// rows and columns of the header, label `i` named `classes[i]`.
+///
+/// Messages call the two `images` and `labels` where those of [`open()`](crate::open()) name a file.
+///
+/// # Errors
+/// Another magic number, more or fewer bytes than the header claims, no pixels, images and labels
+/// that differ in number, a label that is not below `classes.len()`; empty or repeated class names.
+pub fn idx(images: &[u8], labels: &[u8], classes: impl Into<Arc<[String]>>) -> Result<Dataset, DataError> {
+    idx::read_bytes(images, labels, classes.into())
+}
+
+/// The data set of records of CIFAR-10's binary version: 3x32x32, and its ten class names.
+///
+/// # Errors
+/// No bytes, a number of them that is not a multiple of 3073, a label above 9.
+pub fn cifar10(records: &[u8]) -> Result<Dataset, DataError> {
+    cifar::read_bytes(records)
+}
+
+/// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.
+///
+/// # Errors
+/// Longer, not UTF-8, no name, an empty line before a name, a name that is there twice.
+pub fn class_names(list: &[u8]) -> Result<Vec<String>, DataError> {
+    classes::read_bytes(Path::new("class names"), list)
+}

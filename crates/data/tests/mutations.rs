@@ -1,0 +1,403 @@
+//! No bytes make a parser panic, hang, or allocate what they merely claim.
+//!
+//! Tests read 100,000 seeded mutations of small valid files of each format, from memory, under an
+//! allocator that counts. It counts for the whole process, so the tests of this file run one after
+//! the other.
+
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use common::mutate::{Field, Random, mutate};
+use common::{directory, gzip, idx_images, idx_labels, jpeg_bytes, open, png_bytes, put};
+use duet_data::{Picture, from_bytes};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATOR: PeakAlloc = PeakAlloc;
+
+const MUTATIONS: u64 = 100_000;
+
+const MIB: usize = 1 << 20;
+
+/// Far more than any of these takes on a busy machine, and far less than a hang.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Every test begins by taking this.
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(|failed| failed.into_inner())
+}
+
+/// What `work` gives, the most bytes that it held at once, and its time.
+fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, Duration) {
+    let before = ALLOCATOR.current_usage();
+    ALLOCATOR.reset_peak_usage();
+    let start = Instant::now();
+    let result = work();
+    (result, ALLOCATOR.peak_usage().saturating_sub(before), start.elapsed())
+}
+
+/// A valid file and the places of the integers in its header.
+type Sample = (Vec<u8>, Vec<Field>);
+
+struct Limits {
+    mutations: u64,
+    /// Most bytes that one may take.
+    bytes: usize,
+    /// What makes most mutations get past a checksum.
+    repair: fn(&mut [u8]),
+}
+
+/// For IDX and CIFAR files and lists of names, of some KiB.
+const SMALL: Limits = Limits { mutations: MUTATIONS, bytes: MIB, repair: |_| () };
+
+/// For images of about 1 KiB.
+const IMAGE: Limits = Limits { bytes: 16 * MIB, repair: png_bytes::repair_checksums, ..SMALL };
+
+/// Asserts that `parse` survives every mutation of the samples, accepting some and refusing some.
+fn survives(what: &str, samples: &[Sample], limits: &Limits, parse: impl Fn(&[u8]) -> bool) {
+    for (i, (sample, _)) in samples.iter().enumerate() {
+        assert!(parse(sample), "{what}: sample {i} is refused as it is");
+    }
+    let (mut accepted, mut most, mut slowest) = (0, 0, Duration::ZERO);
+    let start = Instant::now();
+    for seed in 0..limits.mutations {
+        let mut random = Random(seed);
+        let (sample, fields) = &samples[random.below(samples.len())];
+        let mut bytes = mutate(&mut random, sample, fields);
+        if random.below(4) > 0 {
+            (limits.repair)(&mut bytes);
+        }
+        let (result, peak, time) = measured(|| catch_unwind(AssertUnwindSafe(|| parse(&bytes))));
+        let accept = result.unwrap_or_else(|_| panic!("{what}: seed {seed} panics on {bytes:02x?}"));
+        assert!(peak <= limits.bytes, "{what}: seed {seed} takes {peak} bytes for {bytes:02x?}");
+        assert!(time <= PATIENCE, "{what}: seed {seed} takes {time:?} for {bytes:02x?}");
+        accepted += u64::from(accept);
+        most = most.max(peak);
+        slowest = slowest.max(time);
+    }
+    let total = start.elapsed();
+    println!("{what}: {accepted} accepted, {most} bytes at most, slowest {slowest:?}, all {total:?}");
+    assert!(accepted > 0 && accepted < limits.mutations, "{what}: {accepted} accepted");
+}
+
+fn digit_names() -> Vec<String> {
+    ('0'..='9').map(String::from).collect()
+}
+
+/// Images and labels in one, as the mutator changes one file: a length, the images, the labels.
+fn joined(images: &[u8], labels: &[u8]) -> Vec<u8> {
+    [&[images.len() as u8], images, labels].concat()
+}
+
+fn parse_idx(bytes: &[u8]) -> bool {
+    let (&split, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let (images, labels) = rest.split_at(usize::from(split).min(rest.len()));
+    from_bytes::idx(images, labels, digit_names()).is_ok()
+}
+
+#[test]
+fn idx_files_are_survived() {
+    let _alone = alone();
+    let images = idx_images(2, 2, 3, &[7; 12]);
+    let sample = joined(&images, &idx_labels(&[7, 9]));
+    let labels = 1 + images.len();
+    let fields = vec![(0, 1), (5, 4), (9, 4), (13, 4), (labels + 4, 4)];
+    survives("IDX", &[(sample, fields)], &SMALL, parse_idx);
+}
+
+#[test]
+fn gzipped_idx_files_are_survived() {
+    let _alone = alone();
+    let images = gzip(&idx_images(2, 2, 3, &[7; 12]));
+    let sample = joined(&images, &gzip(&idx_labels(&[7, 9])));
+    let labels = 1 + images.len();
+    let fields = vec![(0, 1), (4, 1), (11, 4), (images.len() - 7, 4), (labels + 3, 1), (labels + 10, 4)];
+    survives("gzipped IDX", &[(sample, fields)], &SMALL, parse_idx);
+}
+
+/// The damage is inside what gzip wraps and vouches for.
+#[test]
+fn gzip_of_damaged_idx_files_is_survived() {
+    let _alone = alone();
+    let images = idx_images(2, 2, 3, &[7; 12]);
+    let sample = joined(&images, &idx_labels(&[7, 9]));
+    let fields = vec![(5, 4), (9, 4), (13, 4), (images.len() + 5, 4)];
+    // To compress takes longer than all else.
+    let limits = Limits { mutations: MUTATIONS / 5, ..SMALL };
+    survives("gzip of IDX", &[(sample, fields)], &limits, |bytes| {
+        let (&split, rest) = bytes.split_first().unwrap_or((&0, &[]));
+        let (images, labels) = rest.split_at(usize::from(split).min(rest.len()));
+        from_bytes::idx(&gzip(images), &gzip(labels), digit_names()).is_ok()
+    });
+}
+
+#[test]
+fn cifar_files_are_survived() {
+    let _alone = alone();
+    let mut sample = vec![128; 3073];
+    sample[0] = 9;
+    survives("CIFAR-10", &[(sample, vec![(0, 1)])], &SMALL, |bytes| from_bytes::cifar10(bytes).is_ok());
+}
+
+#[test]
+fn lists_of_class_names_are_survived() {
+    let _alone = alone();
+    let samples = ["cat\ndog\n", "\u{feff}T-shirt/top\r\nTrouser\r\n", "größe\n日本\n\u{1f408}"];
+    let samples = samples.map(|list| (list.as_bytes().to_vec(), Vec::new()));
+    survives("class names", &samples, &SMALL, |bytes| from_bytes::class_names(bytes).is_ok());
+}
+
+/// The picture keeps its promise too: as many pixels as its sides say.
+fn parse_image(bytes: &[u8]) -> bool {
+    match Picture::decode(bytes) {
+        Ok(picture) => {
+            assert_eq!(picture.pixels.len(), picture.channels * picture.height * picture.width);
+            true
+        }
+        Err(e) => {
+            assert!(!e.to_string().contains("panicked"), "{e}");
+            false
+        }
+    }
+}
+
+/// Of every kind that differs inside the decoder: depth, palette, key colour, alpha, interlacing,
+/// animation, and the compressed chunks besides the pixels.
+fn png_samples() -> Vec<Vec<u8>> {
+    use png_bytes::{GREY, Header, PALETTE, RGB, RGBA, chunk, image, zlib};
+    let count = |n: u16| (0..n).collect::<Vec<u16>>();
+    let palette = chunk(b"PLTE", &[255, 0, 0, 0, 255, 0, 0, 0, 255, 9, 9, 9]);
+    let clear = chunk(b"tRNS", &[0, 255, 40]);
+    let bits: Vec<u16> = (0..64).map(|i| i / 3 % 2).collect();
+    let quarters: Vec<u16> = (0..30).map(|i| i % 4).collect();
+    let profile = chunk(b"iCCP", &[b"p\0\0".as_slice(), &zlib(&[5; 200])].concat());
+    let text = chunk(b"zTXt", &[b"k\0\0".as_slice(), &zlib(&[b'a'; 200])].concat());
+    let exif = chunk(b"eXIf", &jpeg_bytes::exif(6));
+    let frame = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 10, 0, 0];
+    let animated = [chunk(b"acTL", &[0, 0, 0, 1, 0, 0, 0, 0]), chunk(b"fcTL", &frame)].concat();
+    vec![
+        image(Header::new(12, 10, 8, GREY), &[], &count(120)),
+        image(Header::new(5, 4, 8, RGB).interlaced(), &[], &count(60)),
+        image(Header::new(3, 3, 8, RGBA), &[exif], &count(36)),
+        image(Header::new(3, 2, 16, RGB), &[chunk(b"tRNS", &[0, 0, 0, 1, 0, 2])], &count(18)),
+        image(Header::new(8, 8, 1, GREY).interlaced(), &[], &bits),
+        image(Header::new(6, 5, 2, PALETTE), &[palette.clone(), clear], &quarters),
+        image(Header::new(6, 5, 4, PALETTE).interlaced(), &[palette], &quarters),
+        image(Header::new(3, 2, 8, GREY), &[profile, text], &count(6)),
+        image(Header::new(3, 2, 8, GREY), &[animated], &count(6)),
+    ]
+}
+
+#[test]
+fn png_files_are_survived() {
+    let _alone = alone();
+    // The first chunk's length, width, height, depth, colour type, interlacing, next length.
+    let fields = vec![(8, 4), (16, 4), (20, 4), (24, 1), (25, 1), (28, 1), (33, 4)];
+    let samples: Vec<_> = png_samples().into_iter().map(|png| (png, fields.clone())).collect();
+    survives("PNG", &samples, &IMAGE, parse_image);
+}
+
+/// Grey, colour, subsampled, progressive, four components, restart markers, turned by EXIF, and
+/// what an encoder writes.
+fn jpeg_samples() -> Vec<Vec<u8>> {
+    use jpeg_bytes::{adobe, colour, exif_segment, grey};
+    let subsampled = colour(16, 24, &[(2, 2, &[9; 8]), (1, 1, &[128; 2]), (1, 1, &[90; 2])]);
+    let mut progressive = subsampled.clone();
+    progressive.frame = 0xc2;
+    let mut four = colour(8, 8, &[(1, 1, &[9]), (1, 1, &[50]), (1, 1, &[90]), (1, 1, &[200])]);
+    four.segments = vec![adobe(2)];
+    let mut restarted = grey(32, 8, &[1, 60, 120, 250]);
+    restarted.restart = 1;
+    restarted.segments = vec![exif_segment(6)];
+    let photo = image::RgbImage::from_fn(12, 10, |x, y| image::Rgb([x as u8 * 20, y as u8 * 20, 50]));
+    let mut encoded = std::io::Cursor::new(Vec::new());
+    photo.write_to(&mut encoded, image::ImageFormat::Jpeg).unwrap();
+    let encoders = encoded.into_inner();
+    [subsampled, progressive, four, restarted].iter().map(|jpeg| jpeg.bytes()).chain([encoders]).collect()
+}
+
+/// The integers of a JPEG's segments: each length, and all of the frame header.
+fn jpeg_fields(bytes: &[u8]) -> Vec<Field> {
+    let mut fields = Vec::new();
+    let mut at = 2;
+    while at + 4 <= bytes.len() && bytes[at] == 0xff && bytes[at + 1] != 0xd9 {
+        fields.push((at + 2, 2));
+        if matches!(bytes[at + 1], 0xc0..=0xc2) {
+            let components = usize::from(bytes[at + 9]);
+            fields.extend([(at + 4, 1), (at + 5, 2), (at + 7, 2), (at + 9, 1)]);
+            fields.extend((0..3 * components).map(|i| (at + 10 + i, 1)));
+        }
+        if bytes[at + 1] == 0xda {
+            break;
+        }
+        at += 2 + usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
+    }
+    fields
+}
+
+#[test]
+fn jpeg_files_are_survived() {
+    let _alone = alone();
+    let samples: Vec<_> = jpeg_samples()
+        .into_iter()
+        .map(|jpeg| {
+            let fields = jpeg_fields(&jpeg);
+            (jpeg, fields)
+        })
+        .collect();
+    survives("JPEG", &samples, &IMAGE, parse_image);
+}
+
+/// The way from a path looks at headers first, and at sizes before pixels.
+#[test]
+fn image_folders_are_survived() {
+    let _alone = alone();
+    let dir = directory();
+    let open_one = |bytes: &[u8]| {
+        put(dir.path(), "class/image.png", bytes);
+        match open(dir.path()) {
+            Ok(_) => true,
+            Err(e) => {
+                assert!(!e.to_string().contains("panicked"), "{e}");
+                false
+            }
+        }
+    };
+    let limits = Limits { mutations: MUTATIONS / 20, ..IMAGE };
+    let samples = png_samples().into_iter().chain(jpeg_samples());
+    let samples: Vec<Sample> = samples.map(|image| (image, vec![(16, 4), (20, 4)])).collect();
+    survives("image folder", &samples, &limits, open_one);
+}
+
+/// Asserts that `parse` refuses, within 1 MiB and a second.
+#[track_caller]
+fn refused_cheaply<T>(what: &str, parse: impl FnOnce() -> Result<T, duet_data::DataError>) -> String {
+    let (result, peak, time) = measured(parse);
+    assert!(peak <= MIB, "{what} takes {peak} bytes");
+    assert!(time <= Duration::from_secs(1), "{what} takes {time:?}");
+    match result {
+        Ok(_) => panic!("{what} is accepted"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_header_that_claims_two_to_the_96_bytes_costs_nothing() {
+    let _alone = alone();
+    let claim = idx_images(u32::MAX, u32::MAX, u32::MAX, &[]);
+    let mut labels = idx_labels(&[]);
+    labels[4..8].fill(0xff);
+    let one_label = idx_labels(&[3]);
+    let one_image = idx_images(1, u32::MAX, u32::MAX, &[0; 100]);
+    let allowed = idx_images(1, 65_535, 65_535, &[0; 100]);
+    for (images, labels) in
+        [(&claim, &labels), (&claim, &one_label), (&one_image, &one_label), (&allowed, &one_label)]
+    {
+        let refusal = refused_cheaply("IDX", || from_bytes::idx(images, labels, digit_names()));
+        assert!(refusal.contains("claims"), "{refusal}");
+        let (images, labels) = (gzip(images), gzip(labels));
+        let refusal = refused_cheaply("gzip", || from_bytes::idx(&images, &labels, digit_names()));
+        assert!(refusal.contains("claims"), "{refusal}");
+    }
+}
+
+#[test]
+fn labels_within_the_limit_that_are_not_there_cost_nothing() {
+    let _alone = alone();
+    let mut labels = idx_labels(&[1, 2, 3]);
+    labels[4..8].copy_from_slice(&99_999_999_u32.to_be_bytes());
+    let images = idx_images(99_999_999, 1, 1, &[]);
+    refused_cheaply("labels", || from_bytes::idx(&images, &labels, digit_names()));
+}
+
+#[test]
+fn gzip_is_not_unpacked_beyond_the_claim() {
+    let _alone = alone();
+    let bomb = gzip(&idx_images(1, 2, 2, &vec![0; 64 * MIB]));
+    assert!(bomb.len() < MIB / 8);
+    let labels = idx_labels(&[3]);
+    let refusal = refused_cheaply("gzip", || from_bytes::idx(&bomb, &labels, digit_names()));
+    assert!(refusal.contains("more follow"), "{refusal}");
+}
+
+#[test]
+fn a_png_header_of_pixels_that_cannot_follow_costs_nothing() {
+    let _alone = alone();
+    use png_bytes::{GREY, Header, PALETTE, RGBA, chunk, file, zlib};
+    for (depth, colour) in [(1, GREY), (8, GREY), (1, PALETTE), (8, RGBA), (16, RGBA)] {
+        for interlaced in [false, true] {
+            let header = Header { interlaced, ..Header::new(16_384, 8_192, depth, colour) };
+            let palette = chunk(b"PLTE", &[0; 6]);
+            let clear = chunk(b"tRNS", &[0]);
+            let between = if colour == PALETTE { [palette, clear].concat() } else { Vec::new() };
+            let pixels = chunk(b"IDAT", &zlib(&[0; 5000]));
+            let png = file(&[header.chunk(), between, pixels, chunk(b"IEND", b"")]);
+            refused_cheaply("PNG", || Picture::decode(&png));
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_header_of_pixels_that_cannot_follow_costs_nothing() {
+    let _alone = alone();
+    for frame in [0xc0, 0xc2] {
+        let mut jpeg = jpeg_bytes::grey(8, 8, &[9]);
+        jpeg.frame = frame;
+        let mut bytes = jpeg.bytes();
+        let at = bytes.windows(2).position(|pair| pair == [0xff, frame]).unwrap();
+        for [height, width] in [[16_000_u16, 16_000], [1, 16_384], [65_500, 65_500], [0, 8], [8, 0]] {
+            bytes[at + 5..at + 7].copy_from_slice(&height.to_be_bytes());
+            bytes[at + 7..at + 9].copy_from_slice(&width.to_be_bytes());
+            refused_cheaply("JPEG", || Picture::decode(&bytes));
+        }
+    }
+}
+
+/// Found by mutation: the decoder indexed behind the end of such a palette.
+#[test]
+fn a_palette_that_ends_inside_a_colour_is_refused() {
+    let _alone = alone();
+    use png_bytes::{Header, PALETTE, chunk, image};
+    for length in [1, 2, 4, 11, 44, 767] {
+        let palette = chunk(b"PLTE", &vec![9; length]);
+        for depth in [1, 2, 4, 8] {
+            let png = image(Header::new(2, 1, depth, PALETTE), std::slice::from_ref(&palette), &[0, 1]);
+            let refusal = refused_cheaply("PNG", || Picture::decode(&png));
+            assert!(refusal.contains("three a colour"), "{refusal}");
+        }
+    }
+}
+
+/// Found by mutation: behind a segment of a wrong length this decoder still finds the frame.
+#[test]
+fn a_jpeg_frame_behind_garbage_claims_no_more_than_others() {
+    let _alone = alone();
+    let mut jpeg = jpeg_bytes::grey(8, 8, &[9]);
+    jpeg.segments = vec![vec![8; 40]];
+    for frame in [0xc0, 0xc2] {
+        jpeg.frame = frame;
+        let mut bytes = jpeg.bytes();
+        let at = bytes.windows(2).position(|pair| pair == [0xff, frame]).unwrap();
+        bytes[at + 5..at + 9].copy_from_slice(&[0x40, 0, 0x40, 0]);
+        refused_cheaply("JPEG", || Picture::decode(&bytes));
+    }
+}
+
+#[test]
+fn a_folder_of_images_that_claim_too_much_costs_little() {
+    let _alone = alone();
+    use png_bytes::{GREY, Header, chunk, file, zlib};
+    let header = Header::new(16_384, 16_384, 8, GREY).chunk();
+    let png = file(&[header, chunk(b"IDAT", &zlib(&[0; 100])), chunk(b"IEND", b"")]);
+    let dir = directory();
+    for i in 0..50 {
+        put(dir.path(), &format!("class/{i}.png"), &png);
+    }
+    let refusal = refused_cheaply("folder", || open(dir.path()));
+    assert!(refusal.contains("50 image files"), "{refusal}");
+}
