@@ -68,6 +68,7 @@ impl RunFolder {
             }
         }
         write_whole(&file, &kept)?;
+        remove_half_pictures(&path.join("samples"))?;
         drop(run.metrics);
         Self::with_files(path, run._lock)
     }
@@ -122,6 +123,17 @@ impl RunFolder {
 
 fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainError {
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
+}
+
+/// Removes the hidden files that a process leaves which is killed while it writes a picture.
+fn remove_half_pictures(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(".step-") && name.ends_with(".tmp") {
+            std::fs::remove_file(entry.path()).map_err(write_error(entry.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether a folder holds more than a run's start leaves before its configuration is there.

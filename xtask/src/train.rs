@@ -277,6 +277,8 @@ impl Session {
             progress.show(report.step, &format!("loss {average:.4}{held_out}"));
         }
         progress.finish();
+        // A run that was killed between its last save and what follows it is finished now.
+        checkpoint::prune(&self.folder.checkpoints(), self.config.save.keep)?;
         let time = duration(started.elapsed());
         self.folder.log(&format!("step {total}: done after {time}, {:.1} img/s", progress.rate(total)))?;
         self.say_goodbye(&time)

@@ -4,7 +4,7 @@
 mod support;
 
 use duet_random::Draws;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -88,6 +88,15 @@ impl Place {
         all.into_iter().map(|(path, bytes)| (path, blake3::hash(&bytes))).collect()
     }
 
+    /// That a finished run has the files of another, all with the same bytes.
+    #[track_caller]
+    fn assert_same(&self, out: &str, expected: &BTreeMap<PathBuf, blake3::Hash>, what: &str) {
+        let found = self.result(out);
+        let all: BTreeSet<&PathBuf> = found.keys().chain(expected.keys()).collect();
+        let other: Vec<_> = all.into_iter().filter(|path| found.get(*path) != expected.get(*path)).collect();
+        assert!(other.is_empty(), "{what}: other files or bytes: {other:?}");
+    }
+
     fn is_saving(&self, out: &str) -> bool {
         let entries =
             std::fs::read_dir(self.path().join(out).join("checkpoints")).into_iter().flatten().flatten();
@@ -147,7 +156,7 @@ fn a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bytes() {
         }
         runs += 1;
         assert_eq!(place.steps(&out), (1..=STEPS).collect::<Vec<_>>(), "every step exactly once");
-        assert!(place.result(&out) == expected, "after {kills} kills");
+        place.assert_same(&out, &expected, &format!("after {kills} kills"));
         std::fs::remove_dir_all(place.path().join(&out)).unwrap();
     }
     println!("{kills} kills in {runs} runs, {in_saves} of them inside a save");
@@ -158,7 +167,8 @@ fn a_run_killed_at_any_moment_and_resumed_ends_in_the_same_bytes() {
 fn a_first_signal_saves_and_a_second_stops_at_once() {
     let place = Place::new();
     let time = place.whole("unbroken", &[]);
-    let expected = place.result("unbroken");
+    let mut expected = place.result("unbroken");
+    expected.retain(|path, _| !path.starts_with("checkpoints/step-000190"));
     let mut draws = Draws::new(2, "signals", 0);
     let (mut signals, mut runs, mut at_once) = (0, 0, 0);
     while signals < count(25, 100) {
@@ -193,7 +203,15 @@ fn a_first_signal_saves_and_a_second_stops_at_once() {
             }
         }
         runs += 1;
-        assert!(place.result(&out) == expected, "after {signals} signals");
+        // A signal saves at a step of its own, which may be among the checkpoints that are kept.
+        let last = format!("step-{STEPS:06}");
+        for entry in std::fs::read_dir(place.path().join(&out).join("checkpoints")).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.ends_with(&last) {
+                std::fs::remove_dir_all(path).unwrap();
+            }
+        }
+        place.assert_same(&out, &expected, &format!("after {signals} signals"));
     }
     println!("{signals} signals in {runs} runs, {at_once} of them sent twice");
 }
