@@ -14,7 +14,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IMAGES: usize = 16;
 const STEPS: usize = 5;
-const GUIDANCE: Guidance = Guidance { weight: 2.0, null_label: Some(CLASS_ROWS as u32 - 1) };
+const NULL_LABEL: u32 = CLASS_ROWS as u32 - 1;
 
 fn guided_ddim(criterion: &mut Criterion) {
     let preset = Preset::digits().expect("a valid preset");
@@ -40,7 +40,7 @@ fn sample(snapshot: &Snapshot, diffusion: &Diffusion) -> Result<Tensor, SampleEr
     let labels = Tensor::new(labels, &Device::Cpu)?;
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
     while !trajectory.is_done() {
-        trajectory.step(&GUIDANCE, |x, t, labels| {
+        trajectory.step(&Guidance::new(2.0, Some(NULL_LABEL)), |x, t, labels| {
             snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
         })?;
     }

@@ -63,7 +63,7 @@ fn memory_is_flat_over_a_thousand_steps() {
     let labels = Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu).unwrap();
     let seeds = [0, 1, 2, 3];
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 8, 8), Some(labels), &Device::Cpu).unwrap();
-    let guidance = Guidance { weight: 2.0, null_label: Some(2) };
+    let guidance = Guidance::new(2.0, Some(2));
     let mut before = 0;
     for step in 0..1_000 {
         if step == 50 {

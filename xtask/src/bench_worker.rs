@@ -188,7 +188,7 @@ fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
     let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
     let labels = Tensor::new(labels, &Device::Cpu)?;
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
-    let guidance = Guidance { weight: 2.0, null_label: Some(null) };
+    let guidance = Guidance::new(2.0, Some(null));
     while !trajectory.is_done() {
         trajectory.step(&guidance, |x, t, labels| {
             snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))

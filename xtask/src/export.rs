@@ -104,7 +104,7 @@ fn pictures(model: &Model, guidance: f64, steps: usize) -> Result<Option<Vec<u8>
     let request = Request {
         unet: &model.loaded.unet,
         sampler: sampler.with_clip(scheduler.clip()),
-        guidance: Guidance { weight, null_label: model.null_label },
+        guidance: Guidance::new(weight, model.null_label),
         shape: (config.in_channels, height, width),
         labels,
         seeds,

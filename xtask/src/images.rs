@@ -39,9 +39,10 @@ impl Request<'_> {
             if let Some(noise) = &self.noise {
                 trajectory = trajectory.with_noise(noise.narrow(0, first, seeds.len())?)?;
             }
+            let guidance = self.guidance.of_images(first..first + seeds.len());
             on_step(&trajectory)?;
             while !trajectory.is_done() {
-                trajectory.step(&self.guidance, |x, t, labels| denoise(&snapshot, x, t, labels))?;
+                trajectory.step(&guidance, |x, t, labels| denoise(&snapshot, x, t, labels))?;
                 on_step(&trajectory)?;
             }
             images.push(trajectory.x().to_device(&Device::Cpu)?);

@@ -9,6 +9,7 @@ mod curves;
 mod exit;
 mod export;
 mod fetch;
+mod guidance_flags;
 mod hardware;
 mod images;
 mod import;
@@ -41,7 +42,7 @@ enum Verb {
     /// Train a model; with no flags, on the embedded digits
     Train(Box<train::Args>),
     /// Draw images with a trained model
-    Sample(sample::Args),
+    Sample(Box<sample::Args>),
     /// Check every byte of a run's checkpoints
     Verify(verify::Args),
     /// Write the folder that diffusers loads, with a model card
@@ -65,7 +66,7 @@ fn main() -> std::process::ExitCode {
     let result = match Cli::parse().verb {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
-        Some(Verb::Sample(args)) => sample::run(args),
+        Some(Verb::Sample(args)) => sample::run(*args),
         Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Export(args)) => export::run(args),
         Some(Verb::Import(args)) => import::run(args),

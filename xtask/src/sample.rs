@@ -1,6 +1,7 @@
 //! `cargo xtask sample`: images of a class, from a run or any model folder.
 
 use crate::exit::usage;
+use crate::guidance_flags;
 use crate::images::{self, Request};
 use crate::model_folder::{self, Model};
 use crate::progress::Progress;
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_data::{DataError, write_apng, write_gif};
 use duet_model::ModelError;
-use duet_sample::{Guidance, Sampler, Trajectory, initial_noise};
+use duet_sample::{Sampler, Trajectory, initial_noise};
 use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder, Solver, Spacing, Steps, Variance};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -25,9 +26,33 @@ pub struct Args {
     #[arg(long, value_name = "LIST", default_value = "all")]
     class: String,
     /// w of classifier-free guidance: 1 is no guidance, 0 unconditional, more is closer to the
-    /// class and less varied (Ho & Salimans' w is this minus 1)
-    #[arg(long, value_name = "W", default_value_t = 2.0, allow_negative_numbers = true)]
-    guidance: f64,
+    /// class and less varied (Ho & Salimans' w is this minus 1); several, such as 1,2,4, give a row
+    /// for each of every class
+    #[arg(long, value_name = "W", default_value = "2", value_delimiter = ',', allow_negative_numbers = true)]
+    pub guidance: Vec<f64>,
+    /// How w grows over the steps: constant, linear or cosine (both from 1), or a list with one for
+    /// each step
+    #[arg(long, value_name = "RULE", default_value = "constant", allow_hyphen_values = true)]
+    pub guidance_schedule: String,
+    /// Noise levels σ that are guided, such as 0.2:5; outside them the network is asked once, not
+    /// twice
+    #[arg(long, value_name = "LOW:HIGH")]
+    pub interval: Option<String>,
+    /// Brings the guided prediction's deviation back to the conditional one's, 0 (not) to 1 (Lin et
+    /// al. 2023)
+    #[arg(long, value_name = "PHI", default_value_t = 0.0)]
+    pub rescale: f64,
+    /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA, the projected
+    /// guidance of Sadat et al. 2024
+    #[arg(long, value_name = "RULE", default_value = "plain")]
+    pub rule: String,
+    /// Puts back the null prediction's noise, as CFG++ does; W is then its λ, 0 to 1 (Chung et al.
+    /// 2024)
+    #[arg(long)]
+    pub cfg_plus_plus: bool,
+    /// A class to be led away from, instead of the null label
+    #[arg(long, value_name = "CLASS")]
+    pub negative: Option<String>,
     /// Network evaluations of each image, guidance's two passes counted as one
     #[arg(long, default_value_t = 25)]
     steps: usize,
@@ -137,6 +162,8 @@ struct Start {
     shape: (usize, usize, usize),
     /// Instead of the seeds'.
     noise: Option<Tensor>,
+    /// One for each image, where there are several.
+    weights: Vec<f64>,
     /// Images in a row of the grid.
     columns: usize,
 }
@@ -155,12 +182,19 @@ impl Start {
         let seeds = selection::seeds(&args.seeds)?;
         let columns = seeds.len();
         let labels = labels(args, model)?;
+        // A row of seeds for each weight of each class.
+        let rows = labels.iter().flat_map(|&label| args.guidance.iter().map(move |&weight| (label, weight)));
+        let (row_labels, row_weights): (Vec<u32>, Vec<f64>) = rows.unzip();
         let (labels, seeds) = match config.num_class_embeds {
-            Some(_) => images::pairs(&labels, &seeds),
+            Some(_) => images::pairs(&row_labels, &seeds),
             None => (Vec::new(), seeds),
         };
+        let weights = match args.guidance.len() {
+            1 => Vec::new(),
+            _ => row_weights.iter().flat_map(|&weight| std::iter::repeat_n(weight, columns)).collect(),
+        };
         let (height, width) = size.sides();
-        Ok(Self { labels, seeds, shape: (config.in_channels, height, width), noise: None, columns })
+        Ok(Self { labels, seeds, shape: (config.in_channels, height, width), noise: None, weights, columns })
     }
 
     /// As a file says, with seeds 0 to n-1 for noise on the way.
@@ -218,6 +252,7 @@ impl Start {
             seeds,
             shape: (channels, height, width),
             noise: Some(noise),
+            weights: Vec::new(),
             columns: count.min(8),
         })
     }
@@ -286,9 +321,13 @@ fn request<'a>(args: &Args, model: &'a Model, start: Start, device: &'a Device) 
             path.display()
         )));
     }
-    let guidance = match config.num_class_embeds {
-        Some(_) => Guidance { weight: args.guidance, null_label: model.null_label },
-        None => Guidance { weight: 1.0, null_label: None },
+    if args.noise.is_some() && args.guidance.len() > 1 {
+        return Err(usage("--guidance: several weights go with --seeds, not with --noise"));
+    }
+    let guidance = guidance_flags::guidance(args, model)?;
+    let guidance = match start.weights.is_empty() {
+        true => guidance,
+        false => guidance.with_weights(start.weights),
     };
     Ok(Request {
         unet: &model.loaded.unet,
@@ -370,6 +409,10 @@ fn write_images(
                 let class = match request.labels.get(i) {
                     Some(&label) => format!("class-{}_", file_name(model, label)),
                     None => String::new(),
+                };
+                let class = match args.guidance.len() {
+                    1 => class,
+                    count => format!("{class}w-{}_", args.guidance[i / columns % count]),
                 };
                 let what = if request.noise.is_some() { "noise" } else { "seed" };
                 picture.write_png(out.join(format!("{class}{what}-{}.png", request.seeds[i])))?;

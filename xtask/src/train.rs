@@ -315,7 +315,7 @@ impl Session {
         let request = Request {
             unet,
             sampler,
-            guidance: Guidance { weight: settings.guidance, null_label: Some(classes as u32) },
+            guidance: Guidance::new(settings.guidance, Some(classes as u32)),
             shape: (shape.channels, shape.height, shape.width),
             labels,
             seeds,

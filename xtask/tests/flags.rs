@@ -68,6 +68,11 @@ const FLAGS: [(&str, &[&str]); 5] = [
         &[
             "--class",
             "--guidance",
+            "--guidance-schedule",
+            "--interval",
+            "--rescale",
+            "--rule",
+            "--negative",
             "--steps",
             "--sampler",
             "--spacing",

@@ -41,7 +41,7 @@ fn a_golden_checkpoint_loads_and_draws_the_same_picture() {
         )
         .unwrap();
         let snapshot = model.unet.snapshot(Purpose::Prediction).unwrap();
-        let guidance = Guidance { weight: 2.0, null_label: Some(10) };
+        let guidance = Guidance::new(2.0, Some(10));
         let denoise = |x: &Tensor, t: &Tensor, labels: Option<&Tensor>| {
             snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
         };

@@ -29,6 +29,7 @@ fn sampling_does_what_its_flags_say() {
     the_image_of_class_and_seed_is_the_same_in_every_batch_order_and_number_of_threads(dir);
     the_classes_look_like_their_data(dir);
     every_form_of_output_is_written(dir);
+    every_rule_of_guidance_draws_its_own_images(dir);
     a_plain_folder_of_diffusers_is_sampled_too(dir);
     bad_flags_are_refused_with_their_code_and_reason(dir);
 }
@@ -78,6 +79,38 @@ fn every_form_of_output_is_written(dir: &Path) {
     assert!(apng.windows(4).filter(|w| w == b"fcTL").count() == 4, "noise and three steps");
 }
 
+fn every_rule_of_guidance_draws_its_own_images(dir: &Path) {
+    let with =
+        |flags: &[&str]| samples(dir, &[&["--class", "0", "--seeds", "1", "--guidance"], flags].concat());
+    let rules: [&[&str]; 10] = [
+        &["3"],
+        &["3", "--guidance-schedule", "linear"],
+        &["3", "--guidance-schedule", "cosine"],
+        &["3", "--guidance-schedule", "1,2,3,-1,2"],
+        &["3", "--interval", "0.3:3"],
+        &["3", "--rescale", "0.7"],
+        &["3", "--rule", "zero-star"],
+        &["3", "--rule", "apg:0.5"],
+        &["0.6", "--cfg-plus-plus"],
+        &["3", "--negative", "right"],
+    ];
+    let drawn: Vec<_> = rules.iter().map(|rule| with(rule)).collect();
+    for (i, images) in drawn.iter().enumerate() {
+        assert!(images[0].1.iter().all(|value| value.is_finite()), "{:?}", rules[i]);
+        assert!(drawn[..i].iter().all(|other| other != images), "{:?}", rules[i]);
+    }
+    // Rows of classes and weights, each as it is alone.
+    let sheet = samples(dir, &["--class", "1,0", "--seeds", "1,2", "--guidance", "0,3"]);
+    assert_eq!(sheet.iter().map(|(label, _)| *label).collect::<Vec<_>>(), [1, 1, 1, 1, 0, 0, 0, 0]);
+    assert_eq!(sheet[6], drawn[0][0]);
+    run(
+        dir,
+        &["sample", "--run", "run", "--steps", "2", "--seeds", "1", "--guidance", "0.5,2", "--out", "sheet/"],
+        0,
+    );
+    assert!(dir.join("sheet/class-right_w-0.5_seed-1.png").is_file());
+}
+
 fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
     let from = dir.join("run/checkpoints/step-000060");
     for name in
@@ -102,7 +135,7 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
 
 fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
     std::fs::create_dir_all(dir.join("empty")).unwrap();
-    let cases: [(&[&str], i32, &[&str]); 14] = [
+    let cases: [(&[&str], i32, &[&str]); 23] = [
         (&["--class", "up"], 2, &["--class up", "0 (left)", "1 (right)"]),
         (&["--class", "2"], 2, &["--class 2", "no such class"]),
         (&["--class", "0,-1"], 2, &["--class -1"]),
@@ -112,6 +145,15 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--seeds", "0-99999999999"], 2, &["--seeds", "at most"]),
         (&["--eta", "2"], 2, &["eta 2"]),
         (&["--guidance", "inf"], 2, &["guidance inf"]),
+        (&["--guidance", ""], 2, &["--guidance"]),
+        (&["--guidance-schedule", "up"], 2, &["--guidance-schedule up"]),
+        (&["--guidance-schedule", "1,2"], 2, &["2 guidance weights for 25 steps"]),
+        (&["--interval", "5:1"], 2, &["--interval", "5 to 1"]),
+        (&["--interval", "5"], 2, &["--interval 5"]),
+        (&["--rescale", "2"], 2, &["rescale 2"]),
+        (&["--rule", "apg:7"], 2, &["--rule apg:7"]),
+        (&["--cfg-plus-plus"], 2, &["--guidance 2: with --cfg-plus-plus it is 0 to 1"]),
+        (&["--negative", "all"], 2, &["--negative all"]),
         (&["--sampler", "euler"], 2, &["--sampler euler"]),
         (&["--spacing", "even"], 2, &["--spacing", "even"]),
         (&["--out", "x.bmp"], 2, &["--out x.bmp", "x.safetensors"]),

@@ -30,7 +30,7 @@ fn main() -> Result<(), SampleError> {
         let mut trajectory =
             Trajectory::new(ddim, &[0, 1, 2, 3], (1, 1, 1), Some(labels.clone()), &Device::Cpu)?;
         while !trajectory.is_done() {
-            trajectory.step(&Guidance { weight, null_label: Some(2) }, denoise)?;
+            trajectory.step(&Guidance::new(weight, Some(2)), denoise)?;
         }
         println!("w = {weight}: {:.3?}", trajectory.x().flatten_all()?.to_vec1::<f32>()?);
     }

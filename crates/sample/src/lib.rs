@@ -15,7 +15,7 @@
 //! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?.with_clip(Clip::Static { limit: 1.0 });
 //! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
 //! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
-//! let guidance = Guidance { weight: 2.0, null_label: Some(10) };
+//! let guidance = Guidance::new(2.0, Some(10));
 //! while !trajectory.is_done() {
 //!     trajectory.step(&guidance, |x, _t, _labels| Ok(x.affine(0.3, 0.1)?))?;
 //! }
@@ -23,19 +23,27 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod apg;
+mod cfg_zero;
 mod ddim;
 mod ddpm;
 mod dpm_solver;
 mod error;
 mod estimate;
 mod guidance;
+mod interval;
 mod noise;
+mod rescale;
 mod sampler;
 mod trajectory;
+mod weight;
 
+pub use apg::Apg;
 pub use error::SampleError;
 pub use estimate::Estimate;
-pub use guidance::Guidance;
+pub use guidance::{Guidance, Memory, Place, Reading, Renoise, Rule};
+pub use interval::Interval;
 pub use noise::{initial_noise, step_noise};
 pub use sampler::{Sampler, Update};
 pub use trajectory::Trajectory;
+pub use weight::WeightSchedule;

@@ -1,6 +1,6 @@
 //! A sampler: the steps of a trajectory as sums of what is known.
 
-use crate::{Estimate, SampleError, ddim, ddpm, dpm_solver};
+use crate::{Estimate, Reading, SampleError, ddim, ddpm, dpm_solver};
 use candle_core::Tensor;
 use duet_schedule::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Steps};
 
@@ -75,6 +75,11 @@ impl Sampler {
     /// How many estimates a step looks at, at most.
     pub(crate) fn memory(&self) -> usize {
         self.updates.iter().map(|update| update.x0.len().max(update.epsilon.len())).max().unwrap_or(1)
+    }
+
+    /// How the network's predictions are read.
+    pub fn reading(&self) -> Reading {
+        Reading { prediction: self.prediction, clip: self.clip }
     }
 
     /// What the prediction at step `i` says about image and noise.

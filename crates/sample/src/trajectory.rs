@@ -1,6 +1,6 @@
 //! The way from noise to images, one step at a time.
 
-use crate::{Estimate, Guidance, SampleError, Sampler, initial_noise, step_noise};
+use crate::{Estimate, Guidance, Memory, Place, SampleError, Sampler, initial_noise, step_noise};
 use candle_core::{Device, Tensor};
 
 /// A batch of images on its way from noise.
@@ -13,6 +13,7 @@ pub struct Trajectory {
     x: Tensor,
     /// As many as the sampler looks at, the newest last.
     estimates: Vec<Estimate>,
+    memory: Memory,
     done: usize,
 }
 
@@ -32,7 +33,16 @@ impl Trajectory {
             return Err(SampleError::Setting(message));
         }
         let x = initial_noise(seeds, shape, device)?;
-        Ok(Self { sampler, seeds: seeds.to_vec(), labels, shape, x, estimates: Vec::new(), done: 0 })
+        Ok(Self {
+            sampler,
+            seeds: seeds.to_vec(),
+            labels,
+            shape,
+            x,
+            estimates: Vec::new(),
+            memory: Memory::default(),
+            done: 0,
+        })
     }
 
     /// Starts from other noise, shape (n, C, H, W).
@@ -73,8 +83,11 @@ impl Trajectory {
         let Some(&t) = self.sampler.steps().timesteps().get(self.done) else { return Ok(()) };
         let device = self.x.device();
         let times = Tensor::full(t as u32, self.seeds.len(), device)?;
-        let prediction = guidance.predict(&self.x, &times, self.labels.as_ref(), denoise)?;
-        let Estimate { x0, epsilon } = self.sampler.estimate(self.done, &self.x, &prediction)?;
+        let alpha_bar = self.sampler.steps().alpha_bars()[self.done];
+        let place = Place { step: self.done, steps: self.sampler.steps().len(), alpha_bar };
+        let input = (&self.x, &times, self.labels.as_ref());
+        let Estimate { x0, epsilon } =
+            guidance.estimate(input, place, self.sampler.reading(), &mut self.memory, denoise)?;
         // candle records every op on a network's parameters: without the detach, the graph of all
         // steps would stay in memory.
         self.estimates.push(Estimate { x0: x0.detach(), epsilon: epsilon.detach() });
@@ -85,7 +98,8 @@ impl Trajectory {
             0.0 => None,
             _ => Some(step_noise(&self.seeds, self.done, self.shape, device)?),
         };
-        self.x = self.sampler.step(self.done, &self.x, &self.estimates, noise.as_ref())?.detach();
+        let x = guidance.explained(&self.x, self.estimates.last(), alpha_bar)?;
+        self.x = self.sampler.step(self.done, &x, &self.estimates, noise.as_ref())?.detach();
         self.done += 1;
         Ok(())
     }

@@ -71,6 +71,18 @@ impl Prediction {
         }
     }
 
+    /// (e, f) of p = e·x + f·x_0, the prediction that says x_0 at x, for ᾱ in [0, 1).
+    pub fn of_x0_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            // ε = (x - √ᾱ x_0)/√(1-ᾱ)
+            Self::Epsilon => (1.0 / noise, -signal / noise),
+            // v = √ᾱ ε - √(1-ᾱ) x_0 = (√ᾱ x - x_0)/√(1-ᾱ)
+            Self::V => (signal / noise, -1.0 / noise),
+            Self::X0 => (0.0, 1.0),
+        }
+    }
+
     /// Whether this prediction says anything of x_0 at the last timestep of `schedule`.
     ///
     /// For ε: an error where the last ᾱ is exactly 0 (zero terminal SNR), and a warning to show to

@@ -53,7 +53,7 @@ fn mutated(sample: &[u8], draws: &mut Draws) -> Vec<u8> {
                 let to = draws.below(len as u64) as usize;
                 drop(bytes.splice(to..to, part));
             }
-            6 => bytes[range].fill(if at % 2 == 0 { 0 } else { 0xff }),
+            6 => bytes[range].fill(if at.is_multiple_of(2) { 0 } else { 0xff }),
             _ => {
                 let digit = |b: &u8| b.is_ascii_digit();
                 let Some(first) = bytes[at..].iter().position(digit).map(|i| at + i) else { continue };

@@ -1,0 +1,285 @@
+//! Each rule of guidance against its formula, and what it costs.
+use candle_core::{DType, Device, Tensor};
+use duet_random::Draws;
+use duet_sample::{
+    Apg, Estimate, Guidance, Interval, Memory, Place, Reading, Renoise, Rule, SampleError, Sampler,
+    Trajectory, WeightSchedule,
+};
+use duet_schedule::{
+    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
+    Steps,
+};
+use std::cell::RefCell;
+
+const NULL: u32 = 10;
+const IMAGES: usize = 3;
+const KINDS: [Prediction; 3] = [Prediction::Epsilon, Prediction::V, Prediction::X0];
+
+fn normal(purpose: &str) -> Tensor {
+    let mut values = vec![0f32; IMAGES * 2 * 3 * 4];
+    Draws::new(0, purpose, 0).fill_normal(&mut values);
+    Tensor::from_vec(values, (IMAGES, 2, 3, 4), &Device::Cpu).unwrap()
+}
+
+fn values(t: &Tensor) -> Vec<f32> {
+    t.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+#[track_caller]
+fn assert_close(a: &Tensor, b: &Tensor) {
+    let worst = values(a).iter().zip(values(b)).fold(0f32, |worst, (a, b)| worst.max((a - b).abs()));
+    assert!(worst < 2e-5, "{worst}");
+}
+
+/// A network with one answer for a class and another for the null label; it notes its batches.
+struct Network {
+    given: Tensor,
+    free: Tensor,
+    asked: RefCell<Vec<usize>>,
+}
+
+impl Network {
+    fn new() -> Self {
+        Self { given: normal("given"), free: normal("free"), asked: RefCell::default() }
+    }
+
+    fn answer(&self, x: &Tensor, labels: Option<&Tensor>) -> Result<Tensor, SampleError> {
+        let labels = labels.unwrap().to_vec1::<u32>()?;
+        self.asked.borrow_mut().push(x.dim(0)?);
+        let rows = labels.iter().enumerate().map(|(i, &label)| {
+            let of = if label == NULL { &self.free } else { &self.given };
+            of.narrow(0, i % IMAGES, 1)
+        });
+        Ok(Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn estimate_at(
+        &self,
+        guidance: &Guidance,
+        kind: Prediction,
+        place: Place,
+        memory: &mut Memory,
+    ) -> Result<Estimate, SampleError> {
+        let x = normal("x");
+        let t = Tensor::zeros(IMAGES, DType::U32, &Device::Cpu)?;
+        let labels = Tensor::new(&[3u32, 4, 5], &Device::Cpu)?;
+        let reading = Reading { prediction: kind, clip: Clip::No };
+        let denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| self.answer(x, labels);
+        guidance.estimate((&x, &t, Some(&labels)), place, reading, memory, denoise)
+    }
+
+    fn estimate(&self, guidance: &Guidance, kind: Prediction) -> Estimate {
+        self.estimate_at(guidance, kind, PLACE, &mut Memory::default()).unwrap()
+    }
+
+    /// The network's batches since the last time this was asked.
+    fn asked(&self) -> Vec<usize> {
+        self.asked.take()
+    }
+}
+
+const PLACE: Place = Place { step: 2, steps: 5, alpha_bar: 0.3 };
+
+/// The estimate of a prediction as it is.
+fn of(prediction: &Tensor, kind: Prediction) -> Estimate {
+    Estimate::new(&normal("x"), prediction, kind, PLACE.alpha_bar, Clip::No).unwrap()
+}
+
+fn plain(network: &Network, w: f64) -> Tensor {
+    let difference = (&network.given - &network.free).unwrap();
+    (&network.free + (difference * w).unwrap()).unwrap()
+}
+
+#[test]
+fn plain_guidance_extrapolates_and_asks_no_more_than_it_needs() {
+    let network = Network::new();
+    for kind in KINDS {
+        for (w, asked) in [(1.0, IMAGES), (0.0, IMAGES), (3.0, 2 * IMAGES), (-1.0, 2 * IMAGES)] {
+            let estimate = network.estimate(&Guidance::new(w, Some(NULL)), kind);
+            assert_close(&estimate.x0, &of(&plain(&network, w), kind).x0);
+            assert_close(&estimate.epsilon, &of(&plain(&network, w), kind).epsilon);
+            assert_eq!(network.asked(), [asked], "w = {w}");
+        }
+    }
+}
+
+#[test]
+fn each_image_may_have_its_own_weight() {
+    let network = Network::new();
+    let weights = [0.5, 1.0, 4.0];
+    let guidance = Guidance::new(1.0, Some(NULL)).with_weights(weights.to_vec());
+    let together = network.estimate(&guidance, Prediction::V);
+    for (i, w) in weights.into_iter().enumerate() {
+        let alone = network.estimate(&Guidance::new(w, Some(NULL)), Prediction::V);
+        assert_close(&together.x0.get(i).unwrap(), &alone.x0.get(i).unwrap());
+    }
+    assert_eq!(guidance.of_images(1..3), Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 4.0]));
+    let none = network.estimate_at(&Guidance::new(2.0, None), Prediction::V, PLACE, &mut Memory::default());
+    assert!(none.unwrap_err().to_string().contains("no null label"));
+    let wrong = Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 2.0]);
+    let error = network.estimate_at(&wrong, Prediction::V, PLACE, &mut Memory::default()).unwrap_err();
+    assert!(error.to_string().contains("2 guidance weights for 3 images"), "{error}");
+}
+
+#[test]
+fn outside_its_interval_guidance_costs_nothing() {
+    let network = Network::new();
+    let guidance = Guidance::new(3.0, Some(NULL)).with_interval(Interval::new(0.5, 2.0).unwrap());
+    let conditional =
+        |alpha_bar| Estimate::new(&normal("x"), &network.given, Prediction::V, alpha_bar, Clip::No).unwrap();
+    for (sigma, inside) in [(0.4, false), (0.501, true), (1.999, true), (2.001, false), (1e6, false)] {
+        let alpha_bar = 1.0 / (1.0 + f64::powi(sigma, 2));
+        let place = Place { alpha_bar, ..PLACE };
+        let estimate = network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default()).unwrap();
+        assert_eq!(network.asked(), [if inside { 2 * IMAGES } else { IMAGES }], "sigma {sigma}");
+        if !inside {
+            assert_close(&estimate.x0, &conditional(alpha_bar).x0);
+        }
+    }
+    // Pure noise is beyond every finite interval.
+    assert!(!Interval::new(0.0, 1e9).unwrap().contains(0.0) && Interval::default().contains(0.0));
+    for (low, high) in [(2.0, 1.0), (1.0, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (0.0, f64::NAN)] {
+        assert!(Interval::new(low, high).is_err(), "{low} to {high}");
+    }
+}
+
+#[test]
+fn weights_follow_their_schedule() {
+    let at =
+        |schedule: &WeightSchedule, step| schedule.at(3.0, Place { step, steps: 5, alpha_bar: 0.5 }).unwrap();
+    let all = |schedule: WeightSchedule| [0, 1, 2, 3, 4].map(|step| at(&schedule, step));
+    assert_eq!(all(WeightSchedule::Constant), [3.0; 5]);
+    assert_eq!(all(WeightSchedule::Linear), [1.0, 1.5, 2.0, 2.5, 3.0]);
+    let root = 0.5f64.sqrt();
+    let cosine = [1.0, 2.0 - root, 2.0, 2.0 + root, 3.0];
+    assert!(all(WeightSchedule::Cosine).iter().zip(cosine).all(|(a, b)| (a - b).abs() < 1e-12));
+    assert_eq!(all(WeightSchedule::List(vec![1.0, 0.0, -2.0, 5.0, 7.0])), [1.0, 0.0, -2.0, 5.0, 7.0]);
+    for list in [vec![1.0; 4], vec![f64::NAN; 5]] {
+        assert!(WeightSchedule::List(list).at(3.0, PLACE).is_err());
+    }
+    // The first step of a weight that grows from 1 needs no null pass.
+    let network = Network::new();
+    let guidance = Guidance::new(3.0, Some(NULL)).with_schedule(WeightSchedule::Linear);
+    for (step, asked) in [(0, IMAGES), (1, 2 * IMAGES)] {
+        network
+            .estimate_at(&guidance, Prediction::V, Place { step, ..PLACE }, &mut Memory::default())
+            .unwrap();
+        assert_eq!(network.asked(), [asked]);
+    }
+}
+
+fn deviations(x: &Tensor) -> Vec<f32> {
+    x.flatten_from(1)
+        .unwrap()
+        .var_keepdim(1)
+        .unwrap()
+        .sqrt()
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1()
+        .unwrap()
+}
+
+#[test]
+fn a_rescaled_prediction_has_the_conditional_ones_deviation() {
+    let network = Network::new();
+    // x_0-prediction, so that the estimate is the prediction.
+    let at = |phi| {
+        let guidance = Guidance::new(4.0, Some(NULL)).with_rescale(phi).unwrap();
+        network.estimate(&guidance, Prediction::X0).x0
+    };
+    assert_close(&at(0.0), &plain(&network, 4.0));
+    for (a, b) in deviations(&at(1.0)).iter().zip(deviations(&network.given)) {
+        assert!((a / b - 1.0).abs() < 1e-5);
+    }
+    assert_close(&at(0.7), &((at(1.0) * 0.7).unwrap() + (at(0.0) * 0.3).unwrap()).unwrap());
+    assert!(Guidance::new(4.0, None).with_rescale(1.1).is_err());
+}
+
+fn dots(a: &Tensor, b: &Tensor) -> Vec<f32> {
+    (a * b).unwrap().flatten_from(1).unwrap().sum(1).unwrap().to_vec1().unwrap()
+}
+
+#[test]
+fn zero_star_leaves_nothing_of_the_null_prediction_in_the_difference() {
+    let network = Network::new();
+    let at = |w| network.estimate(&Guidance::new(w, Some(NULL)).with_rule(Rule::ZeroStar), Prediction::X0).x0;
+    // At w = 2 it is 2 p(c) - s p(∅).
+    let scaled = ((&network.given * 2.0).unwrap() - at(2.0)).unwrap();
+    let rest = (&network.given - &scaled).unwrap();
+    assert!(
+        dots(&rest, &network.free).iter().all(|dot| dot.abs() < 1e-3),
+        "{:?}",
+        dots(&rest, &network.free)
+    );
+}
+
+#[test]
+fn projected_guidance_with_everything_off_is_plain_guidance() {
+    let network = Network::new();
+    let off = Apg { eta: 1.0, norm: f64::INFINITY, momentum: 0.0 };
+    for kind in KINDS {
+        let guidance = Guidance::new(2.5, Some(NULL));
+        let apg = network.estimate(&guidance.clone().with_rule(Rule::Adaptive(off)), kind);
+        let expected = network.estimate(&guidance, kind);
+        assert_close(&apg.x0, &expected.x0);
+        assert_close(&apg.epsilon, &expected.epsilon);
+    }
+}
+
+#[test]
+fn projected_guidance_is_orthogonal_limited_and_remembers() {
+    let network = Network::new();
+    let step = |apg, memory: &mut Memory| {
+        let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Adaptive(apg));
+        let x0 = network.estimate_at(&guidance, Prediction::X0, PLACE, memory).unwrap().x0;
+        (x0 - &network.given).unwrap()
+    };
+    let bare = Apg { eta: 0.0, norm: f64::INFINITY, momentum: 0.0 };
+    let orthogonal = step(bare, &mut Memory::default());
+    assert!(dots(&orthogonal, &network.given).iter().all(|dot| dot.abs() < 1e-4));
+    let limited = step(Apg { eta: 1.0, norm: 0.5, ..bare }, &mut Memory::default());
+    assert!(dots(&limited, &limited).iter().all(|square| (square.sqrt() - 0.5).abs() < 1e-4));
+    // The same difference D twice: D, then D + β D.
+    let mut memory = Memory::default();
+    let apg = Apg { momentum: -0.5, eta: 1.0, ..bare };
+    let (first, second) = (step(apg, &mut memory), step(apg, &mut memory));
+    assert_close(&second, &(first * 0.5).unwrap());
+}
+
+/// Both solvers of order 1 are DDIM, so with CFG++ both are the paper's step.
+#[test]
+fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(4, &schedule).unwrap()).unwrap();
+    let order_one = DpmSolver {
+        order: 1,
+        algorithm: DpmAlgorithm::DataOde,
+        second_order: SecondOrder::Midpoint,
+        lower_order_final: false,
+        euler_at_final: true,
+    };
+    let network = Network::new();
+    let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
+    for solver in [Solver::Ddim { eta: 0.0 }, Solver::DpmSolver(order_one)] {
+        let sampler = Sampler::new(steps.clone(), Prediction::Epsilon, solver).unwrap();
+        let labels = Tensor::new(&[3u32, 4, 5], &Device::Cpu).unwrap();
+        let trajectory = Trajectory::new(sampler, &[0, 1, 2], (2, 3, 4), Some(labels), &Device::Cpu).unwrap();
+        let mut trajectory = trajectory.with_noise(normal("x")).unwrap();
+        trajectory.step(&guidance, |x, _, labels| network.answer(x, labels)).unwrap();
+        let (now, next) = (steps.alpha_bars()[0], steps.alpha_bars()[1]);
+        let guided = plain(&network, 0.6);
+        let x0 = Estimate::new(&normal("x"), &guided, Prediction::Epsilon, now, Clip::No).unwrap().x0;
+        let expected =
+            ((x0 * next.sqrt()).unwrap() + (&network.free * (1.0 - next).sqrt()).unwrap()).unwrap();
+        let scale = values(&expected).iter().fold(1f32, |m, v| m.max(v.abs()));
+        let worst =
+            values(trajectory.x()).iter().zip(values(&expected)).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(worst < 1e-5 * scale, "{solver:?}: {worst} of {scale}");
+    }
+    // It needs the null prediction whatever its weight.
+    network.asked();
+    network.estimate(&Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), Prediction::V);
+    assert_eq!(network.asked(), [2 * IMAGES]);
+}
