@@ -55,8 +55,9 @@ impl RunFolder {
     }
 
     /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away.
-    pub fn reopen(path: &Path, step: u64) -> Result<Self> {
-        let run = Self::with_files(path, lock(path)?)?;
+    /// `lock` is the folder's.
+    pub fn reopen(path: &Path, step: u64, lock: File) -> Result<Self> {
+        let run = Self::with_files(path, lock)?;
         let file = path.join("metrics.jsonl");
         let mut kept = String::new();
         for line in BufReader::new(File::open(&file).map_err(write_error(&file))?).lines() {
@@ -161,7 +162,7 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Takes the folder's lock, which the system gives back when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File> {
+pub fn lock(path: &Path) -> Result<File> {
     let path = path.join(LOCK);
     let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = options.map_err(write_error(&path))?;

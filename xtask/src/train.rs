@@ -204,7 +204,10 @@ impl Session {
                 "{flag} cannot change when a run is resumed; start a new run with --out"
             )));
         }
-        let (run, found) = find_checkpoint(target)?;
+        let run = find_run(target)?;
+        // Before a checkpoint is looked for: whoever trains the run may remove it.
+        let lock = run_folder::lock(&run)?;
+        let found = find_checkpoint(target, &run)?;
         let path = run.join("config.toml");
         let (mut config, config_text) = RunConfig::load(&path)?;
         if let Some(found) = &found {
@@ -231,7 +234,7 @@ impl Session {
         config.save.keep = args.keep.unwrap_or(config.save.keep);
         config.save.sample_every = args.sample_every.unwrap_or(config.save.sample_every);
         config.validate()?;
-        let folder = RunFolder::reopen(&run, step)?;
+        let folder = RunFolder::reopen(&run, step, lock)?;
         match found {
             Some(_) => eprintln!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => eprintln!("{} was stopped before its first checkpoint: it begins again", run.display()),
@@ -461,27 +464,31 @@ fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path)
     Ok(())
 }
 
-/// The run and the checkpoint of `--resume latest|RUN|CHECKPOINT`; no checkpoint where the run has
-/// not saved one yet.
-fn find_checkpoint(target: &str) -> Result<(PathBuf, Option<PathBuf>)> {
+/// The run of `--resume latest|RUN|CHECKPOINT`.
+fn find_run(target: &str) -> Result<PathBuf> {
     if target == "latest" {
-        let (run, found) = run_folder::latest()?;
-        return Ok((run, Some(found)));
+        return Ok(run_folder::latest()?.0);
     }
     let path = Path::new(target);
-    let wrong = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
-    if path.join("config.toml").is_file() {
-        let found = run_folder::latest_checkpoint(path);
-        if found.is_none() && !checkpoint::list(&path.join("checkpoints")).is_empty() {
-            let reason = "none of its checkpoints is whole; start the run anew, with another --out";
-            return Err(wrong(reason)).context("--resume");
-        }
-        return Ok((path.into(), found));
+    let above = path.parent().and_then(Path::parent);
+    let run = [Some(path), above].into_iter().flatten().find(|run| run.join("config.toml").is_file());
+    let wrong = || TrainError::Checkpoint {
+        path: path.into(),
+        reason: "neither a run's folder (with config.toml) nor a checkpoint in one".into(),
+    };
+    Ok(run.ok_or_else(wrong).context("--resume")?.into())
+}
+
+/// The checkpoint to go on from; none where the run has not saved one yet.
+fn find_checkpoint(target: &str, run: &Path) -> Result<Option<PathBuf>> {
+    let path = Path::new(target);
+    if target != "latest" && path != run {
+        return Ok(Some(path.into()));
     }
-    let run = path.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
-    match run {
-        Some(run) => Ok((run.into(), Some(path.into()))),
-        None => Err(wrong("neither a run's folder (with config.toml) nor a checkpoint in one"))
-            .context("--resume"),
+    let found = run_folder::latest_checkpoint(run);
+    if found.is_none() && !checkpoint::list(&run.join("checkpoints")).is_empty() {
+        let reason = "none of its checkpoints is whole; start the run anew, with another --out".into();
+        return Err(TrainError::Checkpoint { path: run.into(), reason }).context("--resume");
     }
+    Ok(found)
 }
