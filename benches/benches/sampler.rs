@@ -3,7 +3,7 @@ use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
@@ -37,7 +37,7 @@ fn sample(snapshot: &Snapshot, diffusion: &Diffusion) -> Result<Tensor, SampleEr
         .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
-    let labels = Tensor::new(labels, &Device::Cpu)?;
+    let labels = Labels::new(&labels);
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
     while !trajectory.is_done() {
         trajectory.step(&Guidance::new(2.0, Some(NULL_LABEL)), |x, t, labels| {

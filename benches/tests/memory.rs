@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 use candle_core::{Device, Tensor};
 use duet_model::{Purpose, SampleSize, UNet, UNetConfig};
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
 use duet_train::{Batch, Trainer};
 
@@ -60,7 +60,7 @@ fn memory_is_flat_over_two_thousand_steps_and_a_thousand_of_sampling() {
     let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)
         .unwrap()
         .with_clip(Clip::Static { limit: 1.0 });
-    let labels = Tensor::new(&[0u32, 1, 0, 1], &Device::Cpu).unwrap();
+    let labels = Labels::new(&[0, 1, 0, 1]);
     let seeds = [0, 1, 2, 3];
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 8, 8), Some(labels), &Device::Cpu).unwrap();
     let guidance = Guidance::new(2.0, Some(2));

@@ -9,7 +9,7 @@ use duet_kernels::Padding;
 use duet_kernels::tape::{ConvWeights, Images, Sum, Tape};
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
 use duet_train::{Batch, Diffusion, LossWeighting, TrainOptions, Trainer};
 use rayon::prelude::*;
@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<()> {
             let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
             let Batch { images, labels } = images(batch)?;
-            let labels = Tensor::new(labels, &Device::Cpu)?;
+            let labels = Labels::new(&labels);
             let t: Vec<u32> = (0..batch as u32).map(|i| i * 15 % 1000).collect();
             let t = Tensor::new(t, &Device::Cpu)?;
             serve(1, || Ok(snapshot.predict(&images, &t, Some(&labels))?))
@@ -186,7 +186,7 @@ fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
         .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
     let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
-    let labels = Tensor::new(labels, &Device::Cpu)?;
+    let labels = Labels::new(&labels);
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
     let guidance = Guidance::new(2.0, Some(null));
     while !trajectory.is_done() {

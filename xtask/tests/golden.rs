@@ -8,7 +8,7 @@ mod support;
 use candle_core::{Device, Tensor};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::Purpose;
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::DiffusersScheduler;
 use std::path::{Path, PathBuf};
 use support::{files, run};
@@ -30,7 +30,7 @@ fn a_golden_checkpoint_loads_and_draws_the_same_picture() {
         let steps = scheduler.steps(4).unwrap();
         let sampler =
             Sampler::new(steps, scheduler.prediction().unwrap(), scheduler.solver().unwrap()).unwrap();
-        let labels = Tensor::new(&[0u32, 1, 2, 3, 4, 5, 6, 7], &Device::Cpu).unwrap();
+        let labels = Labels::new(&[0, 1, 2, 3, 4, 5, 6, 7]);
         let seeds = [0, 1, 2, 3, 4, 5, 6, 7];
         let mut trajectory = Trajectory::new(
             sampler.with_clip(scheduler.clip()),

@@ -2,7 +2,7 @@
 //!
 //! Guidance is visible even here: the larger w, the closer to the asked class's own points.
 use candle_core::{Device, Tensor};
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
 
 /// Classes 0 and 1 live at -0.5 and +0.5; label 2 is the null label, anywhere.
@@ -24,7 +24,7 @@ fn main() -> Result<(), SampleError> {
         });
         Ok(Tensor::from_vec(means.collect(), x.shape(), x.device())?)
     };
-    let labels = Tensor::new(&[0u32, 0, 1, 1], &Device::Cpu)?;
+    let labels = Labels::new(&[0, 0, 1, 1]);
     for weight in [0.0, 1.0, 2.0] {
         let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::X0, 0.0)?;
         let mut trajectory =

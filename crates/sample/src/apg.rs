@@ -1,6 +1,6 @@
 //! Adaptive projected guidance (Sadat et al. 2024, "Eliminating oversaturation and artifacts").
 
-use crate::{Memory, SampleError};
+use crate::{SampleError, per_image::dot};
 use candle_core::Tensor;
 
 /// Guidance by the part of x̂_0(c) - x̂_0(∅) that is orthogonal to x̂_0(c), which changes what an
@@ -20,26 +20,21 @@ impl Apg {
     /// η = 0, no limit, momentum -0.5.
     pub const PAPER: Self = Self { eta: 0.0, norm: f64::INFINITY, momentum: -0.5 };
 
-    /// x̂_0(c) + (w - 1) · (orthogonal + η · parallel).
+    /// x̂_0(c) + (w - 1) · (orthogonal + η · parallel), and the Δ to be remembered; `before` is the
+    /// last step's.
     pub(crate) fn guided(
         &self,
         given: &Tensor,
         free: &Tensor,
         weights: &Tensor,
-        memory: &mut Memory,
-    ) -> Result<Tensor, SampleError> {
-        let mut shape = vec![1; given.rank()];
-        shape[0] = given.dim(0)?;
-        let dot =
-            |a: &Tensor, b: &Tensor| (a * b)?.flatten_from(1)?.sum_keepdim(1)?.reshape(shape.as_slice());
+        before: Option<&Tensor>,
+    ) -> Result<(Tensor, Tensor), SampleError> {
+        // Δ ← D + β Δ
         let mut difference = (given - free)?;
-        if self.momentum != 0.0 {
-            // Δ ← D + β Δ
-            if let Some(before) = &memory.momentum {
-                difference = (difference + (before * self.momentum)?)?;
-            }
-            memory.momentum = Some(difference.detach());
+        if let Some(before) = before.filter(|_| self.momentum != 0.0) {
+            difference = (difference + (before * self.momentum)?)?;
         }
+        let remembered = difference.detach();
         if self.norm.is_finite() {
             let length = dot(&difference, &difference)?.sqrt()?;
             let factor = ((length + 1e-12)?.recip()? * self.norm)?.minimum(1.0)?;
@@ -49,6 +44,6 @@ impl Apg {
         let share = (dot(&difference, given)? / (dot(given, given)? + 1e-12)?)?;
         let parallel = given.broadcast_mul(&share)?;
         let step = ((&difference - &parallel)? + (&parallel * self.eta)?)?;
-        Ok((given + step.broadcast_mul(&(weights - 1.0)?)?)?)
+        Ok(((given + step.broadcast_mul(&(weights - 1.0)?)?)?, remembered))
     }
 }

@@ -1,6 +1,6 @@
 //! What a network's prediction says about the image and the noise.
 
-use crate::SampleError;
+use crate::{SampleError, per_image::column};
 use candle_core::Tensor;
 use duet_schedule::{Clip, Prediction};
 
@@ -39,15 +39,13 @@ impl Estimate {
 /// Dynamic thresholding (Saharia et al. 2022, section 2.3) of images (n, ...).
 fn threshold(x0: &Tensor, ratio: f64, max: f64) -> Result<Tensor, SampleError> {
     let images = x0.flatten_from(1)?.to_vec2::<f32>()?;
-    let scales: Vec<f32> = images.into_iter().map(|image| scale(image, ratio, max)).collect();
-    let mut shape = vec![1; x0.rank()];
-    shape[0] = scales.len();
-    let scales = Tensor::from_vec(scales, shape, x0.device())?;
+    let scales: Vec<f64> = images.into_iter().map(|image| scale(image, ratio, max)).collect();
+    let scales = column(&scales, x0)?;
     Ok(x0.broadcast_minimum(&scales)?.broadcast_maximum(&scales.neg()?)?.broadcast_div(&scales)?)
 }
 
 /// The quantile of the magnitudes, between two of them in proportion, within [1, max].
-fn scale(mut values: Vec<f32>, ratio: f64, max: f64) -> f32 {
+fn scale(mut values: Vec<f32>, ratio: f64, max: f64) -> f64 {
     if values.is_empty() {
         return 1.0;
     }
@@ -56,5 +54,5 @@ fn scale(mut values: Vec<f32>, ratio: f64, max: f64) -> f32 {
     let place = ratio * (values.len() - 1) as f64;
     let (low, high) = (values[place.floor() as usize], values[place.ceil() as usize]);
     let quantile = f64::from(low) + f64::from(high - low) * place.fract();
-    quantile.max(1.0).min(max) as f32
+    quantile.max(1.0).min(max)
 }

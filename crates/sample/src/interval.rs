@@ -1,6 +1,7 @@
 //! Guidance in a limited interval of noise (Kynkäänniemi et al. 2024).
 
 use crate::SampleError;
+use duet_schedule::NoiseSchedule;
 
 /// Noise levels σ = √((1-ᾱ)/ᾱ) within (low, high]: guidance at large σ costs variety, at small σ it
 /// does nothing, and both cost a pass through the network.
@@ -24,6 +25,26 @@ impl Interval {
             true => Ok(Self { low, high }),
             false => Err(SampleError::Setting(format!("interval {low} to {high}: must be 0 <= low < high"))),
         }
+    }
+
+    /// The noise levels of the timesteps from `first` to `last` of a schedule, both included.
+    ///
+    /// Errors: first > last, or last beyond T-1.
+    pub fn of_timesteps(first: usize, last: usize, schedule: &NoiseSchedule) -> Result<Self, SampleError> {
+        if first > last || last >= schedule.len() {
+            let end = schedule.len() - 1;
+            let message =
+                format!("interval of timesteps {first} to {last}: must rise and end at most at {end}");
+            return Err(SampleError::Setting(message));
+        }
+        // Halfway to the neighbours, so that rounding decides nothing.
+        let between = |t: usize| match schedule.sigma(t + 1) {
+            above if above.is_finite() => (schedule.sigma(t) * above).sqrt(),
+            _ => 2.0 * schedule.sigma(t),
+        };
+        let low = first.checked_sub(1).map_or(0.0, between);
+        let high = if last + 1 == schedule.len() { f64::INFINITY } else { between(last) };
+        Self::new(low, high)
     }
 
     /// Whether guidance applies at this ᾱ.

@@ -6,14 +6,14 @@
 //! does not depend on what else is in the batch.
 //!
 //! ```
-//! use duet_sample::{Guidance, Sampler, Trajectory};
+//! use duet_sample::{Guidance, Labels, Sampler, Trajectory};
 //! use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
-//! use candle_core::{Device, Tensor};
+//! use candle_core::Device;
 //!
 //! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?;
 //! let timesteps = Spacing::Trailing.timesteps(10, &schedule)?;
 //! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?.with_clip(Clip::Static { limit: 1.0 });
-//! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
+//! let labels = Labels::new(&[3, 7]);
 //! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
 //! let guidance = Guidance::new(2.0, Some(10));
 //! while !trajectory.is_done() {
@@ -31,8 +31,14 @@ mod dpm_solver;
 mod error;
 mod estimate;
 mod guidance;
+mod guided;
 mod interval;
+mod inversion;
+mod known;
+mod labels;
 mod noise;
+mod per_image;
+mod question;
 mod rescale;
 mod sampler;
 mod trajectory;
@@ -41,9 +47,14 @@ mod weight;
 pub use apg::Apg;
 pub use error::SampleError;
 pub use estimate::Estimate;
-pub use guidance::{Guidance, Memory, Place, Reading, Renoise, Rule};
+pub use guidance::{Away, Guidance, Place, Renoise, Rule};
+pub use guided::{Memory, Reading, State};
 pub use interval::Interval;
-pub use noise::{initial_noise, step_noise};
+pub use inversion::Inversion;
+pub use known::Known;
+pub use labels::Labels;
+pub use noise::{initial_noise, interpolate_noise, step_noise};
+pub use question::{Denoise, Networks};
 pub use sampler::{Sampler, Update};
 pub use trajectory::Trajectory;
 pub use weight::WeightSchedule;

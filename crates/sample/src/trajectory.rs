@@ -1,6 +1,9 @@
 //! The way from noise to images, one step at a time.
 
-use crate::{Estimate, Guidance, Memory, Place, SampleError, Sampler, initial_noise, step_noise};
+use crate::{
+    Estimate, Guidance, Known, Labels, Memory, Networks, Place, SampleError, Sampler, State, initial_noise,
+    step_noise,
+};
 use candle_core::{Device, Tensor};
 
 /// A batch of images on its way from noise.
@@ -8,29 +11,31 @@ use candle_core::{Device, Tensor};
 pub struct Trajectory {
     sampler: Sampler,
     seeds: Vec<u64>,
-    labels: Option<Tensor>,
+    labels: Option<Labels>,
     shape: (usize, usize, usize),
     x: Tensor,
     /// As many as the sampler looks at, the newest last.
     estimates: Vec<Estimate>,
     memory: Memory,
+    known: Option<Known>,
     done: usize,
 }
 
 impl Trajectory {
-    /// Starts one image for each seed. `shape` is (C, H, W); `labels` (n) u32 is none for an
-    /// unconditional model.
+    /// Starts one image for each seed. `shape` is (C, H, W); `labels`, one for each image, are none for
+    /// an unconditional network.
     pub fn new(
         sampler: Sampler,
         seeds: &[u64],
         shape: (usize, usize, usize),
-        labels: Option<Tensor>,
+        labels: Option<Labels>,
         device: &Device,
     ) -> Result<Self, SampleError> {
-        if let Some(labels) = labels.as_ref().filter(|labels| labels.dims() != [seeds.len()]) {
-            let message =
-                format!("labels are {:?}, expected [{}], one for each seed", labels.dims(), seeds.len());
-            return Err(SampleError::Setting(message));
+        if let Some(labels) = labels.as_ref().filter(|labels| labels.len() != seeds.len()) {
+            let (labels, seeds) = (labels.len(), seeds.len());
+            return Err(SampleError::Setting(format!(
+                "{labels} labels for {seeds} seeds: one each is needed"
+            )));
         }
         let x = initial_noise(seeds, shape, device)?;
         Ok(Self {
@@ -41,17 +46,43 @@ impl Trajectory {
             x,
             estimates: Vec::new(),
             memory: Memory::default(),
+            known: None,
             done: 0,
         })
     }
 
     /// Starts from other noise, shape (n, C, H, W).
     pub fn with_noise(self, noise: Tensor) -> Result<Self, SampleError> {
-        if noise.dims() != self.x.dims() {
-            let message = format!("noise is {:?}, expected {:?}", noise.dims(), self.x.dims());
-            return Err(SampleError::Setting(message));
-        }
+        self.check_images("noise", &noise)?;
         Ok(Self { x: noise, ..self })
+    }
+
+    /// Starts from images (n, C, H, W) with as much of the noise as the sampler's first step expects:
+    /// √ᾱ x_0 + √(1-ᾱ) ε (SDEdit, Meng et al. 2022).
+    ///
+    /// With the last of a sampler's [steps](duet_schedule::Steps::last), the fewer the closer to the
+    /// images.
+    pub fn with_images(self, images: &Tensor) -> Result<Self, SampleError> {
+        self.check_images("images", images)?;
+        let alpha_bar = self.sampler.steps().alpha_bars()[0];
+        let x = ((images * alpha_bar.sqrt())? + (&self.x * (1.0 - alpha_bar).sqrt())?)?;
+        Ok(Self { x, ..self })
+    }
+
+    /// Draws only what is not known of the images.
+    pub fn with_known(self, known: Known) -> Result<Self, SampleError> {
+        self.check_images("known images", known.images())?;
+        Ok(Self { known: Some(known), ..self })
+    }
+
+    fn check_images(&self, what: &str, images: &Tensor) -> Result<(), SampleError> {
+        match images.dims() == self.x.dims() {
+            true => Ok(()),
+            false => {
+                let (got, expected) = (images.dims(), self.x.dims());
+                Err(SampleError::Setting(format!("{what} {got:?}: expected {expected:?}")))
+            }
+        }
     }
 
     /// x at the current timestep, (n, C, H, W); the images once [`Trajectory::is_done`].
@@ -74,20 +105,27 @@ impl Trajectory {
         self.done == self.sampler.steps().len()
     }
 
-    /// Takes one step: `denoise` is called once with (x_t, t, labels), with 2n images where both
-    /// of guidance's passes are needed. Does nothing once done.
-    pub fn step<F>(&mut self, guidance: &Guidance, denoise: F) -> Result<(), SampleError>
+    /// Takes one step: `denoise` is called once with (x_t, t, labels), with one row for each prediction
+    /// that guidance needs. Does nothing once done.
+    pub fn step<F>(&mut self, guidance: &Guidance, mut denoise: F) -> Result<(), SampleError>
     where
         F: FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, SampleError>,
     {
-        let Some(&t) = self.sampler.steps().timesteps().get(self.done) else { return Ok(()) };
-        let device = self.x.device();
-        let times = Tensor::full(t as u32, self.seeds.len(), device)?;
-        let alpha_bar = self.sampler.steps().alpha_bars()[self.done];
-        let place = Place { step: self.done, steps: self.sampler.steps().len(), alpha_bar };
-        let input = (&self.x, &times, self.labels.as_ref());
-        let Estimate { x0, epsilon } =
-            guidance.estimate(input, place, self.sampler.reading(), &mut self.memory, denoise)?;
+        self.step_with(guidance, Networks { denoise: &mut denoise, guide: None })
+    }
+
+    /// Takes one step with the networks named, as guidance by another network needs it.
+    pub fn step_with(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
+        let steps = self.sampler.steps();
+        let Some(&timestep) = steps.timesteps().get(self.done) else { return Ok(()) };
+        let alpha_bar = steps.alpha_bars()[self.done];
+        let place = Place { step: self.done, steps: steps.len(), timestep, alpha_bar };
+        let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
+        let estimate = guidance.estimate(state, self.sampler.reading(), &mut self.memory, &mut networks)?;
+        let Estimate { x0, epsilon } = match &self.known {
+            Some(known) => known.put_into(estimate, &self.x, alpha_bar)?,
+            None => estimate,
+        };
         // candle records every op on a network's parameters: without the detach, the graph of all
         // steps would stay in memory.
         self.estimates.push(Estimate { x0: x0.detach(), epsilon: epsilon.detach() });
@@ -96,7 +134,7 @@ impl Trajectory {
         }
         let noise = match self.sampler.update(self.done).noise {
             0.0 => None,
-            _ => Some(step_noise(&self.seeds, self.done, self.shape, device)?),
+            _ => Some(step_noise(&self.seeds, self.done, self.shape, self.x.device())?),
         };
         let x = guidance.explained(&self.x, self.estimates.last(), alpha_bar)?;
         self.x = self.sampler.step(self.done, &x, &self.estimates, noise.as_ref())?.detach();

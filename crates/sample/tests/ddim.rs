@@ -3,7 +3,7 @@
 //! `references/ddim.safetensors` is made by `benches/make_references.py` with torch 2.15 and
 //! diffusers 0.42: DDIMScheduler on the stand-in network prediction(x) = 0.3 x + 0.1.
 use candle_core::{Device, Tensor};
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};
 use std::path::Path;
 
@@ -113,7 +113,7 @@ fn images(seeds: &[u64], labels: &[u32], weight: f64, eta: f64) -> Vec<Vec<f32>>
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
     let timesteps = Spacing::Sigmoid { sharpness: 3.0 }.timesteps(7, &schedule).unwrap();
     let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, eta).unwrap().with_clip(CLIP);
-    let labels = Tensor::new(labels, &Device::Cpu).unwrap();
+    let labels = Labels::new(labels);
     let mut trajectory = Trajectory::new(ddim, seeds, (1, 4, 4), Some(labels), &Device::Cpu).unwrap();
     let guidance = Guidance::new(weight, Some(10));
     while !trajectory.is_done() {

@@ -1,9 +1,9 @@
 //! Each rule of guidance against its formula, and what it costs.
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
-    Apg, Estimate, Guidance, Interval, Memory, Place, Reading, Renoise, Rule, SampleError, Sampler,
-    Trajectory, WeightSchedule,
+    Apg, Estimate, Guidance, Interval, Labels, Memory, Networks, Place, Reading, Renoise, Rule, SampleError,
+    Sampler, State, Trajectory, WeightSchedule,
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
@@ -31,6 +31,12 @@ fn assert_close(a: &Tensor, b: &Tensor) {
     assert!(worst < 2e-5, "{worst}");
 }
 
+/// Which of the images this is, by its first value.
+fn image_of(x: &Tensor) -> usize {
+    let first = values(x)[0];
+    (0..IMAGES).find(|&i| values(&normal("x").get(i).unwrap())[0] == first).unwrap()
+}
+
 /// A network with one answer for a class and another for the null label; it notes its batches.
 struct Network {
     given: Tensor,
@@ -48,7 +54,7 @@ impl Network {
         self.asked.borrow_mut().push(x.dim(0)?);
         let rows = labels.iter().enumerate().map(|(i, &label)| {
             let of = if label == NULL { &self.free } else { &self.given };
-            of.narrow(0, i % IMAGES, 1)
+            of.narrow(0, image_of(&x.get(i)?), 1)
         });
         Ok(Tensor::cat(&rows.collect::<candle_core::Result<Vec<_>>>()?, 0)?)
     }
@@ -61,11 +67,11 @@ impl Network {
         memory: &mut Memory,
     ) -> Result<Estimate, SampleError> {
         let x = normal("x");
-        let t = Tensor::zeros(IMAGES, DType::U32, &Device::Cpu)?;
-        let labels = Tensor::new(&[3u32, 4, 5], &Device::Cpu)?;
+        let labels = Labels::new(&[3, 4, 5]);
         let reading = Reading { prediction: kind, clip: Clip::No };
-        let denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| self.answer(x, labels);
-        guidance.estimate((&x, &t, Some(&labels)), place, reading, memory, denoise)
+        let mut denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| self.answer(x, labels);
+        let state = State { x: &x, labels: Some(&labels), seeds: &[0, 1, 2], place };
+        guidance.estimate(state, reading, memory, &mut Networks { denoise: &mut denoise, guide: None })
     }
 
     fn estimate(&self, guidance: &Guidance, kind: Prediction) -> Estimate {
@@ -78,7 +84,7 @@ impl Network {
     }
 }
 
-const PLACE: Place = Place { step: 2, steps: 5, alpha_bar: 0.3 };
+const PLACE: Place = Place { step: 2, steps: 5, timestep: 500, alpha_bar: 0.3 };
 
 /// The estimate of a prediction as it is.
 fn of(prediction: &Tensor, kind: Prediction) -> Estimate {
@@ -109,6 +115,8 @@ fn each_image_may_have_its_own_weight() {
     let weights = [0.5, 1.0, 4.0];
     let guidance = Guidance::new(1.0, Some(NULL)).with_weights(weights.to_vec());
     let together = network.estimate(&guidance, Prediction::V);
+    // The second image needs no null prediction.
+    assert_eq!(network.asked(), [2 * IMAGES - 1]);
     for (i, w) in weights.into_iter().enumerate() {
         let alone = network.estimate(&Guidance::new(w, Some(NULL)), Prediction::V);
         assert_close(&together.x0.get(i).unwrap(), &alone.x0.get(i).unwrap());
@@ -145,8 +153,9 @@ fn outside_its_interval_guidance_costs_nothing() {
 
 #[test]
 fn weights_follow_their_schedule() {
-    let at =
-        |schedule: &WeightSchedule, step| schedule.at(3.0, Place { step, steps: 5, alpha_bar: 0.5 }).unwrap();
+    let at = |schedule: &WeightSchedule, step| {
+        schedule.at(3.0, Place { step, steps: 5, timestep: 500, alpha_bar: 0.5 }).unwrap()
+    };
     let all = |schedule: WeightSchedule| [0, 1, 2, 3, 4].map(|step| at(&schedule, step));
     assert_eq!(all(WeightSchedule::Constant), [3.0; 5]);
     assert_eq!(all(WeightSchedule::Linear), [1.0, 1.5, 2.0, 2.5, 3.0]);
@@ -264,7 +273,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
     let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
     for solver in [Solver::Ddim { eta: 0.0 }, Solver::DpmSolver(order_one)] {
         let sampler = Sampler::new(steps.clone(), Prediction::Epsilon, solver).unwrap();
-        let labels = Tensor::new(&[3u32, 4, 5], &Device::Cpu).unwrap();
+        let labels = Labels::new(&[3, 4, 5]);
         let trajectory = Trajectory::new(sampler, &[0, 1, 2], (2, 3, 4), Some(labels), &Device::Cpu).unwrap();
         let mut trajectory = trajectory.with_noise(normal("x")).unwrap();
         trajectory.step(&guidance, |x, _, labels| network.answer(x, labels)).unwrap();

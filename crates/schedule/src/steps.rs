@@ -42,6 +42,12 @@ impl Steps {
         Ok(Self { timesteps, alpha_bars })
     }
 
+    /// The last `count` of the steps, at least one of them and at most all.
+    pub fn last(&self, count: usize) -> Self {
+        let first = self.len() - count.clamp(1, self.len());
+        Self { timesteps: self.timesteps[first..].to_vec(), alpha_bars: self.alpha_bars[first..].to_vec() }
+    }
+
     /// N.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one step")]
     pub fn len(&self) -> usize {

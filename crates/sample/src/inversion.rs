@@ -1,0 +1,100 @@
+//! From images back to the noise that DDIM makes them of.
+
+use crate::{Guidance, Labels, Memory, Networks, Place, Reading, Renoise, SampleError, Sampler, State};
+use candle_core::Tensor;
+use duet_schedule::Clip;
+
+/// DDIM inversion (Song et al. 2021, section 4.3), one step at a time from clean to noisy.
+///
+/// Each step looks for the x of which DDIM, with η = 0 and without clipping, makes the x' at hand:
+/// x = √(ᾱ/ᾱ') (x' - √(1-ᾱ') ε̂(x, t)) + √(1-ᾱ) ε̂(x, t), an equation that is iterated from x = x'
+/// (Pan et al. 2023, equation 8). One iteration is the usual inversion, which takes ε̂(x', t); with
+/// more, sampling from the noise returns to the images. In much noise, where ε̂ follows x too closely
+/// for the iteration to end, the same equation is iterated as one of x̂_0.
+#[derive(Debug, Clone)]
+pub struct Inversion {
+    sampler: Sampler,
+    labels: Option<Labels>,
+    seeds: Vec<u64>,
+    x: Tensor,
+    iterations: usize,
+    left: usize,
+}
+
+impl Inversion {
+    /// Begins at images (n, C, H, W) in [-1, 1], on the way back of `sampler`, whose steps and
+    /// prediction count. `iterations` is at least 1.
+    pub fn new(
+        sampler: Sampler,
+        images: Tensor,
+        labels: Option<Labels>,
+        iterations: usize,
+    ) -> Result<Self, SampleError> {
+        if iterations == 0 {
+            return Err(SampleError::Setting("0 iterations: an inversion needs at least one".into()));
+        }
+        let (left, seeds) = (sampler.steps().len(), vec![0; images.dim(0)?]);
+        Ok(Self { sampler, labels, seeds, x: images, iterations, left })
+    }
+
+    /// x at the current timestep, (n, C, H, W); the noise once [`Inversion::is_done`].
+    pub fn x(&self) -> &Tensor {
+        &self.x
+    }
+
+    /// Whether the first timestep is reached.
+    pub fn is_done(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Takes one step, calling the network once an iteration. Does nothing once done.
+    ///
+    /// Errors: CFG++, whose steps are not DDIM's.
+    pub fn step(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
+        let Some(step) = self.left.checked_sub(1) else { return Ok(()) };
+        if guidance.renoise == Renoise::Null {
+            return Err(SampleError::Setting("CFG++ cannot be inverted: its steps are not DDIM's".into()));
+        }
+        let steps = self.sampler.steps();
+        let (timestep, alpha_bars) = (steps.timesteps()[step], steps.alpha_bars());
+        let (alpha_bar, next) = (alpha_bars[step], alpha_bars[step + 1]);
+        let place = Place { step, steps: steps.len(), timestep, alpha_bar };
+        let reading = Reading { clip: Clip::No, ..self.sampler.reading() };
+        let (by_epsilon, by_x0) = (Fixpoint::of_epsilon(alpha_bar, next), Fixpoint::of_x0(alpha_bar, next));
+        let end = self.x.clone();
+        for iteration in 0..self.iterations {
+            let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
+            let estimate = guidance.estimate(state, reading, &mut Memory::default(), &mut networks)?;
+            let ((a, b), estimate) = match iteration > 0 && by_x0.rate < by_epsilon.rate {
+                true => (by_x0.factors, estimate.x0),
+                false => (by_epsilon.factors, estimate.epsilon),
+            };
+            self.x = ((&end * a)? + (estimate * b)?)?.detach();
+        }
+        self.left = step;
+        Ok(())
+    }
+}
+
+/// x = a x' + b p, p an estimate at x.
+struct Fixpoint {
+    factors: (f64, f64),
+    /// What an iteration leaves of an error, for normal data of variance 1.
+    rate: f64,
+}
+
+impl Fixpoint {
+    /// Of ε̂, whose derivative is √(1-ᾱ).
+    fn of_epsilon(alpha_bar: f64, next: f64) -> Self {
+        let a = (alpha_bar / next).sqrt();
+        let b = (1.0 - alpha_bar).sqrt() - a * (1.0 - next).sqrt();
+        Self { factors: (a, b), rate: (b * (1.0 - alpha_bar).sqrt()).abs() }
+    }
+
+    /// Of x̂_0, whose derivative is √ᾱ: infinite at ᾱ' = 1.
+    fn of_x0(alpha_bar: f64, next: f64) -> Self {
+        let a = ((1.0 - alpha_bar) / (1.0 - next)).sqrt();
+        let b = alpha_bar.sqrt() - a * next.sqrt();
+        Self { factors: (a, b), rate: (b * alpha_bar.sqrt()).abs() }
+    }
+}

@@ -1,0 +1,51 @@
+//! Inpainting: images of which a part is known.
+
+use crate::{Estimate, SampleError};
+use candle_core::Tensor;
+
+/// Images and which of their pixels shall stay.
+///
+/// In every step the estimate's x̂_0 is replaced by the image where it is known, and ε̂ by what then
+/// explains x. The known part is so carried along the noise of its own seed, as in Song et al. 2021b
+/// (appendix I.2) and Lugmayr et al. 2022 (equation 8), by every sampler, and arrives unchanged.
+#[derive(Debug, Clone)]
+pub struct Known {
+    images: Tensor,
+    unknown: Tensor,
+}
+
+impl Known {
+    /// Images (n, C, H, W) in [-1, 1]; `unknown` (n, C, H, W) is 1 where they shall be drawn and 0
+    /// where they are known, and anything between for a soft edge.
+    ///
+    /// Errors: shapes that differ.
+    pub fn new(images: Tensor, unknown: Tensor) -> Result<Self, SampleError> {
+        if images.dims() != unknown.dims() {
+            let (images, unknown) = (images.dims(), unknown.dims());
+            return Err(SampleError::Setting(format!("images {images:?} and mask {unknown:?} differ")));
+        }
+        Ok(Self { images, unknown })
+    }
+
+    pub(crate) fn images(&self) -> &Tensor {
+        &self.images
+    }
+
+    /// The same for a part of the batch.
+    pub fn of_images(&self, range: std::ops::Range<usize>) -> Result<Self, SampleError> {
+        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
+        Ok(Self { images: part(&self.images)?, unknown: part(&self.unknown)? })
+    }
+
+    pub(crate) fn put_into(
+        &self,
+        estimate: Estimate,
+        x: &Tensor,
+        alpha_bar: f64,
+    ) -> Result<Estimate, SampleError> {
+        // ε = (x - √ᾱ x_0)/√(1-ᾱ)
+        let epsilon = ((x - (&self.images * alpha_bar.sqrt())?)? / (1.0 - alpha_bar).sqrt())?;
+        let mix = |drawn: &Tensor, known: &Tensor| known + ((drawn - known)? * &self.unknown)?;
+        Ok(Estimate { x0: mix(&estimate.x0, &self.images)?, epsilon: mix(&estimate.epsilon, &epsilon)? })
+    }
+}
