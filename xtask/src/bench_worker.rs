@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<()> {
             let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
             let Batch { images, labels } = images(batch)?;
-            let labels = Labels::new(&labels);
+            let labels = Tensor::new(labels, &Device::Cpu)?;
             let t: Vec<u32> = (0..batch as u32).map(|i| i * 15 % 1000).collect();
             let t = Tensor::new(t, &Device::Cpu)?;
             serve(1, || Ok(snapshot.predict(&images, &t, Some(&labels))?))

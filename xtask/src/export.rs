@@ -93,30 +93,19 @@ fn pictures(model: &Model, guidance: f64, steps: usize) -> Result<Option<Vec<u8>
     };
     let seeds: Vec<u64> = SEEDS.collect();
     let shown: Vec<u32> = (0..model.classes.len().min(CLASSES) as u32).collect();
-    let (labels, seeds) = match shown.is_empty() {
-        true => (Vec::new(), seeds),
-        false => images::pairs(&shown, &seeds),
-    };
     let weight = if model.null_label.is_some() { guidance } else { 1.0 };
     let scheduler = &model.scheduler;
     let sampler = Sampler::new(scheduler.steps(steps)?, scheduler.prediction()?, scheduler.solver()?)?;
     let (height, width) = size.sides();
-    let request = Request {
-        unet: &model.loaded.unet,
-        sampler: sampler.with_clip(scheduler.clip()),
-        guidance: Guidance::new(weight, model.null_label),
-        shape: (config.in_channels, height, width),
-        labels,
-        seeds,
-        batch: 64,
-        device: &Device::Cpu,
-        noise: None,
-    };
-    let grid = images::grid(&request.draw(|_| Ok(()))?, SEEDS.count(), 2)?;
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("samples.png");
-    grid.write_png(&path)?;
-    Ok(Some(std::fs::read(path)?))
+    let request = Request::new(
+        &model.loaded.unet,
+        sampler.with_clip(scheduler.clip()),
+        Guidance::new(weight, model.null_label),
+        images::pairs(&shown, &seeds),
+        (config.in_channels, height, width),
+    );
+    let grid = images::grid(&request.draw(|_| Ok(()))?.images, SEEDS.count(), 2)?;
+    Ok(Some(grid.encode_png()))
 }
 
 /// The lines of a run's metrics; the last may be cut short.

@@ -4,60 +4,117 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::Picture;
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, SampleError, Sampler, Trajectory};
+use duet_sample::{Denoise, Guidance, Known, Labels, Networks, SampleError, Sampler, Trajectory};
+use std::cell::Cell;
 
-/// What to draw: one image for each pair of label and seed.
+/// What to draw: one image for each seed.
 pub struct Request<'a> {
     pub unet: &'a UNet,
+    /// The network that guidance leads away from, where it is another one.
+    pub guide: Option<&'a UNet>,
     pub sampler: Sampler,
     pub guidance: Guidance,
     pub shape: (usize, usize, usize),
-    /// Empty for an unconditional network.
-    pub labels: Vec<u32>,
+    /// None for an unconditional network.
+    pub labels: Option<Labels>,
     pub seeds: Vec<u64>,
     /// Images at once, at least 1.
     pub batch: usize,
     pub device: &'a Device,
     /// Starting noise (n, C, H, W) instead of the seeds'.
     pub noise: Option<Tensor>,
+    /// Images (n, C, H, W) to begin with, under the noise of the sampler's first step.
+    pub images: Option<Tensor>,
+    /// What is known of the images.
+    pub known: Option<Known>,
 }
 
-impl Request<'_> {
-    /// The images, (n, C, H, W) on the CPU. `on_step` sees each batch's trajectory at its start
-    /// and after every step.
-    pub fn draw(&self, mut on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Tensor> {
-        let snapshot = self.unet.snapshot(Purpose::Prediction)?;
+/// What was drawn, and what it cost.
+pub struct Drawn {
+    /// (n, C, H, W) on the CPU.
+    pub images: Tensor,
+    /// Rows that went through a network.
+    pub evaluations: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Images of these labels from noise alone, 64 at once.
+    pub fn new(
+        unet: &'a UNet,
+        sampler: Sampler,
+        guidance: Guidance,
+        (labels, seeds): (Option<Labels>, Vec<u64>),
+        shape: (usize, usize, usize),
+    ) -> Self {
+        let device = unet.device();
+        let (guide, noise, images, known) = Default::default();
+        Self { unet, guide, sampler, guidance, shape, labels, seeds, batch: 64, device, noise, images, known }
+    }
+
+    /// The images. `on_step` sees each batch's trajectory at its start and after every step.
+    pub fn draw(&self, mut on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
+        let network = self.unet.snapshot(Purpose::Prediction)?;
+        let guide = self.guide.map(|unet| unet.snapshot(Purpose::Prediction)).transpose()?;
+        let evaluations = Cell::new(0);
+        let mut denoise = counted(&network, &evaluations);
+        let mut beside = guide.as_ref().map(|guide| counted(guide, &evaluations));
         let mut images = Vec::new();
-        for (i, seeds) in self.seeds.chunks(self.batch).enumerate() {
-            let first = i * self.batch;
-            let labels = match self.labels.is_empty() {
-                true => None,
-                false => Some(Tensor::new(&self.labels[first..first + seeds.len()], self.device)?),
-            };
-            let mut trajectory =
-                Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
-            if let Some(noise) = &self.noise {
-                trajectory = trajectory.with_noise(noise.narrow(0, first, seeds.len())?)?;
-            }
-            let guidance = self.guidance.of_images(first..first + seeds.len());
+        for first in (0..self.seeds.len()).step_by(self.batch) {
+            let range = first..(first + self.batch).min(self.seeds.len());
+            let mut trajectory = self.trajectory(range.clone())?;
+            let guidance = self.guidance.of_images(range);
             on_step(&trajectory)?;
             while !trajectory.is_done() {
-                trajectory.step(&guidance, |x, t, labels| denoise(&snapshot, x, t, labels))?;
+                let guide = beside.as_mut().map(|guide| guide as &mut Denoise<'_>);
+                trajectory.step_with(&guidance, Networks { denoise: &mut denoise, guide })?;
                 on_step(&trajectory)?;
             }
             images.push(trajectory.x().to_device(&Device::Cpu)?);
         }
-        Ok(Tensor::cat(&images, 0)?)
+        Ok(Drawn { images: Tensor::cat(&images, 0)?, evaluations: evaluations.get() })
+    }
+
+    fn trajectory(&self, range: std::ops::Range<usize>) -> Result<Trajectory> {
+        let labels = self.labels.as_ref().map(|labels| labels.of_images(range.clone()));
+        let seeds = &self.seeds[range.clone()];
+        let mut trajectory = Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
+        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
+        if let Some(noise) = &self.noise {
+            trajectory = trajectory.with_noise(part(noise)?)?;
+        }
+        if let Some(images) = &self.images {
+            trajectory = trajectory.with_images(&part(images)?)?;
+        }
+        Ok(match &self.known {
+            Some(known) => trajectory.with_known(known.of_images(range)?)?,
+            None => trajectory,
+        })
+    }
+
+    /// The same for image `i` alone.
+    pub fn only(self, i: usize) -> Result<Self> {
+        let part = |all: Tensor| all.narrow(0, i, 1);
+        Ok(Self {
+            guidance: self.guidance.of_images(i..i + 1),
+            labels: self.labels.map(|labels| labels.of_images(i..i + 1)),
+            seeds: vec![self.seeds[i]],
+            noise: self.noise.map(part).transpose()?,
+            images: self.images.map(part).transpose()?,
+            known: self.known.map(|known| known.of_images(i..i + 1)).transpose()?,
+            ..self
+        })
     }
 }
 
-fn denoise(
-    snapshot: &Snapshot,
-    x: &Tensor,
-    t: &Tensor,
-    labels: Option<&Tensor>,
-) -> Result<Tensor, SampleError> {
-    snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+/// The network as a function that counts what it is asked.
+pub fn counted<'a>(
+    network: &'a Snapshot,
+    evaluations: &'a Cell<usize>,
+) -> impl FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, SampleError> + 'a {
+    |x, t, labels| {
+        evaluations.set(evaluations.get() + x.dim(0)?);
+        network.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
+    }
 }
 
 /// Pictures of images (n, C, H, W) in [-1, 1]; of two or more than three channels, the first.
@@ -76,8 +133,12 @@ pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<Picture> {
     Ok(Picture::grid(&pictures(images)?, columns, 1)?.scaled(scale))
 }
 
-/// Every label with every seed, label by label.
-pub fn pairs(labels: &[u32], seeds: &[u64]) -> (Vec<u32>, Vec<u64>) {
+/// Every label with every seed, label by label; no labels for an unconditional network.
+pub fn pairs(labels: &[u32], seeds: &[u64]) -> (Option<Labels>, Vec<u64>) {
+    if labels.is_empty() {
+        return (None, seeds.to_vec());
+    }
     let all = labels.iter().flat_map(|&label| seeds.iter().map(move |&seed| (label, seed)));
-    all.unzip()
+    let (labels, seeds): (Vec<u32>, Vec<u64>) = all.unzip();
+    (Some(Labels::new(&labels)), seeds)
 }

@@ -6,21 +6,26 @@ mod card;
 mod ci;
 mod config;
 mod curves;
+mod drawing;
 mod exit;
 mod export;
 mod fetch;
-mod guidance_flags;
 mod hardware;
 mod images;
 mod import;
 mod interrupt;
 mod layering;
 mod model_folder;
+mod note;
+mod plan;
 mod progress;
+mod reproduce;
 mod resume;
 mod run_folder;
 mod sample;
 mod selection;
+mod settings;
+mod start;
 mod train;
 mod verify;
 
@@ -43,6 +48,8 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
+    /// Draw a picture again, byte for byte, from what it says of itself
+    Reproduce(reproduce::Args),
     /// Check every byte of a run's checkpoints
     Verify(verify::Args),
     /// Write the folder that diffusers loads, with a model card
@@ -67,6 +74,7 @@ fn main() -> std::process::ExitCode {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(*args),
+        Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Export(args)) => export::run(args),
         Some(Verb::Import(args)) => import::run(args),

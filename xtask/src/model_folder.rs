@@ -1,10 +1,11 @@
 //! What `--run` names: a run, a checkpoint of it, or any model folder of diffusers.
 
-use crate::{exit::usage, run_folder};
+use crate::{config, exit::usage, run_folder};
 use anyhow::{Context, Result};
-use candle_core::Device;
+use candle_core::{DType, Device};
 use duet_model::{LoadedModel, ModelError};
 use duet_schedule::DiffusersScheduler;
+use duet_train::checkpoint::CONFIG_COPY;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError};
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,47 @@ pub struct Model {
     pub null_label: Option<u32>,
     /// The folder that was found.
     pub folder: PathBuf,
+    /// How its run draws, where it is known.
+    pub sample: Option<config::Sample>,
+}
+
+impl Model {
+    /// Hash of the network's configuration and weights and of the scheduler.
+    pub fn hash(&self) -> Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(&serde_json::to_vec(self.loaded.unet.config())?);
+        add(self.scheduler.to_json().as_bytes());
+        for (name, values) in self.loaded.parameters.iter() {
+            add(name.as_bytes());
+            let values: Vec<f32> = values.flatten_all()?.to_dtype(DType::F32)?.to_vec1()?;
+            add(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        Ok(hasher.finalize().to_string())
+    }
+}
+
+/// The model that guidance leads away from: a checkpoint beside `model`'s, or any model folder that
+/// answers the same questions.
+pub fn load_guide(name: &str, model: &Model, device: &Device) -> Result<Model> {
+    let beside = model.folder.parent().map(|parent| parent.join(name)).filter(|path| path.is_dir());
+    let path = beside.map_or_else(|| name.to_string(), |path| path.display().to_string());
+    let guide = load(&path, device).with_context(|| format!("--guide-with {name}"))?;
+    let (a, b) = (model.loaded.unet.config(), guide.loaded.unet.config());
+    let refuse = |what: &str| usage(format!("--guide-with {name}: its {what} is not the model's"));
+    if (a.in_channels, a.out_channels, a.num_class_embeds) != (b.in_channels, b.out_channels, b.num_class_embeds) {
+        return Err(refuse("number of channels or classes"));
+    }
+    if model.scheduler.prediction()? != guide.scheduler.prediction()? {
+        return Err(refuse("prediction type"));
+    }
+    if model.scheduler.noise_schedule()? != guide.scheduler.noise_schedule()? {
+        return Err(refuse("noise schedule"));
+    }
+    Ok(guide)
 }
 
 /// Finds and loads the model that `--run` names.
@@ -31,7 +73,12 @@ pub fn load(run: &str, device: &Device) -> Result<Model> {
     let loaded = duet_model::load_folder(&folder, device)?;
     let scheduler = read_scheduler(&scheduler_path(&folder))?;
     let (classes, null_label) = labels(&loaded)?;
-    Ok(Model { loaded, scheduler, classes, null_label, folder })
+    let copy = folder.join(CONFIG_COPY);
+    let sample = match copy.is_file() {
+        true => Some(config::RunConfig::load(&copy)?.0.sample),
+        false => None,
+    };
+    Ok(Model { loaded, scheduler, classes, null_label, folder, sample })
 }
 
 fn find(run: &str) -> Result<PathBuf> {

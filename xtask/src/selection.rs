@@ -1,4 +1,4 @@
-//! `--class 3,7|names|all` and `--seeds 0-63`.
+//! `--class 3,7|names|3:0.5+8:0.5|all` and `--seeds 0-63`.
 
 use crate::exit::usage;
 use anyhow::Result;
@@ -6,12 +6,41 @@ use anyhow::Result;
 /// No command draws more images than this at once.
 const MAX_SEEDS: u64 = 1_000_000;
 
+/// A class or a mixture of classes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// As it was named; of a single class, its name.
+    pub name: String,
+    /// Labels and shares.
+    pub parts: Vec<(u32, f64)>,
+}
+
 /// Labels of a list of class names or numbers; none for an unconditional model.
 pub fn classes(text: &str, names: &[String]) -> Result<Vec<u32>> {
     if text == "all" {
         return Ok((0..names.len() as u32).collect());
     }
-    let unknown = |part: &str| {
+    text.split(',').map(|part| class(part.trim(), names)).collect()
+}
+
+/// The same, with mixtures among them.
+pub fn choices(text: &str, names: &[String]) -> Result<Vec<Choice>> {
+    let single = |label: u32| Choice { name: names[label as usize].clone(), parts: vec![(label, 1.0)] };
+    if text == "all" {
+        return Ok((0..names.len() as u32).map(single).collect());
+    }
+    let parts = text.split(',').map(str::trim);
+    let choice = |part: &str| match duet_data::class_index(names, part) {
+        // A name may hold a plus or a colon.
+        Some(i) => Ok(single(i as u32)),
+        None if part.contains(['+', ':']) => mixture(part, names),
+        None => class(part, names).map(single),
+    };
+    parts.map(choice).collect()
+}
+
+fn class(part: &str, names: &[String]) -> Result<u32> {
+    let unknown = || {
         let known = names.iter().enumerate().map(|(i, name)| match name.parse() == Ok(i) {
             true => name.clone(),
             false => format!("{i} ({name})"),
@@ -19,9 +48,27 @@ pub fn classes(text: &str, names: &[String]) -> Result<Vec<u32>> {
         let known = known.collect::<Vec<_>>().join(", ");
         usage(format!("--class {part}: no such class; the model knows {known}"))
     };
-    let parts = text.split(',').map(str::trim);
-    let label = |part| duet_data::class_index(names, part).map(|i| i as u32).ok_or_else(|| unknown(part));
-    parts.map(label).collect()
+    duet_data::class_index(names, part).map(|i| i as u32).ok_or_else(unknown)
+}
+
+/// "3:0.5+8:0.5", or "3+8" for equal shares.
+fn mixture(text: &str, names: &[String]) -> Result<Choice> {
+    let count = text.split('+').count() as f64;
+    let part = |part: &str| {
+        let (name, share) = match part.rsplit_once(':') {
+            Some((name, share)) => (name, share.trim().parse().ok()),
+            None => (part, Some(1.0 / count)),
+        };
+        let share = share.filter(|share: &f64| share.is_finite());
+        let share = share.ok_or_else(|| usage(format!("--class {text}: {part} is no class with a share")))?;
+        Ok((class(name.trim(), names)?, share))
+    };
+    let parts = text.split('+').map(|text| part(text.trim())).collect::<Result<Vec<(u32, f64)>>>()?;
+    let sum: f64 = parts.iter().map(|(_, share)| share).sum();
+    if (sum - 1.0).abs() > 1e-6 {
+        return Err(usage(format!("--class {text}: the shares sum to {sum}, not to 1")));
+    }
+    Ok(Choice { name: text.into(), parts })
 }
 
 /// Seeds of a list of numbers and ranges, such as "0-7,100".

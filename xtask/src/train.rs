@@ -315,18 +315,10 @@ impl Session {
         let shown: Vec<u32> = (0..classes.min(PREVIEW_CLASSES) as u32).collect();
         let (labels, seeds) = images::pairs(&shown, &PREVIEW_SEEDS);
         let shape = self.data.train.shape();
-        let request = Request {
-            unet,
-            sampler,
-            guidance: Guidance::new(settings.guidance, Some(classes as u32)),
-            shape: (shape.channels, shape.height, shape.width),
-            labels,
-            seeds,
-            batch: 64,
-            device: &self.device,
-            noise: None,
-        };
-        let images = request.draw(|_| Ok(()))?;
+        let guidance = Guidance::new(settings.guidance, Some(classes as u32));
+        let shape = (shape.channels, shape.height, shape.width);
+        let request = Request::new(unet, sampler, guidance, (labels, seeds), shape);
+        let images = request.draw(|_| Ok(()))?.images;
         let path = self.folder.preview(self.trainer.steps());
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;

@@ -9,21 +9,41 @@ use crate::{DataError, atomic};
 const LAST_FRAME_MS: u16 = 1500;
 
 /// Writes the frames as an animated PNG that loops for ever, each shown for `delay_ms`
-/// milliseconds and the last for 1.5 s at least.
+/// milliseconds and the last for 1.5 s at least. It carries `texts` by keyword.
 ///
 /// Viewers that know no APNG show the first frame. The file is whole or not there at all, as
 /// with [`Picture::write_png`].
 ///
 /// # Errors
 /// No frames, frames of differing shapes, or [`DataError::Write`].
-pub fn write_apng(frames: &[Picture], delay_ms: u16, path: impl AsRef<Path>) -> Result<(), DataError> {
-    let first = same_shape("animation", frames)?;
-    let bytes = encode_apng(first, frames, delay_ms)
-        .map_err(|e| DataError::invalid(format!("cannot encode the animation as APNG: {e}")))?;
-    atomic::write(path.as_ref(), &bytes)
+pub fn write_apng(
+    frames: &[Picture],
+    delay_ms: u16,
+    texts: &[(&str, String)],
+    path: impl AsRef<Path>,
+) -> Result<(), DataError> {
+    atomic::write(path.as_ref(), &encode_apng(frames, delay_ms, texts)?)
 }
 
-fn encode_apng(first: &Picture, frames: &[Picture], delay_ms: u16) -> Result<Vec<u8>, png::EncodingError> {
+/// The bytes of that file; `texts` by keyword as in [`Picture::encode_png_with`].
+///
+/// # Errors
+/// No frames, frames of differing shapes.
+pub fn encode_apng(
+    frames: &[Picture],
+    delay_ms: u16,
+    texts: &[(&str, String)],
+) -> Result<Vec<u8>, DataError> {
+    encoded(same_shape("animation", frames)?, frames, delay_ms, texts)
+        .map_err(|e| DataError::invalid(format!("cannot encode the animation as APNG: {e}")))
+}
+
+fn encoded(
+    first: &Picture,
+    frames: &[Picture],
+    delay_ms: u16,
+    texts: &[(&str, String)],
+) -> Result<Vec<u8>, png::EncodingError> {
     let (width, height) = png_sides(first);
     let count = u32::try_from(frames.len()).unwrap_or(u32::MAX);
     let mut bytes = Vec::new();
@@ -31,6 +51,9 @@ fn encode_apng(first: &Picture, frames: &[Picture], delay_ms: u16) -> Result<Vec
     encoder.set_color(png_color(first));
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_animated(count, 0)?;
+    for (keyword, text) in texts {
+        encoder.add_itxt_chunk((*keyword).into(), text.clone())?;
+    }
     let mut writer = encoder.write_header()?;
     for (i, frame) in frames.iter().enumerate() {
         writer.set_frame_delay(shown_ms(i, frames.len(), delay_ms), 1000)?;

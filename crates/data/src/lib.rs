@@ -23,6 +23,7 @@
 
 pub mod animation;
 mod atomic;
+pub mod caption;
 mod cifar;
 mod classes;
 mod dataset;
@@ -39,10 +40,11 @@ mod parallel;
 pub mod picture;
 mod png_check;
 
-pub use animation::{write_apng, write_gif};
+pub use caption::Captions;
+pub use animation::{encode_apng, write_apng, write_gif};
 pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
 pub use digits::digits;
 pub use error::{BadFile, DataError};
 pub use open::{FolderOptions, open};
-pub use picture::Picture;
+pub use picture::{Picture, texts_of_png};

@@ -1,8 +1,9 @@
 //! A picture for people: bytes, rows from the top, and the PNG file it becomes.
 
+use std::io::Cursor;
 use std::path::Path;
 
-use crate::{DataError, atomic, decode};
+use crate::{DataError, FolderOptions, atomic, decode, fit, png_check};
 
 /// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
 ///
@@ -133,11 +134,24 @@ impl Picture {
     /// # Panics
     /// If a side is above 2^31 - 1, the format's limit.
     pub fn encode_png(&self) -> Vec<u8> {
+        self.encode_png_with(&[])
+    }
+
+    /// The same with texts by keyword, as PNG's international text chunks before the pixels.
+    ///
+    /// # Panics
+    /// As [`Picture::encode_png`], and unless each keyword is 1 to 79 letters of Latin-1.
+    pub fn encode_png_with(&self, texts: &[(&str, String)]) -> Vec<u8> {
         let (width, height) = png_sides(self);
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, width, height);
         encoder.set_color(png_color(self));
         encoder.set_depth(png::BitDepth::Eight);
+        for (keyword, text) in texts {
+            encoder
+                .add_itxt_chunk((*keyword).into(), text.clone())
+                .expect("the number of texts is not limited");
+        }
         encoder
             .write_header()
             .and_then(|mut writer| {
@@ -157,6 +171,31 @@ impl Picture {
         atomic::write(path.as_ref(), &self.encode_png())
     }
 
+    /// The same with texts by keyword; [`texts_of_png`] reads them.
+    ///
+    /// # Errors
+    /// As [`Picture::write_png`].
+    pub fn write_png_with(&self, path: impl AsRef<Path>, texts: &[(&str, String)]) -> Result<(), DataError> {
+        atomic::write(path.as_ref(), &self.encode_png_with(texts))
+    }
+
+    /// The middle square of the picture as `size` x `size` pixels of `channels`, as
+    /// [`open()`](crate::open()) makes them with [`FolderOptions`](crate::FolderOptions).
+    ///
+    /// # Errors
+    /// Channels other than 1 and 3, a size of 0 or above 16384.
+    pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
+        fit::check(&FolderOptions { image_size: Some(size), channels: Some(channels), ..FolderOptions::default() })?;
+        Ok(fit::picture_of(self, Some(size)).with_channels(channels))
+    }
+
+    /// The values in [-1, 1], (channels, height, width): the inverse of [`Picture::from_unit`].
+    pub fn to_unit(&self) -> Vec<f32> {
+        let mut planes = Vec::with_capacity(self.pixels.len());
+        fit::append_planes(self, &mut planes);
+        planes.into_iter().map(|pixel| f32::from(pixel) / 127.5 - 1.0).collect()
+    }
+
     /// The same picture with 1 channel (the luminance) or 3 (grey in each).
     pub(crate) fn with_channels(self, channels: usize) -> Picture {
         let pixels = match (self.channels, channels) {
@@ -166,6 +205,29 @@ impl Picture {
         };
         Picture { channels, pixels, ..self }
     }
+}
+
+/// Most bytes of text that are read of a PNG file.
+const MAX_TEXT: usize = 1 << 20;
+
+/// The texts that [`Picture::write_png_with`] wrote into a PNG file, by keyword.
+///
+/// # Errors
+/// Bytes that are no whole PNG file; more than a mebibyte of text.
+pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
+    let refuse = |cause: String| DataError::invalid(format!("this PNG file cannot be read: {cause}"));
+    if !bytes.starts_with(&png_check::START) {
+        return Err(refuse("it does not begin as one".into()));
+    }
+    png_check::check_palette(bytes).map_err(refuse)?;
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_TEXT });
+    decoder.set_ignore_text_chunk(false);
+    let reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
+    let text = |chunk: &png::text_metadata::ITXtChunk| {
+        let text = chunk.get_text().map_err(|error| refuse(error.to_string()))?;
+        Ok((chunk.keyword.clone(), text))
+    };
+    reader.info().utf8_text.iter().map(text).collect()
 }
 
 /// Rec. 709 luminance of (r, g, b), rounded to the nearest; grey keeps its value.

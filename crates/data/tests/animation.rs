@@ -57,13 +57,13 @@ fn an_apng_is_exact_and_holds_its_last_frame() {
     let path = dir.path().join("x.png");
     for channels in [1, 3] {
         let frames = frames(channels, 3);
-        write_apng(&frames, 40, &path).unwrap();
+        write_apng(&frames, 40, &[], &path).unwrap();
         let (pixels, delays, plays) = read_apng(&path);
         assert_eq!(pixels, frames.iter().map(|f| f.pixels.clone()).collect::<Vec<_>>());
         assert_eq!(delays, [(40, 1000), (40, 1000), (1500, 1000)]);
         assert_eq!(plays, 0, "0 is for ever");
     }
-    write_apng(&frames(1, 1), 2000, &path).unwrap();
+    write_apng(&frames(1, 1), 2000, &[], &path).unwrap();
     assert_eq!(read_apng(&path).1, [(2000, 1000)]);
 }
 
@@ -72,7 +72,7 @@ fn an_apng_is_a_png_of_its_first_frame() {
     let dir = directory();
     let path = dir.path().join("x.png");
     let frames = frames(1, 2);
-    write_apng(&frames, 40, &path).unwrap();
+    write_apng(&frames, 40, &[], &path).unwrap();
     let still = image::open(&path).unwrap().into_luma8();
     assert_eq!(still.into_raw(), frames[0].pixels);
 }
@@ -123,7 +123,7 @@ fn frames_that_make_no_animation_are_refused() {
     let mixed = [frames(1, 1), frames(3, 1)].concat();
     type Write = fn(&[Picture], u16, &Path) -> Result<(), DataError>;
     let writers: [Write; 2] = [
-        |frames, delay_ms, path| write_apng(frames, delay_ms, path),
+        |frames, delay_ms, path| write_apng(frames, delay_ms, &[], path),
         |frames, delay_ms, path| write_gif(frames, delay_ms, path),
     ];
     for write in writers {

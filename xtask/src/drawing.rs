@@ -1,0 +1,107 @@
+//! The flags that decide what `sample` draws.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// All that an image depends on besides the model: what a PNG carries, and what a sweep varies.
+#[derive(Debug, Clone, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Drawing {
+    /// A run, a checkpoint, or any model folder of diffusers' UNet2DModel
+    #[arg(long, value_name = "DIR|latest", default_value = "latest")]
+    pub run: String,
+    /// Classes by number or name, or all; mixtures such as 3:0.5+8:0.5
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    pub class: String,
+    /// One image of each class for each seed
+    #[arg(long, value_name = "LIST", default_value = "0-7")]
+    pub seeds: String,
+    /// w of classifier-free guidance: 1 is no guidance, 0 unconditional, more is closer to the
+    /// class and less varied (Ho & Salimans' w is this minus 1); several, such as 1,2,4, give a row
+    /// for each of every class [default: the run's, or 2]
+    #[arg(long, value_name = "W", value_delimiter = ',', allow_negative_numbers = true)]
+    pub guidance: Vec<f64>,
+    /// How w grows over the steps: constant, linear or cosine (both from 1), or a list with one for
+    /// each step
+    #[arg(long, value_name = "RULE", default_value = "constant", allow_hyphen_values = true)]
+    pub guidance_schedule: String,
+    /// Noise that is guided, as levels σ such as 0.2:5 or as timesteps such as 100t:800t; outside the
+    /// network is asked once, not twice [default: the run's, or everywhere]
+    #[arg(long, value_name = "LOW:HIGH|all")]
+    pub interval: Option<String>,
+    /// Brings the guided prediction's deviation back to the conditional one's, 0 (not) to 1 (Lin et
+    /// al. 2023)
+    #[arg(long, value_name = "PHI", default_value_t = 0.0)]
+    pub rescale: f64,
+    /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA[:NORM[:MOMENTUM]],
+    /// the projected guidance of Sadat et al. 2024
+    #[arg(long, value_name = "RULE", default_value = "plain")]
+    pub rule: String,
+    /// Puts back the null prediction's noise, as CFG++ does; W is then its λ, 0 to 1 (Chung et al.
+    /// 2024)
+    #[arg(long)]
+    pub cfg_plus_plus: bool,
+    /// A class to be led away from, instead of the null label
+    #[arg(long, value_name = "CLASS")]
+    pub negative: Option<String>,
+    /// Leads away from classes drawn at random, for models that know no null label (independent
+    /// condition guidance, Sadat et al. 2024b)
+    #[arg(long, conflicts_with_all = ["negative", "guide_with"])]
+    pub independent_condition: bool,
+    /// Leads away from another, weaker model: an earlier checkpoint of the run, such as step-000350, or
+    /// any model folder (autoguidance, Karras et al. 2024)
+    #[arg(long, value_name = "STEP|DIR")]
+    pub guide_with: Option<String>,
+    /// The model of --guide-with draws without the class
+    #[arg(long, requires = "guide_with")]
+    pub guide_null: bool,
+    /// Network evaluations of each image, guidance's two passes counted as one [default: the run's, or
+    /// 25]
+    #[arg(long)]
+    pub steps: Option<usize>,
+    /// How an image gets from one timestep to the next: ddim, ddpm, euler, heun, dpmpp-2m,
+    /// dpmpp-2m-sde or unipc [default: the run's, or what the model's scheduler says]
+    #[arg(long)]
+    pub sampler: Option<String>,
+    /// Which timesteps are visited: leading, trailing, linspace, karras or karras:RHO, sigmoid or
+    /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
+    #[arg(long)]
+    pub spacing: Option<String>,
+    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM)
+    #[arg(long, default_value_t = 0.0)]
+    pub eta: f64,
+    /// What is done to x̂_0 in each step: none, static or static:LIMIT, or dynamic or dynamic:RATIO,
+    /// Saharia et al. 2022's thresholding [default: what the model's scheduler says]
+    #[arg(long, value_name = "RULE")]
+    pub clip: Option<String>,
+    /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model
+    /// with classes, `labels` (n) i64
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["class", "seeds", "image", "interpolate"])]
+    pub noise: Option<PathBuf>,
+    /// Begins with this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
+    #[arg(long, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// How much of the way from noise is gone again with --image: 0 leaves it alone, 1 is all
+    /// [default: 0.6, or 1 with --mask]
+    #[arg(long, value_name = "SHARE", requires = "image")]
+    pub strength: Option<f64>,
+    /// Draws anew only where this picture is white
+    #[arg(long, value_name = "FILE", requires = "image")]
+    pub mask: Option<PathBuf>,
+    /// Begins with the noise of which DDIM makes --image, looked for with so many evaluations a step;
+    /// one column, without seeds
+    #[arg(long, value_name = "EVALUATIONS", requires = "image", conflicts_with_all = ["strength", "mask", "interpolate"])]
+    pub invert: Option<usize>,
+    /// The class that --invert sees in the image [default: none, the null label]
+    #[arg(long, value_name = "CLASS", requires = "invert")]
+    pub invert_class: Option<String>,
+    /// So many images between the two seeds, or the two classes, that are named: seeds:N or classes:N
+    #[arg(long, value_name = "WHAT:N", conflicts_with = "image")]
+    pub interpolate: Option<String>,
+    /// Size of a pixel in grids and animations
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub scale: u8,
+    /// Leaves the names of rows and columns out of grids
+    #[arg(long)]
+    pub no_captions: bool,
+}

@@ -1,0 +1,109 @@
+//! What a PNG says of itself: which model drew it, and how.
+
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::model_folder::Model;
+use anyhow::Result;
+use duet_data::DataError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The keyword under which a PNG carries its note, as JSON.
+const KEYWORD: &str = "duet";
+
+/// All that it takes to draw a picture again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Note {
+    /// The program's.
+    pub version: String,
+    /// Hash of network and scheduler.
+    pub model: String,
+    /// The same of the model that guidance leads away from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guide: Option<String>,
+    /// Hashes of the files that were read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<PathBuf, String>,
+    pub form: Form,
+    pub drawing: Drawing,
+}
+
+/// Which picture of the drawing it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// All images.
+    Grid,
+    /// The image of this index.
+    Image(usize),
+    /// The way from noise to all images.
+    Animation,
+}
+
+impl Note {
+    /// Of a drawing whose settings are resolved.
+    pub fn new(drawing: &Drawing, model: &Model, guide: Option<&Model>) -> Result<Self> {
+        let paths = [&drawing.noise, &drawing.image, &drawing.mask].into_iter().flatten();
+        let files = paths.map(|path| Ok((path.clone(), hash_of(path)?))).collect::<Result<_>>()?;
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            model: model.hash()?,
+            guide: guide.map(Model::hash).transpose()?,
+            files,
+            form: Form::Grid,
+            drawing: Drawing { run: model.folder.display().to_string(), ..drawing.clone() },
+        })
+    }
+
+    /// The texts of a PNG; `title` says what it shows.
+    pub fn texts(&self, form: Form, title: &str, description: &str) -> Result<Vec<(&'static str, String)>> {
+        let note = Self { form, ..self.clone() };
+        Ok(vec![
+            ("Title", title.into()),
+            ("Description", description.into()),
+            ("Software", format!("Duet {}", self.version)),
+            (KEYWORD, serde_json::to_string(&note)?),
+        ])
+    }
+
+    /// The note of a PNG file.
+    pub fn read(path: &Path) -> Result<(Self, Vec<(String, String)>)> {
+        let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+        let refuse = |cause: String| DataError::Malformed {
+            path: path.into(),
+            cause,
+            fix: "cargo xtask sample writes pictures that can be made again".into(),
+        };
+        let texts = duet_data::texts_of_png(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let note = texts.iter().find(|(keyword, _)| keyword == KEYWORD);
+        let (_, note) = note.ok_or_else(|| refuse("it does not say how it was made".into()))?;
+        let note = serde_json::from_str(note).map_err(|error| refuse(error.to_string()))?;
+        Ok((note, texts))
+    }
+
+    /// Refuses what is not what the picture was made with.
+    pub fn check(&self, model: &Model, guide: Option<&Model>) -> Result<()> {
+        let folder = model.folder.display();
+        if model.hash()? != self.model {
+            return Err(usage(format!(
+                "{folder}: not the model that drew this picture; name the one with --run"
+            )));
+        }
+        if guide.map(Model::hash).transpose()? != self.guide {
+            return Err(usage("--guide-with is not the model that this picture was guided with"));
+        }
+        for (path, hash) in &self.files {
+            if hash_of(path)? != *hash {
+                return Err(usage(format!("{}: not what it was when this picture was made", path.display())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash_of(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+    Ok(blake3::hash(&bytes).to_string())
+}

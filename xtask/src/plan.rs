@@ -1,0 +1,191 @@
+//! A drawing made ready: its models, what is asked of them, and how the result is laid out.
+
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::images::{self, Drawn, Request};
+use crate::model_folder::{self, Model};
+use crate::note::{Form, Note};
+use crate::start::{self, Start};
+use crate::settings;
+use anyhow::Result;
+use candle_core::{Device, Tensor};
+use duet_data::{Captions, Picture};
+use duet_sample::Trajectory;
+use duet_schedule::Solver;
+use std::collections::BTreeMap;
+
+/// How long a frame of an animation is shown, in milliseconds.
+pub const FRAME_MS: u16 = 80;
+/// White pixels between the two halves of an animation's frame.
+const GAP: usize = 8;
+
+/// The models of a drawing.
+pub struct Models {
+    pub model: Model,
+    pub guide: Option<Model>,
+}
+
+impl Models {
+    /// Loads what the drawing names.
+    pub fn load(drawing: &Drawing, device: &Device) -> Result<Self> {
+        let model = model_folder::load(&drawing.run, device)?;
+        let guide = match &drawing.guide_with {
+            Some(name) => Some(model_folder::load_guide(name, &model, device)?),
+            None => None,
+        };
+        Ok(Self { model, guide })
+    }
+}
+
+/// A drawing, ready to be drawn.
+pub struct Plan<'a> {
+    /// With what the run says where no flag does.
+    pub drawing: Drawing,
+    pub request: Request<'a>,
+    pub note: Note,
+    pub columns: usize,
+    /// What each image's file is called, without its ending.
+    pub stems: Vec<String>,
+    row_names: Vec<String>,
+    column_names: Vec<String>,
+    /// Evaluations before the first step.
+    spent: usize,
+    solver: &'static str,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads the files that the drawing names, and inverts its image where that is asked for.
+    pub fn new(drawing: &Drawing, models: &'a Models, batch: usize, device: &'a Device) -> Result<Self> {
+        if batch == 0 {
+            return Err(usage("--batch 0: at least one image is needed"));
+        }
+        let model = &models.model;
+        let drawing = settings::resolved(drawing, model);
+        check_denoiser(model)?;
+        if drawing.noise.is_some() && drawing.guidance.len() > 1 {
+            return Err(usage("--guidance: several weights go with --seeds, not with --noise"));
+        }
+        let guidance = settings::guidance(&drawing, model)?;
+        let sampler = settings::sampler(&drawing, model)?;
+        let solver = solver_name(&model.scheduler.solver()?);
+        let start = Start::new(&drawing, model)?;
+        let guidance = match start.weights.is_empty() {
+            true => guidance,
+            false => guidance.with_weights(start.weights.clone()),
+        };
+        let image = drawing.image.as_ref().map(|path| start::image(path, &start, device)).transpose()?;
+        let known = match (&image, &drawing.mask) {
+            (Some(image), Some(mask)) => Some(start::known(image, mask, &start)?),
+            _ => None,
+        };
+        let mut noise = start.noise.map(|noise| noise.to_device(device)).transpose()?;
+        let mut spent = 0;
+        if let (Some(image), Some(iterations)) = (&image, drawing.invert) {
+            let (found, evaluations) =
+                start::inverted(&drawing, model, (&sampler, &image.narrow(0, 0, 1)?), iterations)?;
+            noise = Some(found.repeat((start.seeds.len(), 1, 1, 1))?);
+            spent = evaluations;
+        }
+        let request = Request {
+            guide: models.guide.as_ref().map(|guide| &guide.loaded.unet),
+            batch,
+            device,
+            noise,
+            images: image.filter(|_| drawing.invert.is_none()),
+            known,
+            ..Request::new(&model.loaded.unet, sampler, guidance, (start.labels, start.seeds), start.shape)
+        };
+        let note = Note::new(&drawing, model, models.guide.as_ref())?;
+        let (columns, stems) = (start.columns, start.stems);
+        let (row_names, column_names) = (start.row_names, start.column_names);
+        Ok(Self { drawing, request, note, columns, stems, row_names, column_names, spent, solver })
+    }
+
+    /// Draws everything; `on_step` as [`Request::draw`] has it.
+    pub fn draw(&self, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
+        let drawn = self.request.draw(on_step)?;
+        Ok(Drawn { evaluations: drawn.evaluations + self.spent, ..drawn })
+    }
+
+    /// A line about the settings.
+    pub fn summary(&self) -> String {
+        settings::summary(&self.drawing, self.solver)
+    }
+
+    /// All images as one picture.
+    pub fn grid(&self, images: &Tensor) -> Result<Picture> {
+        self.captioned(images, &self.summary())
+    }
+
+    fn captioned(&self, images: &Tensor, title: &str) -> Result<Picture> {
+        let captions = match self.drawing.no_captions {
+            true => Captions::default(),
+            false => Captions {
+                title: title.into(),
+                rows: self.row_names.clone(),
+                columns: self.column_names.clone(),
+            },
+        };
+        let scale = self.drawing.scale.into();
+        Ok(Picture::captioned_grid(&images::pictures(images)?, self.columns, scale, &captions)?)
+    }
+
+    /// What a PNG of this form says of itself.
+    pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
+        let title = match form {
+            Form::Image(i) => self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed "),
+            Form::Grid | Form::Animation => format!("{} images", self.request.seeds.len()),
+        };
+        self.note.texts(form, &title, &self.summary())
+    }
+}
+
+/// The frames of an animation as they come: x_t, and the x̂_0 that the network sees in it.
+#[derive(Default)]
+pub struct Frames(BTreeMap<usize, (Vec<Tensor>, Vec<Tensor>)>);
+
+impl Frames {
+    /// Notes where a batch's trajectory is.
+    pub fn note(&mut self, trajectory: &Trajectory) -> Result<()> {
+        let (x, x0) = self.0.entry(trajectory.progress().0).or_default();
+        x.push(trajectory.x().to_device(&Device::Cpu)?);
+        // Before the first step, nothing is seen: grey.
+        x0.push(match trajectory.x0() {
+            Some(x0) => x0.to_device(&Device::Cpu)?,
+            None => trajectory.x().to_device(&Device::Cpu)?.zeros_like()?,
+        });
+        Ok(())
+    }
+
+    /// One picture for each step: x_t at the left, x̂_0 at the right.
+    pub fn pictures(&self, plan: &Plan) -> Result<Vec<Picture>> {
+        let timesteps = plan.request.sampler.steps().timesteps();
+        let frame = |(&step, (x, x0)): (&usize, &(Vec<Tensor>, Vec<Tensor>))| {
+            let title = match timesteps.get(step) {
+                Some(t) => format!("x at t = {t}"),
+                None => "x".into(),
+            };
+            let noisy = plan.captioned(&Tensor::cat(x, 0)?, &title)?;
+            let seen = plan.captioned(&Tensor::cat(x0, 0)?, "x0 as predicted")?;
+            Ok(noisy.beside(&seen, GAP)?)
+        };
+        self.0.iter().map(frame).collect()
+    }
+}
+
+fn check_denoiser(model: &Model) -> Result<()> {
+    let config = model.loaded.unet.config();
+    if config.in_channels == config.out_channels {
+        return Ok(());
+    }
+    let path = model.loaded.folder.join("config.json");
+    Err(usage(format!("{}: in_channels and out_channels differ: not a denoiser", path.display())))
+}
+
+fn solver_name(solver: &Solver) -> &'static str {
+    match solver {
+        Solver::Ddim { .. } => "ddim",
+        Solver::Ddpm { .. } => "ddpm",
+        Solver::DpmSolver(_) => "dpm-solver",
+    }
+}

@@ -1,0 +1,246 @@
+//! From the flags of a drawing to guidance and sampler.
+
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::model_folder::Model;
+use crate::selection;
+use anyhow::{Context, Result};
+use duet_sample::{Apg, Away, Guidance, Interval, Renoise, Rule, Sampler, WeightSchedule};
+use duet_schedule::{
+    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, Variance,
+};
+
+/// Where neither a flag nor a run says otherwise.
+const GUIDANCE: f64 = 2.0;
+const STEPS: usize = 25;
+
+/// The drawing with what the model's run says where no flag does.
+pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
+    let run = model.sample.as_ref();
+    let mut drawing = drawing.clone();
+    if drawing.guidance.is_empty() && !drawing.cfg_plus_plus {
+        drawing.guidance = vec![run.map_or(GUIDANCE, |run| run.guidance)];
+    }
+    drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
+    drawing
+}
+
+/// Guidance as the flags ask for it; none for a model without classes, unless by another model.
+pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
+    let Some(&weight) = drawing.guidance.first() else {
+        return Err(usage("--guidance: at least one number is needed"));
+    };
+    let away = away(drawing, model)?;
+    if model.loaded.unet.config().num_class_embeds.is_none() && !away.is_some_and(Away::is_guide) {
+        return Ok(Guidance::new(1.0, None));
+    }
+    let interval = interval(drawing.interval.as_deref(), &model.scheduler.noise_schedule()?)?;
+    let guidance = Guidance::new(weight, None)
+        .with_schedule(schedule(&drawing.guidance_schedule)?)
+        .with_interval(interval)
+        .with_rule(rule(&drawing.rule)?)
+        .with_rescale(drawing.rescale)
+        .context("--rescale")?;
+    let guidance = match away {
+        Some(away) => guidance.with_away(away),
+        None => guidance,
+    };
+    if !drawing.cfg_plus_plus {
+        return Ok(guidance);
+    }
+    if let Some(weight) = drawing.guidance.iter().find(|weight| !(0.0..=1.0).contains(*weight)) {
+        return Err(usage(format!("--guidance {weight}: with --cfg-plus-plus it is 0 to 1")));
+    }
+    Ok(guidance.with_renoise(Renoise::Null))
+}
+
+fn away(drawing: &Drawing, model: &Model) -> Result<Option<Away>> {
+    let label = match &drawing.negative {
+        Some(class) => match selection::classes(class, &model.classes)?[..] {
+            [label] => Some(label),
+            _ => return Err(usage(format!("--negative {class}: one class is needed"))),
+        },
+        None => model.null_label,
+    };
+    Ok(match (&drawing.guide_with, label) {
+        _ if drawing.independent_condition => {
+            Some(Away::Independent { classes: model.classes.len() as u32 })
+        }
+        (Some(_), Some(label)) if drawing.guide_null || drawing.negative.is_some() => {
+            Some(Away::GuideLabel(label))
+        }
+        (Some(_), None) if drawing.guide_null => {
+            return Err(usage("--guide-null: the model has no null label"));
+        }
+        (Some(_), _) => Some(Away::Guide),
+        (None, label) => label.map(Away::Label),
+    })
+}
+
+fn schedule(text: &str) -> Result<WeightSchedule> {
+    Ok(match text {
+        "constant" => WeightSchedule::Constant,
+        "linear" => WeightSchedule::Linear,
+        "cosine" => WeightSchedule::Cosine,
+        list => {
+            let weights: Result<Vec<f64>, _> = list.split(',').map(|weight| weight.trim().parse()).collect();
+            WeightSchedule::List(weights.map_err(|_| {
+                usage(format!(
+                    "--guidance-schedule {text}: constant, linear, cosine, or a number for each step"
+                ))
+            })?)
+        }
+    })
+}
+
+fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
+    let Some(text) = text.filter(|text| *text != "all") else { return Ok(Interval::default()) };
+    let wrong = || usage(format!("--interval {text}: two noise levels such as 0.2:5, or timesteps 100t:800t"));
+    let (low, high) = text.split_once(':').ok_or_else(wrong)?;
+    let interval = match (low.strip_suffix('t'), high.strip_suffix('t')) {
+        (Some(low), Some(high)) => Interval::of_timesteps(
+            low.parse().map_err(|_| wrong())?,
+            high.parse().map_err(|_| wrong())?,
+            noise,
+        ),
+        _ => Interval::new(low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?),
+    };
+    interval.context("--interval")
+}
+
+fn rule(text: &str) -> Result<Rule> {
+    let wrong = || {
+        usage(format!(
+            "--rule {text}: plain, zero-star, apg or apg:ETA[:NORM[:MOMENTUM]] with ETA 0 to 1, NORM above 0 and \
+             MOMENTUM -1 to 1"
+        ))
+    };
+    let (name, numbers) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
+    Ok(match (name, numbers) {
+        ("plain", None) => Rule::Plain,
+        ("zero-star", None) => Rule::ZeroStar,
+        ("apg", None) => Rule::Adaptive(Apg::PAPER),
+        ("apg", Some(numbers)) => {
+            let numbers: Result<Vec<f64>, _> = numbers.split(':').map(str::parse).collect();
+            let numbers = numbers.map_err(|_| wrong())?;
+            let of = |i: usize, default: f64| numbers.get(i).copied().unwrap_or(default);
+            let Apg { eta, norm, momentum } = Apg::PAPER;
+            let apg = Apg { eta: of(0, eta), norm: of(1, norm), momentum: of(2, momentum) };
+            let within = (0.0..=1.0).contains(&apg.eta) && apg.norm > 0.0;
+            if numbers.len() > 3 || !within || !(-1.0..=1.0).contains(&apg.momentum) {
+                return Err(wrong());
+            }
+            Rule::Adaptive(apg)
+        }
+        _ => return Err(wrong()),
+    })
+}
+
+/// The sampler of the flags, and of the model's scheduler where they say nothing.
+pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
+    let scheduler = &model.scheduler;
+    let schedule = scheduler.noise_schedule()?;
+    let solver = match solver(drawing.sampler.as_deref(), scheduler.solver()?)? {
+        Solver::Ddim { .. } => Solver::Ddim { eta: drawing.eta },
+        _ if drawing.eta != 0.0 => {
+            return Err(usage(format!("--eta {}: only --sampler ddim has it", drawing.eta)));
+        }
+        solver => solver,
+    };
+    let intervals = drawing.steps.unwrap_or(STEPS);
+    let steps = match &drawing.spacing {
+        Some(text) => {
+            let timesteps = text.parse::<Spacing>().context("--spacing")?.timesteps(intervals, &schedule);
+            Steps::new(&schedule, &timesteps.context("--steps")?)?
+        }
+        None => scheduler.steps(intervals).context("--steps")?,
+    };
+    let prediction = scheduler.prediction()?;
+    if let Some(warning) = prediction.check(&schedule)? {
+        eprintln!("warning: {warning}");
+    }
+    let sampler = Sampler::new(kept(drawing, steps)?, prediction, solver).context("--sampler")?;
+    Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?))
+}
+
+/// The steps that an image takes which does not begin in pure noise.
+fn kept(drawing: &Drawing, steps: Steps) -> Result<Steps> {
+    let default = if drawing.mask.is_some() { 1.0 } else { 0.6 };
+    if drawing.image.is_none() || drawing.invert.is_some() {
+        return Ok(steps);
+    }
+    let strength = drawing.strength.unwrap_or(default);
+    if !(strength > 0.0 && strength <= 1.0) {
+        return Err(usage(format!("--strength {strength}: above 0 and at most 1")));
+    }
+    Ok(steps.last((strength * steps.len() as f64).round() as usize))
+}
+
+fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
+    let dpm = |algorithm| {
+        Solver::DpmSolver(DpmSolver {
+            order: 2,
+            algorithm,
+            second_order: SecondOrder::Midpoint,
+            lower_order_final: true,
+            euler_at_final: true,
+        })
+    };
+    Ok(match name {
+        None => default,
+        Some("ddim") => Solver::Ddim { eta: 0.0 },
+        Some("ddpm") => Solver::Ddpm { variance: Variance::Small },
+        Some("dpmpp-2m") => dpm(DpmAlgorithm::DataOde),
+        Some("dpmpp-2m-sde") => dpm(DpmAlgorithm::DataSde),
+        Some(other) => {
+            return Err(usage(format!("--sampler {other}: expected ddim, ddpm, dpmpp-2m or dpmpp-2m-sde")));
+        }
+    })
+}
+
+fn clip(text: Option<&str>, default: Clip) -> Result<Clip> {
+    let Some(text) = text else { return Ok(default) };
+    let wrong = || usage(format!("--clip {text}: none, static[:LIMIT above 0] or dynamic[:RATIO 0 to 1]"));
+    let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+    let number = number.map(str::parse::<f64>).transpose().map_err(|_| wrong())?;
+    match (name, number) {
+        ("none", None) => Ok(Clip::No),
+        ("static", limit) if limit.is_none_or(|limit| limit > 0.0 && limit.is_finite()) => {
+            Ok(Clip::Static { limit: limit.unwrap_or(1.0) })
+        }
+        ("dynamic", ratio) if ratio.is_none_or(|ratio| (0.0..=1.0).contains(&ratio)) => {
+            Ok(Clip::Dynamic { ratio: ratio.unwrap_or(0.995), max: f64::MAX })
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// A line about the settings, for people.
+pub fn summary(drawing: &Drawing, solver: &str) -> String {
+    let mut parts = Vec::new();
+    if let [weight] = drawing.guidance[..] {
+        parts.push(format!("w {weight}"));
+    }
+    parts.push(drawing.sampler.clone().unwrap_or_else(|| solver.into()));
+    parts.push(format!("{} steps", drawing.steps.unwrap_or(STEPS)));
+    parts.extend(drawing.spacing.clone());
+    parts.extend(drawing.interval.as_ref().map(|interval| format!("interval {interval}")));
+    if drawing.rule != "plain" {
+        parts.push(drawing.rule.clone());
+    }
+    if drawing.guidance_schedule != "constant" {
+        parts.push(format!("{} schedule", drawing.guidance_schedule));
+    }
+    if drawing.rescale != 0.0 {
+        parts.push(format!("rescale {}", drawing.rescale));
+    }
+    if drawing.cfg_plus_plus {
+        parts.push("CFG++".into());
+    }
+    parts.extend(drawing.negative.as_ref().map(|class| format!("away from {class}")));
+    parts.extend(drawing.guide_with.as_ref().map(|guide| format!("guided with {guide}")));
+    if drawing.independent_condition {
+        parts.push("independent condition".into());
+    }
+    parts.join(", ")
+}
