@@ -55,9 +55,12 @@ pub enum DpmAlgorithm {
 }
 
 impl DpmAlgorithm {
-    /// Whether steps add noise.
-    pub fn is_stochastic(self) -> bool {
-        matches!(self, Self::DataSde | Self::NoiseSde)
+    /// The highest order that there is of it.
+    pub fn max_order(self) -> usize {
+        match self {
+            Self::NoiseSde => 2,
+            Self::DataOde | Self::DataSde | Self::NoiseOde => 3,
+        }
     }
 }
 
