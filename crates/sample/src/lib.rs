@@ -30,12 +30,16 @@ mod ddpm;
 mod dpm_solver;
 mod error;
 mod estimate;
+mod euler;
 mod guidance;
+mod heun;
 mod interval;
+mod level;
 mod noise;
 mod rescale;
 mod sampler;
 mod trajectory;
+mod unipc;
 mod weight;
 
 pub use apg::Apg;
