@@ -52,7 +52,9 @@ pub fn load_guide(name: &str, model: &Model, device: &Device) -> Result<Model> {
     let guide = load(&path, device).with_context(|| format!("--guide-with {name}"))?;
     let (a, b) = (model.loaded.unet.config(), guide.loaded.unet.config());
     let refuse = |what: &str| usage(format!("--guide-with {name}: its {what} is not the model's"));
-    if (a.in_channels, a.out_channels, a.num_class_embeds) != (b.in_channels, b.out_channels, b.num_class_embeds) {
+    if (a.in_channels, a.out_channels, a.num_class_embeds)
+        != (b.in_channels, b.out_channels, b.num_class_embeds)
+    {
         return Err(refuse("number of channels or classes"));
     }
     if model.scheduler.prediction()? != guide.scheduler.prediction()? {

@@ -5,8 +5,8 @@ use crate::exit::usage;
 use crate::images::{self, Drawn, Request};
 use crate::model_folder::{self, Model};
 use crate::note::{Form, Note};
-use crate::start::{self, Start};
 use crate::settings;
+use crate::start::{self, Start};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{Captions, Picture};
@@ -81,8 +81,7 @@ impl<'a> Plan<'a> {
         let mut noise = start.noise.map(|noise| noise.to_device(device)).transpose()?;
         let mut spent = 0;
         if let (Some(image), Some(iterations)) = (&image, drawing.invert) {
-            let (found, evaluations) =
-                start::inverted(&drawing, model, (&sampler, &image.narrow(0, 0, 1)?), iterations)?;
+            let (found, evaluations) = start::inverted(&drawing, model, &image.narrow(0, 0, 1)?, iterations)?;
             noise = Some(found.repeat((start.seeds.len(), 1, 1, 1))?);
             spent = evaluations;
         }
@@ -133,7 +132,9 @@ impl<'a> Plan<'a> {
     /// What a PNG of this form says of itself.
     pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
         let title = match form {
-            Form::Image(i) => self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed "),
+            Form::Image(i) => {
+                self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed ")
+            }
             Form::Grid | Form::Animation => format!("{} images", self.request.seeds.len()),
         };
         self.note.texts(form, &title, &self.summary())
@@ -186,6 +187,9 @@ fn solver_name(solver: &Solver) -> &'static str {
     match solver {
         Solver::Ddim { .. } => "ddim",
         Solver::Ddpm { .. } => "ddpm",
+        Solver::Euler => "euler",
+        Solver::Heun => "heun",
         Solver::DpmSolver(_) => "dpm-solver",
+        Solver::UniPc(_) => "unipc",
     }
 }

@@ -66,7 +66,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     let made = std::fs::read(&args.image)?;
     if bytes != made {
-        bail!("{}: what is drawn now differs from it: another version of Duet, or another machine", args.image.display());
+        bail!(
+            "{}: what is drawn now differs from it: another version of Duet, or another machine",
+            args.image.display()
+        );
     }
     println!("{}: drawn again, byte for byte", args.image.display());
     Ok(())

@@ -7,7 +7,8 @@ use crate::selection;
 use anyhow::{Context, Result};
 use duet_sample::{Apg, Away, Guidance, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
-    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, Variance,
+    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, UniPc, UniPcVariant,
+    Variance,
 };
 
 /// Where neither a flag nor a run says otherwise.
@@ -63,9 +64,7 @@ fn away(drawing: &Drawing, model: &Model) -> Result<Option<Away>> {
         None => model.null_label,
     };
     Ok(match (&drawing.guide_with, label) {
-        _ if drawing.independent_condition => {
-            Some(Away::Independent { classes: model.classes.len() as u32 })
-        }
+        _ if drawing.independent_condition => Some(Away::Independent { classes: model.classes.len() as u32 }),
         (Some(_), Some(label)) if drawing.guide_null || drawing.negative.is_some() => {
             Some(Away::GuideLabel(label))
         }
@@ -95,7 +94,8 @@ fn schedule(text: &str) -> Result<WeightSchedule> {
 
 fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
     let Some(text) = text.filter(|text| *text != "all") else { return Ok(Interval::default()) };
-    let wrong = || usage(format!("--interval {text}: two noise levels such as 0.2:5, or timesteps 100t:800t"));
+    let wrong =
+        || usage(format!("--interval {text}: two noise levels such as 0.2:5, or timesteps 100t:800t"));
     let (low, high) = text.split_once(':').ok_or_else(wrong)?;
     let interval = match (low.strip_suffix('t'), high.strip_suffix('t')) {
         (Some(low), Some(high)) => Interval::of_timesteps(
@@ -139,7 +139,6 @@ fn rule(text: &str) -> Result<Rule> {
 /// The sampler of the flags, and of the model's scheduler where they say nothing.
 pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     let scheduler = &model.scheduler;
-    let schedule = scheduler.noise_schedule()?;
     let solver = match solver(drawing.sampler.as_deref(), scheduler.solver()?)? {
         Solver::Ddim { .. } => Solver::Ddim { eta: drawing.eta },
         _ if drawing.eta != 0.0 => {
@@ -147,20 +146,32 @@ pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
         }
         solver => solver,
     };
-    let intervals = drawing.steps.unwrap_or(STEPS);
-    let steps = match &drawing.spacing {
-        Some(text) => {
-            let timesteps = text.parse::<Spacing>().context("--spacing")?.timesteps(intervals, &schedule);
-            Steps::new(&schedule, &timesteps.context("--steps")?)?
-        }
-        None => scheduler.steps(intervals).context("--steps")?,
-    };
+    if solver == Solver::Heun && drawing.cfg_plus_plus {
+        return Err(usage(
+            "--cfg-plus-plus: puts noise back once a step, and heun asks twice; use another sampler",
+        ));
+    }
     let prediction = scheduler.prediction()?;
-    if let Some(warning) = prediction.check(&schedule)? {
+    if let Some(warning) = prediction.check(&scheduler.noise_schedule()?)? {
         eprintln!("warning: {warning}");
     }
-    let sampler = Sampler::new(kept(drawing, steps)?, prediction, solver).context("--sampler")?;
+    let steps = kept(drawing, steps(drawing, model, solver)?)?;
+    let sampler = Sampler::new(steps, prediction, solver).context("--sampler")?;
     Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?))
+}
+
+/// The deterministic DDIM whose way `--invert` goes back.
+pub fn inverted(drawing: &Drawing, model: &Model) -> Result<Sampler> {
+    let ddim = Solver::Ddim { eta: 0.0 };
+    Ok(Sampler::new(steps(drawing, model, ddim)?, model.scheduler.prediction()?, ddim)?)
+}
+
+fn steps(drawing: &Drawing, model: &Model, solver: Solver) -> Result<Steps> {
+    let intervals = solver.intervals(drawing.steps.unwrap_or(STEPS));
+    let Some(text) = &drawing.spacing else { return model.scheduler.steps(intervals).context("--steps") };
+    let schedule = model.scheduler.noise_schedule()?;
+    let timesteps = text.parse::<Spacing>().context("--spacing")?.timesteps(intervals, &schedule);
+    Ok(Steps::new(&schedule, &timesteps.context("--steps")?)?)
 }
 
 /// The steps that an image takes which does not begin in pure noise.
@@ -190,10 +201,19 @@ fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
         None => default,
         Some("ddim") => Solver::Ddim { eta: 0.0 },
         Some("ddpm") => Solver::Ddpm { variance: Variance::Small },
+        Some("euler") => Solver::Euler,
+        Some("heun") => Solver::Heun,
+        Some("unipc") => Solver::UniPc(UniPc {
+            order: 2,
+            variant: UniPcVariant::Bh2,
+            corrector: true,
+            lower_order_final: true,
+        }),
         Some("dpmpp-2m") => dpm(DpmAlgorithm::DataOde),
         Some("dpmpp-2m-sde") => dpm(DpmAlgorithm::DataSde),
         Some(other) => {
-            return Err(usage(format!("--sampler {other}: expected ddim, ddpm, dpmpp-2m or dpmpp-2m-sde")));
+            let known = "ddim, ddpm, euler, heun, dpmpp-2m, dpmpp-2m-sde or unipc";
+            return Err(usage(format!("--sampler {other}: expected {known}")));
         }
     })
 }

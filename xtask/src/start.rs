@@ -5,11 +5,12 @@ use crate::exit::usage;
 use crate::images::counted;
 use crate::model_folder::Model;
 use crate::selection::{self, Choice};
+use crate::settings;
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{DataError, Picture};
 use duet_model::{ModelError, Purpose};
-use duet_sample::{Guidance, Inversion, Known, Labels, Networks, Sampler, initial_noise, interpolate_noise};
+use duet_sample::{Guidance, Inversion, Known, Labels, Networks, initial_noise, interpolate_noise};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -149,9 +150,7 @@ fn read_labels(labels: &Tensor, count: usize, rows: usize) -> Result<Vec<u32>, S
 /// The classes that were asked for; one nameless choice of an unconditional model.
 fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
     match model.loaded.unet.config().num_class_embeds {
-        Some(_) => {
-            Ok(selection::choices(&drawing.class, &model.classes)?.into_iter().map(Some).collect())
-        }
+        Some(_) => Ok(selection::choices(&drawing.class, &model.classes)?.into_iter().map(Some).collect()),
         None if drawing.class == "all" => Ok(vec![None]),
         None => Err(usage(format!("--class {}: {} has no classes", drawing.class, model.folder.display()))),
     }
@@ -264,7 +263,11 @@ impl Table {
                 rows.push(format!("seed {seed} {name}").trim().to_string());
                 cells.extend(shares(count).map(|(k, u)| {
                     let scaled = |choice: &Choice, by: f64| {
-                        choice.parts.iter().map(move |&(label, share)| (label, share * by)).collect::<Vec<_>>()
+                        choice
+                            .parts
+                            .iter()
+                            .map(move |&(label, share)| (label, share * by))
+                            .collect::<Vec<_>>()
                     };
                     let parts = [scaled(from, 1.0 - u), scaled(to, u)].concat();
                     // The ends cost one pass, not two.
@@ -367,7 +370,7 @@ fn read_picture(path: &Path, channels: usize, height: usize, width: usize) -> Re
 pub fn inverted(
     drawing: &Drawing,
     model: &Model,
-    (sampler, images): (&Sampler, &Tensor),
+    images: &Tensor,
     iterations: usize,
 ) -> Result<(Tensor, usize)> {
     let unet = &model.loaded.unet;
@@ -386,7 +389,8 @@ pub fn inverted(
     let network = unet.snapshot(Purpose::Prediction)?;
     let evaluations = Cell::new(0);
     let mut denoise = counted(&network, &evaluations);
-    let mut inversion = Inversion::new(sampler.clone(), images.clone(), labels, iterations)?;
+    let mut inversion =
+        Inversion::new(settings::inverted(drawing, model)?, images.clone(), labels, iterations)?;
     while !inversion.is_done() {
         inversion.step(&Guidance::new(1.0, None), Networks { denoise: &mut denoise, guide: None })?;
     }

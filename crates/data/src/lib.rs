@@ -40,8 +40,8 @@ mod parallel;
 pub mod picture;
 mod png_check;
 
-pub use caption::Captions;
 pub use animation::{encode_apng, write_apng, write_gif};
+pub use caption::Captions;
 pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
 pub use digits::digits;

@@ -10,7 +10,8 @@ pub(crate) fn updates(alpha_bars: &[f64], variance: Variance) -> Vec<Update> {
 
 /// Ho et al. 2020, equation 7, from ᾱ to any later ᾱ'.
 fn update(alpha_bar: f64, next: f64, variance: Variance) -> Update {
-    let alpha = alpha_bar / next;
+    // Both may be 0.
+    let alpha = if next > alpha_bar { alpha_bar / next } else { 1.0 };
     let beta = 1.0 - alpha;
     // μ̃ = √ᾱ' β/(1-ᾱ) x̂_0 + √α (1-ᾱ')/(1-ᾱ) x_t
     let x0 = next.sqrt() * beta / (1.0 - alpha_bar);

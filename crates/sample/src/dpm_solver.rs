@@ -3,7 +3,11 @@
 //! With α = √ᾱ, σ = √(1-ᾱ), λ = ln(α/σ) and h = λ' - λ, the probability flow has the exact solution
 //! x' = σ'/σ x + σ' ∫ e^λ x̂_0 dλ. The integral is taken of a polynomial in λ through the last
 //! estimates, its derivatives being differences of them.
+//!
+//! Where h is infinite, from ᾱ = 0 or into ᾱ = 1, the forms in ε̂ have factors 0 · ∞. There, every
+//! algorithm takes the step of order 1 in x̂_0, which solves the same process and stays finite.
 
+use crate::level::{Level, back};
 use crate::{SampleError, sampler::Update};
 use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder};
 
@@ -13,7 +17,7 @@ const FEW: usize = 15;
 /// The steps between rising ᾱ.
 pub(crate) fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Result<Vec<Update>, SampleError> {
     let DpmSolver { order, algorithm, .. } = settings;
-    let most = if algorithm == DpmAlgorithm::NoiseSde { 2 } else { 3 };
+    let most = algorithm.max_order();
     if !(1..=most).contains(&order) {
         return Err(SampleError::Setting(format!("order {order} of {algorithm:?}: must be 1 to {most}")));
     }
@@ -27,34 +31,21 @@ pub(crate) fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Result<Vec<Upd
             2 if few => 2,
             _ => order,
         };
-        let order = order.min(i + 1).min(most);
-        // Back from the step's end: λ', λ, and those before.
-        let levels: Vec<Level> = (0..=order).map(|k| Level::new(alpha_bars[i + 1 - k])).collect();
-        step(&levels, settings)
+        step(&back(alpha_bars, i, order.min(most)), settings)
     };
     Ok((0..count).map(update).collect())
-}
-
-/// α, σ and λ = ln(α/σ).
-struct Level {
-    alpha: f64,
-    sigma: f64,
-    lambda: f64,
-}
-
-impl Level {
-    fn new(alpha_bar: f64) -> Self {
-        let lambda = 0.5 * (alpha_bar.ln() - (-alpha_bar).ln_1p());
-        Self { alpha: alpha_bar.sqrt(), sigma: (1.0 - alpha_bar).sqrt(), lambda }
-    }
 }
 
 /// The step from `levels[1]` to `levels[0]`; the rest are those before.
 fn step(levels: &[Level], settings: DpmSolver) -> Update {
     let (end, start) = (&levels[0], &levels[1]);
-    let h = end.lambda - start.lambda;
-    if h == 0.0 {
+    // Both may be -∞.
+    if end.lambda == start.lambda {
         return Update { x: 1.0, ..Update::default() };
+    }
+    let h = end.lambda - start.lambda;
+    if h.is_infinite() {
+        return infinite_step(end, start, settings.algorithm);
     }
     let Integrals { of_x, value, first, second, noise } =
         integrals(end, start, h, levels.len() - 1, settings);
@@ -84,6 +75,19 @@ fn step(levels: &[Level], settings: DpmSolver) -> Update {
         DpmAlgorithm::NoiseOde | DpmAlgorithm::NoiseSde => (vec![], estimates),
     };
     Update { x: of_x, x0, epsilon, noise }
+}
+
+/// The step in x̂_0 of infinite h.
+fn infinite_step(end: &Level, start: &Level, algorithm: DpmAlgorithm) -> Update {
+    let x0 = vec![end.alpha];
+    match algorithm {
+        DpmAlgorithm::DataOde | DpmAlgorithm::NoiseOde => {
+            Update { x: end.sigma / start.sigma, x0, ..Update::default() }
+        }
+        DpmAlgorithm::DataSde | DpmAlgorithm::NoiseSde => {
+            Update { x0, noise: end.sigma, ..Update::default() }
+        }
+    }
 }
 
 /// Factors of x, of the newest estimate, of the first and second derivatives (in units of h), and

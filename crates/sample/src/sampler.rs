@@ -1,13 +1,14 @@
 //! A sampler: the steps of a trajectory as sums of what is known.
 
-use crate::{Estimate, Reading, SampleError, ddim, ddpm, dpm_solver};
+use crate::{Estimate, Reading, SampleError, ddim, ddpm, dpm_solver, euler, heun, unipc};
 use candle_core::Tensor;
 use duet_schedule::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Steps};
 
 /// One step as a sum: x' = x · x_t + Σ x0\[k\] · x̂_0 + Σ epsilon\[k\] · ε̂ + noise · z.
 ///
-/// k counts backwards: 0 is the step's own estimate, 1 the one before. Every rule that asks the
-/// network once a step has this form, so a sampler is a table of numbers, computed in f64.
+/// k counts backwards: 0 is the step's own estimate, 1 the one before. Every rule that is linear in
+/// what the network says has this form, one sum for each time that it is asked, so a sampler is a
+/// table of numbers, computed in f64.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Update {
     /// Factor of x_t.
@@ -20,7 +21,7 @@ pub struct Update {
     pub noise: f64,
 }
 
-/// A sampler over fixed steps.
+/// A sampler over fixed steps, in each of which the network is asked once.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     steps: Steps,
@@ -32,6 +33,9 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler that leaves x̂_0 as it is.
     ///
+    /// [`Solver::Heun`] takes `steps` for its intervals and has two steps for most of them:
+    /// [`Sampler::steps`] is what is gone through. From ᾱ = 0, where λ is -∞ and σ infinite, every rule
+    /// takes a step of order 1, and none looks back to it.
     /// Errors: a setting of the solver out of its range; ε-prediction where ᾱ = 0, of which it says
     /// nothing.
     pub fn new(steps: Steps, prediction: Prediction, solver: Solver) -> Result<Self, SampleError> {
@@ -43,6 +47,12 @@ impl Sampler {
             Solver::Ddim { eta } => ddim::updates(alpha_bars, eta)?,
             Solver::Ddpm { variance } => ddpm::updates(alpha_bars, variance),
             Solver::DpmSolver(settings) => dpm_solver::updates(alpha_bars, settings)?,
+            Solver::UniPc(settings) => unipc::updates(alpha_bars, settings)?,
+            Solver::Euler => euler::updates(alpha_bars),
+            Solver::Heun => {
+                let (steps, updates) = heun::expanded(&steps)?;
+                return Ok(Self { steps, updates, prediction, clip: Clip::No });
+            }
         };
         Ok(Self { steps, updates, prediction, clip: Clip::No })
     }
@@ -62,7 +72,7 @@ impl Sampler {
         Self { clip, ..self }
     }
 
-    /// From which noise to which.
+    /// From which noise to which, one for each time that the network is asked.
     pub fn steps(&self) -> &Steps {
         &self.steps
     }

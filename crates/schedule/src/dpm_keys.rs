@@ -80,7 +80,7 @@ impl DpmKeys {
         })
     }
 
-    /// Refuses what is not computed, by key.
+    /// Refuses what is not computed, by key; [`DpmKeys::solver`] refuses the rest.
     pub fn check(&self) -> Result<(), ScheduleError> {
         for (key, value) in [
             ("use_beta_sigmas", self.use_beta_sigmas),
@@ -105,7 +105,7 @@ impl DpmKeys {
         if self.lambda_min_clipped.0.is_nan() {
             return Err(unsupported("lambda_min_clipped", "NaN", "a number"));
         }
-        self.solver().map(drop)
+        Ok(())
     }
 
     pub fn solver(&self) -> Result<DpmSolver, ScheduleError> {
@@ -132,8 +132,7 @@ impl DpmKeys {
             let known = "sigma_min with algorithm_type dpmsolver and sde-dpmsolver";
             return Err(unsupported("final_sigmas_type", "zero", known));
         }
-        let most = if algorithm == DpmAlgorithm::NoiseSde { 2 } else { 3 };
-        if !(1..=most).contains(&self.solver_order) {
+        if !(1..=algorithm.max_order()).contains(&self.solver_order) {
             let known = "1, 2 or 3, and no 3 with sde-dpmsolver";
             return Err(unsupported("solver_order", &self.solver_order.to_string(), known));
         }

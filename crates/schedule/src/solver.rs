@@ -15,6 +15,30 @@ pub enum Solver {
     },
     /// Multistep solvers in λ = ln(√ᾱ/√(1-ᾱ)) (Lu et al. 2022).
     DpmSolver(DpmSolver),
+    /// Multistep predictor and corrector in λ (Zhao et al. 2023).
+    UniPc(UniPc),
+    /// Euler's rule in σ = √((1-ᾱ)/ᾱ) (Karras et al. 2022, algorithm 1 without churn): DDIM with η = 0
+    /// by another name.
+    Euler,
+    /// Heun's rule in σ (Karras et al. 2022, algorithm 2 without churn), of order 2. It asks the network
+    /// twice in each interval but the last: see [`Solver::intervals`].
+    Heun,
+}
+
+impl Solver {
+    /// How many intervals, and so timesteps, to ask a spacing for, if the network is to be asked
+    /// `evaluations` times at most.
+    ///
+    /// One for each, but ⌈evaluations/2⌉ with [`Solver::Heun`], whose N intervals take 2N - 1, less one
+    /// for each that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`](crate::EPSILON_MIN_ALPHA_BAR).
+    pub fn intervals(self, evaluations: usize) -> usize {
+        match self {
+            Self::Heun => evaluations.div_ceil(2),
+            Self::Ddim { .. } | Self::Ddpm { .. } | Self::DpmSolver(_) | Self::UniPc(_) | Self::Euler => {
+                evaluations
+            }
+        }
+    }
 }
 
 /// The variance of a DDPM step (Ho et al. 2020, section 3.2).
@@ -55,9 +79,12 @@ pub enum DpmAlgorithm {
 }
 
 impl DpmAlgorithm {
-    /// Whether steps add noise.
-    pub fn is_stochastic(self) -> bool {
-        matches!(self, Self::DataSde | Self::NoiseSde)
+    /// The highest order that there is of it.
+    pub fn max_order(self) -> usize {
+        match self {
+            Self::NoiseSde => 2,
+            Self::DataOde | Self::DataSde | Self::NoiseOde => 3,
+        }
     }
 }
 
@@ -68,6 +95,30 @@ pub enum SecondOrder {
     Midpoint,
     /// The derivative at its end, as the exact integral weighs it.
     Heun,
+}
+
+/// UniPC in x̂_0 (Zhao et al. 2023, algorithms 5 to 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UniPc {
+    /// 1, 2 or 3: estimates that a prediction looks at; corrections look at one more.
+    pub order: usize,
+    /// B(h).
+    pub variant: UniPcVariant,
+    /// Whether each step begins with a correction of the one before, by what the network said at its
+    /// end. It costs no evaluation and raises the order by one.
+    pub corrector: bool,
+    /// The last step has order 1, the one before at most 2.
+    pub lower_order_final: bool,
+}
+
+/// B(h), which counts in predictions of order 2 and corrections of order 1 alone: both weigh a
+/// difference of estimates by B(h)/2, the others by what integrates a polynomial exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UniPcVariant {
+    /// h, which grows without bound as ᾱ goes to 0.
+    Bh1,
+    /// 1 - e^-h.
+    Bh2,
 }
 
 /// What is done to x̂_0 before a step is taken.

@@ -1,0 +1,343 @@
+//! Every solver against diffusers' trajectories, on analytic models, and at the ends of the schedule.
+//!
+//! `references/solvers.safetensors` is made by `benches/make_references.py` with torch 2.15 and
+//! diffusers 0.42: UniPC, Heun and Euler on the stand-in network prediction(x) = 0.3 x + 0.1, between
+//! the noise levels recorded with each case.
+use candle_core::{DType, Device, Tensor};
+use duet_sample::{Estimate, Guidance, Sampler, Trajectory, Update};
+use duet_schedule::{
+    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
+    Steps, UniPc, UniPcVariant, Variance,
+};
+use proptest::prelude::*;
+use std::collections::HashMap;
+use std::path::Path;
+
+fn uni_pc(order: usize, variant: UniPcVariant, corrector: bool, lower_order_final: bool) -> Solver {
+    Solver::UniPc(UniPc { order, variant, corrector, lower_order_final })
+}
+
+fn dpm(algorithm: DpmAlgorithm, order: usize, second_order: SecondOrder) -> Solver {
+    let (lower_order_final, euler_at_final) = (false, false);
+    Solver::DpmSolver(DpmSolver { order, algorithm, second_order, lower_order_final, euler_at_final })
+}
+
+/// Those that add no noise.
+fn deterministic() -> Vec<Solver> {
+    let mut solvers = vec![Solver::Ddim { eta: 0.0 }, Solver::Euler, Solver::Heun];
+    for order in 1..=3 {
+        for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
+            solvers
+                .extend([DpmAlgorithm::DataOde, DpmAlgorithm::NoiseOde].map(|a| dpm(a, order, second_order)));
+        }
+        for variant in [UniPcVariant::Bh1, UniPcVariant::Bh2] {
+            for (corrector, lower) in [(false, false), (false, true), (true, false), (true, true)] {
+                solvers.push(uni_pc(order, variant, corrector, lower));
+            }
+        }
+    }
+    solvers
+}
+
+fn stochastic() -> Vec<Solver> {
+    let mut solvers = vec![
+        Solver::Ddim { eta: 1.0 },
+        Solver::Ddpm { variance: Variance::Small },
+        Solver::Ddpm { variance: Variance::Large },
+    ];
+    for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
+        solvers.extend((1..=3).map(|order| dpm(DpmAlgorithm::DataSde, order, second_order)));
+        solvers.extend((1..=2).map(|order| dpm(DpmAlgorithm::NoiseSde, order, second_order)));
+    }
+    solvers
+}
+
+fn values(t: &Tensor) -> Vec<f64> {
+    t.flatten_all().unwrap().to_dtype(DType::F64).unwrap().to_vec1().unwrap()
+}
+
+/// The largest difference, relative to the largest expected magnitude (at least 1).
+fn relative_error(x: &Tensor, expected: &Tensor) -> f64 {
+    let (x, expected) = (values(x), values(expected));
+    let largest = expected.iter().fold(1f64, |largest, value| largest.max(value.abs()));
+    x.iter().zip(&expected).fold(0f64, |worst, (a, b)| worst.max((a - b).abs())) / largest
+}
+
+/// The states of the sampler on the stand-in network.
+fn states(sampler: &Sampler, x: &Tensor) -> Vec<Tensor> {
+    let mut states = vec![x.clone()];
+    let mut estimates: Vec<Estimate> = Vec::new();
+    for i in 0..sampler.steps().len() {
+        let x = &states[i];
+        estimates.push(sampler.estimate(i, x, &x.affine(0.3, 0.1).unwrap()).unwrap());
+        states.push(sampler.step(i, x, &estimates, None).unwrap());
+    }
+    states
+}
+
+/// diffusers gives NaN for UniPC's last step, with bh1 into ᾱ = 1 (-∞ · 0) and where it goes from a
+/// level to itself (0/0). Ours is x̂_0 in the one and nothing in the other; the rest is compared. Both
+/// were run in f64, so what is left is the f32 of the file.
+#[test]
+fn every_trajectory_of_diffusers_is_reproduced() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/solvers.safetensors");
+    let bytes = std::fs::read(path).unwrap();
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
+    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let (mut worst, mut without_number) = (HashMap::new(), 0);
+    for case in &cases {
+        let word = |key: &str| case[key].as_str().unwrap();
+        let flag = |key: &str| case[key].as_bool().unwrap();
+        let solver = match word("scheduler") {
+            "EulerDiscreteScheduler" => Solver::Euler,
+            "HeunDiscreteScheduler" => Solver::Heun,
+            _ => {
+                let variant = if word("variant") == "bh1" { UniPcVariant::Bh1 } else { UniPcVariant::Bh2 };
+                let order = case["order"].as_u64().unwrap() as usize;
+                uni_pc(order, variant, flag("corrector"), flag("lower_order_final"))
+            }
+        };
+        let tensor = |what: &str| &tensors[&format!("{what}.{}", word("name"))];
+        let levels = tensor("alpha_bars").to_vec1::<f64>().unwrap();
+        let steps = Steps::from_levels(vec![0; levels.len() - 1], levels).unwrap();
+        let sampler = Sampler::new(steps, word("prediction").parse().unwrap(), solver).unwrap();
+        let expected = tensor("x").to_dtype(DType::F64).unwrap();
+        let states = states(&sampler, &expected.get(0).unwrap());
+        assert_eq!(states.len(), expected.dim(0).unwrap(), "{case}");
+        for (i, x) in states.iter().enumerate() {
+            let expected = expected.get(i).unwrap();
+            if values(&expected).iter().any(|value| value.is_nan()) {
+                assert!(i + 1 == states.len() && values(x).iter().all(|value| value.is_finite()), "{case}");
+                without_number += 1;
+                continue;
+            }
+            let error = relative_error(x, &expected);
+            assert!(error <= 1e-6, "{error:e} in state {i} of {case}");
+            let worst = worst.entry(word("scheduler").to_string()).or_insert(0f64);
+            *worst = worst.max(error);
+        }
+    }
+    println!("{} cases, {without_number} last states NaN, worst errors {worst:?}", cases.len());
+    assert_eq!((cases.len(), without_number), (120, 8));
+}
+
+/// Karras et al. 2022, algorithm 1, in its own variables, with x̂_0 clipped and not.
+#[test]
+fn euler_is_a_step_in_sigma_and_ddim() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(9, &schedule).unwrap()).unwrap();
+    let noise = Tensor::new(&[-1.7, -0.4, 0.3, 2.1], &Device::Cpu).unwrap();
+    for clip in [Clip::No, Clip::Static { limit: 1.0 }] {
+        let sampler = |solver| Sampler::new(steps.clone(), Prediction::V, solver).unwrap().with_clip(clip);
+        let euler = states(&sampler(Solver::Euler), &noise);
+        let ddim = states(&sampler(Solver::Ddim { eta: 0.0 }), &noise);
+        for (i, pair) in euler.windows(2).enumerate() {
+            let levels = &steps.alpha_bars()[i..=i + 1];
+            let sigma = |k: usize| ((1.0 - levels[k]) / levels[k]).sqrt();
+            let estimate = sampler(Solver::Euler).estimate(i, &pair[0], &pair[0].affine(0.3, 0.1).unwrap());
+            let bar = (&pair[0] / levels[0].sqrt()).unwrap();
+            let bar = (bar + (estimate.unwrap().epsilon * (sigma(1) - sigma(0))).unwrap()).unwrap();
+            assert!(relative_error(&pair[1], &(bar * levels[1].sqrt()).unwrap()) < 1e-12);
+            assert!(relative_error(&pair[1], &ddim[i + 1]) < 1e-12);
+        }
+    }
+}
+
+/// x after an update, in f64: `x0` and `epsilon` are the estimates so far, the newest last.
+fn updated(update: &Update, x: f64, x0: &[f64], epsilon: &[f64], noise: f64) -> f64 {
+    let sum = |factors: &[f64], estimates: &[f64]| {
+        factors.iter().zip(estimates.iter().rev()).map(|(factor, estimate)| factor * estimate).sum::<f64>()
+    };
+    update.x * x + sum(&update.x0, x0) + sum(&update.epsilon, epsilon) + update.noise * noise
+}
+
+/// For data N(0, s²), the exact ε at (x, t) is √(1-ᾱ) x / (ᾱ s² + 1 - ᾱ), and the probability flow
+/// keeps x / √(ᾱ s² + 1 - ᾱ). The levels are even in λ, from σ = 20 to 0.05.
+fn gaussian_error(solver: Solver, intervals: usize) -> f64 {
+    let variance = 0.25;
+    let deviation = |alpha_bar: f64| (alpha_bar * variance + 1.0 - alpha_bar).sqrt();
+    let level = |i: usize| {
+        let log_sigma = 20f64.ln() + (0.05f64 / 20.0).ln() * i as f64 / intervals as f64;
+        1.0 / (1.0 + (2.0 * log_sigma).exp())
+    };
+    let steps = Steps::from_levels(vec![0; intervals], (0..=intervals).map(level).collect()).unwrap();
+    let sampler = Sampler::new(steps, Prediction::Epsilon, solver).unwrap();
+    let (mut x, mut x0, mut epsilon) = (1.3, Vec::new(), Vec::new());
+    for (i, &alpha_bar) in sampler.steps().alpha_bars()[..sampler.steps().len()].iter().enumerate() {
+        epsilon.push((1.0 - alpha_bar).sqrt() * x / deviation(alpha_bar).powi(2));
+        let (of_x, of_epsilon) = Prediction::Epsilon.x0_coefficients(alpha_bar);
+        x0.push(of_x * x + of_epsilon * epsilon[i]);
+        x = updated(sampler.update(i), x, &x0, &epsilon, 0.0);
+    }
+    (x - 1.3 * deviation(level(intervals)) / deviation(level(0))).abs()
+}
+
+/// The orders that the errors with ever twice as many intervals show.
+fn orders(solver: Solver) -> Vec<f64> {
+    let errors = [20, 40, 80, 160, 320].map(|intervals| gaussian_error(solver, intervals));
+    let orders = errors.windows(2).map(|pair| (pair[0] / pair[1]).log2()).collect();
+    println!("{solver:?}: orders {orders:.2?}, errors {errors:.2?}");
+    orders
+}
+
+fn converges(solver: Solver, order: std::ops::Range<f64>) {
+    let orders = orders(solver);
+    assert!(orders[1..].iter().all(|measured| order.contains(measured)), "{solver:?}: {orders:?}");
+}
+
+#[test]
+fn ddim_and_euler_converge_with_order_one() {
+    converges(Solver::Ddim { eta: 0.0 }, 0.8..1.2);
+    converges(Solver::Euler, 0.8..1.2);
+}
+
+/// Per interval, which is two evaluations.
+#[test]
+fn heun_converges_with_order_two() {
+    converges(Solver::Heun, 1.8..2.5);
+}
+
+#[test]
+fn dpm_solver_pp_2m_converges_with_order_two() {
+    for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
+        converges(dpm(DpmAlgorithm::DataOde, 2, second_order), 1.8..2.5);
+    }
+}
+
+/// The predictor's order is p, and p + 1 with the corrector (Zhao et al. 2023, corollary 3.2).
+#[test]
+fn unipc_converges_with_its_order_and_one_more_with_its_corrector() {
+    for variant in [UniPcVariant::Bh1, UniPcVariant::Bh2] {
+        converges(uni_pc(1, variant, false, false), 0.8..1.3);
+        converges(uni_pc(1, variant, true, false), 1.8..2.5);
+        converges(uni_pc(2, variant, false, false), 1.8..2.5);
+        converges(uni_pc(2, variant, true, false), 2.7..3.5);
+        converges(uni_pc(3, variant, true, false), 3.5..4.5);
+    }
+}
+
+#[test]
+fn heun_asks_twice_in_each_interval_but_the_last() {
+    let steps = |first: f64| Steps::from_levels(vec![9, 6, 2], vec![first, 0.3, 0.8, 1.0]).unwrap();
+    let heun = |first| Sampler::new(steps(first), Prediction::V, Solver::Heun).unwrap();
+    assert_eq!(heun(0.1).steps().timesteps(), [9, 6, 6, 2, 2]);
+    assert_eq!(heun(0.1).steps().alpha_bars(), [0.1, 0.3, 0.3, 0.8, 0.8, 1.0]);
+    // Where ε̂ says nothing of the image, the trapezium would be of nothing.
+    for first in [0.0, 2.4e-9] {
+        assert_eq!(heun(first).steps().timesteps(), [9, 6, 2, 2]);
+        assert_eq!(heun(first).steps().alpha_bars(), [first, 0.3, 0.8, 0.8, 1.0]);
+    }
+    for evaluations in 0..20 {
+        let intervals = Solver::Heun.intervals(evaluations);
+        assert!(2 * intervals <= evaluations + 1 && evaluations <= 2 * intervals);
+        assert_eq!(Solver::Euler.intervals(evaluations), evaluations);
+    }
+}
+
+/// With the trapezium, an error of x̂_0 at the interval's end counts √ᾱ' (σ/σ' - 1)/2 times.
+#[test]
+fn heun_lets_no_error_of_x0_count_many_times() {
+    let weight = |pair: &[f64]| {
+        let sigma = |alpha_bar: f64| ((1.0 - alpha_bar) / alpha_bar).sqrt();
+        pair[1].sqrt() * (sigma(pair[0]) / sigma(pair[1]) - 1.0) / 2.0
+    };
+    for betas in [BetaSchedule::Linear, BetaSchedule::Cosine, BetaSchedule::Sigmoid] {
+        let schedule = NoiseSchedule::new(&betas, 1000).unwrap();
+        let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(10, &schedule).unwrap()).unwrap();
+        let weights: Vec<f64> = steps.alpha_bars()[..10].windows(2).map(weight).collect();
+        println!("{betas}: {weights:.2?}");
+        let heun = Sampler::new(steps, Prediction::V, Solver::Heun).unwrap();
+        let corrected = heun.steps().alpha_bars().windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let kept = weights.iter().filter(|&&weight| weight < 2.0).count();
+        assert_eq!(corrected, kept, "{betas}: {weights:?}");
+        if betas == BetaSchedule::Cosine {
+            assert_eq!(weights[0].round(), 247.0);
+        }
+    }
+}
+
+#[test]
+fn orders_out_of_range_are_refused() {
+    let steps = || Steps::from_levels(vec![5], vec![0.5, 1.0]).unwrap();
+    let refused = |solver| Sampler::new(steps(), Prediction::V, solver).unwrap_err().to_string();
+    for order in [0, 4] {
+        assert!(refused(uni_pc(order, UniPcVariant::Bh2, true, true)).contains("must be 1 to 3"));
+        let data = dpm(DpmAlgorithm::DataSde, order, SecondOrder::Midpoint);
+        assert!(refused(data).contains("must be 1 to 3"));
+    }
+    assert!(refused(dpm(DpmAlgorithm::NoiseSde, 3, SecondOrder::Midpoint)).contains("must be 1 to 2"));
+}
+
+/// Where ᾱ = 0, λ is -∞ and σ infinite; where it is 1, both are infinite the other way.
+#[test]
+fn every_solver_samples_v_from_zero_terminal_snr() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap().with_zero_terminal_snr();
+    for solver in [deterministic(), stochastic()].concat() {
+        for count in [1, 2, 3, 4, 10, 20] {
+            let timesteps = Spacing::Trailing.timesteps(count, &schedule).unwrap();
+            let steps = Steps::new(&schedule, &timesteps).unwrap();
+            let sampler = Sampler::new(steps, Prediction::V, solver).unwrap();
+            let mut trajectory = Trajectory::new(sampler, &[1, 2], (1, 2, 2), None, &Device::Cpu).unwrap();
+            while !trajectory.is_done() {
+                let network = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.affine(0.3, 0.1)?);
+                trajectory.step(&Guidance::new(1.0, None), network).unwrap();
+                let largest = values(trajectory.x()).iter().fold(0f64, |most, value| most.max(value.abs()));
+                assert!(largest.is_finite(), "{solver:?}, {count} steps");
+            }
+        }
+    }
+}
+
+/// Levels that rise from 0 or more to 1 or less, some of them equal.
+fn levels() -> impl Strategy<Value = Vec<f64>> {
+    let gaps = prop::collection::vec(prop_oneof![4 => 0.05f64..1.0, 1 => Just(0.0)], 1..12);
+    (prop_oneof![Just(None), (-9.0f64..0.0).prop_map(Some)], gaps, any::<bool>()).prop_map(
+        |(first, gaps, to_one)| {
+            // In log σ, from ᾱ = 0 or from where `first` says.
+            let log_sigma = first.unwrap_or(-9.0);
+            let sums = gaps.iter().scan(log_sigma, |sum, gap| {
+                *sum += gap * 12.0 / gaps.len() as f64;
+                Some(*sum)
+            });
+            let alpha_bar = |lambda: f64| 1.0 / (1.0 + (-2.0 * lambda).exp());
+            let start = first.map_or(0.0, alpha_bar);
+            let mut levels: Vec<f64> = std::iter::once(start).chain(sums.map(alpha_bar)).collect();
+            if to_one {
+                levels.push(1.0);
+            }
+            levels
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// For data at one point, x̂_0 and ε̂ never change, and every x on the way is made of them.
+    #[test]
+    fn every_step_is_exact_for_data_at_one_point(levels in levels(), point in -2f64..2.0, z in -2f64..2.0) {
+        let at = |alpha_bar: f64, z: f64| alpha_bar.sqrt() * point + (1.0 - alpha_bar).sqrt() * z;
+        let steps = Steps::from_levels(vec![0; levels.len() - 1], levels).unwrap();
+        for solver in deterministic() {
+            let sampler = Sampler::new(steps.clone(), Prediction::V, solver).unwrap();
+            let levels = sampler.steps().alpha_bars();
+            let mut x = at(levels[0], z);
+            for (i, &next) in levels[1..].iter().enumerate() {
+                x = updated(sampler.update(i), x, &vec![point; i + 1], &vec![z; i + 1], 0.0);
+                prop_assert!((x - at(next, z)).abs() < 1e-8, "{solver:?}, step {i}: {x}, not {}", at(next, z));
+            }
+        }
+        // Those that add noise are exact in the mean, for x without any.
+        for solver in stochastic() {
+            let sampler = Sampler::new(steps.clone(), Prediction::V, solver).unwrap();
+            let mut x = at(steps.alpha_bars()[0], 0.0);
+            for (i, &next) in steps.alpha_bars()[1..].iter().enumerate() {
+                x = updated(sampler.update(i), x, &vec![point; i + 1], &vec![0.0; i + 1], 0.0);
+                prop_assert!((x - at(next, 0.0)).abs() < 1e-8, "{solver:?}, step {i}");
+                prop_assert!(sampler.update(i).noise.is_finite(), "{solver:?}, step {i}");
+            }
+        }
+    }
+}
