@@ -18,7 +18,7 @@ pub struct Drawing {
     pub seeds: String,
     /// w of classifier-free guidance: 1 is no guidance, 0 unconditional, more is closer to the
     /// class and less varied (Ho & Salimans' w is this minus 1); several, such as 1,2,4, give a row
-    /// for each of every class [default: the run's, or 2]
+    /// for each of every class [default: the run's, or 2; 0.6 with --cfg-plus-plus]
     #[arg(long, value_name = "W", value_delimiter = ',', allow_negative_numbers = true)]
     pub guidance: Vec<f64>,
     /// How w grows over the steps: constant, linear or cosine (both from 1), or a list with one for

@@ -14,13 +14,18 @@ use duet_schedule::{
 /// Where neither a flag nor a run says otherwise.
 const GUIDANCE: f64 = 2.0;
 const STEPS: usize = 25;
+/// Of CFG++, as its paper has it (Chung et al. 2024, section 4).
+const LAMBDA: f64 = 0.6;
 
 /// The drawing with what the model's run says where no flag does.
 pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
     let run = model.sample.as_ref();
     let mut drawing = drawing.clone();
-    if drawing.guidance.is_empty() && !drawing.cfg_plus_plus {
-        drawing.guidance = vec![run.map_or(GUIDANCE, |run| run.guidance)];
+    if drawing.guidance.is_empty() {
+        drawing.guidance = vec![match drawing.cfg_plus_plus {
+            true => LAMBDA,
+            false => run.map_or(GUIDANCE, |run| run.guidance),
+        }];
     }
     drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
     drawing

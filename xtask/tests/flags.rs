@@ -72,6 +72,13 @@ const FLAGS: [(&str, &[&str]); 5] = [
             "--interval",
             "--rescale",
             "--rule",
+            "--guide-with",
+            "--clip",
+            "--interpolate",
+            "--strength",
+            "--image",
+            "--mask",
+            "--invert",
             "--negative",
             "--steps",
             "--sampler",
@@ -140,7 +147,12 @@ proptest! {
         }
         // 3: a learning rate that diverges while steps are timed; 4: images that cannot be read as
         // --channels or --image-size ask.
-        let good = if words[0] == "train" { vec![0, 2, 3, 4] } else { vec![0, 2] };
+        // Of `sample`: a picture (4) or a guide (5) that is not there.
+        let good = match words[0] {
+            "train" => vec![0, 2, 3, 4],
+            "sample" => vec![0, 2, 4, 5],
+            _ => vec![0, 2],
+        };
         prop_assert!(output.status.code().is_some_and(|code| good.contains(&code)), "{words:?}: {:?}\n{text}", output.status);
         prop_assert!(!text.contains("panicked"), "{words:?}\n{text}");
         prop_assert!(output.status.success() || text.contains("error: "), "{words:?}\n{text}");

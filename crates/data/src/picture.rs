@@ -185,11 +185,7 @@ impl Picture {
     /// # Errors
     /// Channels other than 1 and 3, a size of 0 or above 16384.
     pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
-        fit::check(&FolderOptions {
-            image_size: Some(size),
-            channels: Some(channels),
-            ..FolderOptions::default()
-        })?;
+        fit::check(&FolderOptions { image_size: Some(size), channels: Some(channels) })?;
         Ok(fit::picture_of(self, Some(size)).with_channels(channels))
     }
 

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{assert_says, directory};
-use duet_data::{DataError, Picture};
+use duet_data::{Captions, DataError, Picture, texts_of_png};
 use proptest::prelude::*;
 
 fn picture(channels: usize, height: usize, width: usize, pixels: &[u8]) -> Picture {
@@ -151,4 +151,68 @@ proptest! {
         let made = picture(channels, height, width, &pixels);
         prop_assert_eq!(decode(&made.encode_png()), made);
     }
+}
+
+/// A grid's own pixels stand where they stood, and the words around it are black on white.
+#[test]
+fn captions_stand_around_a_grid_and_leave_it_as_it_is() {
+    let cells: Vec<Picture> = (0..6).map(|i| picture(1, 20, 20, &[40 * i as u8; 400])).collect();
+    let captions = Captions {
+        title: "ddim, 25 steps".into(),
+        rows: vec!["three".into(), "ぁ8".into()],
+        columns: ["0", "1", "a long name"].map(String::from).to_vec(),
+    };
+    let grid = Picture::grid(&cells, 3, 1).unwrap().scaled(2);
+    let captioned = Picture::captioned_grid(&cells, 3, 2, &captions).unwrap();
+    let (top, left) = (captioned.height - grid.height, captioned.width - grid.width);
+    assert_eq!((top, left), (32, 5 * 8 + 8));
+    for y in 0..grid.height {
+        let from = (top + y) * captioned.width + left;
+        assert_eq!(
+            captioned.pixels[from..from + grid.width],
+            grid.pixels[y * grid.width..(y + 1) * grid.width]
+        );
+    }
+    let black = |y: std::ops::Range<usize>, x: std::ops::Range<usize>| {
+        y.flat_map(|y| x.clone().map(move |x| (y, x)))
+            .filter(|(y, x)| captioned.pixels[y * captioned.width + x] == 0)
+            .count()
+    };
+    assert!(black(0..16, 0..captioned.width) > 50, "the title");
+    assert!(black(16..32, left..captioned.width) > 50, "the columns");
+    assert!(black(top..captioned.height, 0..left) > 50, "the rows");
+    // A name that is too long for its column is cut, not written into the next.
+    assert_eq!(black(16..32, captioned.width - 4..captioned.width), 0);
+    let plain = Picture::captioned_grid(&cells, 3, 2, &Captions::default()).unwrap();
+    assert_eq!(plain, grid);
+    assert_says(&Picture::captioned_grid(&cells, 3, 0, &captions).unwrap_err().to_string(), &["scale"]);
+}
+
+#[test]
+fn texts_come_back_from_a_png() {
+    let picture = picture(3, 2, 1, &[1, 2, 3, 4, 5, 6]);
+    let texts = [("Title", "class 3, seed 5".to_string()), ("duet", "{\"x̂\": \"é\\n\"}".to_string())];
+    let bytes = picture.encode_png_with(&texts);
+    assert_eq!(decode(&bytes), picture);
+    let read = texts_of_png(&bytes).unwrap();
+    assert_eq!(read, texts.map(|(keyword, text)| (keyword.to_string(), text)));
+    assert!(texts_of_png(&picture.encode_png()).unwrap().is_empty());
+    assert_says(&texts_of_png(b"GIF89a").unwrap_err().to_string(), &["does not begin as one"]);
+    assert_says(&texts_of_png(&bytes[..40]).unwrap_err().to_string(), &["cannot be read"]);
+    // Every byte changed, none panics.
+    for i in 0..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[i] ^= 0x55;
+        let _ = texts_of_png(&damaged);
+    }
+}
+
+#[test]
+fn a_picture_is_fitted_and_becomes_values_again() {
+    let wide = picture(3, 2, 4, &[9; 24]);
+    let fitted = wide.fitted(1, 2).unwrap();
+    assert_eq!(fitted, picture(1, 2, 2, &[9; 4]));
+    let values = fitted.to_unit();
+    assert_eq!(Picture::from_unit(1, 2, 2, &values), fitted);
+    assert_says(&fitted.fitted(2, 2).unwrap_err().to_string(), &["channels is 1"]);
 }

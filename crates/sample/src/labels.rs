@@ -22,8 +22,7 @@ impl Labels {
     pub fn mixtures(mixtures: Vec<Vec<(u32, f64)>>) -> Result<Self, SampleError> {
         for mixture in &mixtures {
             let sum: f64 = mixture.iter().map(|(_, share)| share).sum();
-            // Not a number is refused as well.
-            if !((sum - 1.0).abs() <= 1e-6) {
+            if sum.is_nan() || (sum - 1.0).abs() > 1e-6 {
                 return Err(SampleError::Setting(format!("shares {mixture:?} sum to {sum}: must be 1")));
             }
         }
