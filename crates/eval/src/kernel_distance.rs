@@ -1,7 +1,7 @@
 //! The kernel distance between two sets (Bińkowski et al. 2018).
 
 use crate::features::{check_dims, check_rows};
-use crate::pairs::{dot, map_rows};
+use crate::pairs::{Product, map_rows};
 use crate::{EvalError, Features};
 
 /// The unbiased squared maximum mean discrepancy of `a` (m, d) and `b` (n, d) with the kernel
@@ -22,12 +22,10 @@ pub fn kernel_distance(a: &Features, b: &Features) -> Result<f64, EvalError> {
 /// The mean of k(a_i, b_j) over all pairs, or over those with i ≠ j.
 fn mean_kernel(a: &Features, b: &Features, distinct: bool) -> f64 {
     let d = a.dims() as f64;
-    let kernel = |x: &[f32], y: &[f32]| (dot(x, y) / d + 1.0).powi(3);
-    let sums = map_rows(a, b, kernel, |i, values| {
-        if distinct {
-            values[i] = 0.0;
-        }
-        values.iter().sum::<f64>()
+    let sums = map_rows(a, b, Product, |i, products| {
+        let kernels = products.iter().map(|product| (product / d + 1.0).powi(3));
+        let chosen = kernels.enumerate().filter(|&(j, _)| !distinct || i != j);
+        chosen.map(|(_, kernel)| kernel).sum::<f64>()
     });
     sums.iter().sum::<f64>() / (a.len() * (b.len() - usize::from(distinct))) as f64
 }

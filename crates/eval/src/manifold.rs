@@ -1,7 +1,7 @@
 //! Where a set of images lies: balls around each, as far as its k-th neighbour.
 
 use crate::features::{check_dims, check_rows};
-use crate::pairs::{map_rows, squared_distance};
+use crate::pairs::{SquaredDifference, map_rows};
 use crate::{EvalError, Features};
 
 /// The k of precision and recall in their paper (Kynkäänniemi et al. 2019, section 2).
@@ -31,7 +31,7 @@ impl<'a> Manifold<'a> {
             return Err(EvalError::OutOfRange { name: "k", value: 0.0, range: "1 or more" });
         }
         check_rows(features, "a manifold of k neighbours", k.saturating_add(1))?;
-        let squared_radii = map_rows(features, features, squared_distance, |i, squares| {
+        let squared_radii = map_rows(features, features, SquaredDifference, |i, squares| {
             // A row is no neighbour of its own.
             squares[i] = f64::INFINITY;
             *squares.select_nth_unstable_by(k - 1, f64::total_cmp).1
@@ -54,7 +54,7 @@ impl<'a> Manifold<'a> {
     /// Errors: rows of different lengths.
     pub fn balls_around(&self, points: &Features) -> Result<Vec<usize>, EvalError> {
         check_dims(points, self.features)?;
-        Ok(map_rows(points, self.features, squared_distance, |_, squares| {
+        Ok(map_rows(points, self.features, SquaredDifference, |_, squares| {
             squares.iter().zip(&self.squared_radii).filter(|(square, radius)| square <= radius).count()
         }))
     }
@@ -63,7 +63,7 @@ impl<'a> Manifold<'a> {
     /// Errors: rows of different lengths.
     pub fn covered_by(&self, points: &Features) -> Result<Vec<bool>, EvalError> {
         check_dims(points, self.features)?;
-        Ok(map_rows(self.features, points, squared_distance, |i, squares| {
+        Ok(map_rows(self.features, points, SquaredDifference, |i, squares| {
             squares.iter().any(|square| *square <= self.squared_radii[i])
         }))
     }

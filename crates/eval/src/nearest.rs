@@ -1,7 +1,7 @@
 //! The nearest row of another set.
 
 use crate::features::check_dims;
-use crate::pairs::{map_rows, squared_distance};
+use crate::pairs::{SquaredDifference, map_rows};
 use crate::{EvalError, Features};
 
 /// A row and how far it is.
@@ -25,5 +25,5 @@ pub fn nearest(points: &Features, set: &Features) -> Result<Vec<Nearest>, EvalEr
         });
         Nearest { distance: least.distance.sqrt(), ..least }
     };
-    Ok(map_rows(points, set, squared_distance, first_of_least))
+    Ok(map_rows(points, set, SquaredDifference, first_of_least))
 }
