@@ -26,7 +26,11 @@ fn timed<T: std::fmt::Debug>(
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sizes: Vec<usize> = std::env::args().skip(1).map(|size| size.parse()).collect::<Result<_, _>>()?;
-    let [n, m, dims] = sizes[..] else { return Ok(println!("sizes: samples, real images, features")) };
+    let (n, m, dims) = match sizes[..] {
+        [] => (200, 500, 32),
+        [n, m, dims] => (n, m, dims),
+        _ => return Err("wanted: numbers of samples, of real images and of features".into()),
+    };
     let (samples, real, held_out) = (drawn(0, n, dims)?, drawn(1, m, dims)?, drawn(2, n, dims)?);
 
     timed("Frechet distance", || frechet_distance(&Gaussian::fit(&real)?, &Gaussian::fit(&samples)?))?;

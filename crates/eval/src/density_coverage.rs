@@ -15,8 +15,8 @@ pub struct DensityCoverage {
 /// Density and coverage of samples (m, d) in the manifold of real images (n, d) (Naeem et al. 2020,
 /// section 3; k = [`DENSITY_COVERAGE_K`](crate::DENSITY_COVERAGE_K)).
 ///
-/// Samples just like the real images have coverage 1 - 2⁻ᵏ in the limit where m = n, more for
-/// larger m: compare only equal m, n and k. Errors: rows of different lengths.
+/// Samples just like the real images have a coverage of about 1 - 2⁻ᵏ where m = n, and more where m
+/// is larger: compare only equal m, n and k. Errors: rows of different lengths.
 pub fn density_coverage(real: &Manifold, samples: &Features) -> Result<DensityCoverage, EvalError> {
     // density = 1/(k m) Σ_j Σ_i 1[‖y_j - x_i‖ ≤ r_i]
     let balls: usize = real.balls_around(samples)?.iter().sum();

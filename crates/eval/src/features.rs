@@ -20,7 +20,7 @@ impl Features {
     ///
     /// Errors: no values, a length that is no multiple of d, a value that is NaN or too large.
     pub fn new(values: Vec<f32>, dims: usize) -> Result<Self, EvalError> {
-        if values.is_empty() || dims == 0 || values.len() % dims != 0 {
+        if values.is_empty() || dims == 0 || !values.len().is_multiple_of(dims) {
             return Err(EvalError::Shape { values: values.len(), dims });
         }
         // A comparison with NaN is false.

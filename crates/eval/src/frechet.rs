@@ -18,8 +18,7 @@ pub struct Gaussian {
 impl Gaussian {
     /// The mean of n ≥ 2 rows and their unbiased covariance, Σ (x_i - μ)(x_i - μ)ᵀ/(n - 1).
     ///
-    /// n may be below d: the covariance then has no full rank, and every function here is as good
-    /// for it. Errors: fewer than 2 rows.
+    /// n may be below d, where the covariance has no full rank. Errors: fewer than 2 rows.
     pub fn fit(features: &Features) -> Result<Self, EvalError> {
         check_rows(features, "a covariance", 2)?;
         let (n, d) = (features.len(), features.dims());
@@ -48,7 +47,7 @@ impl Gaussian {
 ///
 /// It is the square of a metric between Gaussians (Dowson & Landau 1982). Between sets of features
 /// it is biased upwards, the more the fewer rows: compare only sets of equal size (Chong & Forsyth
-/// 2020). Rounding leaves up to some 1e-14 of tr(S_1 + S_2). Errors: different d.
+/// 2020). The roots are from symmetric eigendecompositions by nalgebra. Errors: different d.
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64, EvalError> {
     let (left, right) = (a.mean.len(), b.mean.len());
     if left != right {
@@ -57,7 +56,7 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64, EvalError> {
     let means = (&a.mean - &b.mean).norm_squared();
     let traces = a.covariance.trace() + b.covariance.trace();
     // tr (S_1 S_2)^{1/2} = tr (S_2^{1/2} S_1 S_2^{1/2})^{1/2} = Σ σ_i(S_1^{1/2} S_2^{1/2}): singular
-    // values, since the root of an eigenvalue that should be 0 is not 1e-16 but 1e-8.
+    // values, which rounding harms less than the roots of eigenvalues.
     let product = &a.root * &b.root;
     let limit = ITERATIONS * left;
     let svd = SVD::try_new(product, false, false, f64::EPSILON, limit);
@@ -65,14 +64,16 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64, EvalError> {
     Ok((means + traces - 2.0 * singular.singular_values.sum()).max(0.0))
 }
 
-/// The symmetric R with R R = S. An eigenvalue that rounding put below 0 is 0.
+/// The symmetric R with R R = S. Eigenvalues up to d·ε·λ_max, of either sign, are 0: rounding makes
+/// such values of zeros, and their roots would be 1e-8, not 1e-16.
 fn root(covariance: &DMatrix<f64>) -> Result<DMatrix<f64>, EvalError> {
     let limit = ITERATIONS * covariance.nrows();
     let eigen = SymmetricEigen::try_new(covariance.clone(), f64::EPSILON, limit);
     let eigen = eigen.ok_or(EvalError::NoConvergence("eigenvalues of a covariance"))?;
+    let zero = covariance.nrows() as f64 * f64::EPSILON * eigen.eigenvalues.max();
     let mut scaled = eigen.eigenvectors.clone();
     for (mut vector, value) in scaled.column_iter_mut().zip(eigen.eigenvalues.iter()) {
-        vector *= value.max(0.0).sqrt();
+        vector *= if *value > zero { value.sqrt() } else { 0.0 };
     }
     Ok(scaled * eigen.eigenvectors.transpose())
 }
