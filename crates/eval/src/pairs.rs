@@ -8,8 +8,9 @@ use std::marker::PhantomData;
 /// Rows of the first set that one task takes.
 const ROWS: usize = 16;
 
-/// Rows of the second set that are used again while they are in the cache: 64 KiB of 256 features.
-const COLUMNS: usize = 64;
+/// Rows of the second set that are used again while they are in the nearest cache: 16 KiB of 256
+/// features.
+const COLUMNS: usize = 16;
 
 /// Features that are summed in f32 before the sum goes on in f64.
 const CHUNK: usize = 256;
@@ -114,4 +115,26 @@ fn of_pair<S: Simd, T: Term>(simd: S, a: &[f32], b: &[f32]) -> f64 {
         total += f64::from(simd.reduce_sum_f32s(simd.add_f32s(pairs.0, pairs.1)));
     }
     total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duet_random::Draws;
+
+    #[test]
+    fn the_portable_instructions_agree_with_the_widest() {
+        for dims in [1, 17, 256, 300] {
+            let mut values = vec![0f32; 20 * dims];
+            Draws::new(0, "features", 0).fill_normal(&mut values);
+            let set = Features::new(values, dims).unwrap();
+            let mut sums = vec![0.0; ROWS * set.len()];
+            let term = PhantomData::<SquaredDifference>;
+            pulp::Scalar.vectorize(Block { a: &set, b: &set, start: 0, sums: &mut sums, term });
+            let widest = map_rows(&set, &set, SquaredDifference, |_, sums| sums.to_vec());
+            for (portable, widest) in sums.iter().zip(widest.into_iter().flatten()) {
+                assert!((portable - widest).abs() <= 1e-6 * widest, "{dims}: {portable} {widest}");
+            }
+        }
+    }
 }

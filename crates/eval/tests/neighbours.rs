@@ -56,7 +56,7 @@ fn disjoint_clusters_have_nothing() {
 
 #[test]
 fn samples_like_the_real_images_have_the_expected_coverage() {
-    // 1 - 2⁻ᵏ, more exactly 1 - Π (n - i)/(2n - i) over i = 1..k (Naeem et al. 2020, section 3.3).
+    // 1 - 2⁻ᵏ, more exactly 1 - Π (n - i)/(2n - i) over i = 1..k (Naeem et al. 2020, on its expectation).
     let found = density_coverage_of(&normal(3, 2000, 6), &normal(4, 2000, 6));
     assert!((found.coverage - (1.0 - 0.5f64.powi(5))).abs() < 0.015, "{found:?}");
     assert!((found.density - 1.0).abs() < 0.06, "{found:?}");
