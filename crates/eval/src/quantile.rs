@@ -1,0 +1,16 @@
+//! Quantiles of a list.
+
+/// The value at q · (n - 1) of n ≥ 1 values in rising order, between two of them in proportion; q
+/// from 0 to 1. numpy's default, and definition 7 of Hyndman & Fan (1996).
+pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let place = q * (sorted.len() - 1) as f64;
+    let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+    low + (high - low) * place.fract()
+}
+
+/// The values in rising order.
+pub(crate) fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values
+}
