@@ -26,8 +26,10 @@ mod sample;
 mod selection;
 mod settings;
 mod start;
+mod sweep;
 mod train;
 mod verify;
+mod yardstick;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -48,6 +50,8 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
+    /// Draw and score images over two flags of sample
+    Sweep(Box<sweep::Args>),
     /// Draw a picture again, byte for byte, from what it says of itself
     Reproduce(reproduce::Args),
     /// Check every byte of a run's checkpoints
@@ -74,6 +78,7 @@ fn main() -> std::process::ExitCode {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(*args),
+        Some(Verb::Sweep(args)) => sweep::run(*args),
         Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Export(args)) => export::run(args),
