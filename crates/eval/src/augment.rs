@@ -130,3 +130,64 @@ fn between_pixels(image: &[f32], (height, width): (usize, usize), y: f64, x: f64
     let lower = (1.0 - u) * at(top + 1.0, left) + u * at(top + 1.0, left + 1.0);
     (1.0 - v) * upper + v * lower
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGIT: Shape = Shape { channels: 1, height: 28, width: 20 };
+
+    #[test]
+    fn displacements_have_their_root_mean_square() {
+        let mut sum = 0.0;
+        for index in 0..200 {
+            let mut draws = Draws::new(0, "displacements", index);
+            let field = displacements(DIGIT, 28, &mut draws);
+            assert_eq!(field.len(), 28 * 20);
+            sum += field.iter().map(|v| f64::from(v * v)).sum::<f64>() / field.len() as f64;
+        }
+        let found = (sum / 200.0).sqrt();
+        assert!((found / (28.0 * BEND) - 1.0).abs() < 0.05, "{found} for {}", 28.0 * BEND);
+    }
+
+    #[test]
+    fn displacements_are_smooth() {
+        let field = displacements(DIGIT, 28, &mut Draws::new(0, "displacements", 0));
+        let steps =
+            field.chunks_exact(20).flat_map(|row| row.windows(2).map(|pair| (pair[1] - pair[0]).abs()));
+        let largest = steps.fold(0.0, f32::max);
+        assert!(largest < 1.0, "neighbours move apart by {largest} pixels");
+    }
+
+    #[test]
+    fn a_bent_digit_keeps_most_of_its_ink_and_its_range() {
+        let digits = duet_data::digits().unwrap().train;
+        let ink = |image: &[f32]| image.iter().map(|v| f64::from(v + 1.0)).sum::<f64>();
+        let (mut before, mut after) = (0.0, 0.0);
+        let (mut image, mut out) = (vec![0.0; 784], vec![0.0; 784]);
+        for i in 0..200 {
+            digits.image(i, &mut image);
+            let mut draws = Draws::new(0, "augmentation", i as u64);
+            Augmentation::Digits.apply(&image, digits.shape(), &mut draws, &mut out);
+            assert_ne!(image, out);
+            assert!(out.iter().all(|v| (-1.0..=1.0).contains(v)));
+            (before, after) = (before + ink(&image), after + ink(&out));
+        }
+        assert!((after / before - 1.0).abs() < 0.1, "{after} for {before}");
+    }
+
+    #[test]
+    fn a_shift_moves_all_channels_alike() {
+        let shape = Shape { channels: 3, height: 8, width: 16 };
+        let image: Vec<f32> = (0..shape.len()).map(|i| (i % 128) as f32).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut out = vec![0.0; shape.len()];
+        for index in 0..200 {
+            Augmentation::Shift.apply(&image, shape, &mut Draws::new(0, "shift", index), &mut out);
+            assert!(out[..128] == out[128..256] && out[..128] == out[256..]);
+            seen.insert(out.iter().map(|&v| v as u32).collect::<Vec<_>>());
+        }
+        // -1 to 1 down, -2 to 2 along, mirrored or not.
+        assert_eq!(seen.len(), 3 * 5 * 2);
+    }
+}

@@ -13,8 +13,8 @@ pub(crate) const FEATURES: usize = 128;
 
 /// Channels of the stages, each of half the sides of the one before; more stages are as the last.
 const WIDTHS: [usize; 3] = [16, 32, 64];
-/// Residual blocks of a stage.
-const BLOCKS: usize = 2;
+/// Residual blocks of the first stage, whose pixels are many, and of every other.
+const BLOCKS: [usize; 2] = [1, 2];
 /// Stages are added until both sides are at most this.
 const LAST_SIDE: usize = 8;
 const GROUPS: usize = 8;
@@ -88,7 +88,7 @@ impl Layout {
                 layers.push((format!("stages.{i}.norm"), Layer::Norm(widths[i - 1])));
                 layers.push((format!("stages.{i}.down"), Layer::Conv(widths[i - 1], width, 3)));
             }
-            for j in 0..BLOCKS {
+            for j in 0..BLOCKS[i.min(1)] {
                 for k in 1..=2 {
                     layers.push((format!("stages.{i}.blocks.{j}.norm{k}"), Layer::Norm(width)));
                     layers.push((format!("stages.{i}.blocks.{j}.conv{k}"), Layer::Conv(width, width, 3)));
@@ -143,7 +143,7 @@ impl Network {
 
     /// The features (n, 128) of images (n, H, W, C).
     pub fn features(&self, x: &Images) -> Vec<f32> {
-        mean_of_pixels(&self.trunk(&mut Tape::forward_only(), x))
+        self.trunk(&mut Tape::forward_only(), x).values().to_vec()
     }
 
     /// The scores (n, classes) of features (n, 128), before the softmax.
@@ -159,31 +159,14 @@ impl Network {
         x: &Images,
         objective: impl FnOnce(&[f32]) -> (f64, Vec<f32>),
     ) -> (f64, Gradients) {
-        const POOLED: &str = "mean of pixels";
-        let mut trunk = Tape::recording();
-        let last = self.trunk(&mut trunk, x);
-        let [images, height, width, _] = last.shape();
-
-        // The mean over the pixels lies between two tapes.
-        let mut head = Tape::recording();
-        let pooled = Images::new([images, 1, 1, FEATURES], &mean_of_pixels(&last));
-        let pooled = head.variable(POOLED, &pooled);
-        let logits = self.head(&mut head, &pooled);
+        let mut tape = Tape::recording();
+        let features = self.trunk(&mut tape, x);
+        let logits = self.head(&mut tape, &features);
         let (loss, gradient) = objective(logits.values());
-        let mut gradients = head.backward(&logits, &gradient);
-
-        let share = 1.0 / (height * width) as f32;
-        let mut spread = Vec::with_capacity(last.values().len());
-        for image in gradients.get(POOLED).unwrap_or_default().chunks_exact(FEATURES) {
-            for _ in 0..height * width {
-                spread.extend(image.iter().map(|gradient| gradient * share));
-            }
-        }
-        gradients.add(trunk.backward(&last, &spread));
-        (loss, gradients)
+        (loss, tape.backward(&logits, &gradient))
     }
 
-    /// (n, H, W, C) → (n, H', W', 128).
+    /// (n, H, W, C) → (n, 1, 1, 128).
     fn trunk(&self, tape: &mut Tape, x: &Images) -> Images {
         let mut h = self.conv(tape, x, "conv_in", 1, Sum::NOTHING);
         for i in 0..self.stages {
@@ -191,7 +174,7 @@ impl Network {
                 h = self.norm(tape, &h, &format!("stages.{i}.norm"));
                 h = self.conv(tape, &h, &format!("stages.{i}.down"), 2, Sum::NOTHING);
             }
-            for j in 0..BLOCKS {
+            for j in 0..BLOCKS[i.min(1)] {
                 let block = format!("stages.{i}.blocks.{j}");
                 let y = self.norm(tape, &h, &format!("{block}.norm1"));
                 let y = self.conv(tape, &y, &format!("{block}.conv1"), 1, Sum::NOTHING);
@@ -202,7 +185,8 @@ impl Network {
         }
         let h = self.norm(tape, &h, "norm_out");
         let h = tape.linear(&h, &self.convolutions["features"], Sum::NOTHING);
-        tape.activation(&h, Activation::Silu)
+        let h = tape.activation(&h, Activation::Silu);
+        tape.mean(&h)
     }
 
     fn head(&self, tape: &mut Tape, features: &Images) -> Images {
@@ -216,20 +200,6 @@ impl Network {
     fn norm(&self, tape: &mut Tape, x: &Images, name: &str) -> Images {
         tape.norm(x, &self.norms[name], Activation::Silu, None)
     }
-}
-
-/// (n, H, W, C) → (n, C).
-fn mean_of_pixels(x: &Images) -> Vec<f32> {
-    let [images, height, width, channels] = x.shape();
-    let mut means = vec![0.0; images * channels];
-    let pixels = height * width;
-    for (mean, image) in means.chunks_exact_mut(channels).zip(x.values().chunks_exact(pixels * channels)) {
-        for pixel in image.chunks_exact(channels) {
-            mean.iter_mut().zip(pixel).for_each(|(mean, value)| *mean += value);
-        }
-        mean.iter_mut().for_each(|mean| *mean /= pixels as f32);
-    }
-    means
 }
 
 /// Values (n, C, H, W) as a tape's images (n, H, W, C).

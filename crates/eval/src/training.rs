@@ -258,3 +258,72 @@ fn cross_entropy(logits: &[f32], labels: &[u32], smoothing: f64, images: usize) 
     }
     (loss, gradient)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duet_data::Shape;
+
+    #[test]
+    fn every_parameter_has_a_finite_gradient_after_the_first_step() {
+        let digits = duet_data::digits().unwrap().train.take_per_class(1);
+        let options = TrainingOptions::digits();
+        let mut training = Training::new(&digits, &options, 10).unwrap();
+        let indices: Vec<u32> = (0..10).collect();
+        training.step(&indices).unwrap();
+        let (loss, gradients) = training.loss_and_gradients(&indices).unwrap();
+        assert!(loss.is_finite());
+        assert_eq!(gradients.len(), training.layout.parameters().len());
+        for (name, shape) in training.layout.parameters() {
+            assert_eq!(gradients[&name].dims(), shape, "{name}");
+            let squares = optimise::sum_of_squares(&gradients[&name]).unwrap();
+            assert!(squares.is_finite() && squares > 0.0, "{name}: {squares}");
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let shape = Shape { channels: 3, height: 9, width: 20 };
+        let mut draws = Draws::new(3, "pixels", 0);
+        let pixels = (0..7 * shape.len()).map(|_| draws.below(256) as u8).collect();
+        let names = ["a", "b", "c"].map(String::from).to_vec();
+        let data = Dataset::new(shape, pixels, vec![0, 1, 2, 0, 1, 2, 2], names).unwrap();
+        let options = TrainingOptions { augmentation: Augmentation::None, ..TrainingOptions::digits() };
+        let training = Training::new(&data, &options, 10).unwrap();
+        let indices: Vec<u32> = (0..7).collect();
+        let (_, gradients) = training.loss_and_gradients(&indices).unwrap();
+        for name in
+            ["conv_in.weight", "stages.1.down.weight", "norm_out.bias", "features.weight", "head.bias"]
+        {
+            // Along the gradient's own direction the slope is its norm.
+            let (var, gradient) = (&training.parameters[name], &gradients[name]);
+            let norm = optimise::sum_of_squares(gradient).unwrap().sqrt();
+            let middle = var.as_tensor().copy().unwrap();
+            let loss_at = |step: f64| {
+                var.set(&(&middle + (gradient * (step / norm)).unwrap()).unwrap()).unwrap();
+                training.loss_and_gradients(&indices).unwrap().0
+            };
+            let slope = (loss_at(1e-2) - loss_at(-1e-2)) / 2e-2;
+            var.set(&middle).unwrap();
+            assert!((slope - norm).abs() < 0.02 * norm + 1e-4, "{name}: {slope} for {norm}");
+        }
+    }
+
+    #[test]
+    fn cross_entropy_is_that_of_its_formula() {
+        let logits = [1.0f32, -2.0, 0.5, 0.0, 3.0, -1.0];
+        let (loss, gradient) = cross_entropy(&logits, &[2, 1], 0.3, 2);
+        let mut expected = 0.0;
+        for (row, label) in [(0, 2), (1, 1)] {
+            let scores = logits[3 * row..][..3].iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+            let sum: f64 = scores.iter().map(|v| v.exp()).sum();
+            for (i, score) in scores.iter().enumerate() {
+                let target = if i == label { 0.8 } else { 0.1 };
+                expected -= target * (score.exp() / sum).ln() / 2.0;
+                let slope = (score.exp() / sum - target) / 2.0;
+                assert!((f64::from(gradient[3 * row + i]) - slope).abs() < 1e-7);
+            }
+        }
+        assert!((loss - expected).abs() < 1e-9, "{loss} for {expected}");
+    }
+}
