@@ -11,10 +11,11 @@ use std::sync::Arc;
 /// Values of the features of an image.
 pub(crate) const FEATURES: usize = 128;
 
-/// Channels of the stages, each of half the sides of the one before; more stages are as the last.
+/// Channels of the first convolution, and of the stages after it, each of half the sides of the one
+/// before; more stages are as the last.
 const WIDTHS: [usize; 3] = [16, 32, 64];
-/// Residual blocks of the first stage, whose pixels are many, and of every other.
-const BLOCKS: [usize; 2] = [1, 2];
+/// Residual blocks of a stage.
+const BLOCKS: usize = 2;
 /// Stages are added until both sides are at most this.
 const LAST_SIDE: usize = 8;
 const GROUPS: usize = 8;
@@ -69,7 +70,7 @@ impl Layout {
         parameters.collect()
     }
 
-    /// Channels of every stage.
+    /// Channels of the first convolution and of every stage.
     fn widths(&self) -> Vec<usize> {
         let mut widths = WIDTHS.to_vec();
         let mut side = self.shape.height.max(self.shape.width).div_ceil(4);
@@ -83,15 +84,13 @@ impl Layout {
     fn layers(&self) -> Vec<(String, Layer)> {
         let widths = self.widths();
         let mut layers = vec![("conv_in".into(), Layer::Conv(self.shape.channels, widths[0], 3))];
-        for (i, &width) in widths.iter().enumerate() {
-            if i > 0 {
-                layers.push((format!("stages.{i}.norm"), Layer::Norm(widths[i - 1])));
-                layers.push((format!("stages.{i}.down"), Layer::Conv(widths[i - 1], width, 3)));
-            }
-            for j in 0..BLOCKS[i.min(1)] {
+        for (i, pair) in widths.windows(2).enumerate() {
+            layers.push((format!("stages.{i}.norm"), Layer::Norm(pair[0])));
+            layers.push((format!("stages.{i}.down"), Layer::Conv(pair[0], pair[1], 3)));
+            for j in 0..BLOCKS {
                 for k in 1..=2 {
-                    layers.push((format!("stages.{i}.blocks.{j}.norm{k}"), Layer::Norm(width)));
-                    layers.push((format!("stages.{i}.blocks.{j}.conv{k}"), Layer::Conv(width, width, 3)));
+                    layers.push((format!("stages.{i}.blocks.{j}.norm{k}"), Layer::Norm(pair[1])));
+                    layers.push((format!("stages.{i}.blocks.{j}.conv{k}"), Layer::Conv(pair[1], pair[1], 3)));
                 }
             }
         }
@@ -126,7 +125,7 @@ impl Network {
             None => candle_core::bail!("{name} is missing"),
         };
         let mut network =
-            Self { stages: layout.widths().len(), convolutions: BTreeMap::new(), norms: BTreeMap::new() };
+            Self { stages: layout.widths().len() - 1, convolutions: BTreeMap::new(), norms: BTreeMap::new() };
         for (name, layer) in layout.layers() {
             let (weight, bias) = (find(format!("{name}.weight"))?, find(format!("{name}.bias"))?);
             if let Layer::Norm(_) = layer {
@@ -170,11 +169,9 @@ impl Network {
     fn trunk(&self, tape: &mut Tape, x: &Images) -> Images {
         let mut h = self.conv(tape, x, "conv_in", 1, Sum::NOTHING);
         for i in 0..self.stages {
-            if i > 0 {
-                h = self.norm(tape, &h, &format!("stages.{i}.norm"));
-                h = self.conv(tape, &h, &format!("stages.{i}.down"), 2, Sum::NOTHING);
-            }
-            for j in 0..BLOCKS[i.min(1)] {
+            h = self.norm(tape, &h, &format!("stages.{i}.norm"));
+            h = self.conv(tape, &h, &format!("stages.{i}.down"), 2, Sum::NOTHING);
+            for j in 0..BLOCKS {
                 let block = format!("stages.{i}.blocks.{j}");
                 let y = self.norm(tape, &h, &format!("{block}.norm1"));
                 let y = self.conv(tape, &y, &format!("{block}.conv1"), 1, Sum::NOTHING);

@@ -47,8 +47,8 @@ impl TrainingOptions {
     /// What [`Classifier::digits`] was trained with.
     pub fn digits() -> Self {
         Self {
-            epochs: 40,
-            batch: 100,
+            epochs: 50,
+            batch: 50,
             learning_rate: 3e-3,
             weight_decay: 0.05,
             label_smoothing: 0.05,
@@ -293,7 +293,7 @@ mod tests {
         let indices: Vec<u32> = (0..7).collect();
         let (_, gradients) = training.loss_and_gradients(&indices).unwrap();
         for name in
-            ["conv_in.weight", "stages.1.down.weight", "norm_out.bias", "features.weight", "head.bias"]
+            ["conv_in.weight", "stages.0.down.weight", "norm_out.bias", "features.weight", "head.bias"]
         {
             // Along the gradient's own direction the slope is its norm.
             let (var, gradient) = (&training.parameters[name], &gradients[name]);
