@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The metadata's only key: the images' shape, as in 1x28x28. All else follows from the tensors.
 const IMAGE: &str = "image";
@@ -21,6 +22,9 @@ const MAX_BYTES: u64 = 64 << 20;
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClassifierError> {
     let failed = |cause| ClassifierError::Read { path: path.into(), cause };
     let file = File::open(path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(ClassifierError::File { path: path.into(), reason: "not a file".into() });
+    }
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > MAX_BYTES {
@@ -30,12 +34,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClassifierError> {
     Ok(bytes)
 }
 
-/// Writes a temporary sibling and renames it.
+/// Writes a temporary sibling, which no other thread or process writes, and renames it.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ClassifierError> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let failed = |cause| ClassifierError::Write { path: path.into(), cause };
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?);
-    name.push(format!(".{}.tmp", std::process::id()));
+    name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
     let written = File::create(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))

@@ -83,7 +83,7 @@ fn results_do_not_depend_on_the_batch() {
     assert_eq!(features.dims(), [21, Classifier::FEATURES]);
     assert_eq!(probabilities.dims(), [21, 10]);
     let classes = classifier.classify(&all).unwrap();
-    for i in 0..21 {
+    for (i, &class) in classes.iter().enumerate() {
         let one = images(&test, i, 1);
         assert_eq!(
             values(&classifier.features(&one).unwrap()),
@@ -94,7 +94,7 @@ fn results_do_not_depend_on_the_batch() {
             values(&classifier.probabilities(&one).unwrap()),
             values(&probabilities.narrow(0, i, 1).unwrap())
         );
-        assert_eq!(classifier.classify(&one).unwrap(), [classes[i]]);
+        assert_eq!(classifier.classify(&one).unwrap(), [class]);
     }
     assert_eq!(classifier.features(&all.narrow(0, 0, 0).unwrap()).unwrap().dims(), [0, 128]);
 }
