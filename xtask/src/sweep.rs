@@ -121,7 +121,8 @@ fn axis(flag: &str, text: &str) -> Result<Axis> {
 
 /// The drawing with another value of one of its flags.
 fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
-    let (low, high) = drawing.interval.as_deref().and_then(|text| text.split_once(':')).unwrap_or(("0", "inf"));
+    let (low, high) =
+        drawing.interval.as_deref().and_then(|text| text.split_once(':')).unwrap_or(("0", "inf"));
     let (key, value) = match key {
         "sharpness" => ("spacing", format!("sigmoid:{value}")),
         "interval-low" => ("interval", format!("{value}:{high}")),
@@ -138,11 +139,8 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
     }
     // As a word, as a number, as a list of one or as a switch: whichever the flag takes.
     let number = serde_json::from_str::<Value>(&value).ok();
-    let readings = [
-        Some(Value::String(value.clone())),
-        number.clone(),
-        number.map(|number| Value::Array(vec![number])),
-    ];
+    let readings =
+        [Some(Value::String(value.clone())), number.clone(), number.map(|number| Value::Array(vec![number]))];
     for reading in readings.into_iter().flatten() {
         keys.insert(key.into(), reading);
         if let Ok(drawing) = serde_json::from_value(Value::Object(keys.clone())) {
@@ -224,7 +222,8 @@ impl Sweep<'_> {
         let drawing = Drawing { class: "all".into(), seeds: format!("0-{}", each - 1), ..drawing.clone() };
         let plan = Plan::new(&drawing, models, self.args.batch, self.device)?;
         let images = plan.draw(|_| Ok(()))?.images;
-        let asked: Vec<u32> = (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect();
+        let asked: Vec<u32> =
+            (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect();
         let scores = yardstick.scores(&images, &yardstick.features(&images)?, &asked)?;
         Ok(Scored {
             accuracy: scores.confusion.accuracy(),
@@ -262,7 +261,8 @@ fn csv(rows: &Axis, columns: &Axis, cells: &[Cell]) -> String {
         false => value.into(),
     };
     for (i, cell) in cells.iter().enumerate() {
-        let (row, column) = (&rows.values[i / columns.values.len()], &columns.values[i % columns.values.len()]);
+        let (row, column) =
+            (&rows.values[i / columns.values.len()], &columns.values[i % columns.values.len()]);
         text.push_str(&format!(
             "{},{},{:.2},{:.1}",
             quoted(row),

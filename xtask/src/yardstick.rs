@@ -5,9 +5,9 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
-    Augmentation, Bootstrap, Classifier, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Interval, Manifold,
-    Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage, frechet_distance, kernel_distance,
-    memorisation, precision_recall,
+    Augmentation, Bootstrap, Classifier, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Interval,
+    Manifold, Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage, frechet_distance,
+    kernel_distance, memorisation, precision_recall,
 };
 use std::path::{Path, PathBuf};
 
