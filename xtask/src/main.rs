@@ -4,9 +4,11 @@ mod bench;
 mod bench_worker;
 mod card;
 mod ci;
+mod classify;
 mod config;
 mod curves;
 mod drawing;
+mod eval;
 mod exit;
 mod export;
 mod fetch;
@@ -50,6 +52,10 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
+    /// Measure a model's samples, or anybody's
+    Eval(Box<eval::Args>),
+    /// Ask the diffusion model itself what held-out images show
+    Classify(classify::Args),
     /// Draw and score images over two flags of sample
     Sweep(Box<sweep::Args>),
     /// Draw a picture again, byte for byte, from what it says of itself
@@ -78,6 +84,8 @@ fn main() -> std::process::ExitCode {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(*args),
+        Some(Verb::Eval(args)) => eval::run(*args),
+        Some(Verb::Classify(args)) => classify::run(args),
         Some(Verb::Sweep(args)) => sweep::run(*args),
         Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),

@@ -1,5 +1,6 @@
 //! `cargo xtask sweep`: a table and a contact sheet over any two flags of `sample`.
 
+use crate::classify;
 use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::images;
@@ -198,14 +199,14 @@ impl Sweep<'_> {
         }
         let started = std::time::Instant::now();
         let drawn = plan.draw(|_| Ok(()))?;
-        let count = plan.request.seeds.len() as f64;
+        let (count, seconds) = (plan.request.seeds.len() as f64, started.elapsed().as_secs_f64());
         let scores = match yardstick {
             Some(yardstick) => Some(self.scored(drawing, models, yardstick)?),
             None => None,
         };
         let cell = Cell {
             evaluations: drawn.evaluations as f64 / count,
-            images_per_second: count / started.elapsed().as_secs_f64(),
+            images_per_second: count / seconds,
             scores,
         };
         let picture = images::grid(&drawn.images, plan.columns, drawing.scale.into())?;
@@ -218,8 +219,8 @@ impl Sweep<'_> {
     /// The metrics of as many images as are asked for, the same number of every class.
     fn scored(&self, drawing: &Drawing, models: &Models, yardstick: &Yardstick) -> Result<Scored> {
         let classes = yardstick.classifier.classes();
-        let each = self.args.score.div_ceil(classes).max(2);
-        let drawing = Drawing { class: "all".into(), seeds: format!("0-{}", each - 1), ..drawing.clone() };
+        let each = classify::each(self.args.score, classes).max(2);
+        let drawing = classify::of_every_class(drawing, each);
         let plan = Plan::new(&drawing, models, self.args.batch, self.device)?;
         let images = plan.draw(|_| Ok(()))?.images;
         let asked: Vec<u32> =

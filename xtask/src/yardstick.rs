@@ -49,14 +49,7 @@ impl Yardstick {
     /// For the data of a run, or for `data` ("digits" or a folder). A classifier that has to be trained
     /// is kept in the run's folder.
     pub fn new(run: Option<&Path>, data: Option<&str>) -> Result<Self> {
-        let mut config = match run {
-            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
-            None => RunConfig::resolve("digits", None, Vec::new())?,
-        };
-        if let Some(data) = data {
-            config.data.source = data.into();
-        }
-        let splits = config.load_data()?;
+        let splits = Self::config(run, data)?.load_data()?;
         let classifier = match splits.train.fingerprint() == duet_data::digits()?.train.fingerprint() {
             true => Classifier::digits()?,
             false => trained(&splits, run.map(|run| run.join(JUDGE)))?,
@@ -65,6 +58,18 @@ impl Yardstick {
         let (images, held_out_labels) = tensors(&held_out)?;
         let held_out = features(&classifier, &images)?;
         Ok(Self { classifier, splits, held_out, held_out_labels })
+    }
+
+    /// The configuration that says what the data are: the run's, or with other `data`.
+    pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
+        let mut config = match run {
+            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
+            None => RunConfig::resolve("digits", None, Vec::new())?,
+        };
+        if let Some(data) = data {
+            config.data.source = data.into();
+        }
+        Ok(config)
     }
 
     /// The classifier's features of images (n, C, H, W) in [-1, 1]; values outside count as the ends.

@@ -10,6 +10,9 @@
 //! decision rests on. [`Classifier::digits`] is ready for the embedded digits;
 //! [`Classifier::train`] makes one for any labelled images.
 //!
+//! Of a denoiser itself, [`denoising_loss`] tells the error by timestep, [`bits_per_dimension`] bounds
+//! the likelihood, and [`classify_by_denoising`] asks it for the class.
+//!
 //! No result depends on the number of threads, bit for bit, nor on the order of the rows but for
 //! the last digits of a sum.
 //!
@@ -39,12 +42,16 @@ mod bootstrap;
 mod classifier;
 mod classifier_error;
 mod confusion;
+mod denoiser;
+mod denoising;
 mod density_coverage;
+mod diffusion_classifier;
 mod embedded;
 mod error;
 mod features;
 mod frechet;
 mod kernel_distance;
+mod likelihood;
 mod manifold;
 mod memorisation;
 mod nearest;
@@ -60,11 +67,15 @@ pub use bootstrap::{Bootstrap, Interval};
 pub use classifier::Classifier;
 pub use classifier_error::ClassifierError;
 pub use confusion::{Confused, Confusion};
+pub use denoiser::{Denoiser, Labelled, Predict};
+pub use denoising::{TimestepLoss, denoising_loss};
 pub use density_coverage::{DensityCoverage, density_coverage};
+pub use diffusion_classifier::{Classified, classify_by_denoising};
 pub use error::EvalError;
 pub use features::{Features, LARGEST_FEATURE};
 pub use frechet::{Gaussian, frechet_distance};
 pub use kernel_distance::kernel_distance;
+pub use likelihood::{Bits, bits_per_dimension};
 pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
 pub use memorisation::{Memorisation, Pair, memorisation};
 pub use nearest::{Nearest, nearest};
