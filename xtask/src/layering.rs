@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("duet-random", &[]),
     ("duet-schedule", &[]),
     ("duet-kernels", &[]),
@@ -11,6 +11,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("duet-model", &["duet-kernels", "duet-random"]),
     ("duet-sample", &["duet-random", "duet-schedule"]),
     ("duet-train", &["duet-data", "duet-kernels", "duet-model", "duet-random", "duet-schedule"]),
+    ("duet-eval", &["duet-data", "duet-kernels", "duet-random", "duet-train"]),
     ("duet-hub", &[]),
 ];
 
