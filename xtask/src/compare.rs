@@ -3,7 +3,7 @@
 use crate::compare_table::{Row, Table};
 use crate::eval_file::Better;
 use crate::exit::usage;
-use crate::html::{grouped, significant};
+use crate::html::significant;
 use crate::run_record::{LAST_STEPS, RunRecord};
 use crate::sample::{create_parent, write_atomically};
 use anyhow::Result;
@@ -76,20 +76,15 @@ fn what_was_trained(runs: &[RunRecord]) -> Vec<Row> {
     let text = |name: &str, value: &dyn Fn(&RunRecord) -> Option<String>| {
         Row::text(name, runs.iter().map(value).collect())
     };
-    let steps = |run: &RunRecord| {
-        let (steps, planned) = (run.steps(), run.planned()?);
-        Some(match steps < planned {
-            true => format!("{} of {}", grouped(steps), grouped(planned)),
-            false => grouped(steps),
-        })
-    };
-    let parameters = |run: &RunRecord| Some(grouped(run.network.as_ref()?.parameters as u64));
+    let count = |number: Option<u64>| number.map(|number| number.to_string());
+    let parameters = |run: &RunRecord| Some(run.network.as_ref()?.parameters.to_string());
     let rate = runs.iter().map(|run| run.log.rate).collect();
     vec![
         text("data", &|run| run.setting("data.source")),
         text("parameters", &parameters),
-        text("steps", &steps),
-        text("images seen", &|run| run.images().map(grouped)),
+        text("steps", &|run| count(Some(run.steps()))),
+        text("  planned", &|run| count(run.planned())),
+        text("images seen", &|run| count(run.images())),
         text("time", &|run| run.log.time.clone()),
         Row::numbers("images a second", rate, Better::Higher),
     ]
@@ -101,7 +96,7 @@ fn losses(runs: &[RunRecord]) -> Vec<Row> {
     let same_weighting = differing(runs, &[WEIGHTING]).is_empty();
     let last = runs.iter().map(RunRecord::last_loss).collect();
     let best: Vec<_> = runs.iter().map(RunRecord::best_held_out).collect();
-    let step = |best: &Option<(f64, u64)>| best.map(|(_, step)| grouped(step));
+    let step = |best: &Option<(f64, u64)>| best.map(|(_, step)| step.to_string());
     vec![
         Row::numbers(&format!("loss, last {LAST_STEPS} steps"), last, better(comparable && same_weighting)),
         Row::numbers(
