@@ -142,6 +142,8 @@ fn notes(runs: &[RunRecord]) -> Vec<String> {
     }
     let settings: Vec<_> = runs.iter().filter_map(|run| run.eval.as_ref()?.settings.as_ref()).collect();
     let mut keys: BTreeSet<&String> = settings.iter().flat_map(|settings| settings.keys()).collect();
+    // What was drawn with differs anyway.
+    keys.retain(|key| !["run", "samples"].contains(&key.as_str()));
     keys.retain(|key| settings.iter().any(|other| other.get(*key) != settings[0].get(*key)));
     if !keys.is_empty() {
         let keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();

@@ -60,6 +60,9 @@ pub struct EvalFile {
     pub denoising_loss: Option<Vec<LossAt>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bits_per_dimension: Option<f64>,
+    /// Standard error of the bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_dimension_error: Option<f64>,
     /// Of the model itself, used as a classifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diffusion_classifier_accuracy: Option<f64>,
@@ -136,7 +139,8 @@ impl EvalFile {
             ("coverage", self.coverage, Higher),
             ("copied share", memorisation.copied_share, Lower),
             ("closer share (a half for real images)", memorisation.closer_share, Neither),
-            ("bits per dimension", self.bits_per_dimension, Lower),
+            ("bits per dimension, at most", self.bits_per_dimension, Lower),
+            ("bits per dimension, error", self.bits_per_dimension_error, Neither),
             ("accuracy as a classifier", self.diffusion_classifier_accuracy, Higher),
         ]
     }

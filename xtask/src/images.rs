@@ -117,6 +117,14 @@ pub fn counted<'a>(
     }
 }
 
+/// The network as a function.
+pub fn seam(
+    network: &Snapshot,
+) -> impl FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>>
+{
+    |x, t, labels| Ok(network.predict(x, t, labels)?)
+}
+
 /// Pictures of images (n, C, H, W) in [-1, 1]; of two or more than three channels, the first.
 pub fn pictures(images: &Tensor) -> Result<Vec<Picture>> {
     let (count, channels, height, width) = images.dims4()?;

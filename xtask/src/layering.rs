@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("duet-model", &["duet-kernels", "duet-random"]),
     ("duet-sample", &["duet-random", "duet-schedule"]),
     ("duet-train", &["duet-data", "duet-kernels", "duet-model", "duet-random", "duet-schedule"]),
-    ("duet-eval", &["duet-data", "duet-kernels", "duet-random", "duet-train"]),
+    ("duet-eval", &["duet-data", "duet-kernels", "duet-random", "duet-schedule", "duet-train"]),
     ("duet-hub", &[]),
 ];
 

@@ -5,11 +5,13 @@ mod bench_worker;
 mod card;
 mod chart;
 mod ci;
+mod classify;
 mod compare;
 mod compare_table;
 mod config;
 mod curves;
 mod drawing;
+mod eval;
 mod eval_file;
 mod exit;
 mod export;
@@ -35,8 +37,10 @@ mod sample;
 mod selection;
 mod settings;
 mod start;
+mod sweep;
 mod train;
 mod verify;
+mod yardstick;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -57,6 +61,12 @@ enum Verb {
     Train(Box<train::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
+    /// Measure a model's samples, or anybody's
+    Eval(Box<eval::Args>),
+    /// Ask the diffusion model itself what held-out images show
+    Classify(classify::Args),
+    /// Draw and score images over two flags of sample
+    Sweep(Box<sweep::Args>),
     /// Draw a picture again, byte for byte, from what it says of itself
     Reproduce(reproduce::Args),
     /// Check every byte of a run's checkpoints
@@ -87,6 +97,9 @@ fn main() -> std::process::ExitCode {
         None => Cli::command().print_help().map_err(Into::into),
         Some(Verb::Train(args)) => train::run(*args),
         Some(Verb::Sample(args)) => sample::run(*args),
+        Some(Verb::Eval(args)) => eval::run(*args),
+        Some(Verb::Classify(args)) => classify::run(args),
+        Some(Verb::Sweep(args)) => sweep::run(*args),
         Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Report(args)) => report::run(args),

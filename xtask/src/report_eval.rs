@@ -3,7 +3,9 @@
 use crate::chart::{Chart, Line};
 use crate::eval_file::EvalFile;
 use crate::html::{escape, figure, pairs, significant};
+use serde_json::Value;
 use std::fmt::Write;
+use std::path::Path;
 
 /// A larger confusion matrix is no picture any more.
 const MATRIX_CLASSES: usize = 64;
@@ -22,18 +24,26 @@ pub fn section(eval: &EvalFile) -> String {
         let _ = writeln!(html, "<div><h3>Numbers</h3>{}</div>", pairs(numbers.into_iter()));
     }
     html += &by_class(eval);
-    if let Some(settings) = eval.settings.as_ref().filter(|settings| !settings.is_empty()) {
-        let text = |value: &serde_json::Value| match value {
-            serde_json::Value::String(text) => text.clone(),
-            value => value.to_string(),
-        };
-        let rows = settings.iter().map(|(name, value)| (name.clone(), text(value)));
+    let settings = eval.settings.iter().flatten().filter(|(_, value)| !value.is_null());
+    let mut rows = settings.map(|(name, value)| (name.replace('_', " "), setting(value))).peekable();
+    if rows.peek().is_some() {
         let _ = writeln!(html, "<div><h3>How it was measured</h3>{}</div>", pairs(rows));
     }
     html += "</div>\n";
     html += &denoising_loss(eval).unwrap_or_default();
     html += &confusion(eval).unwrap_or_default();
     html + "</section>\n"
+}
+
+/// A setting as text, a path without the folders that lead to it.
+fn setting(value: &Value) -> String {
+    match value {
+        Value::String(text) => match Path::new(text).file_name().filter(|_| Path::new(text).is_absolute()) {
+            Some(name) => name.to_string_lossy().into_owned(),
+            None => text.clone(),
+        },
+        value => value.to_string(),
+    }
 }
 
 /// A bar for the accuracy of each class, and the distance of each.

@@ -237,3 +237,14 @@ pub fn latest_checkpoint(run: &Path) -> Option<PathBuf> {
     }
     found
 }
+
+/// The run of what `--run` names: itself, or the one whose checkpoint it is; none of another folder.
+pub fn of(run: &str) -> Result<Option<PathBuf>> {
+    if run == "latest" {
+        return Ok(Some(latest()?.0));
+    }
+    let path = Path::new(run);
+    let above = path.parent().and_then(Path::parent);
+    let runs = [Some(path), above].into_iter().flatten();
+    Ok(runs.map(Path::to_path_buf).find(|run| run.join("config.toml").is_file()))
+}

@@ -57,15 +57,11 @@ pub struct Checkpoint {
 impl RunRecord {
     /// Reads a run; what of it is not there yet, or damaged, is left out.
     pub fn read(run: &str) -> Result<Self> {
-        let folder = match run {
-            "latest" => run_folder::latest()?.0,
-            path => PathBuf::from(path),
+        let Some(folder) = run_folder::of(run)? else {
+            let reason = "neither a run's folder (with config.toml) nor a checkpoint in one".into();
+            return Err(TrainError::Checkpoint { path: run.into(), reason }.into());
         };
         let settings = folder.join("config.toml");
-        if !settings.is_file() {
-            let reason = "not a run's folder: there is no config.toml in it".into();
-            return Err(TrainError::Checkpoint { path: folder, reason }.into());
-        }
         let settings =
             resume::flat(&config::read(&settings)?).with_context(|| settings.display().to_string())?;
         let metrics = run_folder::read_metrics(&folder.join("metrics.jsonl"))?;

@@ -79,6 +79,20 @@ impl Picture {
         Ok(picture)
     }
 
+    /// The picture in the top left corner of a larger white one.
+    ///
+    /// # Errors
+    /// Channels other than 1 and 3, sides smaller than the picture's, or a picture too large.
+    pub fn padded(&self, channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {
+        if height < self.height || width < self.width {
+            let (h, w) = (self.height, self.width);
+            return Err(DataError::invalid(format!("{h}x{w} does not fit into {height}x{width}")));
+        }
+        let mut picture = blank(channels, height, width)?;
+        picture.put(&self.clone().with_channels(channels), 0, 0);
+        Ok(picture)
+    }
+
     fn put(&mut self, other: &Picture, top: usize, left: usize) {
         let row_len = other.width * other.channels;
         for (y, row) in other.pixels.chunks_exact(row_len).enumerate() {

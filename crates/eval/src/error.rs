@@ -81,4 +81,16 @@ pub enum EvalError {
     /// An eigenvalue or singular value that no iteration found.
     #[error("the {0} did not converge")]
     NoConvergence(&'static str),
+    /// What a network said instead of a prediction.
+    #[error("the denoiser: {0}")]
+    Denoiser(String),
+    /// An error of candle.
+    #[error("{0}")]
+    Tensor(String),
+}
+
+impl From<candle_core::Error> for EvalError {
+    fn from(error: candle_core::Error) -> Self {
+        Self::Tensor(error.to_string())
+    }
 }

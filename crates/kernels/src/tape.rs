@@ -642,6 +642,29 @@ impl Tape {
         self.push([batch, height / 2, width / 2, channels], y, x.tracked, step)
     }
 
+    /// The mean over each image's pixels, (B, H, W, C) → (B, 1, 1, C).
+    pub fn mean(&mut self, x: &Images) -> Images {
+        let [batch, height, width, channels] = x.shape;
+        let pixels = height * width;
+        let share = 1.0 / pixels as f32;
+        let mut y = Buffer::scratch(batch * channels);
+        elementwise::sum_pixels(&x.values, channels, pixels, &mut y);
+        elementwise::scale(&mut y, share);
+        let step = x.tracked.then(|| {
+            let x = x.hollow();
+            let step = move |mut grad: Buffer, pending: &mut Pending| {
+                elementwise::scale(&mut grad, share);
+                let sum = pending.of(&x);
+                let images = sum.chunks_exact_mut((pixels * channels).max(1));
+                for (sum, grad) in images.zip(grad.chunks_exact(channels.max(1))) {
+                    sum.chunks_exact_mut(channels).for_each(|sum| elementwise::add(sum, grad));
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push([batch, 1, 1, channels], y, x.tracked, step)
+    }
+
     /// softmax(q kᵀ / √(C / heads)) v over the pixels of each image; all (B, H, W, C).
     pub fn attention(&mut self, [q, k, v]: [&Images; 3], heads: usize) -> Images {
         let [_, height, width, channels] = q.shape;

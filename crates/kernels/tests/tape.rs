@@ -342,6 +342,28 @@ fn halving_takes_means_and_images_take_their_factors() {
     agrees_with_differences("x", &gradient, &x, |x| dot(&y(x), &grad));
 }
 
+#[test]
+fn the_mean_over_pixels_and_its_gradient_are_right() {
+    let shape @ [batch, height, width, channels] = [3, 5, 2, 7];
+    let pixels = height * width;
+    let x = normals("x", batch * pixels * channels);
+    let y = |x: &[f64]| -> Vec<f64> {
+        let mean = |i: usize| {
+            let first = i / channels * pixels * channels + i % channels;
+            (0..pixels).map(|p| x[first + p * channels]).sum::<f64>() / pixels as f64
+        };
+        (0..batch * channels).map(mean).collect()
+    };
+    let grad = normals("grad", batch * channels);
+    let mut tape = Tape::recording();
+    let input = tape.variable("x", &Images::new(shape, &x));
+    let out = tape.mean(&input);
+    assert_eq!(out.shape(), [batch, 1, 1, channels]);
+    assert!(error(out.values(), &y(&f64s(&x))) < 1e-6);
+    let gradient = tape.backward(&out, &grad).get("x").unwrap();
+    agrees_with_differences("x", &gradient, &x, |x| dot(&y(x), &grad));
+}
+
 /// With few channels and with many: only Winograd's algorithm sees doubled images by itself.
 #[test]
 fn a_convolution_of_doubled_images_is_one_after_doubling() {

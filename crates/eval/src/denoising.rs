@@ -1,0 +1,41 @@
+//! The denoising loss, timestep by timestep.
+
+use crate::EvalError;
+use crate::denoiser::{Denoiser, Labelled, Row};
+
+/// The loss at a timestep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimestepLoss {
+    /// t.
+    pub t: usize,
+    /// Mean over images and values of (ε - ε̂)²: 0 would be a perfect guess, 1 what an answer of
+    /// nothing gets (Ho et al. 2020, equation 14).
+    pub loss: f64,
+}
+
+/// The loss of ε̂ at each of `timesteps`, whatever the network predicts, each image under one noise of
+/// its own at each of them.
+///
+/// Errors: no images, another number of labels, a timestep beyond the schedule, the network's.
+pub fn denoising_loss(
+    denoiser: &mut Denoiser<'_>,
+    data: Labelled<'_>,
+    timesteps: &[usize],
+    seed: u64,
+) -> Result<Vec<TimestepLoss>, EvalError> {
+    let count = data.count()?;
+    let values = (data.images.elem_count() / count) as f64;
+    let last = denoiser.schedule.len() - 1;
+    if let Some(&t) = timesteps.iter().find(|&&t| t > last) {
+        return Err(EvalError::Row { row: t, rows: last + 1 });
+    }
+    let mut losses = Vec::with_capacity(timesteps.len());
+    for (k, &t) in timesteps.iter().enumerate() {
+        let row = |image: usize| Row { image, t, draw: k as u64, label: data.label(image) };
+        let rows: Vec<Row> = (0..count).map(row).collect();
+        let errors = denoiser.errors(data.images, &rows, (seed, "denoising loss"))?;
+        let sum: f64 = errors.iter().map(|errors| errors.epsilon).sum();
+        losses.push(TimestepLoss { t, loss: sum / (count as f64 * values) });
+    }
+    Ok(losses)
+}

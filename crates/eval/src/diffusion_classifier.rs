@@ -1,0 +1,62 @@
+//! The diffusion model as a classifier (Li et al. 2023).
+
+use crate::EvalError;
+use crate::denoiser::{Denoiser, Labelled, Row};
+
+/// Classes as a diffusion model sees them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classified {
+    /// The class of each image.
+    pub classes: Vec<u32>,
+    /// Times the network was asked, per image.
+    pub evaluations: f64,
+}
+
+/// The class under which the network explains each image's noise best: argmin_c E ‖ε - ε̂(x_t, t, c)‖²
+/// (Li et al. 2023, equation 5), with the same timesteps and noises for all classes of an image.
+///
+/// `trials` are the numbers of (t, ε) in each stage, such as 8, 16, 32; after a stage only the better
+/// half of an image's classes goes on, and after the last the best is the answer. Timesteps are spread
+/// evenly over the schedule in every stage.
+/// Errors: no images, no trials, no classes, the network's.
+pub fn classify_by_denoising(
+    denoiser: &mut Denoiser<'_>,
+    data: Labelled<'_>,
+    classes: u32,
+    trials: &[usize],
+    seed: u64,
+) -> Result<Classified, EvalError> {
+    let count = data.count()?;
+    if classes == 0 || trials.is_empty() || trials.contains(&0) {
+        return Err(EvalError::TooFew { what: "classes or trials", needed: 1, rows: 0 });
+    }
+    let total = denoiser.schedule.len();
+    let mut left: Vec<Vec<u32>> = vec![(0..classes).collect(); count];
+    let mut sums = vec![vec![0f64; classes as usize]; count];
+    let (mut drawn, mut evaluations) = (0u64, 0);
+    for &trials in trials {
+        let mut rows = Vec::new();
+        for trial in 0..trials {
+            let t = (2 * trial + 1) * total / (2 * trials);
+            let draw = drawn + trial as u64;
+            for (image, classes) in left.iter().enumerate() {
+                rows.extend(classes.iter().map(|&class| Row { image, t, draw, label: Some(class) }));
+            }
+        }
+        let errors = denoiser.errors(data.images, &rows, (seed, "classification noise"))?;
+        for (row, errors) in rows.iter().zip(&errors) {
+            let class = row.label.unwrap_or_default();
+            sums[row.image][class as usize] += errors.epsilon;
+        }
+        for (classes, sums) in left.iter_mut().zip(&sums) {
+            classes.sort_by(|&a, &b| sums[a as usize].total_cmp(&sums[b as usize]));
+            classes.truncate(classes.len().div_ceil(2));
+        }
+        drawn += trials as u64;
+        evaluations += rows.len();
+    }
+    Ok(Classified {
+        classes: left.iter().map(|classes| classes[0]).collect(),
+        evaluations: evaluations as f64 / count as f64,
+    })
+}

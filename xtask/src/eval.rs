@@ -1,0 +1,358 @@
+//! `cargo xtask eval`: how good a model's samples are, or anybody's.
+
+use crate::classify::{self, of_every_class};
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::images::{self, seam};
+use crate::model_folder::Model;
+use crate::plan::{Models, Plan};
+use crate::progress::Progress;
+use crate::sample::{create_parent, write_atomically};
+use crate::yardstick::{self, Yardstick};
+use crate::{hardware, run_folder};
+use anyhow::Result;
+use candle_core::{DType, Device, Tensor};
+use duet_data::{Captions, DataError, Picture};
+use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
+use duet_model::{ModelError, Purpose};
+use duet_sample::Trajectory;
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
+
+/// Held-out images for the denoising loss, and timesteps at which it is taken.
+const LOSS_IMAGES: usize = 256;
+const LOSS_TIMESTEPS: usize = 20;
+/// Held-out images for the likelihood, and parts of the schedule.
+const BITS_IMAGES: usize = 128;
+const BITS_STRATA: usize = 48;
+/// Rows that the network is given at once.
+const BATCH: usize = 128;
+/// Seeds of each class on the picture sheet, and pairs of nearest images.
+const SHOWN: usize = 10;
+const PAIRS: usize = 16;
+
+/// Flags of `eval`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    drawing: Drawing,
+    /// Images to draw, the same number of each class from seed 0 on; --class and --seeds do not count
+    #[arg(long, default_value_t = 1000)]
+    n: usize,
+    /// Scores images from elsewhere: tensors `images` (n, C, H, W) in [-1, 1] and `labels` (n) i64
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
+    /// The real images [default: the run's data, or the digits]
+    #[arg(long, value_name = "digits|DIR")]
+    data: Option<String>,
+    /// Held-out images that the model itself classifies, 0 for none
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    classify: usize,
+    /// Where eval.json, eval.png and eval-nearest.png go [default: the run's folder, or here]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Images in one pass through the network; they do not depend on it
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// What is measured, and how it came to be.
+struct Samples {
+    /// (n, C, H, W) in [-1, 1].
+    images: Tensor,
+    asked: Vec<u32>,
+    /// What drew them.
+    source: String,
+    settings: Value,
+    model: Option<String>,
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    hardware::set_threads(args.threads)?;
+    let device = hardware::device(&args.device)?;
+    let run = match (&args.samples, args.drawing.run.as_str()) {
+        (Some(_), "latest") => None,
+        (_, run) => run_folder::of(run)?,
+    };
+    let yardstick = Yardstick::new(run.as_deref(), args.data.as_deref())?;
+    let (samples, model) = match &args.samples {
+        Some(path) => (read(path, &yardstick)?, None),
+        None => {
+            let models = Models::load(&args.drawing, &device)?;
+            (drawn(&args, &models, &yardstick, &device)?, Some(models.model))
+        }
+    };
+    let mut found = measured(&yardstick, &samples)?;
+    if let Some(model) = &model {
+        of_model(&mut found.keys, model, &yardstick, args.classify)?;
+    }
+    print_table(&samples, &found, &yardstick);
+    let out = args.out.or(run).unwrap_or_else(|| ".".into());
+    write(&out, &samples, &found, &yardstick)
+}
+
+/// Everything that was measured: for people, and for `eval.json`.
+struct Found {
+    keys: Map<String, Value>,
+    confusion: Confusion,
+    memorisation: Memorisation,
+}
+
+fn drawn(args: &Args, models: &Models, yardstick: &Yardstick, device: &Device) -> Result<Samples> {
+    let classes = yardstick.classifier.classes();
+    if models.model.classes.len() != classes {
+        let known = models.model.classes.len();
+        return Err(usage(format!(
+            "the data have {classes} classes, and the model knows {known}; see --data"
+        )));
+    }
+    let each = classify::each(args.n, classes).max(2);
+    let plan = Plan::new(&of_every_class(&args.drawing, each), models, args.batch, device)?;
+    let steps = plan.request.sampler.steps().len();
+    let passes = plan.request.seeds.len().div_ceil(args.batch) * steps;
+    let mut progress = Progress::new(0, passes as u64, args.batch, "denoised img/s");
+    let mut done = 0;
+    let drawn = plan.draw(|trajectory: &Trajectory| {
+        if trajectory.progress().0 > 0 {
+            done += 1;
+            progress.show(done, "");
+        }
+        Ok(())
+    })?;
+    progress.finish();
+    Ok(Samples {
+        images: drawn.images,
+        asked: (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect(),
+        source: format!("{}: {}", models.model.folder.display(), plan.summary()),
+        settings: serde_json::to_value(&plan.drawing)?,
+        model: Some(plan.note.model.clone()),
+    })
+}
+
+/// Images and labels of a file.
+fn read(path: &Path, yardstick: &Yardstick) -> Result<Samples> {
+    let refuse = |cause: String| DataError::Malformed {
+        path: path.into(),
+        cause,
+        fix: "cargo xtask sample --out x.safetensors writes such files".into(),
+    };
+    let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
+        ModelError::Read { path, cause } => DataError::Read { path, cause },
+        ModelError::File { reason, .. } => refuse(reason),
+        error => refuse(error.to_string()),
+    })?;
+    let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
+        return Err(refuse("the tensors images and labels are needed".into()).into());
+    };
+    let shape = yardstick.classifier.shape();
+    let expected = [labels.elem_count(), shape.channels, shape.height, shape.width];
+    if images.dims() != expected || labels.rank() != 1 || expected[0] < 2 || !images.dtype().is_float() {
+        let (got, labels) = (images.dims(), labels.dims());
+        return Err(refuse(format!("images {got:?} and labels {labels:?}: expected {expected:?}")).into());
+    }
+    let classes = yardstick.classifier.classes() as i64;
+    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    if let Some(label) = labels.iter().find(|&&label| !(0..classes).contains(&label)) {
+        return Err(refuse(format!("label {label}: the data have classes 0 to {}", classes - 1)).into());
+    }
+    Ok(Samples {
+        images: images.to_dtype(DType::F32)?,
+        asked: labels.into_iter().map(|label| label as u32).collect(),
+        source: path.display().to_string(),
+        settings: json!({ "samples": path.display().to_string() }),
+        model: None,
+    })
+}
+
+/// The metrics of the samples alone.
+fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
+    let count = samples.asked.len();
+    let classes = &yardstick.splits.train.classes();
+    let features = yardstick.features(&samples.images)?;
+    let scores = yardstick.scores(&samples.images, &features, &samples.asked)?;
+    let interval = yardstick.frechet_interval(&features, scores.frechet)?;
+    let floor = yardstick.floor(classify::each(count, classes.len()))?;
+    let by_class = yardstick.frechet_by_class(&features, &samples.asked);
+    let memorisation = yardstick.memorisation(&samples.images)?;
+    let numbers = 0..classes.len() as u32;
+    let confusion: Vec<Vec<usize>> = numbers
+        .clone()
+        .map(|asked| numbers.clone().map(|answered| scores.confusion.count(asked, answered)).collect())
+        .collect();
+    let named = |values: Vec<Option<f64>>| -> Map<String, Value> {
+        let pairs = classes.iter().zip(values);
+        pairs.filter_map(|(name, value)| Some((name.clone(), json!(value?)))).collect()
+    };
+    let accuracies = numbers.map(|class| scores.confusion.accuracy_of(class)).collect();
+    let keys = json!({
+        "version": 1,
+        "model": samples.model,
+        "settings": samples.settings,
+        "images": count,
+        "classes": classes,
+        "accuracy": scores.confusion.accuracy(),
+        "accuracy_by_class": named(accuracies),
+        "confusion": confusion,
+        "frechet": { "value": scores.frechet, "low": interval.low, "high": interval.high, "floor": floor },
+        "frechet_by_class": named(by_class),
+        "kernel_distance": yardstick.kernel_distance(&features)?,
+        "precision": scores.precision,
+        "recall": scores.recall,
+        "density": scores.density,
+        "coverage": scores.coverage,
+        "memorisation": {
+            "copied_share": memorisation.copied_share,
+            "closer_share": memorisation.closer_share,
+        },
+    });
+    let Value::Object(keys) = keys else { return Err(usage("eval.json is an object")) };
+    Ok(Found { keys, confusion: scores.confusion, memorisation })
+}
+
+/// What the network itself says of held-out images.
+fn of_model(
+    keys: &mut Map<String, Value>,
+    model: &Model,
+    yardstick: &Yardstick,
+    classify: usize,
+) -> Result<()> {
+    let snapshot = model.loaded.unet.snapshot(Purpose::Prediction)?;
+    let schedule = model.scheduler.noise_schedule()?;
+    let mut predict = seam(&snapshot);
+    let prediction = model.scheduler.prediction()?;
+    let mut denoiser = Denoiser { schedule: &schedule, prediction, predict: &mut predict, batch: BATCH };
+    let test = &yardstick.splits.test;
+    let held_out =
+        |n: usize| yardstick::tensors(&test.take_per_class(classify::each(n, test.classes().len())));
+    let (images, labels) = held_out(LOSS_IMAGES)?;
+    let data = Labelled { images: &images, labels: Some(&labels) };
+    let timesteps: Vec<usize> =
+        (0..LOSS_TIMESTEPS).map(|i| (2 * i + 1) * schedule.len() / (2 * LOSS_TIMESTEPS)).collect();
+    let losses = denoising_loss(&mut denoiser, data, &timesteps, 0)?;
+    let losses: Vec<Value> = losses.iter().map(|loss| json!({ "t": loss.t, "loss": loss.loss })).collect();
+    keys.insert("denoising_loss".into(), losses.into());
+    let (images, labels) = held_out(BITS_IMAGES)?;
+    let data = Labelled { images: &images, labels: Some(&labels) };
+    let bits = bits_per_dimension(&mut denoiser, data, BITS_STRATA, 0)?;
+    keys.insert("bits_per_dimension".into(), bits.total.into());
+    keys.insert("bits_per_dimension_error".into(), bits.error.into());
+    if classify > 0 {
+        let (images, labels) = held_out(classify)?;
+        let found = classify::classified(model, &images)?;
+        let confusion = Confusion::new(&labels, &found.classes, model.classes.len() as u32)?;
+        keys.insert("diffusion_classifier_accuracy".into(), confusion.accuracy().into());
+    }
+    Ok(())
+}
+
+fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
+    let number = |pointer: &str| found.keys.get(pointer).and_then(Value::as_f64);
+    let frechet = |key: &str| found.keys["frechet"][key].as_f64().unwrap_or(f64::NAN);
+    println!("{} samples of {}", samples.asked.len(), samples.source);
+    let line = |name: &str, text: String| println!("  {name:<24} {text}");
+    line("class accuracy", format!("{:.2} %", 100.0 * found.confusion.accuracy()));
+    line(
+        "Fréchet distance",
+        format!(
+            "{:.4}  ({:.4} to {:.4}; as many real training images: {:.4})",
+            frechet("value"),
+            frechet("low"),
+            frechet("high"),
+            frechet("floor")
+        ),
+    );
+    for (name, key) in [
+        ("kernel distance", "kernel_distance"),
+        ("precision", "precision"),
+        ("recall", "recall"),
+        ("density", "density"),
+        ("coverage", "coverage"),
+        ("bits per dimension, <=", "bits_per_dimension"),
+        ("accuracy as classifier", "diffusion_classifier_accuracy"),
+    ] {
+        if let Some(value) = number(key) {
+            line(name, format!("{value:.4}"));
+        }
+    }
+    let Memorisation { copied_share, closer_share, .. } = found.memorisation;
+    line("copied", format!("{:.2} %  (held-out images: 1 %)", 100.0 * copied_share));
+    line("closer than the median", format!("{:.1} %  (held-out images: 50 %)", 100.0 * closer_share));
+    let classes = yardstick.splits.train.classes();
+    for (class, name) in classes.iter().enumerate() {
+        if let Some(accuracy) = found.confusion.accuracy_of(class as u32) {
+            let distance = found.keys["frechet_by_class"][name.as_str()].as_f64();
+            let distance = distance.map_or(String::new(), |distance| format!("  Fréchet {distance:.3}"));
+            line(&format!("  {name}"), format!("{:6.2} %{distance}", 100.0 * accuracy));
+        }
+    }
+    let confused = found.confusion.most_confused();
+    let confused = confused.iter().take(5).map(|pair| {
+        format!("{} as {}: {}", classes[pair.asked as usize], classes[pair.answered as usize], pair.count)
+    });
+    let confused = confused.collect::<Vec<_>>().join(", ");
+    if !confused.is_empty() {
+        line("most often taken", confused);
+    }
+}
+
+fn write(out: &Path, samples: &Samples, found: &Found, yardstick: &Yardstick) -> Result<()> {
+    let (json, sheet, nearest) = (out.join("eval.json"), out.join("eval.png"), out.join("eval-nearest.png"));
+    create_parent(&json)?;
+    let texts = [
+        ("Software", format!("Duet {}", env!("CARGO_PKG_VERSION"))),
+        ("Description", samples.source.clone()),
+    ];
+    picture_sheet(samples, yardstick)?.write_png_with(&sheet, &texts)?;
+    nearest_sheet(samples, found, yardstick)?.write_png_with(&nearest, &texts)?;
+    write_atomically(&json, serde_json::to_string_pretty(&found.keys)?.as_bytes())?;
+    println!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
+    Ok(())
+}
+
+/// The first samples of each class.
+fn picture_sheet(samples: &Samples, yardstick: &Yardstick) -> Result<Picture> {
+    let pictures = images::pictures(&samples.images)?;
+    let (mut shown, mut rows) = (Vec::new(), Vec::new());
+    for (class, name) in yardstick.splits.train.classes().iter().enumerate() {
+        let of_class = samples.asked.iter().enumerate().filter(|(_, asked)| **asked == class as u32);
+        let mut row: Vec<Picture> = of_class.take(SHOWN).map(|(i, _)| pictures[i].clone()).collect();
+        if let Some(first) = row.first() {
+            // A class with fewer has white places.
+            let white = Picture { pixels: vec![255; first.pixels.len()], ..first.clone() };
+            row.resize(SHOWN, white);
+            shown.extend(row);
+            rows.push(name.clone());
+        }
+    }
+    let captions = Captions { title: samples.source.clone(), rows, columns: Vec::new() };
+    Ok(Picture::captioned_grid(&shown, SHOWN, 2, &captions)?)
+}
+
+/// The samples that are closest to a training image, above that image.
+fn nearest_sheet(samples: &Samples, found: &Found, yardstick: &Yardstick) -> Result<Picture> {
+    let train = &yardstick.splits.train;
+    let shape = train.shape();
+    let pairs: Vec<_> = found.memorisation.pairs.iter().take(PAIRS).collect();
+    let mut pictures = Vec::new();
+    for pair in &pairs {
+        pictures.extend(images::pictures(&samples.images.narrow(0, pair.sample, 1)?)?);
+    }
+    for pair in &pairs {
+        let mut values = vec![0f32; shape.len()];
+        train.image(pair.training, &mut values);
+        pictures.push(Picture::from_unit(shape.channels, shape.height, shape.width, &values));
+    }
+    let captions = Captions {
+        title: "The samples that are closest to a training image, and that image".into(),
+        rows: vec!["sample".into(), "training".into()],
+        columns: pairs.iter().map(|pair| format!("{:.1}", pair.distance)).collect(),
+    };
+    Ok(Picture::captioned_grid(&pictures, pairs.len(), 2, &captions)?)
+}

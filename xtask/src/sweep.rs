@@ -1,0 +1,282 @@
+//! `cargo xtask sweep`: a table and a contact sheet over any two flags of `sample`.
+
+use crate::classify;
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::images;
+use crate::plan::{Models, Plan};
+use crate::progress::Progress;
+use crate::sample::write_atomically;
+use crate::yardstick::Yardstick;
+use crate::{hardware, run_folder};
+use anyhow::{Context, Result};
+use candle_core::Device;
+use duet_data::{Captions, Picture};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// Flags of `sweep`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// What differs from row to row: a flag of `sample` and its values, such as guidance=1,2,4, or
+    /// sharpness, interval-low or interval-high; values with commas are separated by semicolons
+    #[arg(long, value_name = "FLAG=VALUES", allow_hyphen_values = true)]
+    rows: String,
+    /// What differs from column to column
+    #[arg(long, value_name = "FLAG=VALUES", allow_hyphen_values = true)]
+    columns: Option<String>,
+    /// Images of each cell that are scored by `eval`'s quick metrics, spread over all classes; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    score: usize,
+    #[command(flatten)]
+    drawing: Drawing,
+    /// Where sheet.png, table.csv and what is done of them go; run again, the sweep goes on
+    #[arg(long, value_name = "DIR", default_value = "sweep")]
+    out: PathBuf,
+    /// Images in one pass through the network; they do not depend on it
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// A flag and the values it takes.
+struct Axis {
+    key: String,
+    values: Vec<String>,
+}
+
+/// What is kept of a cell.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Cell {
+    /// Network evaluations of one image.
+    evaluations: f64,
+    images_per_second: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<Scored>,
+}
+
+/// The metrics of a cell, named as in the table.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Scored {
+    accuracy: f64,
+    frechet: f64,
+    precision: f64,
+    recall: f64,
+    density: f64,
+    coverage: f64,
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    let rows = axis("--rows", &args.rows)?;
+    let columns = match &args.columns {
+        Some(text) => axis("--columns", text)?,
+        None => Axis { key: "seeds".into(), values: vec![args.drawing.seeds.clone()] },
+    };
+    let mut drawings = Vec::new();
+    for row in &rows.values {
+        for column in &columns.values {
+            let drawing = varied(&args.drawing, &rows.key, row).context("--rows")?;
+            drawings.push(varied(&drawing, &columns.key, column).context("--columns")?);
+        }
+    }
+    hardware::set_threads(args.threads)?;
+    let device = hardware::device(&args.device)?;
+    let cells = args.out.join("cells");
+    std::fs::create_dir_all(&cells).with_context(|| format!("cannot make {}", cells.display()))?;
+    let sweep = Sweep { args: &args, device: &device, cells };
+    let (pictures, done) = sweep.cells(&drawings)?;
+    let names = |axis: &Axis| axis.values.iter().map(|value| format!("{} {value}", axis.key)).collect();
+    let captions = Captions {
+        title: String::new(),
+        rows: names(&rows),
+        columns: if args.columns.is_some() { names(&columns) } else { Vec::new() },
+    };
+    let sheet = args.out.join("sheet.png");
+    let texts = [("Software", format!("Duet {}", env!("CARGO_PKG_VERSION"))), ("Title", "a sweep".into())];
+    let grid = Picture::captioned_grid(&padded(pictures)?, columns.values.len(), 1, &captions)?;
+    grid.write_png_with(&sheet, &texts)?;
+    let table = args.out.join("table.csv");
+    write_atomically(&table, csv(&rows, &columns, &done).as_bytes())?;
+    print!("{}", csv(&rows, &columns, &done));
+    println!("{} cells: {} and {}", done.len(), sheet.display(), table.display());
+    Ok(())
+}
+
+fn axis(flag: &str, text: &str) -> Result<Axis> {
+    let wrong = || usage(format!("{flag} {text}: a flag of sample and its values, such as guidance=1,2,4"));
+    let (key, values) = text.split_once('=').ok_or_else(wrong)?;
+    let separator = if values.contains(';') { ';' } else { ',' };
+    let values: Vec<String> = values.split(separator).map(|value| value.trim().to_string()).collect();
+    match values.iter().any(String::is_empty) {
+        true => Err(wrong()),
+        false => Ok(Axis { key: key.trim_start_matches('-').into(), values }),
+    }
+}
+
+/// The drawing with another value of one of its flags.
+fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
+    let (low, high) =
+        drawing.interval.as_deref().and_then(|text| text.split_once(':')).unwrap_or(("0", "inf"));
+    let (key, value) = match key {
+        "sharpness" => ("spacing", format!("sigmoid:{value}")),
+        "interval-low" => ("interval", format!("{value}:{high}")),
+        "interval-high" => ("interval", format!("{low}:{value}")),
+        _ => (key, value.to_string()),
+    };
+    let mut keys = match serde_json::to_value(drawing)? {
+        Value::Object(keys) => keys,
+        _ => Map::new(),
+    };
+    if !keys.contains_key(key) {
+        let known = keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(usage(format!("{key}: no flag of sample that decides what it draws; those are {known}")));
+    }
+    // As a word, as a number, as a list of one or as a switch: whichever the flag takes.
+    let number = serde_json::from_str::<Value>(&value).ok();
+    let readings =
+        [Some(Value::String(value.clone())), number.clone(), number.map(|number| Value::Array(vec![number]))];
+    for reading in readings.into_iter().flatten() {
+        keys.insert(key.into(), reading);
+        if let Ok(drawing) = serde_json::from_value(Value::Object(keys.clone())) {
+            return Ok(drawing);
+        }
+    }
+    Err(usage(format!("{key}={value}: no value that --{key} takes")))
+}
+
+struct Sweep<'a> {
+    args: &'a Args,
+    device: &'a Device,
+    cells: PathBuf,
+}
+
+impl Sweep<'_> {
+    /// Pictures and numbers of all cells, of those that were done before from their files.
+    fn cells(&self, drawings: &[Drawing]) -> Result<(Vec<Picture>, Vec<Cell>)> {
+        let yardstick = match self.args.score {
+            0 => None,
+            _ => Some(Yardstick::new(run_folder::of(&self.args.drawing.run)?.as_deref(), None)?),
+        };
+        let mut progress = Progress::new(0, drawings.len() as u64, 1, "cells/s");
+        let mut models: Option<((String, Option<String>), Models)> = None;
+        let (mut pictures, mut done) = (Vec::new(), Vec::new());
+        for (i, drawing) in drawings.iter().enumerate() {
+            let named = (drawing.run.clone(), drawing.guide_with.clone());
+            let loaded = match models.take().filter(|(before, _)| *before == named) {
+                Some((_, loaded)) => loaded,
+                None => Models::load(drawing, self.device)?,
+            };
+            let (picture, cell) = self.cell(drawing, &loaded, yardstick.as_ref())?;
+            models = Some((named, loaded));
+            pictures.push(picture);
+            done.push(cell);
+            progress.show(i as u64 + 1, "");
+        }
+        progress.finish();
+        Ok((pictures, done))
+    }
+
+    fn cell(
+        &self,
+        drawing: &Drawing,
+        models: &Models,
+        yardstick: Option<&Yardstick>,
+    ) -> Result<(Picture, Cell)> {
+        let plan = Plan::new(drawing, models, self.args.batch, self.device)?;
+        let asked = serde_json::to_string(&(&plan.note, self.args.score))?;
+        let name = blake3::hash(asked.as_bytes()).to_hex();
+        let (picture_path, cell_path) =
+            (self.cells.join(format!("{name}.png")), self.cells.join(format!("{name}.json")));
+        if let Some(found) = found(&picture_path, &cell_path) {
+            return Ok(found);
+        }
+        let started = std::time::Instant::now();
+        let drawn = plan.draw(|_| Ok(()))?;
+        let (count, seconds) = (plan.request.seeds.len() as f64, started.elapsed().as_secs_f64());
+        let scores = match yardstick {
+            Some(yardstick) => Some(self.scored(drawing, models, yardstick)?),
+            None => None,
+        };
+        let cell = Cell {
+            evaluations: drawn.evaluations as f64 / count,
+            images_per_second: count / seconds,
+            scores,
+        };
+        let picture = images::grid(&drawn.images, plan.columns, drawing.scale.into())?;
+        // The numbers last: where they are, the picture is.
+        picture.write_png(&picture_path)?;
+        write_atomically(&cell_path, &serde_json::to_vec(&cell)?)?;
+        Ok((picture, cell))
+    }
+
+    /// The metrics of as many images as are asked for, the same number of every class.
+    fn scored(&self, drawing: &Drawing, models: &Models, yardstick: &Yardstick) -> Result<Scored> {
+        let classes = yardstick.classifier.classes();
+        let each = classify::each(self.args.score, classes).max(2);
+        let drawing = classify::of_every_class(drawing, each);
+        let plan = Plan::new(&drawing, models, self.args.batch, self.device)?;
+        let images = plan.draw(|_| Ok(()))?.images;
+        let asked: Vec<u32> =
+            (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect();
+        let scores = yardstick.scores(&images, &yardstick.features(&images)?, &asked)?;
+        Ok(Scored {
+            accuracy: scores.confusion.accuracy(),
+            frechet: scores.frechet,
+            precision: scores.precision,
+            recall: scores.recall,
+            density: scores.density,
+            coverage: scores.coverage,
+        })
+    }
+}
+
+fn found(picture: &Path, cell: &Path) -> Option<(Picture, Cell)> {
+    let cell = serde_json::from_slice(&std::fs::read(cell).ok()?).ok()?;
+    Some((Picture::decode(&std::fs::read(picture).ok()?).ok()?, cell))
+}
+
+/// All pictures as large as the largest, white at the right and below.
+fn padded(pictures: Vec<Picture>) -> Result<Vec<Picture>> {
+    let largest = |side: fn(&Picture) -> usize| pictures.iter().map(side).max().unwrap_or(1);
+    let (height, width) = (largest(|picture| picture.height), largest(|picture| picture.width));
+    let channels = largest(|picture| picture.channels);
+    pictures.iter().map(|picture| Ok(picture.padded(channels, height, width)?)).collect()
+}
+
+fn csv(rows: &Axis, columns: &Axis, cells: &[Cell]) -> String {
+    let scored = cells.iter().any(|cell| cell.scores.is_some());
+    let mut text = format!("{},{},evaluations,images_per_second", rows.key, columns.key);
+    if scored {
+        text.push_str(",accuracy,frechet,precision,recall,density,coverage");
+    }
+    text.push('\n');
+    let quoted = |value: &str| match value.contains([',', '"']) {
+        true => format!("\"{}\"", value.replace('"', "\"\"")),
+        false => value.into(),
+    };
+    for (i, cell) in cells.iter().enumerate() {
+        let (row, column) =
+            (&rows.values[i / columns.values.len()], &columns.values[i % columns.values.len()]);
+        text.push_str(&format!(
+            "{},{},{:.2},{:.1}",
+            quoted(row),
+            quoted(column),
+            cell.evaluations,
+            cell.images_per_second
+        ));
+        if let Some(Scored { accuracy, frechet, precision, recall, density, coverage }) = cell.scores {
+            text.push_str(&format!(
+                ",{accuracy:.4},{frechet:.3},{precision:.4},{recall:.4},{density:.4},{coverage:.4}"
+            ));
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! What samples are measured with: a classifier of the data, and the real images.
+
+use crate::config::RunConfig;
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use duet_data::{Dataset, Splits};
+use duet_eval::{
+    Augmentation, Bootstrap, Classifier, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Interval,
+    Manifold, Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage, frechet_distance,
+    kernel_distance, memorisation, precision_recall,
+};
+use std::path::{Path, PathBuf};
+
+/// Images whose features are taken at once.
+const AT_ONCE: usize = 1000;
+/// Real images that samples are compared with, at most: distances between all pairs are looked at.
+const MOST_HELD_OUT: usize = 10_000;
+/// Resamples for the interval of the Fréchet distance.
+const RESAMPLES: usize = 200;
+/// A sample counts as copied that is closer to a training image than all but this share of the
+/// held-out images are.
+const COPIED: f64 = 0.01;
+/// A classifier that is trained for a run's data, in the run's folder.
+const JUDGE: &str = "judge.safetensors";
+/// Passes over the data that such a classifier is trained for, and the images they are made of at
+/// most.
+const EPOCHS: u64 = 12;
+
+/// The real images and the classifier in whose features samples are compared with them.
+pub struct Yardstick {
+    pub classifier: Classifier,
+    pub splits: Splits,
+    held_out: Features,
+    held_out_labels: Vec<u32>,
+}
+
+/// What is said of a set of samples.
+pub struct Scores {
+    pub confusion: Confusion,
+    /// To the held-out images.
+    pub frechet: f64,
+    pub precision: f64,
+    pub recall: f64,
+    pub density: f64,
+    pub coverage: f64,
+}
+
+impl Yardstick {
+    /// For the data of a run, or for `data` ("digits" or a folder). A classifier that has to be trained
+    /// is kept in the run's folder.
+    pub fn new(run: Option<&Path>, data: Option<&str>) -> Result<Self> {
+        let splits = Self::config(run, data)?.load_data()?;
+        let classifier = match splits.train.fingerprint() == duet_data::digits()?.train.fingerprint() {
+            true => Classifier::digits()?,
+            false => trained(&splits, run.map(|run| run.join(JUDGE)))?,
+        };
+        let held_out = at_most(&splits.test, MOST_HELD_OUT);
+        let (images, held_out_labels) = tensors(&held_out)?;
+        let held_out = features(&classifier, &images)?;
+        Ok(Self { classifier, splits, held_out, held_out_labels })
+    }
+
+    /// The configuration that says what the data are: the run's, or with other `data`.
+    pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
+        let mut config = match run {
+            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
+            None => RunConfig::resolve("digits", None, Vec::new())?,
+        };
+        if let Some(data) = data {
+            config.data.source = data.into();
+        }
+        Ok(config)
+    }
+
+    /// The classifier's features of images (n, C, H, W) in [-1, 1]; values outside count as the ends.
+    pub fn features(&self, images: &Tensor) -> Result<Features> {
+        features(&self.classifier, &images.clamp(-1f32, 1f32)?)
+    }
+
+    /// The quick metrics of samples, by their features and by the classes that were asked for.
+    pub fn scores(&self, images: &Tensor, samples: &Features, asked: &[u32]) -> Result<Scores> {
+        let answered = self.classifier.classify(&images.clamp(-1f32, 1f32)?)?;
+        let classes = self.classifier.classes() as u32;
+        let real = Manifold::new(&self.held_out, PRECISION_RECALL_K)?;
+        let drawn = Manifold::new(samples, PRECISION_RECALL_K)?;
+        let pr = precision_recall(&real, &drawn)?;
+        let dc = density_coverage(&Manifold::new(&self.held_out, DENSITY_COVERAGE_K)?, samples)?;
+        Ok(Scores {
+            confusion: Confusion::new(asked, &answered, classes)?,
+            frechet: frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(samples)?)?,
+            precision: pr.precision,
+            recall: pr.recall,
+            density: dc.density,
+            coverage: dc.coverage,
+        })
+    }
+
+    /// The 95 % interval of the Fréchet distance under other draws of the same samples.
+    ///
+    /// Resamples repeat images, which makes the estimate's upward bias larger: the interval is moved
+    /// down by what its middle is above the distance itself.
+    pub fn frechet_interval(&self, samples: &Features, frechet: f64) -> Result<Interval> {
+        let held_out = Gaussian::fit(&self.held_out)?;
+        let bootstrap = |level: f64| Bootstrap { resamples: RESAMPLES, level, seed: 0 };
+        let of = |indices: &[usize]| frechet_distance(&held_out, &Gaussian::fit(&samples.select(indices)?)?);
+        let interval = bootstrap(0.95).interval(samples.len(), of)?;
+        let above = (interval.low + interval.high) / 2.0 - frechet;
+        Ok(Interval { low: (interval.low - above).max(0.0), high: interval.high - above })
+    }
+
+    /// The Fréchet distance that `count` real training images of each class have to the held-out
+    /// ones: what no model has to beat.
+    pub fn floor(&self, count: usize) -> Result<f64> {
+        let (images, _) = tensors(&self.splits.train.take_per_class(count))?;
+        let real = self.features(&images)?;
+        Ok(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(&real)?)?)
+    }
+
+    /// The Fréchet distance of each class's samples to its held-out images; none of a class with too
+    /// few of either.
+    pub fn frechet_by_class(&self, samples: &Features, asked: &[u32]) -> Vec<Option<f64>> {
+        let of = |class: u32| {
+            let real = Gaussian::fit(&self.held_out.of_class(&self.held_out_labels, class).ok()?).ok()?;
+            let drawn = Gaussian::fit(&samples.of_class(asked, class).ok()?).ok()?;
+            frechet_distance(&real, &drawn).ok()
+        };
+        (0..self.classifier.classes() as u32).map(of).collect()
+    }
+
+    /// The kernel distance to the held-out images.
+    pub fn kernel_distance(&self, samples: &Features) -> Result<f64> {
+        Ok(kernel_distance(&self.held_out, samples)?)
+    }
+
+    /// How close samples are to training images, pixel by pixel, beside how close held-out ones are.
+    pub fn memorisation(&self, images: &Tensor) -> Result<Memorisation> {
+        let held_out = pixels(&tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?.0)?;
+        let train = pixels(&tensors(&self.splits.train)?.0)?;
+        Ok(memorisation(&pixels(&images.clamp(-1f32, 1f32)?)?, &held_out, &train, COPIED)?)
+    }
+}
+
+/// A classifier of this data, from the file if it is there.
+fn trained(splits: &Splits, path: Option<PathBuf>) -> Result<Classifier> {
+    if let Some(path) = path.as_ref().filter(|path| path.is_file()) {
+        let classifier = Classifier::load(path)?;
+        let fits = classifier.shape() == splits.train.shape()
+            && classifier.classes() == splits.train.classes().len();
+        if fits {
+            return Ok(classifier);
+        }
+    }
+    eprintln!("training a classifier of {} to judge with", splits.name);
+    let options =
+        TrainingOptions { epochs: EPOCHS, augmentation: Augmentation::Shift, ..TrainingOptions::digits() };
+    let classifier = Classifier::train(&splits.train, &options, |epoch, loss| {
+        eprintln!("epoch {epoch} of {EPOCHS}: loss {loss:.4}");
+    })?;
+    let accuracy = classifier.accuracy(&splits.test)?;
+    eprintln!("it is right on {:.2} % of the held-out images", 100.0 * accuracy);
+    if let Some(path) = path {
+        classifier.save(&path).with_context(|| path.display().to_string())?;
+    }
+    Ok(classifier)
+}
+
+/// A data set, or as many of each class as make about `count`.
+fn at_most(data: &Dataset, count: usize) -> Dataset {
+    match data.len() <= count {
+        true => data.clone(),
+        false => data.take_per_class((count / data.classes().len()).max(1)),
+    }
+}
+
+/// Images (n, C, H, W) in [-1, 1] and labels.
+pub fn tensors(data: &Dataset) -> Result<(Tensor, Vec<u32>)> {
+    let shape = data.shape();
+    let mut values = vec![0f32; data.len() * shape.len()];
+    for (i, values) in values.chunks_exact_mut(shape.len()).enumerate() {
+        data.image(i, values);
+    }
+    let dims = (data.len(), shape.channels, shape.height, shape.width);
+    Ok((Tensor::from_vec(values, dims, &Device::Cpu)?, data.labels().to_vec()))
+}
+
+fn features(classifier: &Classifier, images: &Tensor) -> Result<Features> {
+    let count = images.dims()[0];
+    let mut values = Vec::with_capacity(count * Classifier::FEATURES);
+    for first in (0..count).step_by(AT_ONCE) {
+        let part = classifier.features(&images.narrow(0, first, AT_ONCE.min(count - first))?)?;
+        values.extend(part.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(Features::new(values, Classifier::FEATURES)?)
+}
+
+fn pixels(images: &Tensor) -> Result<Features> {
+    let count = images.dims()[0];
+    let values = images.flatten_all()?.to_vec1::<f32>()?;
+    let dims = values.len() / count.max(1);
+    Ok(Features::new(values, dims)?)
+}
