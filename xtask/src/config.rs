@@ -187,7 +187,8 @@ impl RunConfig {
     }
 }
 
-fn read(path: &Path) -> Result<String> {
+/// The text of a configuration.
+pub fn read(path: &Path) -> Result<String> {
     let name = path.display();
     let size = std::fs::metadata(path).map_err(|error| usage(format!("cannot read {name}: {error}")))?.len();
     if size > MAX_BYTES {

@@ -6,14 +6,14 @@ use crate::curves;
 use crate::exit::usage;
 use crate::images::{self, Request};
 use crate::model_folder::{self, Model};
-use crate::run_folder::Metrics;
-use anyhow::{Context, Result};
+use crate::run_folder;
+use anyhow::Result;
 use candle_core::Device;
 use duet_data::DataError;
 use duet_sample::{Guidance, Sampler};
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Flags of `export`.
@@ -49,7 +49,8 @@ pub fn run(args: Args) -> Result<()> {
     let model = model_folder::load(&args.run, &Device::Cpu)?;
     let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
     let config = run.map(|run| RunConfig::load(&run.join("config.toml"))).transpose()?.map(|(c, _)| c);
-    let metrics = run.map(|run| metrics(&run.join("metrics.jsonl"))).transpose()?.unwrap_or_default();
+    let metrics =
+        run.map(|run| run_folder::read_metrics(&run.join("metrics.jsonl"))).transpose()?.unwrap_or_default();
     let unet = &model.loaded.unet;
     let mut files = duet_train::checkpoint::model_files(
         unet.config(),
@@ -106,16 +107,6 @@ fn pictures(model: &Model, guidance: f64, steps: usize) -> Result<Option<Vec<u8>
     );
     let grid = images::grid(&request.draw(|_| Ok(()))?.images, SEEDS.count(), 2)?;
     Ok(Some(grid.encode_png()))
-}
-
-/// The lines of a run's metrics; the last may be cut short.
-fn metrics(path: &Path) -> Result<Vec<Metrics>> {
-    let Ok(file) = File::open(path) else { return Ok(Vec::new()) };
-    let lines = BufReader::new(file).lines();
-    lines
-        .map(|line| Ok(serde_json::from_str(&line.with_context(|| path.display().to_string())?).ok()))
-        .filter_map(Result::transpose)
-        .collect()
 }
 
 fn refuse_existing(out: &Path) -> Result<()> {

@@ -3,16 +3,21 @@
 mod bench;
 mod bench_worker;
 mod card;
+mod chart;
 mod ci;
 mod classify;
+mod compare;
+mod compare_table;
 mod config;
 mod curves;
 mod drawing;
 mod eval;
+mod eval_file;
 mod exit;
 mod export;
 mod fetch;
 mod hardware;
+mod html;
 mod images;
 mod import;
 mod interrupt;
@@ -21,9 +26,13 @@ mod model_folder;
 mod note;
 mod plan;
 mod progress;
+mod report;
+mod report_eval;
+mod report_page;
 mod reproduce;
 mod resume;
 mod run_folder;
+mod run_record;
 mod sample;
 mod selection;
 mod settings;
@@ -62,6 +71,10 @@ enum Verb {
     Reproduce(reproduce::Args),
     /// Check every byte of a run's checkpoints
     Verify(verify::Args),
+    /// Write a page about a run: curves, images, numbers, settings
+    Report(report::Args),
+    /// Set runs side by side
+    Compare(compare::Args),
     /// Write the folder that diffusers loads, with a model card
     Export(export::Args),
     /// Make a model folder of a network from elsewhere
@@ -89,6 +102,8 @@ fn main() -> std::process::ExitCode {
         Some(Verb::Sweep(args)) => sweep::run(*args),
         Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),
+        Some(Verb::Report(args)) => report::run(args),
+        Some(Verb::Compare(args)) => compare::run(args),
         Some(Verb::Export(args)) => export::run(args),
         Some(Verb::Import(args)) => import::run(args),
         Some(Verb::Fetch(args)) => fetch::run(args),

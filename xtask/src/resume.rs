@@ -51,7 +51,7 @@ pub fn check_configuration(path: &Path, text: &str, found: &Path) -> Result<()> 
 }
 
 /// Values by dotted key.
-fn flat(text: &str) -> Result<BTreeMap<String, Value>> {
+pub fn flat(text: &str) -> Result<BTreeMap<String, Value>> {
     fn add(prefix: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
         for (key, value) in table {
             let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };

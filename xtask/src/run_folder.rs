@@ -190,6 +190,16 @@ pub fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
+/// The lines of a run's metrics, none where there is no such file; one that is cut short is passed
+/// over.
+pub fn read_metrics(path: &Path) -> Result<Vec<Metrics>> {
+    let bytes = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        bytes => bytes.with_context(|| path.display().to_string())?,
+    };
+    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
 /// The next numbered folder under `runs/`.
 pub fn next(name: &str) -> PathBuf {
     let last = numbered().last().map_or(0, |(number, _)| *number);
