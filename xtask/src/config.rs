@@ -1,10 +1,11 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::exit::usage;
+use crate::settings;
 use anyhow::{Context, Result};
 use duet_data::{FolderOptions, Splits};
 use duet_model::{SampleSize, UNetConfig};
-use duet_schedule::Spacing;
+use duet_schedule::{Solver, Spacing};
 use duet_train::{Diffusion, TrainOptions};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -75,6 +76,12 @@ pub struct Sample {
     pub steps: usize,
     #[serde(with = "spacing_text")]
     pub spacing: Spacing,
+    /// As `sample --sampler` has it; none for what the scheduler says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+    /// As `sample --interval` has it; none for everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
 }
 
 mod spacing_text {
@@ -137,6 +144,8 @@ impl RunConfig {
         }
         let schedule = self.diffusion.noise_schedule()?;
         self.sample.spacing.timesteps(self.sample.steps, &schedule).context("[sample]")?;
+        settings::solver(self.sample.sampler.as_deref(), Solver::Ddim { eta: 0.0 }).context("[sample]")?;
+        settings::interval(self.sample.interval.as_deref(), &schedule).context("[sample]")?;
         Ok(())
     }
 

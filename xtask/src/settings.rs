@@ -28,6 +28,11 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
         }];
     }
     drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
+    drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
+    // Those are DDIM's: its eta, its inversion, and CFG++ as its paper has it.
+    if drawing.eta == 0.0 && drawing.invert.is_none() && !drawing.cfg_plus_plus {
+        drawing.sampler = drawing.sampler.or_else(|| run.and_then(|run| run.sampler.clone()));
+    }
     drawing
 }
 
@@ -97,7 +102,8 @@ fn schedule(text: &str) -> Result<WeightSchedule> {
     })
 }
 
-fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
+/// The interval of a text such as "0.3:5" or "100t:800t"; everywhere without one.
+pub fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
     let Some(text) = text.filter(|text| *text != "all") else { return Ok(Interval::default()) };
     let wrong =
         || usage(format!("--interval {text}: two noise levels such as 0.2:5, or timesteps 100t:800t"));
@@ -192,7 +198,8 @@ fn kept(drawing: &Drawing, steps: Steps) -> Result<Steps> {
     Ok(steps.last((strength * steps.len() as f64).round() as usize))
 }
 
-fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
+/// The solver of a name; `default` without one.
+pub fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
     let dpm = |algorithm| {
         Solver::DpmSolver(DpmSolver {
             order: 2,

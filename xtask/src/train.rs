@@ -8,11 +8,12 @@ use crate::interrupt::Interrupt;
 use crate::progress::{Progress, duration};
 use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
+use crate::settings;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_sample::{Guidance, Sampler};
-use duet_schedule::Clip;
+use duet_schedule::{Clip, Solver, Steps};
 use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -308,14 +309,17 @@ impl Session {
     fn preview(&self) -> Result<PathBuf> {
         let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
         let settings = &self.config.sample;
-        let timesteps = settings.spacing.timesteps(settings.steps, schedule)?;
-        let sampler = Sampler::ddim(schedule, &timesteps, self.config.diffusion.prediction, 0.0)?
+        let solver = settings::solver(settings.sampler.as_deref(), Solver::Ddim { eta: 0.0 })?;
+        let timesteps = settings.spacing.timesteps(solver.intervals(settings.steps), schedule)?;
+        let steps = Steps::new(schedule, &timesteps)?;
+        let sampler = Sampler::new(steps, self.config.diffusion.prediction, solver)?
             .with_clip(Clip::Static { limit: 1.0 });
         let classes = self.data.train.classes().len();
         let shown: Vec<u32> = (0..classes.min(PREVIEW_CLASSES) as u32).collect();
         let (labels, seeds) = images::pairs(&shown, &PREVIEW_SEEDS);
         let shape = self.data.train.shape();
-        let guidance = Guidance::new(settings.guidance, Some(classes as u32));
+        let guidance = Guidance::new(settings.guidance, Some(classes as u32))
+            .with_interval(settings::interval(settings.interval.as_deref(), schedule)?);
         let shape = (shape.channels, shape.height, shape.width);
         let request = Request::new(unet, sampler, guidance, (labels, seeds), shape);
         let images = request.draw(|_| Ok(()))?.images;
@@ -363,11 +367,10 @@ impl Session {
         }
         println!("picture: {}", preview.display());
         println!(
-            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --steps {} --out samples.png",
+            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
             run.display(),
             self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
             settings.guidance,
-            settings.steps
         );
         Ok(())
     }

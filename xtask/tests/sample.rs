@@ -153,7 +153,7 @@ fn every_sampler_draws_and_says_what_it_cost(dir: &Path) {
     let interval = ["--steps", "10", "--guidance", "2", "--interval", "0t:499t"];
     let text = run(dir, &[&base[..], &interval].concat(), 0);
     assert!(text.contains("60 network evaluations, 15.0 an image"), "{text}");
-    let list = ["--class", "0,1", "--guidance", "1,2"];
+    let list = ["--class", "0,1", "--guidance", "1,2", "--interval", "all"];
     let text = run(dir, &[&base[..3], &base[5..], &["--steps", "10"], &list].concat(), 0);
     assert!(text.contains("240 network evaluations, 15.0 an image"), "{text}");
 }
@@ -208,7 +208,7 @@ fn a_picture_is_changed_kept_in_part_and_inverted(dir: &Path) {
             "--image",
             picture,
             "--invert",
-            "6",
+            "12",
             "--invert-class",
             "left",
             "--class",
@@ -234,6 +234,8 @@ fn a_picture_is_changed_kept_in_part_and_inverted(dir: &Path) {
         "none",
         "--steps",
         "5",
+        "--sampler",
+        "ddim",
     ];
     run(dir, &[&again[..], &["--out", "y.safetensors"]].concat(), 0);
     let again =
@@ -304,7 +306,23 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
     let mut keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
     keys.retain(|key, _| !key.starts_with("_duet"));
     std::fs::write(&config, serde_json::to_string(&keys).unwrap()).unwrap();
-    let flags = ["--class", "1", "--seeds", "7", "--steps", "4", "--out", "y.safetensors"];
+    // A folder without its run draws as the scheduler says, everywhere guided.
+    let flags = [
+        "--class",
+        "1",
+        "--seeds",
+        "7",
+        "--steps",
+        "4",
+        "--out",
+        "y.safetensors",
+        "--sampler",
+        "ddim",
+        "--interval",
+        "all",
+        "--guidance",
+        "2",
+    ];
     run(dir, &[&["sample", "--run", "plain"], &flags[..]].concat(), 0);
     let plain =
         tensors(&dir.join("y.safetensors"))["images"].flatten_all().unwrap().to_vec1::<f32>().unwrap();

@@ -1,0 +1,141 @@
+//! Measuring a tiny trained model, by the command line.
+#[allow(dead_code, reason = "the rest of it is for other tests")]
+mod support;
+
+use serde_json::Value;
+use std::path::Path;
+use support::{run, train};
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn models_and_samples_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    train(dir, "run");
+    a_run_is_measured_and_its_classifier_kept(dir);
+    samples_from_elsewhere_are_measured_alike(dir);
+    a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir);
+    a_model_says_what_it_sees(dir);
+}
+
+fn a_run_is_measured_and_its_classifier_kept(dir: &Path) {
+    let flags = ["eval", "--run", "run", "--n", "40", "--classify", "4", "--steps", "4"];
+    let text = run(dir, &flags, 0);
+    assert!(text.contains("training a classifier") && text.contains("class accuracy"), "{text}");
+    let found = json(&dir.join("run/eval.json"));
+    assert_eq!((&found["images"], &found["version"]), (&Value::from(40), &Value::from(1)));
+    let accuracy = found["accuracy"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "the classes of the data are halves that are bright: {accuracy}");
+    let counts: i64 = found["confusion"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|row| row.as_array().unwrap())
+        .map(|n| n.as_i64().unwrap())
+        .sum();
+    assert_eq!(counts, 40);
+    let frechet = &found["frechet"];
+    let of = |key: &str| frechet[key].as_f64().unwrap();
+    assert!(of("low") <= of("value") && of("value") <= of("high") && of("floor") >= 0.0, "{frechet}");
+    for key in [
+        "kernel_distance",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "bits_per_dimension",
+        "diffusion_classifier_accuracy",
+    ] {
+        assert!(found[key].as_f64().is_some_and(f64::is_finite), "{key}: {}", found[key]);
+    }
+    let losses = found["denoising_loss"].as_array().unwrap();
+    assert!(losses.len() == 20 && losses.iter().all(|at| at["loss"].as_f64().is_some_and(|loss| loss > 0.0)));
+    for picture in ["eval.png", "eval-nearest.png"] {
+        assert!(dir.join("run").join(picture).is_file(), "{picture}");
+    }
+    // The classifier was kept, so the same command gives the same numbers without training one.
+    let again = run(dir, &flags, 0);
+    assert!(!again.contains("training a classifier"), "{again}");
+    assert_eq!(json(&dir.join("run/eval.json")), found);
+}
+
+fn samples_from_elsewhere_are_measured_alike(dir: &Path) {
+    let drawn = ["sample", "--run", "run", "--seeds", "0-19", "--steps", "4", "--out", "x.safetensors"];
+    run(dir, &drawn, 0);
+    run(dir, &["eval", "--run", "run", "--samples", "x.safetensors", "--out", "elsewhere"], 0);
+    let (ours, theirs) = (json(&dir.join("run/eval.json")), json(&dir.join("elsewhere/eval.json")));
+    for key in ["accuracy", "frechet", "precision", "memorisation", "confusion"] {
+        assert_eq!(ours[key], theirs[key], "{key}");
+    }
+    assert!(theirs.get("bits_per_dimension").is_none());
+    let text = run(dir, &["eval", "--run", "run", "--samples", "mask.png"], 4);
+    assert!(text.contains("mask.png"), "{text}");
+    let text = run(dir, &["eval", "--run", "run", "--data", "digits", "--n", "4"], 2);
+    assert!(text.contains("10 classes") && text.contains("knows 2"), "{text}");
+}
+
+fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir: &Path) {
+    let flags = [
+        "sweep",
+        "--run",
+        "run",
+        "--rows",
+        "guidance=1,2.5",
+        "--columns",
+        "sampler=ddim,unipc",
+        "--seeds",
+        "0-1",
+    ];
+    let text = run(dir, &[&flags[..], &["--steps", "3", "--score", "20", "--out", "sweep"]].concat(), 0);
+    let table = std::fs::read_to_string(dir.join("sweep/table.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines.len() == 5 && lines[0].starts_with("guidance,sampler,evaluations,"), "{table}");
+    assert!(lines[1].starts_with("1,ddim,3.00,") && lines[4].starts_with("2.5,unipc,6.00,"), "{table}");
+    assert!(
+        lines[0].ends_with("accuracy,frechet,precision,recall,density,coverage") && text.contains("4 cells")
+    );
+    // A cell that is there is not drawn again: its rate would differ. One that is not is.
+    std::fs::remove_file(dir.join("sweep/sheet.png")).unwrap();
+    run(dir, &[&flags[..], &["--steps", "3", "--score", "20", "--out", "sweep"]].concat(), 0);
+    assert_eq!(std::fs::read_to_string(dir.join("sweep/table.csv")).unwrap(), table);
+    assert!(dir.join("sweep/sheet.png").is_file());
+    let ends = [
+        "sweep",
+        "--run",
+        "run",
+        "--rows",
+        "interval-high=1,5",
+        "--columns",
+        "sharpness=1,3",
+        "--interval",
+        "0.2:9",
+    ];
+    run(dir, &[&ends[..], &["--steps", "3", "--out", "ends", "--seeds", "0"]].concat(), 0);
+    for (rows, word) in [
+        ("up=1", "no flag of sample"),
+        ("steps=x", "no value that --steps takes"),
+        ("steps", "--rows steps"),
+        ("steps=", "--rows steps="),
+    ] {
+        let text = run(dir, &["sweep", "--run", "run", "--rows", rows], 2);
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+fn a_model_says_what_it_sees(dir: &Path) {
+    let text = run(dir, &["classify", "--run", "run", "--n", "6"], 0);
+    assert!(
+        text.contains("of 6 held-out images") && text.contains("left: ") && text.contains("right: "),
+        "{text}"
+    );
+    run(
+        dir,
+        &["sample", "--run", "run", "--class", "right", "--seeds", "3", "--guidance", "3", "--out", "seen/"],
+        0,
+    );
+    let text = run(dir, &["classify", "--run", "run", "--image", "seen/class-right_seed-3.png"], 0);
+    assert!(text.contains("class-right_seed-3.png: right"), "{text}");
+}
