@@ -3,8 +3,8 @@
 use crate::html::{escape, significant};
 use std::fmt::Write;
 
-const WIDTH: f64 = 520.0;
-const HEIGHT: f64 = 280.0;
+const WIDTH: f64 = 400.0;
+const HEIGHT: f64 = 240.0;
 /// Room for the numbers on the axes.
 const LEFT: f64 = 52.0;
 const RIGHT: f64 = 18.0;

@@ -117,7 +117,11 @@ fn confusion(eval: &EvalFile) -> Option<String> {
         for column in 0..columns {
             let count = row.get(column).copied().unwrap_or(0);
             let share = count as f64 / total as f64;
-            let class = if share >= FULL { " class=\"full\"" } else { "" };
+            let class = match count {
+                0 => " class=\"none\"",
+                _ if share >= FULL => " class=\"full\"",
+                _ => "",
+            };
             let _ = write!(html, "<td{class} style=\"--share:{:.1}%\">{count}</td>", 100.0 * share);
         }
         html += "</tr>\n";

@@ -125,7 +125,7 @@ fn pictures(run: &RunRecord, previews: &[Preview]) -> String {
     ];
     let settings: Vec<String> = settings.into_iter().flatten().collect();
     let mut html = format!(
-        "<section>\n<h2>Images</h2>\n<figure>{}<figcaption>After step {}; {}</figcaption></figure>\n",
+        "<section>\n<h2>Images</h2>\n<div class=\"images\">\n<figure>{}<figcaption>After step {}; {}</figcaption></figure>\n",
         last.html(LARGE),
         grouped(last.step),
         escape(&settings.join("; "))
@@ -138,7 +138,7 @@ fn pictures(run: &RunRecord, previews: &[Preview]) -> String {
         }
         html += "</div>\n</details>\n";
     }
-    html + "</section>\n"
+    html + "</div>\n</section>\n"
 }
 
 fn curves(run: &RunRecord) -> String {
