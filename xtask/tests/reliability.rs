@@ -359,6 +359,8 @@ fn other(key: &str, line: &str) -> String {
         _ if key == "diffusion.prediction" => "\"x0\"".into(),
         _ if key == "train.loss_weighting" => "\"p2\"".into(),
         _ if key == "sample.spacing" => "\"linspace\"".into(),
+        _ if key == "sample.sampler" => "\"ddim\"".into(),
+        _ if key == "sample.interval" => "\"all\"".into(),
         _ if key == "data.fingerprint" => format!("\"{}\"", "0".repeat(64)),
         "true" => "false".into(),
         "false" => "true".into(),
@@ -380,6 +382,8 @@ fn each_key_may_change_or_is_refused_by_name_on_resume() {
     let good = std::fs::read_to_string(&path).unwrap();
     let may_change = [
         "sample.guidance",
+        "sample.interval",
+        "sample.sampler",
         "sample.steps",
         "save.first_sample",
         "save.keep",
