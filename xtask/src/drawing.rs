@@ -33,7 +33,7 @@ pub struct Drawing {
     /// al. 2023)
     #[arg(long, value_name = "PHI", default_value_t = 0.0)]
     pub rescale: f64,
-    /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA[:NORM[:MOMENTUM]],
+    /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA:NORM:MOMENTUM,
     /// the projected guidance of Sadat et al. 2024
     #[arg(long, value_name = "RULE", default_value = "plain")]
     pub rule: String,
