@@ -180,7 +180,7 @@ impl Picture {
     }
 
     /// The middle square of the picture as `size` x `size` pixels of `channels`, as
-    /// [`open()`](crate::open()) makes them with [`FolderOptions`](crate::FolderOptions).
+    /// [`open()`](crate::open()) makes them with [`FolderOptions`].
     ///
     /// # Errors
     /// Channels other than 1 and 3, a size of 0 or above 16384.
