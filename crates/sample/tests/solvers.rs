@@ -1,17 +1,16 @@
 //! Every solver against diffusers' trajectories, on analytic models, and at the ends of the schedule.
 //!
 //! `references/solvers.safetensors` is made by `benches/make_references.py` with torch 2.15 and
-//! diffusers 0.42: UniPC, Heun and Euler on the stand-in network prediction(x) = 0.3 x + 0.1, between
+//! diffusers 0.42: UniPC, Heun and Euler (and `inversions.safetensors`: DDIM backwards) on the stand-in network prediction(x) = 0.3 x + 0.1, between
 //! the noise levels recorded with each case.
 use candle_core::{DType, Device, Tensor};
-use duet_sample::{Estimate, Guidance, Sampler, Trajectory, Update};
+use duet_sample::{Estimate, Guidance, Inversion, Networks, Sampler, Trajectory, Update};
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
     Steps, UniPc, UniPcVariant, Variance,
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
-use std::path::Path;
 
 fn uni_pc(order: usize, variant: UniPcVariant, corrector: bool, lower_order_final: bool) -> Solver {
     Solver::UniPc(UniPc { order, variant, corrector, lower_order_final })
@@ -75,17 +74,45 @@ fn states(sampler: &Sampler, x: &Tensor) -> Vec<Tensor> {
     states
 }
 
+fn references(name: &str) -> (Vec<serde_json::Value>, HashMap<String, Tensor>) {
+    let path = format!("{}/tests/references/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let bytes = std::fs::read(path).unwrap();
+    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let cases = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
+    (cases, candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap())
+}
+
+/// diffusers' DDIMInverseScheduler, whose levels are recorded from the image on: one iteration a step.
+#[test]
+fn every_inversion_of_diffusers_is_reproduced() {
+    let (cases, tensors) = references("inversions");
+    let mut worst = 0f64;
+    for case in &cases {
+        let tensor = |what: &str| &tensors[&format!("{what}.{}", case["name"].as_str().unwrap())];
+        let mut levels = tensor("alpha_bars").to_vec1::<f64>().unwrap();
+        levels.reverse();
+        let steps = Steps::from_levels(vec![0; levels.len() - 1], levels).unwrap();
+        let sampler = Sampler::new(steps, Prediction::Epsilon, Solver::Ddim { eta: 0.0 }).unwrap();
+        let expected = tensor("x").to_dtype(DType::F64).unwrap();
+        let mut inversion = Inversion::new(sampler, expected.get(0).unwrap(), None, 1).unwrap();
+        let mut denoise = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.affine(0.3, 0.1)?);
+        for i in 1..expected.dim(0).unwrap() {
+            let networks = Networks { denoise: &mut denoise, guide: None };
+            inversion.step(&Guidance::new(1.0, None), networks).unwrap();
+            worst = worst.max(relative_error(inversion.x(), &expected.get(i).unwrap()));
+        }
+        assert!(inversion.is_done() && worst <= 1e-6, "{worst:e} in {case}");
+    }
+    println!("{} cases, worst error {worst:e}", cases.len());
+    assert_eq!(cases.len(), 16);
+}
+
 /// diffusers gives NaN for UniPC's last step, with bh1 into ᾱ = 1 (-∞ · 0) and where it goes from a
 /// level to itself (0/0). Ours is x̂_0 in the one and nothing in the other; the rest is compared. Both
 /// were run in f64, so what is left is the f32 of the file.
 #[test]
 fn every_trajectory_of_diffusers_is_reproduced() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/solvers.safetensors");
-    let bytes = std::fs::read(path).unwrap();
-    let (_, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
-    let cases: Vec<serde_json::Value> =
-        serde_json::from_str(&metadata.metadata().as_ref().unwrap()["cases"]).unwrap();
-    let tensors = candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).unwrap();
+    let (cases, tensors) = references("solvers");
     let (mut worst, mut without_number) = (HashMap::new(), 0);
     for case in &cases {
         let word = |key: &str| case[key].as_str().unwrap();
