@@ -1,9 +1,10 @@
-//! Guided DDIM, in images · steps a second; a step of an image is two evaluations of the network.
+//! Guided DDIM, in images · steps a second; a step of an image is two evaluations of the network, or
+//! one where the interval leaves guidance out.
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Interval, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
@@ -14,6 +15,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const IMAGES: usize = 16;
 const STEPS: usize = 5;
+/// In the benchmark of the interval.
+const INTERVAL_STEPS: usize = 25;
 const NULL_LABEL: u32 = CLASS_ROWS as u32 - 1;
 
 fn guided_ddim(criterion: &mut Criterion) {
@@ -24,23 +27,51 @@ fn guided_ddim(criterion: &mut Criterion) {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(widths, |bencher| {
-            bencher.iter(|| black_box(sample(&snapshot, &preset.diffusion).expect("samples")));
+            let sample =
+                || sample(&snapshot, &preset.diffusion, STEPS, Interval::default()).expect("samples");
+            bencher.iter(|| black_box(sample()));
+        });
+    }
+}
+
+/// What it saves not to ask for the null prediction outside an interval of σ: 25 steps, of which all,
+/// 23 and 15 are guided.
+fn guidance_interval(criterion: &mut Criterion) {
+    let preset = Preset::digits().expect("a valid preset");
+    let mut group = criterion.benchmark_group("guidance_interval");
+    group.throughput(Throughput::Elements((IMAGES * INTERVAL_STEPS) as u64));
+    let (_, config) = preset.unets().into_iter().next().expect("the preset's network");
+    let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
+    let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
+    for (name, low, high) in
+        [("everywhere", 0.0, f64::INFINITY), ("0.3:inf", 0.3, f64::INFINITY), ("0.3:3", 0.3, 3.0)]
+    {
+        let interval = Interval::new(low, high).expect("an interval");
+        group.bench_function(name, |bencher| {
+            let sample = || sample(&snapshot, &preset.diffusion, INTERVAL_STEPS, interval).expect("samples");
+            bencher.iter(|| black_box(sample()));
         });
     }
 }
 
 /// One image for each of [`IMAGES`] seeds, (n, 1, 28, 28).
-fn sample(snapshot: &Snapshot, diffusion: &Diffusion) -> Result<Tensor, SampleError> {
+fn sample(
+    snapshot: &Snapshot,
+    diffusion: &Diffusion,
+    steps: usize,
+    interval: Interval,
+) -> Result<Tensor, SampleError> {
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
-    let timesteps = Spacing::Trailing.timesteps(STEPS, &schedule)?;
+    let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
         .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
     let labels = Labels::new(&labels);
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
+    let guidance = Guidance::new(2.0, Some(NULL_LABEL)).with_interval(interval);
     while !trajectory.is_done() {
-        trajectory.step(&Guidance::new(2.0, Some(NULL_LABEL)), |x, t, labels| {
+        trajectory.step(&guidance, |x, t, labels| {
             snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
         })?;
     }
@@ -54,5 +85,5 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_secs(10))
 }
 
-criterion_group! { name = benches; config = short(); targets = guided_ddim }
+criterion_group! { name = benches; config = short(); targets = guided_ddim, guidance_interval }
 criterion_main!(benches);
