@@ -1,8 +1,10 @@
 //! The model card: a README.md that says what a model is and how to load it.
 
 use crate::config::RunConfig;
+use crate::drawing::Drawing;
 use crate::model_folder::Model;
 use crate::run_folder::Metrics;
+use crate::settings::STEPS;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -15,9 +17,10 @@ pub struct Card<'a> {
     pub metrics: &'a [Metrics],
     pub data: Option<String>,
     pub data_licence: Option<String>,
-    pub guidance: f64,
-    pub steps: usize,
-    pub has_pictures: bool,
+    /// The settings that are recommended.
+    pub drawing: &'a Drawing,
+    /// How the pictures were drawn, where there are any.
+    pub pictures: Option<String>,
     pub has_curves: bool,
 }
 
@@ -44,11 +47,10 @@ pub fn markdown(card: &Card) -> String {
          it is.\n",
         card.model.loaded.parameters.count()
     );
-    if card.has_pictures {
+    if let Some(settings) = &card.pictures {
         let _ = writeln!(
             text,
-            "![Samples, a row for each class](samples.png)\n\nGuidance {}, {} steps, seeds 0 to 7, nothing picked.\n",
-            card.guidance, card.steps
+            "![Samples, a row for each class](samples.png)\n\nSeeds 0 to 7, nothing picked: {settings}.\n"
         );
     }
     network(&mut text, card);
@@ -138,7 +140,8 @@ fn usage(text: &mut String, card: &Card) {
     let config = model.loaded.unet.config();
     let (height, width) = config.sample_size.map_or((64, 64), |size| size.sides());
     let shape = format!("8, {}, {height}, {width}", config.in_channels);
-    let (scheduler, steps) = (model.scheduler.class_name(), card.steps);
+    let scheduler = model.scheduler.class_name();
+    let (steps, guidance) = (card.drawing.steps.unwrap_or(STEPS), card.drawing.guidance[0]);
     let clip = if scheduler == "DDIMScheduler" { ", use_clipped_model_output=True" } else { "" };
     let _ = writeln!(
         text,
@@ -153,8 +156,7 @@ fn usage(text: &mut String, card: &Card) {
             "x, label, null = torch.randn({shape}), torch.full((8,), 0), torch.full((8,), {null})\n\
              with torch.no_grad():\n    for t in scheduler.timesteps:\n        \
              given, free = unet(torch.cat([x, x]), t, torch.cat([label, null])).sample.chunk(2)\n        \
-             x = scheduler.step(free + {} * (given - free), t, x{clip}).prev_sample",
-            card.guidance
+             x = scheduler.step(free + {guidance} * (given - free), t, x{clip}).prev_sample"
         ),
         (classes, _) => {
             let (label, argument) = match classes {

@@ -105,3 +105,23 @@ pub struct Drawing {
     #[arg(long)]
     pub no_captions: bool,
 }
+
+impl Default for Drawing {
+    /// What the command line has where no flag is given.
+    fn default() -> Self {
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("sample").no_binary_name(true));
+        let matches = command.get_matches_from::<_, &str>([]);
+        <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+impl Drawing {
+    /// As the model draws where nobody asks otherwise: seeds of each class, or of its first `most`.
+    pub fn of_first_classes(classes: usize, most: usize, seeds: &str) -> Self {
+        let class = match classes > most {
+            true => (0..most).map(|class| class.to_string()).collect::<Vec<_>>().join(","),
+            false => "all".into(),
+        };
+        Self { class, seeds: seeds.into(), ..Self::default() }
+    }
+}

@@ -2,9 +2,11 @@
 
 use crate::classify::{self, of_every_class};
 use crate::drawing::Drawing;
+use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
 use crate::exit::usage;
 use crate::images::{self, seam};
 use crate::model_folder::Model;
+use crate::note::Form;
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::{create_parent, write_atomically};
@@ -16,7 +18,7 @@ use duet_data::{Captions, DataError, Picture};
 use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
 use duet_model::{ModelError, Purpose};
 use duet_sample::Trajectory;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Held-out images for the denoising loss, and timesteps at which it is taken.
@@ -69,9 +71,14 @@ struct Samples {
     asked: Vec<u32>,
     /// What drew them.
     source: String,
-    settings: Value,
+    settings: Map<String, Value>,
     model: Option<String>,
+    /// The picture sheet, where it says how it can be made again.
+    sheet: Option<Sheet>,
 }
+
+/// A picture, and what its file says of it.
+type Sheet = (Picture, Vec<(&'static str, String)>);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
@@ -91,7 +98,7 @@ pub fn run(args: Args) -> Result<()> {
     };
     let mut found = measured(&yardstick, &samples)?;
     if let Some(model) = &model {
-        of_model(&mut found.keys, model, &yardstick, args.classify)?;
+        of_model(&mut found.file, model, &yardstick, args.classify)?;
     }
     print_table(&samples, &found, &yardstick);
     let out = args.out.or(run).unwrap_or_else(|| ".".into());
@@ -100,7 +107,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// Everything that was measured: for people, and for `eval.json`.
 struct Found {
-    keys: Map<String, Value>,
+    file: EvalFile,
     confusion: Confusion,
     memorisation: Memorisation,
 }
@@ -127,13 +134,32 @@ fn drawn(args: &Args, models: &Models, yardstick: &Yardstick, device: &Device) -
         Ok(())
     })?;
     progress.finish();
+    let Value::Object(settings) = serde_json::to_value(&plan.drawing)? else {
+        return Err(usage("the settings are an object"));
+    };
     Ok(Samples {
+        sheet: Some(sheet(&drawn.images, &plan.drawing, (models, classes, each), device)?),
         images: drawn.images,
         asked: (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect(),
         source: format!("{}: {}", models.model.folder.display(), plan.summary()),
-        settings: serde_json::to_value(&plan.drawing)?,
+        settings,
         model: Some(plan.note.model.clone()),
     })
+}
+
+/// The first images of each class, as `sample` would draw them.
+fn sheet(
+    images: &Tensor,
+    drawing: &Drawing,
+    (models, classes, each): (&Models, usize, usize),
+    device: &Device,
+) -> Result<Sheet> {
+    let shown = each.min(SHOWN);
+    let plan = Plan::new(&of_every_class(drawing, shown), models, SHOWN, device)?;
+    let rows: Vec<Tensor> = (0..classes)
+        .map(|class| images.narrow(0, class * each, shown))
+        .collect::<candle_core::Result<_>>()?;
+    Ok((plan.grid(&Tensor::cat(&rows, 0)?)?, plan.texts(Form::Grid)?))
 }
 
 /// Images and labels of a file.
@@ -166,8 +192,9 @@ fn read(path: &Path, yardstick: &Yardstick) -> Result<Samples> {
         images: images.to_dtype(DType::F32)?,
         asked: labels.into_iter().map(|label| label as u32).collect(),
         source: path.display().to_string(),
-        settings: json!({ "samples": path.display().to_string() }),
+        settings: Map::from_iter([("samples".to_string(), path.display().to_string().into())]),
         model: None,
+        sheet: None,
     })
 }
 
@@ -182,47 +209,43 @@ fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
     let by_class = yardstick.frechet_by_class(&features, &samples.asked);
     let memorisation = yardstick.memorisation(&samples.images)?;
     let numbers = 0..classes.len() as u32;
-    let confusion: Vec<Vec<usize>> = numbers
-        .clone()
-        .map(|asked| numbers.clone().map(|answered| scores.confusion.count(asked, answered)).collect())
-        .collect();
-    let named = |values: Vec<Option<f64>>| -> Map<String, Value> {
-        let pairs = classes.iter().zip(values);
-        pairs.filter_map(|(name, value)| Some((name.clone(), json!(value?)))).collect()
+    let counted = |asked| -> Vec<u64> {
+        numbers.clone().map(|answered| scores.confusion.count(asked, answered) as u64).collect()
     };
-    let accuracies = numbers.map(|class| scores.confusion.accuracy_of(class)).collect();
-    let keys = json!({
-        "version": 1,
-        "model": samples.model,
-        "settings": samples.settings,
-        "images": count,
-        "classes": classes,
-        "accuracy": scores.confusion.accuracy(),
-        "accuracy_by_class": named(accuracies),
-        "confusion": confusion,
-        "frechet": { "value": scores.frechet, "low": interval.low, "high": interval.high, "floor": floor },
-        "frechet_by_class": named(by_class),
-        "kernel_distance": yardstick.kernel_distance(&features)?,
-        "precision": scores.precision,
-        "recall": scores.recall,
-        "density": scores.density,
-        "coverage": scores.coverage,
-        "memorisation": {
-            "copied_share": memorisation.copied_share,
-            "closer_share": memorisation.closer_share,
-        },
-    });
-    let Value::Object(keys) = keys else { return Err(usage("eval.json is an object")) };
-    Ok(Found { keys, confusion: scores.confusion, memorisation })
+    let named = |values: Vec<Option<f64>>| Some(classes.iter().cloned().zip(values).collect());
+    let accuracies = numbers.clone().map(|class| scores.confusion.accuracy_of(class)).collect();
+    let file = EvalFile {
+        version: Some(1),
+        model: samples.model.clone(),
+        settings: Some(samples.settings.clone()),
+        images: Some(count as u64),
+        classes: Some(classes.to_vec()),
+        accuracy: Some(scores.confusion.accuracy()),
+        accuracy_by_class: named(accuracies),
+        confusion: Some(numbers.clone().map(counted).collect()),
+        frechet: Some(Frechet {
+            value: Some(scores.frechet),
+            low: Some(interval.low),
+            high: Some(interval.high),
+            floor: Some(floor),
+        }),
+        frechet_by_class: named(by_class),
+        kernel_distance: Some(yardstick.kernel_distance(&features)?),
+        precision: Some(scores.precision),
+        recall: Some(scores.recall),
+        density: Some(scores.density),
+        coverage: Some(scores.coverage),
+        memorisation: Some(eval_file::Memorisation {
+            copied_share: Some(memorisation.copied_share),
+            closer_share: Some(memorisation.closer_share),
+        }),
+        ..EvalFile::default()
+    };
+    Ok(Found { file, confusion: scores.confusion, memorisation })
 }
 
 /// What the network itself says of held-out images.
-fn of_model(
-    keys: &mut Map<String, Value>,
-    model: &Model,
-    yardstick: &Yardstick,
-    classify: usize,
-) -> Result<()> {
+fn of_model(file: &mut EvalFile, model: &Model, yardstick: &Yardstick, classify: usize) -> Result<()> {
     let snapshot = model.loaded.unet.snapshot(Purpose::Prediction)?;
     let schedule = model.scheduler.noise_schedule()?;
     let mut predict = seam(&snapshot);
@@ -236,48 +259,42 @@ fn of_model(
     let timesteps: Vec<usize> =
         (0..LOSS_TIMESTEPS).map(|i| (2 * i + 1) * schedule.len() / (2 * LOSS_TIMESTEPS)).collect();
     let losses = denoising_loss(&mut denoiser, data, &timesteps, 0)?;
-    let losses: Vec<Value> = losses.iter().map(|loss| json!({ "t": loss.t, "loss": loss.loss })).collect();
-    keys.insert("denoising_loss".into(), losses.into());
+    let losses = losses.iter().map(|at| LossAt { t: at.t as u64, loss: at.loss });
+    file.denoising_loss = Some(losses.collect());
     let (images, labels) = held_out(BITS_IMAGES)?;
     let data = Labelled { images: &images, labels: Some(&labels) };
     let bits = bits_per_dimension(&mut denoiser, data, BITS_STRATA, 0)?;
-    keys.insert("bits_per_dimension".into(), bits.total.into());
-    keys.insert("bits_per_dimension_error".into(), bits.error.into());
+    (file.bits_per_dimension, file.bits_per_dimension_error) = (Some(bits.total), Some(bits.error));
     if classify > 0 {
         let (images, labels) = held_out(classify)?;
         let found = classify::classified(model, &images)?;
         let confusion = Confusion::new(&labels, &found.classes, model.classes.len() as u32)?;
-        keys.insert("diffusion_classifier_accuracy".into(), confusion.accuracy().into());
+        file.diffusion_classifier_accuracy = Some(confusion.accuracy());
     }
     Ok(())
 }
 
 fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
-    let number = |pointer: &str| found.keys.get(pointer).and_then(Value::as_f64);
-    let frechet = |key: &str| found.keys["frechet"][key].as_f64().unwrap_or(f64::NAN);
+    let file = &found.file;
     println!("{} samples of {}", samples.asked.len(), samples.source);
     let line = |name: &str, text: String| println!("  {name:<24} {text}");
     line("class accuracy", format!("{:.2} %", 100.0 * found.confusion.accuracy()));
-    line(
-        "Fréchet distance",
-        format!(
-            "{:.4}  ({:.4} to {:.4}; as many real training images: {:.4})",
-            frechet("value"),
-            frechet("low"),
-            frechet("high"),
-            frechet("floor")
-        ),
-    );
-    for (name, key) in [
-        ("kernel distance", "kernel_distance"),
-        ("precision", "precision"),
-        ("recall", "recall"),
-        ("density", "density"),
-        ("coverage", "coverage"),
-        ("bits per dimension, <=", "bits_per_dimension"),
-        ("accuracy as classifier", "diffusion_classifier_accuracy"),
+    if let Some(Frechet { value: Some(value), low: Some(low), high: Some(high), floor: Some(floor) }) =
+        file.frechet
+    {
+        let interval = format!("{low:.4} to {high:.4}; as many real training images: {floor:.4}");
+        line("Fréchet distance", format!("{value:.4}  ({interval})"));
+    }
+    for (name, value) in [
+        ("kernel distance", file.kernel_distance),
+        ("precision", file.precision),
+        ("recall", file.recall),
+        ("density", file.density),
+        ("coverage", file.coverage),
+        ("bits per dimension, <=", file.bits_per_dimension),
+        ("accuracy as classifier", file.diffusion_classifier_accuracy),
     ] {
-        if let Some(value) = number(key) {
+        if let Some(value) = value {
             line(name, format!("{value:.4}"));
         }
     }
@@ -287,7 +304,7 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
     let classes = yardstick.splits.train.classes();
     for (class, name) in classes.iter().enumerate() {
         if let Some(accuracy) = found.confusion.accuracy_of(class as u32) {
-            let distance = found.keys["frechet_by_class"][name.as_str()].as_f64();
+            let distance = file.frechet_by_class.as_ref().and_then(|by_class| *by_class.get(name)?);
             let distance = distance.map_or(String::new(), |distance| format!("  Fréchet {distance:.3}"));
             line(&format!("  {name}"), format!("{:6.2} %{distance}", 100.0 * accuracy));
         }
@@ -303,20 +320,24 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
 }
 
 fn write(out: &Path, samples: &Samples, found: &Found, yardstick: &Yardstick) -> Result<()> {
-    let (json, sheet, nearest) = (out.join("eval.json"), out.join("eval.png"), out.join("eval-nearest.png"));
+    let (json, sheet, nearest) = (out.join(EVAL_FILE), out.join("eval.png"), out.join("eval-nearest.png"));
     create_parent(&json)?;
+    let model = samples.model.as_ref().map(|hash| format!(", model {hash}")).unwrap_or_default();
     let texts = [
         ("Software", format!("Duet {}", env!("CARGO_PKG_VERSION"))),
-        ("Description", samples.source.clone()),
+        ("Description", format!("{}{model}", samples.source)),
     ];
-    picture_sheet(samples, yardstick)?.write_png_with(&sheet, &texts)?;
+    match &samples.sheet {
+        Some((picture, texts)) => picture.write_png_with(&sheet, texts)?,
+        None => picture_sheet(samples, yardstick)?.write_png_with(&sheet, &texts)?,
+    }
     nearest_sheet(samples, found, yardstick)?.write_png_with(&nearest, &texts)?;
-    write_atomically(&json, serde_json::to_string_pretty(&found.keys)?.as_bytes())?;
+    write_atomically(&json, serde_json::to_string_pretty(&found.file)?.as_bytes())?;
     println!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
     Ok(())
 }
 
-/// The first samples of each class.
+/// The first samples of each class, whoever drew them.
 fn picture_sheet(samples: &Samples, yardstick: &Yardstick) -> Result<Picture> {
     let pictures = images::pictures(&samples.images)?;
     let (mut shown, mut rows) = (Vec::new(), Vec::new());

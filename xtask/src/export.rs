@@ -3,14 +3,15 @@
 use crate::card::{self, Card};
 use crate::config::RunConfig;
 use crate::curves;
+use crate::drawing::Drawing;
 use crate::exit::usage;
-use crate::images::{self, Request};
-use crate::model_folder::{self, Model};
-use crate::run_folder;
+use crate::model_folder;
+use crate::note::Form;
+use crate::plan::{Models, Plan};
+use crate::{run_folder, settings};
 use anyhow::Result;
 use candle_core::Device;
 use duet_data::DataError;
-use duet_sample::{Guidance, Sampler};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -36,17 +37,16 @@ pub struct Args {
     data_licence: Option<String>,
 }
 
-/// Settings of the card's pictures where no run says others.
-const GUIDANCE: f64 = 2.0;
-const STEPS: usize = 25;
-/// Seeds of every class in the card's pictures, and classes of them at most.
-const SEEDS: std::ops::Range<u64> = 0..8;
+/// Seeds of every class in the card's pictures, classes of them at most, and images at once.
+const SEEDS: &str = "0-7";
 const CLASSES: usize = 20;
+const BATCH: usize = 64;
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     refuse_existing(&args.out)?;
-    let model = model_folder::load(&args.run, &Device::Cpu)?;
+    let models = Models { model: model_folder::load(&args.run, &Device::Cpu)?, guide: None };
+    let model = &models.model;
     let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
     let config = run.map(|run| RunConfig::load(&run.join("config.toml"))).transpose()?.map(|(c, _)| c);
     let metrics =
@@ -58,10 +58,12 @@ pub fn run(args: Args) -> Result<()> {
         &model.loaded.notes,
         &model.scheduler,
     )?;
-    let guidance = config.as_ref().map_or(GUIDANCE, |config| config.sample.guidance);
-    let steps = config.as_ref().map_or(STEPS, |config| config.sample.steps);
-    if let Some(picture) = pictures(&model, guidance, steps)? {
-        files.insert("samples.png".into(), picture);
+    let drawing = Drawing::of_first_classes(model.classes.len(), CLASSES, SEEDS);
+    let drawing = settings::resolved(&drawing, model);
+    let pictures = pictures(&drawing, &models)?;
+    let settings = pictures.as_ref().map(|pictures| pictures.settings.clone());
+    if let Some(pictures) = pictures {
+        files.insert("samples.png".into(), pictures.png);
     }
     if let Some(picture) = curves::svg(&metrics) {
         files.insert("curves.svg".into(), picture.into_bytes());
@@ -69,14 +71,13 @@ pub fn run(args: Args) -> Result<()> {
     let folder = args.out.file_name().map(|name| name.to_string_lossy().into_owned());
     let card = Card {
         name: args.name.or(folder).unwrap_or_else(|| "A Duet model".into()),
-        model: &model,
+        model,
         config: config.as_ref(),
         metrics: &metrics,
         data: args.data,
         data_licence: args.data_licence,
-        guidance,
-        steps,
-        has_pictures: files.contains_key("samples.png"),
+        drawing: &drawing,
+        pictures: settings,
         has_curves: files.contains_key("curves.svg"),
     };
     files.insert("README.md".into(), card::markdown(&card).into_bytes());
@@ -86,27 +87,22 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// A grid of every class, as PNG; none where the network says nothing of its images' size.
-fn pictures(model: &Model, guidance: f64, steps: usize) -> Result<Option<Vec<u8>>> {
-    let config = model.loaded.unet.config();
-    let Some(size) = config.sample_size.filter(|_| config.in_channels == config.out_channels) else {
+/// A grid of every class, as PNG, and how it was drawn; none where the network says nothing of its
+/// images' size.
+fn pictures(drawing: &Drawing, models: &Models) -> Result<Option<Pictures>> {
+    let config = models.model.loaded.unet.config();
+    if config.sample_size.is_none() || config.in_channels != config.out_channels {
         return Ok(None);
-    };
-    let seeds: Vec<u64> = SEEDS.collect();
-    let shown: Vec<u32> = (0..model.classes.len().min(CLASSES) as u32).collect();
-    let weight = if model.null_label.is_some() { guidance } else { 1.0 };
-    let scheduler = &model.scheduler;
-    let sampler = Sampler::new(scheduler.steps(steps)?, scheduler.prediction()?, scheduler.solver()?)?;
-    let (height, width) = size.sides();
-    let request = Request::new(
-        &model.loaded.unet,
-        sampler.with_clip(scheduler.clip()),
-        Guidance::new(weight, model.null_label),
-        images::pairs(&shown, &seeds),
-        (config.in_channels, height, width),
-    );
-    let grid = images::grid(&request.draw(|_| Ok(()))?.images, SEEDS.count(), 2)?;
-    Ok(Some(grid.encode_png()))
+    }
+    let mut plan = Plan::new(drawing, models, BATCH, &Device::Cpu)?;
+    plan.note = plan.note.from_picture(".");
+    let grid = plan.grid(&plan.draw(|_| Ok(()))?.images)?;
+    Ok(Some(Pictures { png: grid.encode_png_with(&plan.texts(Form::Grid)?), settings: plan.summary() }))
+}
+
+struct Pictures {
+    png: Vec<u8>,
+    settings: String,
 }
 
 fn refuse_existing(out: &Path) -> Result<()> {

@@ -135,18 +135,3 @@ pub fn pictures(images: &Tensor) -> Result<Vec<Picture>> {
     };
     (0..count).map(one).collect()
 }
-
-/// One picture of all, `columns` in a row, each pixel `scale` pixels wide.
-pub fn grid(images: &Tensor, columns: usize, scale: usize) -> Result<Picture> {
-    Ok(Picture::grid(&pictures(images)?, columns, 1)?.scaled(scale))
-}
-
-/// Every label with every seed, label by label; no labels for an unconditional network.
-pub fn pairs(labels: &[u32], seeds: &[u64]) -> (Option<Labels>, Vec<u64>) {
-    if labels.is_empty() {
-        return (None, seeds.to_vec());
-    }
-    let all = labels.iter().flat_map(|&label| seeds.iter().map(move |&seed| (label, seed)));
-    let (labels, seeds): (Vec<u32>, Vec<u64>) = all.unzip();
-    (Some(Labels::new(&labels)), seeds)
-}

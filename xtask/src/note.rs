@@ -27,11 +27,14 @@ pub struct Note {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<PathBuf, String>,
     pub form: Form,
+    /// Whether the drawing names its model as seen from the picture's folder.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_picture: bool,
     pub drawing: Drawing,
 }
 
 /// Which picture of the drawing it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// All images.
@@ -40,6 +43,12 @@ pub enum Form {
     Image(usize),
     /// The way from noise to all images.
     Animation,
+    /// The sheet of a sweep, with its flags.
+    Sweep {
+        rows: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        columns: Option<String>,
+    },
 }
 
 impl Note {
@@ -53,8 +62,15 @@ impl Note {
             guide: guide.map(Model::hash).transpose()?,
             files,
             form: Form::Grid,
+            from_picture: false,
             drawing: Drawing { run: model.folder.display().to_string(), ..drawing.clone() },
         })
+    }
+
+    /// The same, for a picture that is moved together with its model, at `run` from the picture's folder.
+    pub fn from_picture(self, run: &str) -> Self {
+        let drawing = Drawing { run: run.into(), ..self.drawing };
+        Self { from_picture: true, drawing, ..self }
     }
 
     /// The texts of a PNG; `title` says what it shows.

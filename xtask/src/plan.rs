@@ -132,6 +132,7 @@ impl<'a> Plan<'a> {
     /// What a PNG of this form says of itself.
     pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
         let title = match form {
+            Form::Sweep { .. } => "a sweep".into(),
             Form::Image(i) => {
                 self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed ")
             }

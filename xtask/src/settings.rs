@@ -13,7 +13,7 @@ use duet_schedule::{
 
 /// Where neither a flag nor a run says otherwise.
 const GUIDANCE: f64 = 2.0;
-const STEPS: usize = 25;
+pub const STEPS: usize = 25;
 /// Of CFG++, as its paper has it (Chung et al. 2024, section 4).
 const LAMBDA: f64 = 0.6;
 

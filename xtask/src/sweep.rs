@@ -3,7 +3,8 @@
 use crate::classify;
 use crate::drawing::Drawing;
 use crate::exit::usage;
-use crate::images;
+use crate::model_folder;
+use crate::note::{Form, Note};
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::write_atomically;
@@ -72,39 +73,83 @@ struct Scored {
     coverage: f64,
 }
 
+/// What differs between the cells of a sweep.
+pub struct Axes {
+    rows: Axis,
+    columns: Axis,
+    /// Whether anything was asked to differ from column to column.
+    has_columns: bool,
+}
+
+impl Axes {
+    /// As `--rows` and `--columns` say it.
+    pub fn new(rows: &str, columns: Option<&str>, drawing: &Drawing) -> Result<Self> {
+        Ok(Self {
+            rows: axis("--rows", rows)?,
+            columns: match columns {
+                Some(text) => axis("--columns", text)?,
+                None => Axis { key: "seeds".into(), values: vec![drawing.seeds.clone()] },
+            },
+            has_columns: columns.is_some(),
+        })
+    }
+
+    /// What is drawn in each cell, row by row; the sheet has the captions.
+    pub fn cells(&self, drawing: &Drawing) -> Result<Vec<Drawing>> {
+        let mut cells = Vec::new();
+        for row in &self.rows.values {
+            for column in &self.columns.values {
+                let drawing = varied(drawing, &self.rows.key, row).context("--rows")?;
+                let drawing = varied(&drawing, &self.columns.key, column).context("--columns")?;
+                cells.push(Drawing { no_captions: true, ..drawing });
+            }
+        }
+        Ok(cells)
+    }
+
+    /// The pictures of all cells beside and below each other.
+    pub fn sheet(&self, pictures: Vec<Picture>) -> Result<Picture> {
+        let names = |axis: &Axis| axis.values.iter().map(|value| format!("{} {value}", axis.key)).collect();
+        let captions = Captions {
+            title: String::new(),
+            rows: names(&self.rows),
+            columns: if self.has_columns { names(&self.columns) } else { Vec::new() },
+        };
+        Ok(Picture::captioned_grid(&padded(pictures)?, self.columns.values.len(), 1, &captions)?)
+    }
+}
+
+/// The model of each cell in turn, loaded again where it is another one.
+#[derive(Default)]
+pub struct Loaded(Option<((String, Option<String>), Models)>);
+
+impl Loaded {
+    /// The models that the drawing names.
+    pub fn of(&mut self, drawing: &Drawing, device: &Device) -> Result<&Models> {
+        let named = (drawing.run.clone(), drawing.guide_with.clone());
+        let loaded = match self.0.take().filter(|(before, _)| *before == named) {
+            Some(loaded) => loaded,
+            None => (named, Models::load(drawing, device)?),
+        };
+        Ok(&self.0.insert(loaded).1)
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    let rows = axis("--rows", &args.rows)?;
-    let columns = match &args.columns {
-        Some(text) => axis("--columns", text)?,
-        None => Axis { key: "seeds".into(), values: vec![args.drawing.seeds.clone()] },
-    };
-    let mut drawings = Vec::new();
-    for row in &rows.values {
-        for column in &columns.values {
-            let drawing = varied(&args.drawing, &rows.key, row).context("--rows")?;
-            drawings.push(varied(&drawing, &columns.key, column).context("--columns")?);
-        }
-    }
+    let axes = Axes::new(&args.rows, args.columns.as_deref(), &args.drawing)?;
+    let drawings = axes.cells(&args.drawing)?;
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
     let cells = args.out.join("cells");
     std::fs::create_dir_all(&cells).with_context(|| format!("cannot make {}", cells.display()))?;
     let sweep = Sweep { args: &args, device: &device, cells };
     let (pictures, done) = sweep.cells(&drawings)?;
-    let names = |axis: &Axis| axis.values.iter().map(|value| format!("{} {value}", axis.key)).collect();
-    let captions = Captions {
-        title: String::new(),
-        rows: names(&rows),
-        columns: if args.columns.is_some() { names(&columns) } else { Vec::new() },
-    };
     let sheet = args.out.join("sheet.png");
-    let texts = [("Software", format!("Duet {}", env!("CARGO_PKG_VERSION"))), ("Title", "a sweep".into())];
-    let grid = Picture::captioned_grid(&padded(pictures)?, columns.values.len(), 1, &captions)?;
-    grid.write_png_with(&sheet, &texts)?;
+    axes.sheet(pictures)?.write_png_with(&sheet, &sweep.texts()?)?;
     let table = args.out.join("table.csv");
-    write_atomically(&table, csv(&rows, &columns, &done).as_bytes())?;
-    print!("{}", csv(&rows, &columns, &done));
+    write_atomically(&table, csv(&axes, &done).as_bytes())?;
+    print!("{}", csv(&axes, &done));
     println!("{} cells: {} and {}", done.len(), sheet.display(), table.display());
     Ok(())
 }
@@ -165,22 +210,23 @@ impl Sweep<'_> {
             _ => Some(Yardstick::new(run_folder::of(&self.args.drawing.run)?.as_deref(), None)?),
         };
         let mut progress = Progress::new(0, drawings.len() as u64, 1, "cells/s");
-        let mut models: Option<((String, Option<String>), Models)> = None;
-        let (mut pictures, mut done) = (Vec::new(), Vec::new());
+        let (mut pictures, mut done, mut loaded) = (Vec::new(), Vec::new(), Loaded::default());
         for (i, drawing) in drawings.iter().enumerate() {
-            let named = (drawing.run.clone(), drawing.guide_with.clone());
-            let loaded = match models.take().filter(|(before, _)| *before == named) {
-                Some((_, loaded)) => loaded,
-                None => Models::load(drawing, self.device)?,
-            };
-            let (picture, cell) = self.cell(drawing, &loaded, yardstick.as_ref())?;
-            models = Some((named, loaded));
+            let models = loaded.of(drawing, self.device)?;
+            let (picture, cell) = self.cell(drawing, models, yardstick.as_ref())?;
             pictures.push(picture);
             done.push(cell);
             progress.show(i as u64 + 1, "");
         }
         progress.finish();
         Ok((pictures, done))
+    }
+
+    /// What the sheet says of itself: the model is that of `--run`, whatever the cells have.
+    fn texts(&self) -> Result<Vec<(&'static str, String)>> {
+        let model = model_folder::load(&self.args.drawing.run, self.device)?;
+        let form = Form::Sweep { rows: self.args.rows.clone(), columns: self.args.columns.clone() };
+        Note::new(&self.args.drawing, &model, None)?.texts(form, "a sweep", &self.args.rows)
     }
 
     fn cell(
@@ -209,9 +255,9 @@ impl Sweep<'_> {
             images_per_second: count / seconds,
             scores,
         };
-        let picture = images::grid(&drawn.images, plan.columns, drawing.scale.into())?;
+        let picture = plan.grid(&drawn.images)?;
         // The numbers last: where they are, the picture is.
-        picture.write_png(&picture_path)?;
+        picture.write_png_with(&picture_path, &plan.texts(Form::Grid)?)?;
         write_atomically(&cell_path, &serde_json::to_vec(&cell)?)?;
         Ok((picture, cell))
     }
@@ -250,7 +296,7 @@ fn padded(pictures: Vec<Picture>) -> Result<Vec<Picture>> {
     pictures.iter().map(|picture| Ok(picture.padded(channels, height, width)?)).collect()
 }
 
-fn csv(rows: &Axis, columns: &Axis, cells: &[Cell]) -> String {
+fn csv(Axes { rows, columns, .. }: &Axes, cells: &[Cell]) -> String {
     let scored = cells.iter().any(|cell| cell.scores.is_some());
     let mut text = format!("{},{},evaluations,images_per_second", rows.key, columns.key);
     if scored {

@@ -1,26 +1,30 @@
 //! `cargo xtask train`: from labelled images to a model folder.
 
 use crate::config::RunConfig;
+use crate::drawing::Drawing;
 use crate::exit::{Interrupted, usage};
 use crate::hardware;
-use crate::images::{self, Request};
 use crate::interrupt::Interrupt;
+use crate::model_folder::{self, Model};
+use crate::note::Form;
+use crate::plan::{Models, Plan};
 use crate::progress::{Progress, duration};
 use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
-use crate::settings;
+use crate::sample::create_parent;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
-use duet_sample::{Guidance, Sampler};
-use duet_schedule::{Clip, Solver, Steps};
+use duet_model::{LoadedModel, UNet};
 use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
 
 /// Previews show these seeds of every class.
-const PREVIEW_SEEDS: [u64; 4] = [0, 1, 2, 3];
+const PREVIEW_SEEDS: &str = "0-3";
+/// Images of a preview at once.
+const PREVIEW_BATCH: usize = 64;
 /// No preview has more rows than this.
 const PREVIEW_CLASSES: usize = 10;
 
@@ -307,28 +311,31 @@ impl Session {
 
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
-        let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
-        let settings = &self.config.sample;
-        let solver = settings::solver(settings.sampler.as_deref(), Solver::Ddim { eta: 0.0 })?;
-        let timesteps = settings.spacing.timesteps(solver.intervals(settings.steps), schedule)?;
-        let steps = Steps::new(schedule, &timesteps)?;
-        let sampler = Sampler::new(steps, self.config.diffusion.prediction, solver)?
-            .with_clip(Clip::Static { limit: 1.0 });
-        let classes = self.data.train.classes().len();
-        let shown: Vec<u32> = (0..classes.min(PREVIEW_CLASSES) as u32).collect();
-        let (labels, seeds) = images::pairs(&shown, &PREVIEW_SEEDS);
-        let shape = self.data.train.shape();
-        let guidance = Guidance::new(settings.guidance, Some(classes as u32))
-            .with_interval(settings::interval(settings.interval.as_deref(), schedule)?);
-        let shape = (shape.channels, shape.height, shape.width);
-        let request = Request::new(unet, sampler, guidance, (labels, seeds), shape);
-        let images = request.draw(|_| Ok(()))?.images;
+        let model = self.model()?;
+        let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let models = Models { model, guide: None };
+        let mut plan = Plan::new(&drawing, &models, PREVIEW_BATCH, &self.device)?;
+        let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
+        plan.note = plan.note.from_picture(&checkpoint.display().to_string());
+        let images = plan.draw(|_| Ok(()))?.images;
         let path = self.folder.preview(self.trainer.steps());
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
-        }
-        images::grid(&images, PREVIEW_SEEDS.len(), 2)?.write_png(&path)?;
+        create_parent(&path)?;
+        plan.grid(&images)?.write_png_with(&path, &plan.texts(Form::Grid)?)?;
         Ok(path)
+    }
+
+    /// The averaged network as it would be read from the checkpoint of this step.
+    fn model(&self) -> Result<Model> {
+        let folder = checkpoint::folder(&self.folder.checkpoints(), self.trainer.steps());
+        let averages = self.trainer.ema_parameters().iter();
+        let averages = averages.map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+        let (unet, parameters) =
+            UNet::from_tensors(self.trainer.ema_unet().config(), averages, &self.device)?;
+        let notes = checkpoint::notes(&self.trainer, self.data.train.classes());
+        let scheduler = checkpoint::scheduler(&self.trainer, &self.config.sample.spacing)?;
+        let loaded = LoadedModel { unet, parameters, folder: folder.clone(), notes };
+        let (classes, null_label) = model_folder::labels(&loaded)?;
+        Ok(Model { loaded, scheduler, classes, null_label, folder, sample: Some(self.config.sample.clone()) })
     }
 
     fn save(&mut self) -> Result<PathBuf> {

@@ -4,7 +4,7 @@ mod support;
 
 use serde_json::Value;
 use std::path::Path;
-use support::{run, train};
+use support::{drawn_again, run, train};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -56,6 +56,7 @@ fn a_run_is_measured_and_its_classifier_kept(dir: &Path) {
     for picture in ["eval.png", "eval-nearest.png"] {
         assert!(dir.join("run").join(picture).is_file(), "{picture}");
     }
+    drawn_again(dir, "run/eval.png");
     // The classifier was kept, so the same command gives the same numbers without training one.
     let again = run(dir, &flags, 0);
     assert!(!again.contains("training a classifier"), "{again}");
@@ -101,7 +102,10 @@ fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir: &Path) {
     std::fs::remove_file(dir.join("sweep/sheet.png")).unwrap();
     run(dir, &[&flags[..], &["--steps", "3", "--score", "20", "--out", "sweep"]].concat(), 0);
     assert_eq!(std::fs::read_to_string(dir.join("sweep/table.csv")).unwrap(), table);
-    assert!(dir.join("sweep/sheet.png").is_file());
+    drawn_again(dir, "sweep/sheet.png");
+    let cell = std::fs::read_dir(dir.join("sweep/cells")).unwrap().map(|entry| entry.unwrap().file_name());
+    let cell = cell.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".png")).unwrap();
+    drawn_again(dir, &format!("sweep/cells/{cell}"));
     let ends = [
         "sweep",
         "--run",

@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use duet_model::{UNetConfig, weights_to_bytes};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{files, run, train};
+use support::{drawn_again, files, run, train};
 
 fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     duet_model::read_tensors(path, &Device::Cpu).unwrap()
@@ -106,6 +106,8 @@ fn an_export_samples_as_its_run_and_says_what_it_is(dir: &Path) {
     }
     let here = dir.display().to_string();
     assert!(!card.contains(&here), "a path of this machine in:\n{card}");
+    drawn_again(dir, "shared/model/samples.png");
+    assert!(!made[Path::new("samples.png")].windows(here.len()).any(|part| part == here.as_bytes()));
     // An export keeps the network and not how its run likes to draw.
     let flags = ["--class", "right", "--seeds", "3", "--sampler", "ddim", "--interval", "all"];
     let exported = sample(dir, &[&["--run", "shared/model"], &flags[..]].concat());

@@ -1,4 +1,5 @@
 //! Pages about runs, and runs side by side, by the command line.
+#[allow(dead_code, reason = "the rest of it is for other tests")]
 mod support;
 
 use std::path::Path;

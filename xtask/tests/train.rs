@@ -3,7 +3,7 @@ mod support;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
-use support::{config, files, images, run, train, xtask};
+use support::{config, drawn_again, files, images, run, train, xtask};
 
 #[test]
 fn a_run_ends_with_checkpoints_metrics_and_a_picture() {
@@ -30,7 +30,7 @@ fn a_run_ends_with_checkpoints_metrics_and_a_picture() {
     let held_out: Vec<f64> = lines.iter().filter_map(|line| line["held_out_loss"].as_f64()).collect();
     assert_eq!(held_out.len(), 3);
     assert!(held_out[2] < 0.8 * held_out[0], "it learns: {held_out:?}");
-    assert!(run.join("samples/step-000060.png").is_file());
+    drawn_again(dir.path(), "run/samples/step-000060.png");
     let saved = std::fs::read_to_string(run.join("config.toml")).unwrap();
     assert!(saved.contains("steps = 60") && saved.contains("fingerprint"));
 }

@@ -32,6 +32,11 @@ pub struct Labels<'a> {
     pub spacing: &'a Spacing,
 }
 
+/// Where a checkpoint of this step is, or would be.
+pub fn folder(parent: &Path, step: u64) -> PathBuf {
+    parent.join(format!("{PREFIX}{step:06}"))
+}
+
 /// Saves the trainer as `parent`/step-NNNNNN and returns that folder.
 ///
 /// Errors name the file; what was saved before is untouched, and a half-written folder is removed.
@@ -52,8 +57,8 @@ pub fn save_on(
     let entries = files.iter().map(|(name, bytes)| (name.clone(), FileEntry::of(bytes))).collect();
     let manifest = Manifest::new(trainer.steps(), config_hash(labels.config), entries);
     let manifest = manifest.to_json().into_bytes();
-    let name = format!("{PREFIX}{:06}", trainer.steps());
-    let (folder, temporary) = (parent.join(&name), parent.join(format!("{SAVING}{name}")));
+    let folder = folder(parent, trainer.steps());
+    let temporary = beside(&folder, SAVING);
     if !parent.is_dir() {
         std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
     }
@@ -68,7 +73,7 @@ pub fn save_on(
     }
     written?;
     Manifest::verify(&folder)?;
-    let aside = aside(&folder);
+    let aside = beside(&folder, ASIDE);
     if aside.exists() {
         disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
     }
@@ -101,7 +106,8 @@ fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>)
 /// What a run that was resumed from an older checkpoint saved at the same step goes out of the way
 /// first, so that a whole folder is there at any moment.
 fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), TrainError> {
-    let aside = aside(folder);
+    // Where the older checkpoint of the same step waits for the new one.
+    let aside = beside(folder, ASIDE);
     if folder.is_dir() {
         if aside.exists() {
             disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
@@ -117,10 +123,10 @@ fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), Train
     disk.sync_dir(parent).map_err(TrainError::write(parent))
 }
 
-/// Where the older checkpoint of the same step waits for the new one.
-fn aside(folder: &Path) -> PathBuf {
+/// The folder of the same name behind a prefix.
+fn beside(folder: &Path, prefix: &str) -> PathBuf {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!("{ASIDE}{name}"))
+    folder.with_file_name(format!("{prefix}{name}"))
 }
 
 /// What a manifest says of the run's configuration.
@@ -141,24 +147,34 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
         state.insert(format!("weights.{name}"), tensor);
     }
     state.insert(STEP.into(), Tensor::new(&[trainer.steps() as i64], &Device::Cpu)?);
+    let (unet, parameters) = &trainer.ema;
+    let (notes, scheduler) = (notes(trainer, labels.classes), scheduler(trainer, labels.spacing)?);
+    let mut files = model_files(unet.config(), parameters, &notes, &scheduler)?;
+    files.insert(STATE_FILE.into(), weights_to_bytes(&state)?);
+    files.insert(CONFIG_COPY.into(), labels.config.as_bytes().to_vec());
+    Ok(files)
+}
+
+/// The notes that a checkpoint's network carries: names of the classes, and the null label.
+pub fn notes(trainer: &Trainer, classes: &[String]) -> serde_json::Map<String, serde_json::Value> {
     let mut notes = serde_json::Map::new();
-    notes.insert("_duet_classes".into(), labels.classes.into());
+    notes.insert("_duet_classes".into(), classes.into());
     if let Some(rows) = trainer.unet.config().num_class_embeds {
         notes.insert("_duet_null_label".into(), (rows - 1).into());
     }
+    notes
+}
+
+/// The scheduler of a checkpoint: the training's own noise levels, and the spacing to visit them in.
+pub fn scheduler(trainer: &Trainer, spacing: &Spacing) -> Result<DiffusersScheduler, TrainError> {
     let diffusion = &trainer.diffusion;
     let scheduler = DiffusersScheduler::new(
         &diffusion.schedule,
         diffusion.zero_terminal_snr,
         diffusion.timesteps,
         diffusion.prediction,
-    )?
-    .with_spacing(labels.spacing)?;
-    let (unet, parameters) = &trainer.ema;
-    let mut files = model_files(unet.config(), parameters, &notes, &scheduler)?;
-    files.insert(STATE_FILE.into(), weights_to_bytes(&state)?);
-    files.insert(CONFIG_COPY.into(), labels.config.as_bytes().to_vec());
-    Ok(files)
+    )?;
+    Ok(scheduler.with_spacing(spacing)?)
 }
 
 /// The files of a model folder that diffusers loads, by their paths within it. `notes` are keys of

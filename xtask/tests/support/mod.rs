@@ -88,3 +88,11 @@ pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     }
     found
 }
+
+/// Has the program draw a PNG again, which must give the same bytes.
+#[track_caller]
+pub fn drawn_again(dir: &Path, picture: &str) {
+    let text = run(dir, &["reproduce", picture, "--out", "again.png", "--threads", "1"], 0);
+    assert!(text.contains("byte for byte"), "{text}");
+    assert_eq!(std::fs::read(dir.join("again.png")).unwrap(), std::fs::read(dir.join(picture)).unwrap());
+}
