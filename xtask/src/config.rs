@@ -66,6 +66,15 @@ pub struct Save {
     pub first_sample: u64,
     pub held_out_every: u64,
     pub held_out_images: usize,
+    /// Draws images of every class and measures them; runs of older versions do not say.
+    #[serde(default)]
+    pub eval_every: u64,
+    #[serde(default = "eval_images")]
+    pub eval_images: usize,
+}
+
+fn eval_images() -> usize {
+    200
 }
 
 /// How previews are drawn, and what `sample` is suggested with.

@@ -95,7 +95,7 @@ fn pictures(drawing: &Drawing, models: &Models) -> Result<Option<Pictures>> {
         return Ok(None);
     }
     let mut plan = Plan::new(drawing, models, BATCH, &Device::Cpu)?;
-    plan.note = plan.note.from_picture(".");
+    plan.note = plan.note.seen_from_picture(".");
     let grid = plan.grid(&plan.draw(|_| Ok(()))?.images)?;
     Ok(Some(Pictures { png: grid.encode_png_with(&plan.texts(Form::Grid)?), settings: plan.summary() }))
 }

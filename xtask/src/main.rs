@@ -34,6 +34,7 @@ mod resume;
 mod run_folder;
 mod run_record;
 mod sample;
+mod score;
 mod selection;
 mod settings;
 mod start;

@@ -68,7 +68,7 @@ impl Note {
     }
 
     /// The same, for a picture that is moved together with its model, at `run` from the picture's folder.
-    pub fn from_picture(self, run: &str) -> Self {
+    pub fn seen_from_picture(self, run: &str) -> Self {
         let drawing = Drawing { run: run.into(), ..self.drawing };
         Self { from_picture: true, drawing, ..self }
     }

@@ -4,6 +4,7 @@ use crate::chart::{Chart, Line, smooth};
 use crate::html::{data_uri, escape, figure, grouped, pairs, significant};
 use crate::report_eval;
 use crate::run_record::{LAST_STEPS, RunRecord};
+use crate::score::Score;
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("report.css");
@@ -160,10 +161,16 @@ fn curves(run: &RunRecord) -> String {
     let smoothed = [("raw", "each step"), ("smooth", mean.as_str())];
     let keys = [&smoothed[..], &[("held-out", "held-out")][..usize::from(has_held_out)]].concat();
     let rate = vec![Line { class: "smooth", points: values(|m| Some(m.learning_rate)), marked: false }];
+    let scored = |value: fn(&Score) -> f64| {
+        let points = run.metrics.iter().filter_map(|m| Some((m.step as f64, value(m.score.as_ref()?))));
+        vec![Line { class: "held-out", points: points.collect(), marked: true }]
+    };
     let charts = [
         chart("Loss", &loss, &keys, true),
         chart("Norm of the gradient", &raw_and_smooth(values(|m| Some(m.grad_norm))), &smoothed, true),
         chart("Learning rate", &rate, &[], false),
+        chart("Class accuracy of drawn images", &scored(|score| score.accuracy), &[], false),
+        chart("Fréchet distance of drawn images", &scored(|score| score.frechet), &[], true),
     ];
     let charts: String = charts.into_iter().flatten().collect();
     match charts.is_empty() {

@@ -10,12 +10,14 @@ use toml::{Table, Value};
 /// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
 /// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
 /// other key is refused, one that is new here too.
-const MAY_CHANGE: [&str; 9] = [
+const MAY_CHANGE: [&str; 11] = [
     "data.source",
     "sample.guidance",
     "sample.interval",
     "sample.sampler",
     "sample.steps",
+    "save.eval_every",
+    "save.eval_images",
     "save.first_sample",
     "save.keep",
     "save.sample_every",

@@ -1,6 +1,7 @@
 //! A run's folder: configuration, lock, log and metrics.
 
 use crate::exit::usage;
+use crate::score::Score;
 use anyhow::{Context, Result};
 use duet_train::{TrainError, checkpoint};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,9 @@ pub struct Metrics {
     /// Unweighted, of the averaged weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_out_loss: Option<f64>,
+    /// Of images drawn with the averaged weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
 }
 
 /// An open run. While it lives, no other process can write to the folder.

@@ -1,6 +1,5 @@
 //! `cargo xtask sweep`: a table and a contact sheet over any two flags of `sample`.
 
-use crate::classify;
 use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::model_folder;
@@ -8,6 +7,7 @@ use crate::note::{Form, Note};
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::write_atomically;
+use crate::score::Score;
 use crate::yardstick::Yardstick;
 use crate::{hardware, run_folder};
 use anyhow::{Context, Result};
@@ -59,18 +59,7 @@ struct Cell {
     evaluations: f64,
     images_per_second: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    scores: Option<Scored>,
-}
-
-/// The metrics of a cell, named as in the table.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Scored {
-    accuracy: f64,
-    frechet: f64,
-    precision: f64,
-    recall: f64,
-    density: f64,
-    coverage: f64,
+    scores: Option<Score>,
 }
 
 /// What differs between the cells of a sweep.
@@ -247,7 +236,10 @@ impl Sweep<'_> {
         let drawn = plan.draw(|_| Ok(()))?;
         let (count, seconds) = (plan.request.seeds.len() as f64, started.elapsed().as_secs_f64());
         let scores = match yardstick {
-            Some(yardstick) => Some(self.scored(drawing, models, yardstick)?),
+            Some(yardstick) => {
+                let size = (self.args.score, self.args.batch);
+                Some(Score::of(drawing, models, yardstick, size, self.device)?)
+            }
             None => None,
         };
         let cell = Cell {
@@ -260,26 +252,6 @@ impl Sweep<'_> {
         picture.write_png_with(&picture_path, &plan.texts(Form::Grid)?)?;
         write_atomically(&cell_path, &serde_json::to_vec(&cell)?)?;
         Ok((picture, cell))
-    }
-
-    /// The metrics of as many images as are asked for, the same number of every class.
-    fn scored(&self, drawing: &Drawing, models: &Models, yardstick: &Yardstick) -> Result<Scored> {
-        let classes = yardstick.classifier.classes();
-        let each = classify::each(self.args.score, classes).max(2);
-        let drawing = classify::of_every_class(drawing, each);
-        let plan = Plan::new(&drawing, models, self.args.batch, self.device)?;
-        let images = plan.draw(|_| Ok(()))?.images;
-        let asked: Vec<u32> =
-            (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect();
-        let scores = yardstick.scores(&images, &yardstick.features(&images)?, &asked)?;
-        Ok(Scored {
-            accuracy: scores.confusion.accuracy(),
-            frechet: scores.frechet,
-            precision: scores.precision,
-            recall: scores.recall,
-            density: scores.density,
-            coverage: scores.coverage,
-        })
     }
 }
 
@@ -317,7 +289,7 @@ fn csv(Axes { rows, columns, .. }: &Axes, cells: &[Cell]) -> String {
             cell.evaluations,
             cell.images_per_second
         ));
-        if let Some(Scored { accuracy, frechet, precision, recall, density, coverage }) = cell.scores {
+        if let Some(Score { accuracy, frechet, precision, recall, density, coverage }) = &cell.scores {
             text.push_str(&format!(
                 ",{accuracy:.4},{frechet:.3},{precision:.4},{recall:.4},{density:.4},{coverage:.4}"
             ));

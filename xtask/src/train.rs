@@ -12,6 +12,8 @@ use crate::progress::{Progress, duration};
 use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
+use crate::score::Score;
+use crate::yardstick::Yardstick;
 use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
@@ -23,8 +25,8 @@ use toml::Value;
 
 /// Previews show these seeds of every class.
 const PREVIEW_SEEDS: &str = "0-3";
-/// Images of a preview at once.
-const PREVIEW_BATCH: usize = 64;
+/// Images drawn at once.
+const BATCH: usize = 64;
 /// No preview has more rows than this.
 const PREVIEW_CLASSES: usize = 10;
 
@@ -86,6 +88,10 @@ pub struct Args {
     /// Steps between preview pictures, 0 for one at the end [default: 350]
     #[arg(long, value_name = "STEPS")]
     sample_every: Option<u64>,
+    /// Steps between measurements of drawn images, 0 for none: class accuracy, Fréchet distance and
+    /// more, see `eval` [default: 0]
+    #[arg(long, value_name = "STEPS")]
+    eval_every: Option<u64>,
     /// Check data, memory and disk, time two steps, print the plan and write nothing
     #[arg(long)]
     dry_run: bool,
@@ -95,7 +101,7 @@ impl Args {
     /// The flags that were given, as keys of the configuration.
     fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
-        let large = [self.steps, self.seed, self.save_every, self.sample_every];
+        let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
         let large = large
             .into_iter()
             .chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
@@ -115,6 +121,7 @@ impl Args {
             integer("save.save_every", self.save_every),
             size("save.keep", self.keep),
             integer("save.sample_every", self.sample_every),
+            integer("save.eval_every", self.eval_every),
         ];
         Ok(settings.into_iter().flatten().collect())
     }
@@ -238,6 +245,7 @@ impl Session {
         config.save.save_every = args.save_every.unwrap_or(config.save.save_every);
         config.save.keep = args.keep.unwrap_or(config.save.keep);
         config.save.sample_every = args.sample_every.unwrap_or(config.save.sample_every);
+        config.save.eval_every = args.eval_every.unwrap_or(config.save.eval_every);
         config.validate()?;
         let folder = RunFolder::reopen(&run, step, lock)?;
         match found {
@@ -255,7 +263,7 @@ impl Session {
         let mut progress = Progress::new(first, total, self.trainer.images_per_step(), "img/s");
         let mut order = DataOrder::new(self.config.train.seed, self.data.train.len() as u32);
         let mut held_out = None;
-        let mut smooth = None;
+        let (mut smooth, mut yardstick) = (None, None);
         while self.trainer.steps() < total {
             if let Some(signal) = interrupt.signal() {
                 progress.finish();
@@ -265,12 +273,22 @@ impl Session {
             let due = |every: u64| (every > 0 && report.step % every == 0) || report.step == total;
             let measured = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
             held_out = measured.or(held_out);
+            let evaluated = self.config.save.eval_every;
+            let score = (evaluated > 0 && due(evaluated)).then(|| self.score(&mut yardstick)).transpose()?;
+            if let Some(Score { accuracy, frechet, .. }) = &score {
+                let accuracy = 100.0 * accuracy;
+                progress.line(&format!(
+                    "step {}: {accuracy:.1} % right, Fréchet distance {frechet:.3}",
+                    report.step
+                ));
+            }
             self.folder.record(&Metrics {
                 step: report.step,
                 loss: report.loss,
                 grad_norm: report.grad_norm,
                 learning_rate: report.learning_rate,
                 held_out_loss: measured,
+                score,
             })?;
             if due(self.config.save.sample_every) || report.step == self.config.save.first_sample {
                 let path = self.preview()?;
@@ -309,14 +327,27 @@ impl Session {
         )?))
     }
 
+    /// Draws images of every class and measures them; the same seeds each time.
+    fn score(&self, yardstick: &mut Option<Yardstick>) -> Result<Score> {
+        let yardstick = match yardstick {
+            Some(yardstick) => yardstick,
+            None => {
+                yardstick.insert(Yardstick::new(Some(self.folder.path()), Some(&self.config.data.source))?)
+            }
+        };
+        let models = Models { model: self.model()?, guide: None };
+        let size = (self.config.save.eval_images, BATCH);
+        Score::of(&Drawing::default(), &models, yardstick, size, &self.device)
+    }
+
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
         let model = self.model()?;
         let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
         let models = Models { model, guide: None };
-        let mut plan = Plan::new(&drawing, &models, PREVIEW_BATCH, &self.device)?;
+        let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
-        plan.note = plan.note.from_picture(&checkpoint.display().to_string());
+        plan.note = plan.note.seen_from_picture(&checkpoint.display().to_string());
         let images = plan.draw(|_| Ok(()))?.images;
         let path = self.folder.preview(self.trainer.steps());
         create_parent(&path)?;

@@ -19,6 +19,25 @@ fn models_and_samples_are_measured() {
     samples_from_elsewhere_are_measured_alike(dir);
     a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir);
     a_model_says_what_it_sees(dir);
+    a_run_measures_itself(dir);
+}
+
+/// A run that was stopped between two measurements goes on to the same ones.
+fn a_run_measures_itself(dir: &Path) {
+    let flags = ["train", "--config", "tiny.toml", "--data", "data", "--eval-every", "25"];
+    let text = run(dir, &[&flags[..], &["--out", "scored"]].concat(), 0);
+    assert!(text.contains("% right, Fréchet distance"), "{text}");
+    let metrics = std::fs::read_to_string(dir.join("scored/metrics.jsonl")).unwrap();
+    let lines: Vec<Value> = metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let scored: Vec<_> = lines.iter().filter(|line| !line["score"].is_null()).collect();
+    assert!(scored.iter().map(|line| line["step"].as_u64().unwrap()).eq([25, 50, 60]), "{metrics}");
+    assert!(scored[2]["score"]["accuracy"].as_f64().unwrap() > 0.9, "{}", scored[2]);
+    std::fs::remove_dir_all(dir.join("scored/checkpoints/step-000060")).unwrap();
+    run(dir, &["train", "--resume", "scored"], 0);
+    assert_eq!(std::fs::read_to_string(dir.join("scored/metrics.jsonl")).unwrap(), metrics);
+    run(dir, &["report", "scored", "--out", "report.html"], 0);
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("Fréchet distance of drawn images"));
 }
 
 fn a_run_is_measured_and_its_classifier_kept(dir: &Path) {

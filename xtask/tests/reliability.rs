@@ -385,6 +385,8 @@ fn each_key_may_change_or_is_refused_by_name_on_resume() {
         "sample.interval",
         "sample.sampler",
         "sample.steps",
+        "save.eval_every",
+        "save.eval_images",
         "save.first_sample",
         "save.keep",
         "save.sample_every",
@@ -435,7 +437,7 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
     assert!(flags.len() > 15, "{flags:?}");
     for flag in flags {
         let allowed = match flag {
-            "threads" | "save-every" | "keep" | "sample-every" => Some(Some("1")),
+            "threads" | "save-every" | "keep" | "sample-every" | "eval-every" => Some(Some("1")),
             "device" => Some(Some("cpu")),
             "data" => Some(place.begin.get(4).map(String::as_str)),
             // What is resumed, and what a resumed run does not look at.
