@@ -174,6 +174,7 @@ fn options(batch: usize) -> TrainOptions {
         label_dropout: 0.1,
         loss_weighting: LossWeighting::Uniform,
         ema_decay: 0.995,
+        ema_snapshots: 0,
     }
 }
 

@@ -11,6 +11,7 @@ mod compare_table;
 mod config;
 mod curves;
 mod drawing;
+mod ema;
 mod eval;
 mod eval_file;
 mod exit;
@@ -68,6 +69,8 @@ enum Verb {
     Classify(classify::Args),
     /// Draw and score images over two flags of sample
     Sweep(Box<sweep::Args>),
+    /// Average a run's weights over another length, after the training
+    Ema(Box<ema::Args>),
     /// Draw a picture again, byte for byte, from what it says of itself
     Reproduce(reproduce::Args),
     /// Check every byte of a run's checkpoints
@@ -101,6 +104,7 @@ fn main() -> std::process::ExitCode {
         Some(Verb::Eval(args)) => eval::run(*args),
         Some(Verb::Classify(args)) => classify::run(args),
         Some(Verb::Sweep(args)) => sweep::run(*args),
+        Some(Verb::Ema(args)) => ema::run(*args),
         Some(Verb::Reproduce(args)) => reproduce::run(args),
         Some(Verb::Verify(args)) => verify::run(args),
         Some(Verb::Report(args)) => report::run(args),

@@ -190,6 +190,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         let mut file = new_file(&mut tempfile::Builder::new()).tempfile_in(parent)?;
         file.write_all(bytes)?;
+        file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;
         Ok(())
     };

@@ -2,6 +2,7 @@
 
 use crate::config::RunConfig;
 use crate::drawing::Drawing;
+use crate::ema;
 use crate::exit::{Interrupted, usage};
 use crate::hardware;
 use crate::interrupt::Interrupt;
@@ -18,7 +19,7 @@ use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{DataOrder, HeldOut, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
@@ -294,6 +295,11 @@ impl Session {
                 let path = self.preview()?;
                 progress.line(&format!("step {}: {}", report.step, path.display()));
             }
+            // Before the checkpoint: a run that is killed between the two takes the step again.
+            let snapshots = self.config.train.ema_snapshots;
+            if snapshots > 0 && due(snapshots) {
+                ema::keep(&self.trainer, self.folder.path())?;
+            }
             if due(self.config.save.save_every) {
                 self.save()?;
             }
@@ -437,9 +443,18 @@ fn time_steps(trainer: &mut Trainer, data: &Splits) -> Result<(Duration, Duratio
     Ok((first, (started.elapsed() - first) / 2))
 }
 
-/// Bytes of one checkpoint: the averaged weights, the raw ones and two moments, in f32.
+/// Bytes of one checkpoint: the averaged weights, the raw ones, two moments and any averages whose
+/// length is chosen later, in f32.
 fn checkpoint_bytes(trainer: &Trainer) -> u64 {
-    trainer.parameters().count() as u64 * 4 * 4
+    let kept = if trainer.options().ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
+    trainer.parameters().count() as u64 * 4 * (4 + kept)
+}
+
+/// Bytes of all snapshots of averages.
+fn snapshot_bytes(trainer: &Trainer) -> u64 {
+    let options = trainer.options();
+    let count = options.steps.checked_div(options.ema_snapshots).map_or(0, |count| count + 1);
+    trainer.parameters().count() as u64 * 4 * POWER_LENGTHS.len() as u64 * count
 }
 
 /// Refuses a batch whose images alone would not fit into memory.
@@ -462,7 +477,7 @@ fn check_memory(config: &RunConfig, data: &Splits) -> Result<()> {
 /// Warns where the disk will not hold the checkpoints.
 fn preflight(config: &RunConfig, trainer: &Trainer, path: &Path) {
     // One more than are kept: the old ones go once the new one is there.
-    let needed = checkpoint_bytes(trainer) * (config.save.keep as u64 + 1);
+    let needed = checkpoint_bytes(trainer) * (config.save.keep as u64 + 1) + snapshot_bytes(trainer);
     if let Some(free) = hardware::free_disk(path).filter(|&free| free < needed) {
         let (needed, free) = (hardware::megabytes(needed), hardware::megabytes(free));
         eprintln!("warning: {}: the run needs {needed}, its disk has {free} free", path.display());
@@ -492,7 +507,12 @@ fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path)
     let kept = checkpoint_bytes(&trainer) * config.save.keep as u64;
     let free = hardware::free_disk(path)
         .map_or(String::new(), |free| format!(", {} free", hardware::megabytes(free)));
-    println!("disk        {} for {} checkpoints{free}", hardware::megabytes(kept), config.save.keep);
+    println!(
+        "disk        {} for {} checkpoints, {} for snapshots of averages{free}",
+        hardware::megabytes(kept),
+        config.save.keep,
+        hardware::megabytes(snapshot_bytes(&trainer))
+    );
     println!("would write {}", path.display());
     Ok(())
 }

@@ -26,6 +26,7 @@ norm_num_groups = 4
 [train]
 steps = 200
 batch = 2
+ema_snapshots = 40
 
 [save]
 save_every = 10

@@ -69,6 +69,7 @@ fn options() -> TrainOptions {
         label_dropout: 0.1,
         loss_weighting: LossWeighting::Uniform,
         ema_decay: 0.95,
+        ema_snapshots: 0,
     }
 }
 

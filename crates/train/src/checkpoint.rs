@@ -3,7 +3,7 @@
 //! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
 //! its name at the end: a checkpoint is there with all its bytes, or not at all.
 
-use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, RealDisk, TrainError, Trainer};
+use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
 use duet_schedule::{DiffusersScheduler, Spacing};
@@ -20,6 +20,8 @@ const ASIDE: &str = ".old-";
 /// The tensor of the state that holds the number of steps taken, which the hashes cover; the
 /// manifest's own number is not covered by any.
 const STEP: &str = "step";
+/// What the averages are called whose length is chosen later.
+const POWER: &str = "power";
 
 /// What a checkpoint says beside the trainer's own state.
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +148,9 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
         }
         state.insert(format!("weights.{name}"), tensor);
     }
+    state.extend(
+        trainer.power_averages().into_iter().map(|(name, values)| (format!("{POWER}.{name}"), values)),
+    );
     state.insert(STEP.into(), Tensor::new(&[trainer.steps() as i64], &Device::Cpu)?);
     let (unet, parameters) = &trainer.ema;
     let (notes, scheduler) = (notes(trainer, labels.classes), scheduler(trainer, labels.spacing)?);
@@ -238,6 +243,11 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
     for (prefix, moments) in [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)] {
         for (name, var) in moments {
             fill(prefix, name, var)?;
+        }
+    }
+    for (length, powers) in POWER_LENGTHS.iter().zip(&trainer.powers) {
+        for (name, var) in powers {
+            fill(&format!("{POWER}.{length}"), name, var)?;
         }
     }
     refuse_left_over(&path, &state)?;

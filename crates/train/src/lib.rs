@@ -19,6 +19,7 @@ mod learning_rate;
 mod loss;
 mod manifest;
 mod options;
+mod power_ema;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWOptions, clip_global_norm, is_decayed};
@@ -31,4 +32,5 @@ pub use learning_rate::LearningRate;
 pub use loss::{LossWeighting, loss_weights};
 pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use options::{Diffusion, TrainOptions};
+pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};
 pub use trainer::{Batch, StepReport, Trainer};

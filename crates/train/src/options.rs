@@ -63,6 +63,10 @@ pub struct TrainOptions {
     pub loss_weighting: LossWeighting,
     /// Final decay of the moving average of the weights, below 1.
     pub ema_decay: f64,
+    /// Steps between snapshots of two more averages, of which any other can be made afterwards; 0 for
+    /// none, and as in files of older versions, which say nothing of it.
+    #[serde(default)]
+    pub ema_snapshots: u64,
 }
 
 /// More is a mistyped number.

@@ -1,10 +1,10 @@
 //! One optimiser step at a time.
 
 use crate::{
-    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, TrainError, TrainOptions,
-    clip_global_norm, ema_decay, is_decayed, loss_weights,
+    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, POWER_LENGTHS, TrainError,
+    TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay, power_exponent,
 };
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_model::{Parameters, Snapshot, UNet, UNetConfig, ValueAndGradients};
 use duet_schedule::NoiseSchedule;
@@ -58,6 +58,8 @@ pub struct Trainer {
     pub(crate) unet: UNet,
     pub(crate) parameters: Parameters,
     pub(crate) ema: (UNet, Parameters),
+    /// The averages of [`POWER_LENGTHS`], where snapshots are asked for.
+    pub(crate) powers: Vec<BTreeMap<String, Var>>,
     pub(crate) adam: AdamW,
     device: Device,
 }
@@ -78,6 +80,13 @@ impl Trainer {
         let schedule = diffusion.noise_schedule()?;
         let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
         let ema = UNet::from_tensors(config, copies.collect::<candle_core::Result<_>>()?, device)?;
+        let copies = || {
+            parameters
+                .iter()
+                .map(|(name, var)| Ok((name.to_string(), Var::from_tensor(&var.as_tensor().copy()?)?)))
+        };
+        let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
+        let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
         Ok(Self {
             weights: loss_weights(options.loss_weighting, diffusion.prediction, &schedule),
@@ -88,6 +97,7 @@ impl Trainer {
             unet,
             parameters,
             ema,
+            powers,
             device: device.clone(),
         })
     }
@@ -181,30 +191,21 @@ impl Trainer {
         }
         let grad_norm = clip_global_norm(&mut gradients, self.options.clip)?;
         let learning_rate = self.learning_rate().at(step);
+        let diverged = |what| TrainError::Diverged {
+            step: step + 1,
+            what,
+            loss: loss_sum,
+            grad_norm,
+            learning_rate,
+            timesteps,
+        };
         if !loss_sum.is_finite() || !grad_norm.is_finite() {
-            let what = if loss_sum.is_finite() { "gradient" } else { "loss" };
-            let step = step + 1;
-            return Err(TrainError::Diverged {
-                step,
-                what,
-                loss: loss_sum,
-                grad_norm,
-                learning_rate,
-                timesteps,
-            });
+            return Err(diverged(if loss_sum.is_finite() { "gradient" } else { "loss" }));
         }
         self.adam.step(self.parameters.iter(), &gradients, learning_rate, is_decayed)?;
         self.update_ema()?;
         if !self.is_finite()? {
-            let (step, what) = (step + 1, "weight");
-            return Err(TrainError::Diverged {
-                step,
-                what,
-                loss: loss_sum,
-                grad_norm,
-                learning_rate,
-                timesteps,
-            });
+            return Err(diverged("weight"));
         }
         Ok(StepReport { step: step + 1, loss: loss_sum, grad_norm, learning_rate })
     }
@@ -297,12 +298,29 @@ impl Trainer {
     }
 
     fn update_ema(&mut self) -> Result<(), TrainError> {
-        let decay = ema_decay(self.options.ema_decay, self.steps());
-        let pairs: Vec<_> = self.ema.1.iter().zip(self.parameters.iter()).collect();
-        pairs
-            .into_par_iter()
-            .try_for_each(|((_, average), (_, var))| duet_kernels::optimise::average(average, var, decay))?;
-        Ok(())
+        let step = self.steps();
+        let decay = ema_decay(self.options.ema_decay, step);
+        let mut triples: Vec<_> =
+            self.ema.1.iter().zip(self.parameters.iter()).map(|((_, a), (_, var))| (a, var, decay)).collect();
+        for (powers, length) in self.powers.iter().zip(POWER_LENGTHS) {
+            let decay = power_decay(power_exponent(length)?, step);
+            let vars = self.parameters.iter();
+            triples.extend(vars.filter_map(|(name, var)| Some((powers.get(name)?, var, decay))));
+        }
+        let average =
+            |(average, var, decay): (&Var, &Var, f64)| duet_kernels::optimise::average(average, var, decay);
+        Ok(triples.into_par_iter().try_for_each(average)?)
+    }
+
+    /// The averages from which one of any length is made after the training, by name and length, as
+    /// [`power_factors`] takes them; none without `ema_snapshots`.
+    pub fn power_averages(&self) -> BTreeMap<String, Tensor> {
+        let named = |(powers, length): (&BTreeMap<String, Var>, f64)| {
+            let named =
+                move |(name, var): (&String, &Var)| (format!("{length}.{name}"), var.as_tensor().clone());
+            powers.iter().map(named).collect::<Vec<_>>()
+        };
+        self.powers.iter().zip(POWER_LENGTHS).flat_map(named).collect()
     }
 }
 

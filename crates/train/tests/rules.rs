@@ -5,8 +5,8 @@
 use candle_core::{Device, Tensor, Var};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
 use duet_train::{
-    AdamW, AdamWOptions, DataOrder, ImageDraws, LearningRate, LossWeighting, clip_global_norm, ema_decay,
-    is_decayed, loss_weights,
+    AdamW, AdamWOptions, DataOrder, ImageDraws, LearningRate, LossWeighting, POWER_LENGTHS, PowerAverage,
+    clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay, power_exponent, power_factors,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -336,4 +336,78 @@ fn the_average_forgets_the_first_weights_quickly() {
     assert_eq!(ema_decay(0.999, 90), 0.91);
     assert_eq!(ema_decay(0.999, 1_000_000), 0.999);
     assert_eq!(ema_decay(0.0, 1), 0.0);
+}
+
+/// The exponents of the lengths 0.05 and 0.10, as section 3.2 of Karras et al. 2024b gives them.
+#[test]
+fn a_length_is_that_of_its_exponent() {
+    assert!((power_exponent(0.05).unwrap() - 16.97).abs() < 5e-3);
+    assert!((power_exponent(0.10).unwrap() - 6.94).abs() < 5e-3);
+    for length in [1e-5, 1e-3, 0.02, 0.2, 0.288] {
+        let g = power_exponent(length).unwrap();
+        assert!((((g + 1.0) / (g + 3.0)).sqrt() / (g + 2.0) / length - 1.0).abs() < 1e-9, "{length}: {g}");
+    }
+    for length in [0.0, -0.1, 0.2887, 1.0, f64::NAN, f64::INFINITY] {
+        assert!(power_exponent(length).unwrap_err().to_string().contains("relative length"), "{length}");
+    }
+}
+
+/// The average of a length after every step of some weights, one by one.
+fn averages(weights: &[f64], length: f64) -> Vec<f64> {
+    let exponent = power_exponent(length).unwrap();
+    let mut average = 0.0;
+    let next = |(i, weight): (usize, &f64)| {
+        let decay = power_decay(exponent, i as u64 + 1);
+        average = decay * average + (1.0 - decay) * weight;
+        average
+    };
+    weights.iter().enumerate().map(next).collect()
+}
+
+/// Weights that wander and settle: what an average of each length is, kept as it went, and what it is
+/// as a sum of snapshots of two others.
+#[test]
+fn an_average_of_any_length_is_a_sum_of_snapshots_of_two() {
+    let (steps, every) = (4000, 400);
+    let mut noise = 1u32;
+    let mut walk = 0.0;
+    let weight = |i: usize| {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        walk += (f64::from(noise) / f64::from(u32::MAX) - 0.5) * (1.0 - i as f64 / steps as f64);
+        walk
+    };
+    let weights: Vec<f64> = (0..steps).map(weight).collect();
+    let of_kept = POWER_LENGTHS.map(|length| averages(&weights, length));
+    let mut kept = Vec::new();
+    let mut values = Vec::new();
+    for step in (every..=steps).step_by(every) {
+        for (length, averages) in POWER_LENGTHS.into_iter().zip(&of_kept) {
+            kept.push(PowerAverage { step: step as u64, length });
+            values.push(averages[step - 1]);
+        }
+    }
+    let spread = weights.iter().fold(0f64, |most, w| most.max(w.abs()));
+    for length in [0.03, 0.05, 0.07, 0.1, 0.15, 0.25] {
+        for step in [2000, 4000] {
+            let wanted = PowerAverage { step, length };
+            let (factors, left) = power_factors(&kept, wanted).unwrap();
+            let sum: f64 = factors.iter().zip(&values).map(|(factor, value)| factor * value).sum();
+            let error = (sum - averages(&weights, length)[step as usize - 1]).abs() / spread;
+            println!("{wanted:?}: {left:.3} left, error {error:.5}");
+            assert!(error < 0.5 * left + 1e-9, "{wanted:?}: {left} left, error {error}");
+            assert!(left < if length < 0.05 { 0.2 } else { 0.06 }, "{wanted:?}: {left} left");
+            assert!((factors.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{wanted:?}: {factors:?}");
+        }
+    }
+    // One that was kept is itself.
+    let (factors, left) = power_factors(&kept, kept[7]).unwrap();
+    let alone = factors.iter().enumerate().all(|(i, f)| (f - f64::from(u8::from(i == 7))).abs() < 1e-6);
+    assert!(alone && left < 1e-6, "{left}: {factors:?}");
+    let refused = |kept: &[PowerAverage], step| {
+        power_factors(kept, PowerAverage { step, length: 0.1 }).unwrap_err().to_string()
+    };
+    assert!(refused(&kept, 4001).contains("after 4000") && refused(&[], 1).contains("after step 1"));
+    assert!(
+        refused(&kept, 0).contains("after step 0") && refused(&[kept[0], kept[0]], 400).contains("twice")
+    );
 }

@@ -7,10 +7,10 @@ use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, TrainError, TrainOptions, Trainer,
-    ema_decay, held_out_loss, loss_weights,
+    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, POWER_LENGTHS, TrainError, TrainOptions,
+    Trainer, ema_decay, held_out_loss, loss_weights, power_exponent,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 const PREDICTIONS: [Prediction; 3] = [Prediction::Epsilon, Prediction::V, Prediction::X0];
 
@@ -382,6 +382,36 @@ fn the_average_lags_behind_the_weights() {
         }
     }
     assert_ne!(averages(&trainer), weights(&trainer));
+}
+
+/// Every step's weights, weighed by the power of the step.
+#[test]
+fn snapshots_are_averages_of_a_relative_length() {
+    assert!(trainer(&TrainOptions { ema_snapshots: 0, ..options() }).power_averages().is_empty());
+    let mut trainer = trainer(&options());
+    let mut sums: HashMap<String, Vec<f64>> = HashMap::new();
+    let steps = 6;
+    for step in 1..=steps {
+        trainer.step(&[batch(&[0, 1, 2]), batch(&[3, 4, 5])]).unwrap();
+        for length in POWER_LENGTHS {
+            let power = power_exponent(length).unwrap() + 1.0;
+            let part = |step: u64| (step as f64 / f64::from(steps as u32)).powf(power);
+            for (name, weights) in weights(&trainer) {
+                let sum = sums.entry(format!("{length}.{name}")).or_insert(vec![0.0; weights.len()]);
+                for (sum, weight) in sum.iter_mut().zip(weights) {
+                    *sum += (part(step) - part(step - 1)) * f64::from(weight);
+                }
+            }
+        }
+    }
+    let averages = trainer.power_averages();
+    assert_eq!(averages.len(), sums.len());
+    for (name, average) in averages {
+        let average = average.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        for (a, sum) in average.into_iter().zip(&sums[&name]) {
+            assert!((f64::from(a) - sum).abs() <= 1e-5, "{name}: {a}, expected {sum}");
+        }
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ norm_num_groups = 4
 [train]
 steps = 60
 batch = 8
+ema_snapshots = 10
 
 [save]
 save_every = 25

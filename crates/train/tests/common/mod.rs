@@ -48,6 +48,7 @@ pub fn options() -> TrainOptions {
         label_dropout: 0.3,
         loss_weighting: LossWeighting::MinSnr,
         ema_decay: 0.99,
+        ema_snapshots: 5,
     }
 }
 

@@ -1,0 +1,239 @@
+//! `cargo xtask ema`: another average of a run's weights, after the training.
+
+use crate::drawing::Drawing;
+use crate::exit::usage;
+use crate::export::write_folder;
+use crate::model_folder::{self, Model};
+use crate::plan::Models;
+use crate::progress::Progress;
+use crate::sample::write_atomically;
+use crate::score::Score;
+use crate::yardstick::Yardstick;
+use crate::{hardware, run_folder};
+use anyhow::{Context, Result};
+use candle_core::{Device, Tensor};
+use duet_model::{LoadedModel, UNet};
+use duet_train::checkpoint::{CONFIG_COPY, model_files};
+use duet_train::{POWER_LENGTHS, PowerAverage, TrainError, Trainer, power_factors};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Where a run keeps its snapshots.
+const FOLDER: &str = "ema";
+const PREFIX: &str = "step-";
+const EXTENSION: &str = "safetensors";
+/// The lengths that are tried where none are named.
+const LENGTHS: &str = "0.02,0.03,0.05,0.075,0.1,0.15,0.2";
+/// More of the wanted weighting than this left out is worth a warning.
+const FAR: f64 = 0.1;
+
+/// Flags of `ema`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    drawing: Drawing,
+    /// Relative length σ_rel of the average, above 0 and below 0.288, the mean of all steps
+    #[arg(long, value_name = "LENGTH", conflicts_with = "sweep", required_unless_present = "sweep")]
+    length: Option<f64>,
+    /// Measures averages of these lengths [default: 0.02 to 0.2]
+    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', num_args = 0..=1, default_missing_value = LENGTHS)]
+    sweep: Option<Vec<f64>>,
+    /// Images that each of them is measured with
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    score: usize,
+    /// The step after which the averages are taken, one with a snapshot [default: the last]
+    #[arg(long)]
+    step: Option<u64>,
+    /// Where the model folder with the averaged weights goes, which must not exist yet; with --sweep,
+    /// the best one's
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Images in one pass through the network; they do not depend on it
+    #[arg(long, default_value_t = 64)]
+    batch: usize,
+    /// Threads [default: all cores]
+    #[arg(long)]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, default_value = "auto")]
+    device: String,
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    hardware::set_threads(args.threads)?;
+    let device = hardware::device(&args.device)?;
+    let run = run_folder::of(&args.drawing.run)?.ok_or_else(|| {
+        usage(format!("--run {}: a run's folder is needed, which has the snapshots", args.drawing.run))
+    })?;
+    let model = model_folder::load(&args.drawing.run, &device)?;
+    let snapshots = Snapshots::of(&run, args.step)?;
+    let lengths = args.length.map_or_else(|| args.sweep.clone().unwrap_or_default(), |length| vec![length]);
+    let averages = snapshots.averages(&lengths, &device)?;
+    let best = match args.sweep {
+        Some(_) => sweep(&args, &run, &model, (&lengths, &averages), &device)?,
+        None => 0,
+    };
+    let Some(out) = args.out else {
+        println!(
+            "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --out DIR",
+            run.display(),
+            lengths[best]
+        );
+        return Ok(());
+    };
+    let model = with_weights(&model, averages[best].clone(), &device)?;
+    let (config, notes) = (model.loaded.unet.config(), &model.loaded.notes);
+    let mut files = model_files(config, &model.loaded.parameters, notes, &model.scheduler)?;
+    if let Ok(copy) = std::fs::read(model.folder.join(CONFIG_COPY)) {
+        files.insert(CONFIG_COPY.into(), copy);
+    }
+    write_folder(&out, files)?;
+    println!("{}: the average of length {} after step {}", out.display(), lengths[best], snapshots.last);
+    Ok(())
+}
+
+/// Prints a table; the index of the length whose images are closest to the held-out ones.
+fn sweep(
+    args: &Args,
+    run: &Path,
+    model: &Model,
+    (lengths, averages): (&[f64], &[BTreeMap<String, Tensor>]),
+    device: &Device,
+) -> Result<usize> {
+    let yardstick = Yardstick::new(Some(run), None)?;
+    let mut progress = Progress::new(0, 1 + lengths.len() as u64, 1, "models/s");
+    let score = |model: Model| {
+        let models = Models { model, guide: None };
+        Score::of(&args.drawing, &models, &yardstick, (args.score, args.batch), device)
+    };
+    let mut scores = Vec::new();
+    let own = score(with_weights(model, tensors(model), device)?)?;
+    for (i, average) in averages.iter().enumerate() {
+        progress.show(1 + i as u64, "");
+        scores.push(score(with_weights(model, average.clone(), device)?)?);
+    }
+    progress.finish();
+    println!("length  accuracy  Fréchet  precision  recall");
+    let row = |name: String, score: &Score| {
+        let Score { accuracy, frechet, precision, recall, .. } = score;
+        let accuracy = 100.0 * accuracy;
+        println!("{name:<6}  {accuracy:>6.2} %  {frechet:>7.4}  {precision:>9.3}  {recall:>6.3}");
+    };
+    row("ema".into(), &own);
+    for (length, score) in lengths.iter().zip(&scores) {
+        row(length.to_string(), score);
+    }
+    let best =
+        (0..scores.len()).min_by(|&a, &b| scores[a].frechet.total_cmp(&scores[b].frechet)).unwrap_or(0);
+    println!("closest: {}; \"ema\" is the average of the checkpoint itself", lengths[best]);
+    Ok(best)
+}
+
+fn tensors(model: &Model) -> BTreeMap<String, Tensor> {
+    let parameters = model.loaded.parameters.iter();
+    parameters.map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect()
+}
+
+/// The same model with other weights.
+fn with_weights(model: &Model, weights: BTreeMap<String, Tensor>, device: &Device) -> Result<Model> {
+    let (unet, parameters) = UNet::from_tensors(model.loaded.unet.config(), weights, device)?;
+    let (folder, notes) = (model.loaded.folder.clone(), model.loaded.notes.clone());
+    Ok(Model {
+        loaded: LoadedModel { unet, parameters, folder, notes },
+        scheduler: model.scheduler.clone(),
+        classes: model.classes.clone(),
+        sample: model.sample.clone(),
+        folder: model.folder.clone(),
+        ..*model
+    })
+}
+
+/// Keeps the averages of a step for later.
+pub fn keep(trainer: &Trainer, run: &Path) -> Result<()> {
+    let folder = run.join(FOLDER);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let path = folder.join(format!("{PREFIX}{:06}.{EXTENSION}", trainer.steps()));
+    write_atomically(&path, &duet_model::weights_to_bytes(&trainer.power_averages())?)
+}
+
+/// The snapshots of a run up to a step.
+struct Snapshots {
+    files: Vec<(u64, PathBuf)>,
+    last: u64,
+}
+
+impl Snapshots {
+    fn of(run: &Path, step: Option<u64>) -> Result<Self> {
+        let entries = std::fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten();
+        let numbered = entries.filter_map(|entry| {
+            let path = entry.path();
+            let name = path.file_stem()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+            path.extension().is_some_and(|extension| extension == EXTENSION).then_some((name, path))
+        });
+        let mut files: Vec<(u64, PathBuf)> = numbered.collect();
+        files.sort();
+        let Some(&(newest, _)) = files.last() else {
+            return Err(usage(format!(
+                "{}: the run kept no snapshots of its weights; train with ema_snapshots = N in [train]",
+                run.display()
+            )));
+        };
+        let last = step.unwrap_or(newest);
+        if !files.iter().any(|(step, _)| *step == last) {
+            let known: Vec<String> = files.iter().map(|(step, _)| step.to_string()).collect();
+            return Err(usage(format!("--step {last}: there are snapshots after {}", known.join(", "))));
+        }
+        files.retain(|(step, _)| *step <= last);
+        Ok(Self { files, last })
+    }
+
+    /// The weights of each length, from one pass through the files.
+    fn averages(&self, lengths: &[f64], device: &Device) -> Result<Vec<BTreeMap<String, Tensor>>> {
+        let steps = self.files.iter().map(|(step, _)| *step);
+        let kept: Vec<PowerAverage> =
+            steps.flat_map(|step| POWER_LENGTHS.map(|length| PowerAverage { step, length })).collect();
+        let mut factors = Vec::new();
+        for &length in lengths {
+            let (found, left) = power_factors(&kept, PowerAverage { step: self.last, length })?;
+            if left > FAR {
+                let left = 100.0 * left;
+                eprintln!(
+                    "warning: length {length}: {left:.0} % of its weighting cannot be made of the snapshots"
+                );
+            }
+            factors.push(found);
+        }
+        let mut sums = vec![BTreeMap::new(); lengths.len()];
+        for (i, (_, path)) in self.files.iter().enumerate() {
+            let tensors = duet_model::read_tensors(path, device)?;
+            for (j, length) in POWER_LENGTHS.iter().enumerate() {
+                let prefix = format!("{length}.");
+                for (name, values) in &tensors {
+                    let Some(name) = name.strip_prefix(&prefix) else { continue };
+                    for (sums, factors) in sums.iter_mut().zip(&factors) {
+                        add(sums, name, values, factors[i * POWER_LENGTHS.len() + j]).map_err(|error| {
+                            TrainError::Checkpoint { path: path.clone(), reason: error.to_string() }
+                        })?;
+                    }
+                }
+            }
+        }
+        Ok(sums)
+    }
+}
+
+fn add(
+    sums: &mut BTreeMap<String, Tensor>,
+    name: &str,
+    values: &Tensor,
+    factor: f64,
+) -> candle_core::Result<()> {
+    let part = (values * factor)?;
+    let sum = match sums.remove(name) {
+        Some(sum) => (sum + part)?,
+        None => part,
+    };
+    sums.insert(name.into(), sum);
+    Ok(())
+}
