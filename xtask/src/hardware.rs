@@ -43,16 +43,19 @@ pub fn device(text: &str) -> Result<Device> {
 
 /// The most memory that this process has had, in bytes; none where the system does not tell.
 pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    from_proc("/proc/self/status", "VmHWM:")
 }
 
 /// Bytes that programs may still take without swapping; none where the system does not tell.
 pub fn available_memory() -> Option<u64> {
-    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    from_proc("/proc/meminfo", "MemAvailable:")
+}
+
+/// Bytes of the line "KEY N kB".
+fn from_proc(path: &str, key: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let value = text.lines().find_map(|line| line.strip_prefix(key))?;
+    Some(value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Free bytes on the disk of `path`, or of the nearest folder above it that exists.

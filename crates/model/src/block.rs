@@ -43,7 +43,7 @@ impl Layer {
 
 /// What changes the resolution after a block's layers.
 #[derive(Debug, Clone)]
-enum Sampler {
+enum Resampler {
     Conv(Conv),
     Residual(Box<Residual>),
 }
@@ -53,7 +53,7 @@ enum Sampler {
 #[derive(Debug, Clone)]
 pub(crate) struct Down {
     layers: Vec<Layer>,
-    downsampler: Option<Sampler>,
+    downsampler: Option<Resampler>,
 }
 
 impl Down {
@@ -68,11 +68,11 @@ impl Down {
             n => Padding::all(n),
         };
         let options = Conv2d { stride: 2, padding };
-        let downsampler = || -> Result<Sampler> {
+        let downsampler = || -> Result<Resampler> {
             let (vb, widths) = (vb.pp("downsamplers.0"), (outputs, outputs));
             Ok(match kind.residual_sampler {
-                true => Sampler::Residual(Box::new(Residual::new(config, widths, Resize::Halve, 1.0, vb)?)),
-                false => Sampler::Conv(Conv::new(outputs, outputs, 3, options, vb.pp("conv"))?),
+                true => Resampler::Residual(Box::new(Residual::new(config, widths, Resize::Halve, 1.0, vb)?)),
+                false => Resampler::Conv(Conv::new(outputs, outputs, 3, options, vb.pp("conv"))?),
             })
         };
         Ok(Self {
@@ -96,8 +96,8 @@ impl Down {
         }
         if let Some(downsampler) = &self.downsampler {
             h = match downsampler {
-                Sampler::Conv(conv) => graph.conv(&h, conv, Sum::nothing())?,
-                Sampler::Residual(residual) => residual.forward(graph, &h, embedding)?,
+                Resampler::Conv(conv) => graph.conv(&h, conv, Sum::nothing())?,
+                Resampler::Residual(residual) => residual.forward(graph, &h, embedding)?,
             };
             skips.push(h.clone());
         }
@@ -151,7 +151,7 @@ pub(crate) fn up_widths(widths: &[usize], layers: usize, i: usize, j: usize) -> 
 #[derive(Debug, Clone)]
 pub(crate) struct Up {
     layers: Vec<Layer>,
-    upsampler: Option<Sampler>,
+    upsampler: Option<Resampler>,
 }
 
 impl Up {
@@ -164,11 +164,13 @@ impl Up {
             let (input, skip) = up_widths(&config.block_out_channels, config.layers_per_block, i, j);
             Layer::new(config, (input + skip, outputs), kind.attends, &vb, j)
         };
-        let upsampler = || -> Result<Sampler> {
+        let upsampler = || -> Result<Resampler> {
             let (vb, widths) = (vb.pp("upsamplers.0"), (outputs, outputs));
             Ok(match kind.residual_sampler {
-                true => Sampler::Residual(Box::new(Residual::new(config, widths, Resize::Double, 1.0, vb)?)),
-                false => Sampler::Conv(Conv::same(outputs, outputs, vb.pp("conv"))?),
+                true => {
+                    Resampler::Residual(Box::new(Residual::new(config, widths, Resize::Double, 1.0, vb)?))
+                }
+                false => Resampler::Conv(Conv::same(outputs, outputs, vb.pp("conv"))?),
             })
         };
         Ok(Self {
@@ -192,8 +194,8 @@ impl Up {
             h = layer.forward(graph, &joined, embedding)?;
         }
         match &self.upsampler {
-            Some(Sampler::Conv(conv)) => graph.conv_of_doubled(&h, conv),
-            Some(Sampler::Residual(residual)) => residual.forward(graph, &h, embedding),
+            Some(Resampler::Conv(conv)) => graph.conv_of_doubled(&h, conv),
+            Some(Resampler::Residual(residual)) => residual.forward(graph, &h, embedding),
             None => Ok(h),
         }
     }

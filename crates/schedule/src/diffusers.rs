@@ -9,7 +9,7 @@ use crate::dpm_keys::DpmKeys;
 use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
 
 /// The version of diffusers whose keys and defaults these are.
-const DIFFUSERS_VERSION: &str = "0.42.1";
+pub const DIFFUSERS_VERSION: &str = "0.42.1";
 
 /// The schedulers of diffusers whose configuration is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

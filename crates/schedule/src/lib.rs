@@ -28,7 +28,7 @@ mod spacing;
 mod steps;
 
 pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS};
-pub use diffusers::DiffusersScheduler;
+pub use diffusers::{DIFFUSERS_VERSION, DiffusersScheduler};
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
 pub use prediction::{EPSILON_MIN_ALPHA_BAR, Prediction};

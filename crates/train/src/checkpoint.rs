@@ -6,7 +6,7 @@
 use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
-use duet_schedule::{DiffusersScheduler, Spacing};
+use duet_schedule::{DIFFUSERS_VERSION, DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -197,7 +197,7 @@ pub fn model_files(
     };
     let index = serde_json::json!({
         "_class_name": pipeline,
-        "_diffusers_version": "0.42.1",
+        "_diffusers_version": DIFFUSERS_VERSION,
         "scheduler": ["diffusers", scheduler.class_name()],
         "unet": ["diffusers", "UNet2DModel"],
     });
