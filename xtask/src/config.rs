@@ -53,6 +53,13 @@ pub struct Model {
     pub mid_attention: bool,
     pub attention_head_dim: usize,
     pub norm_num_groups: usize,
+    /// How the time and class embedding acts on each block: "default" (added) or "scale_shift".
+    #[serde(default = "time_scale_shift")]
+    pub resnet_time_scale_shift: String,
+}
+
+fn time_scale_shift() -> String {
+    "default".into()
 }
 
 /// When a run saves, previews and measures itself, in steps; 0 for never before the end.
@@ -195,6 +202,7 @@ impl RunConfig {
             add_attention: self.model.mid_attention,
             attention_head_dim: Some(self.model.attention_head_dim),
             norm_num_groups: self.model.norm_num_groups,
+            resnet_time_scale_shift: self.model.resnet_time_scale_shift.clone(),
             num_class_embeds: Some(data.train.classes().len() + 1),
             num_train_timesteps: Some(self.diffusion.timesteps),
             ..UNetConfig::diffusers_defaults()

@@ -1,7 +1,7 @@
 //! `cargo xtask report`: a run as one HTML file that opens without a network.
 
 use crate::exit::usage;
-use crate::report_page::{self, Preview};
+use crate::report_page::{self, Preview, Shown};
 use crate::run_record::RunRecord;
 use crate::sample::{create_parent, write_atomically};
 use anyhow::Result;
@@ -20,6 +20,11 @@ pub struct Args {
 
 /// More pictures than this would make a page of many megabytes.
 const PREVIEWS: usize = 60;
+/// What `eval` leaves in a run's folder, and what it shows.
+const EVAL_PICTURES: [(&str, &str); 2] = [
+    ("eval.png", "Images that were measured, a row for each class"),
+    ("eval-nearest.png", "Those closest to a training image, above that image, and the distance"),
+];
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
@@ -32,8 +37,12 @@ pub fn run(args: Args) -> Result<()> {
     let record = RunRecord::read(&args.run)?;
     let out = args.out.unwrap_or_else(|| record.folder.join("report.html"));
     let previews = previews(&record.folder.join("samples"));
+    let sheets = EVAL_PICTURES.into_iter().filter_map(|(name, caption)| {
+        Some((caption, Shown::new(std::fs::read(record.folder.join(name)).ok()?)?))
+    });
+    let sheets: Vec<(&str, Shown)> = sheets.collect();
     create_parent(&out)?;
-    write_atomically(&out, report_page::html(&record, &previews).as_bytes())?;
+    write_atomically(&out, report_page::html(&record, &previews, &sheets).as_bytes())?;
     println!("{}: {} steps, {} pictures", out.display(), record.steps(), previews.len());
     Ok(())
 }
@@ -50,7 +59,9 @@ fn previews(folder: &Path) -> Vec<Preview> {
     let mut found: Vec<(u64, PathBuf)> = numbered.collect();
     found.sort();
     let apart = found.len().div_ceil(PREVIEWS).max(1);
-    let read = |(step, path): (u64, PathBuf)| Preview::new(step, std::fs::read(path).ok()?);
+    let read = |(step, path): (u64, PathBuf)| {
+        Some(Preview { step, picture: Shown::new(std::fs::read(path).ok()?)? })
+    };
     let mut previews: Vec<Preview> = found.into_iter().rev().step_by(apart).filter_map(read).collect();
     previews.reverse();
     previews

@@ -3,6 +3,7 @@
 use crate::chart::{Chart, Line};
 use crate::eval_file::EvalFile;
 use crate::html::{escape, figure, pairs, significant};
+use crate::report_page::Shown;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::Path;
@@ -12,8 +13,8 @@ const MATRIX_CLASSES: usize = 64;
 /// From this share of a row on, the numbers of the confusion matrix are white.
 const FULL: f64 = 0.5;
 
-/// The section.
-pub fn section(eval: &EvalFile) -> String {
+/// The section, with pictures and what they show.
+pub fn section(eval: &EvalFile, sheets: &[(&str, Shown)]) -> String {
     let mut html = String::from("<section>\n<h2>Evaluation</h2>\n<div class=\"tables\">\n");
     let numbers: Vec<_> = eval
         .numbers()
@@ -32,6 +33,11 @@ pub fn section(eval: &EvalFile) -> String {
     html += "</div>\n";
     html += &denoising_loss(eval).unwrap_or_default();
     html += &confusion(eval).unwrap_or_default();
+    if !sheets.is_empty() {
+        html += "<div class=\"images\">\n";
+        html.extend(sheets.iter().map(|(caption, sheet)| sheet.figure(caption)));
+        html += "</div>\n";
+    }
     html + "</section>\n"
 }
 

@@ -17,38 +17,55 @@ const LARGE: u32 = 960;
 /// Rows of a picture have at most so many names.
 const ROW_NAMES: usize = 10;
 
-/// A picture of a run.
-pub struct Preview {
-    step: u64,
+/// A picture that the page holds.
+pub struct Shown {
     png: Vec<u8>,
     width: u32,
     height: u32,
 }
 
-impl Preview {
+impl Shown {
     /// Of a whole PNG file.
-    pub fn new(step: u64, png: Vec<u8>) -> Option<Self> {
+    pub fn new(png: Vec<u8>) -> Option<Self> {
         let header = png.strip_prefix(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")?;
         let number = |at: usize| Some(u32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?));
         let (width, height) = (number(0)?, number(4)?);
         let whole = png.len() > 12 && png[..png.len() - 4].ends_with(b"IEND");
-        (width > 0 && height > 0 && whole).then_some(Self { step, png, width, height })
+        (width > 0 && height > 0 && whole).then_some(Self { png, width, height })
     }
 
-    fn html(&self, largest: u32) -> String {
+    /// Enlarged by a whole number up to `largest` pixels.
+    fn html(&self, alt: &str, largest: u32) -> String {
         let zoom = (largest / self.width.max(self.height)).max(1);
         format!(
-            "<img alt=\"Images drawn after step {}\" width=\"{}\" height=\"{}\" src=\"{}\">",
-            self.step,
+            "<img alt=\"{}\" width=\"{}\" height=\"{}\" src=\"{}\">",
+            escape(alt),
             self.width.saturating_mul(zoom),
             self.height.saturating_mul(zoom),
             data_uri(&self.png)
         )
     }
+
+    /// With a line below.
+    pub fn figure(&self, caption: &str) -> String {
+        format!("<figure>{}<figcaption>{}</figcaption></figure>\n", self.html(caption, 0), escape(caption))
+    }
+}
+
+/// What was drawn after a step of the training.
+pub struct Preview {
+    pub step: u64,
+    pub picture: Shown,
+}
+
+impl Preview {
+    fn html(&self, largest: u32) -> String {
+        self.picture.html(&format!("Images drawn after step {}", self.step), largest)
+    }
 }
 
 /// The whole page: only what it holds itself is needed to show it.
-pub fn html(run: &RunRecord, previews: &[Preview]) -> String {
+pub fn html(run: &RunRecord, previews: &[Preview], sheets: &[(&str, Shown)]) -> String {
     let name = escape(&run.name);
     // Browsers ask for an icon unless the page has one: this one is empty.
     let mut page = format!(
@@ -61,7 +78,7 @@ pub fn html(run: &RunRecord, previews: &[Preview]) -> String {
     page += &pictures(run, previews);
     page += &curves(run);
     if let Some(eval) = &run.eval {
-        page += &report_eval::section(eval);
+        page += &report_eval::section(eval, sheets);
     }
     page += &checkpoints(run);
     page += &settings(run);

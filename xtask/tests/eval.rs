@@ -37,7 +37,10 @@ fn a_run_measures_itself(dir: &Path) {
     assert_eq!(std::fs::read_to_string(dir.join("scored/metrics.jsonl")).unwrap(), metrics);
     run(dir, &["report", "scored", "--out", "report.html"], 0);
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
-    assert!(page.contains("Fréchet distance of drawn images"));
+    assert!(page.contains("Fréchet distance of drawn images") && !page.contains("Images that were measured"));
+    run(dir, &["report", "run", "--out", "report.html"], 0);
+    let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
+    assert!(page.contains("Images that were measured") && page.contains("closest to a training image"));
 }
 
 fn a_run_is_measured_and_its_classifier_kept(dir: &Path) {
