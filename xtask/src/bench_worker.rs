@@ -11,7 +11,7 @@ use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
-use duet_train::{Batch, Diffusion, LossWeighting, TrainOptions, Trainer};
+use duet_train::{Batch, Diffusion, LossWeighting, TimestepSampling, TrainOptions, Trainer};
 use rayon::prelude::*;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -173,6 +173,7 @@ fn options(batch: usize) -> TrainOptions {
         clip: 1.0,
         label_dropout: 0.1,
         loss_weighting: LossWeighting::Uniform,
+        timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.995,
         ema_snapshots: 0,
     }

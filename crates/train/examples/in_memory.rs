@@ -4,7 +4,7 @@
 use candle_core::{Device, Tensor};
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
-use duet_train::{Batch, Diffusion, LossWeighting, TrainError, TrainOptions, Trainer};
+use duet_train::{Batch, Diffusion, LossWeighting, TimestepSampling, TrainError, TrainOptions, Trainer};
 
 const CLASSES: u32 = 2;
 const SIDE: usize = 8;
@@ -68,6 +68,7 @@ fn options() -> TrainOptions {
         clip: 1.0,
         label_dropout: 0.1,
         loss_weighting: LossWeighting::Uniform,
+        timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.95,
         ema_snapshots: 0,
     }

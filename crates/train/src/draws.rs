@@ -7,6 +7,9 @@ use duet_random::Draws;
 pub struct ImageDraws {
     /// Uniform in 0..T-1.
     pub timestep: usize,
+    /// Uniform in [0, 1): where in the weight of all timesteps another one is, drawn as often as it
+    /// weighs.
+    pub share: f64,
     /// Whether the null label replaces the image's own.
     pub drops_label: bool,
 }
@@ -16,6 +19,7 @@ impl ImageDraws {
     pub fn new(seed: u64, index: u64, timesteps: usize, label_dropout: f64) -> Self {
         Self {
             timestep: Draws::new(seed, "timestep", index).below(timesteps as u64) as usize,
+            share: Draws::new(seed, "weighted timestep", index).uniform(),
             drops_label: Draws::new(seed, "label dropout", index).uniform() < label_dropout,
         }
     }

@@ -29,7 +29,7 @@ pub use ema::ema_decay;
 pub use error::TrainError;
 pub use held_out::{HeldOut, held_out_loss};
 pub use learning_rate::LearningRate;
-pub use loss::{LossWeighting, loss_weights};
+pub use loss::{LossWeighting, TimestepSampling, loss_weights};
 pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use options::{Diffusion, TrainOptions};
 pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};

@@ -16,6 +16,9 @@ pub enum LossWeighting {
     Uniform,
     /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t; λ = 1.
     Late,
+    /// ∝ 1 - ᾱ, the share of noise in x_t: more weight on the first denoising steps, which decide what
+    /// an image shows. On v this is the plain loss on x_0.
+    Noise,
     /// On x_0: min(SNR, γ), γ = 5 (Hang et al. 2023, equation 8).
     MinSnr,
     /// On ε: 1 / (k + SNR)^γ, k = γ = 1 (Choi et al. 2022, equation 8).
@@ -25,9 +28,10 @@ pub enum LossWeighting {
 const LATE_LAMBDA: f64 = 1.0;
 const MIN_SNR_GAMMA: f64 = 5.0;
 
-const NAMES: [(&str, LossWeighting); 4] = [
+const NAMES: [(&str, LossWeighting); 5] = [
     ("uniform", LossWeighting::Uniform),
     ("late", LossWeighting::Late),
+    ("noise", LossWeighting::Noise),
     ("min_snr", LossWeighting::MinSnr),
     ("p2", LossWeighting::P2),
 ];
@@ -39,7 +43,7 @@ impl FromStr for LossWeighting {
         let found = NAMES.iter().find(|(name, _)| *name == text);
         found
             .map(|(_, rule)| *rule)
-            .ok_or(format!("loss weighting \"{text}\": use uniform, late, min_snr or p2"))
+            .ok_or(format!("loss weighting \"{text}\": use uniform, late, noise, min_snr or p2"))
     }
 }
 
@@ -64,6 +68,41 @@ impl fmt::Display for LossWeighting {
     }
 }
 
+/// How often each timestep is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestepSampling {
+    /// All alike, and the loss is weighted (Ho et al. 2020).
+    #[default]
+    Uniform,
+    /// As often as the loss weighs it, and then all count the same: the same objective, without steps
+    /// that are spent on what hardly counts.
+    Weighted,
+}
+
+/// Timesteps drawn as often as they weigh.
+#[derive(Debug, Clone)]
+pub(crate) struct WeightedTimesteps {
+    /// Sums of the weights up to each timestep.
+    sums: Vec<f64>,
+}
+
+impl WeightedTimesteps {
+    pub fn new(weights: &[f64]) -> Self {
+        let add = |sum: &mut f64, weight: &f64| {
+            *sum += weight;
+            Some(*sum)
+        };
+        Self { sums: weights.iter().scan(0.0, add).collect() }
+    }
+
+    /// The timestep at which `share`, at least 0 and below 1, of all weight lies below.
+    pub fn at(&self, share: f64) -> usize {
+        let wanted = share * self.sums.last().copied().unwrap_or(0.0);
+        self.sums.partition_point(|sum| *sum <= wanted).min(self.sums.len().saturating_sub(1))
+    }
+}
+
 /// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
 ///
 /// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
@@ -80,6 +119,7 @@ pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &Nois
         match rule {
             LossWeighting::Uniform => 1.0,
             LossWeighting::Late => 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last),
+            LossWeighting::Noise => 1.0 - schedule.alpha_bar(t),
             LossWeighting::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0) * from_epsilon,
             LossWeighting::P2 => 1.0 / (1.0 + snr) * from_epsilon,
         }
@@ -87,4 +127,20 @@ pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &Nois
     let weights: Vec<f64> = (0..schedule.len()).map(weight).collect();
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     weights.into_iter().map(|w| w / mean).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_share_of_the_weight_is_in_one_timestep() {
+        let weighted = WeightedTimesteps::new(&[0.0, 1.0, 0.0, 2.5, 0.5]);
+        let counts = (0..4000).map(|i| weighted.at(f64::from(i) / 4000.0)).fold([0; 5], |mut counts, t| {
+            counts[t] += 1;
+            counts
+        });
+        assert_eq!(counts, [0, 1000, 0, 2500, 500]);
+        assert_eq!(weighted.at(1.0 - f64::EPSILON), 4);
+    }
 }

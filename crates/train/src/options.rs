@@ -1,6 +1,6 @@
 //! The hyper-parameters of diffusion and of training.
 
-use crate::{LossWeighting, TrainError};
+use crate::{LossWeighting, TimestepSampling, TrainError};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +59,12 @@ pub struct TrainOptions {
     pub clip: f64,
     /// Probability that an image's label is replaced by the null label.
     pub label_dropout: f64,
-    /// "uniform", "late", "min_snr" or "p2".
+    /// "uniform", "late", "noise", "min_snr" or "p2".
     pub loss_weighting: LossWeighting,
+    /// "uniform", or "weighted": timesteps are drawn as often as they weigh. Files of older versions
+    /// do not say, and mean "uniform".
+    #[serde(default)]
+    pub timestep_sampling: TimestepSampling,
     /// Final decay of the moving average of the weights, below 1.
     pub ema_decay: f64,
     /// Steps between snapshots of two more averages, of which any other can be made afterwards; 0 for

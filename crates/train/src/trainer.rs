@@ -1,8 +1,10 @@
 //! One optimiser step at a time.
 
+use crate::loss::WeightedTimesteps;
 use crate::{
-    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, POWER_LENGTHS, TrainError,
-    TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay, power_exponent,
+    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, POWER_LENGTHS, TimestepSampling,
+    TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay,
+    power_exponent,
 };
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
@@ -55,6 +57,8 @@ pub struct Trainer {
     pub(crate) diffusion: Diffusion,
     pub(crate) schedule: NoiseSchedule,
     weights: Vec<f64>,
+    /// Where timesteps are not drawn alike.
+    weighted: Option<WeightedTimesteps>,
     pub(crate) unet: UNet,
     pub(crate) parameters: Parameters,
     pub(crate) ema: (UNet, Parameters),
@@ -88,8 +92,14 @@ impl Trainer {
         let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
         let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
+        let weights = loss_weights(options.loss_weighting, diffusion.prediction, &schedule);
+        let (weights, weighted) = match options.timestep_sampling {
+            TimestepSampling::Uniform => (weights, None),
+            TimestepSampling::Weighted => (vec![1.0; weights.len()], Some(WeightedTimesteps::new(&weights))),
+        };
         Ok(Self {
-            weights: loss_weights(options.loss_weighting, diffusion.prediction, &schedule),
+            weights,
+            weighted,
             adam: AdamW::new(parameters.iter(), adam)?,
             options: options.clone(),
             diffusion: diffusion.clone(),
@@ -269,7 +279,11 @@ impl Trainer {
             ImageDraws::noise(self.options.seed, first + i as u64, noise);
         }
         let noise = Tensor::from_vec(noise, batch.images.shape(), &self.device)?;
-        let timesteps: Vec<usize> = draws.iter().map(|draw| draw.timestep).collect();
+        let timestep = |draw: &ImageDraws| match &self.weighted {
+            Some(weighted) => weighted.at(draw.share),
+            None => draw.timestep,
+        };
+        let timesteps: Vec<usize> = draws.iter().map(timestep).collect();
         let dropped = |labels: Vec<u32>| -> Vec<u32> {
             let pairs = labels.into_iter().zip(&draws);
             pairs.map(|(label, draw)| if draw.drops_label { self.null_label() } else { label }).collect()

@@ -7,8 +7,8 @@ use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, POWER_LENGTHS, TrainError, TrainOptions,
-    Trainer, ema_decay, held_out_loss, loss_weights, power_exponent,
+    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, POWER_LENGTHS, TimestepSampling,
+    TrainError, TrainOptions, Trainer, ema_decay, held_out_loss, loss_weights, power_exponent,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -80,14 +80,24 @@ fn first_loss_by_hand(trainer: &Trainer, batches: &[Batch]) -> f64 {
             let pairs = image.iter().zip(&noise);
             pairs.map(|(&x, &e)| (of_image * f64::from(x) + of_noise * f64::from(e)) as f32).collect()
         };
-        let a = schedule.alpha_bar(draws.timestep);
+        // As often as they weigh: the one at which this share of the weight is passed.
+        let mut passed = 0.0;
+        let passes = |weight: &f64| {
+            passed += weight;
+            passed > draws.share * weights.len() as f64
+        };
+        let (timestep, weight) = match options.timestep_sampling {
+            TimestepSampling::Uniform => (draws.timestep, weights[draws.timestep]),
+            TimestepSampling::Weighted => (weights.iter().position(passes).unwrap(), 1.0),
+        };
+        let a = schedule.alpha_bar(timestep);
         let x = Tensor::from_vec(mix((a.sqrt(), (1.0 - a).sqrt())), (1, 1, 8, 8), &Device::Cpu).unwrap();
-        let t = Tensor::new(&[draws.timestep as u32], &Device::Cpu).unwrap();
+        let t = Tensor::new(&[timestep as u32], &Device::Cpu).unwrap();
         let label = Tensor::new(&[label], &Device::Cpu).unwrap();
         let predicted = values(&trainer.unet().forward(&x, &t, Some(&label)).unwrap());
         let squares = mix(prediction.target_coefficients(a)).into_iter().zip(predicted);
         let squares = squares.map(|(target, predicted)| f64::from(target - predicted).powi(2));
-        sum += weights[draws.timestep] * squares.sum::<f64>() / image.len() as f64;
+        sum += weight * squares.sum::<f64>() / image.len() as f64;
     }
     sum / trainer.images_per_step() as f64
 }
@@ -96,8 +106,15 @@ fn first_loss_by_hand(trainer: &Trainer, batches: &[Batch]) -> f64 {
 fn the_loss_is_the_weighted_mean_square_of_target_minus_prediction() {
     let batches = [batch(&[0, 1, 2]), batch(&[3, 4, 5])];
     for prediction in PREDICTIONS {
-        for loss_weighting in [LossWeighting::Uniform, LossWeighting::Late, LossWeighting::P2] {
-            let options = TrainOptions { loss_weighting, ..options() };
+        let (uniform, weighted) = (TimestepSampling::Uniform, TimestepSampling::Weighted);
+        for (loss_weighting, timestep_sampling) in [
+            (LossWeighting::Uniform, uniform),
+            (LossWeighting::Late, uniform),
+            (LossWeighting::P2, uniform),
+            (LossWeighting::Uniform, weighted),
+            (LossWeighting::Noise, weighted),
+        ] {
+            let options = TrainOptions { loss_weighting, timestep_sampling, ..options() };
             let mut trainer =
                 Trainer::new(&network(true), &diffusion(prediction), &options, &Device::Cpu).unwrap();
             let expected = first_loss_by_hand(&trainer, &batches);

@@ -3,7 +3,7 @@ use candle_core::Device;
 use duet_data::{Dataset, Shape};
 use duet_model::UNetConfig;
 use duet_schedule::{BetaSchedule, Prediction, Spacing};
-use duet_train::{Diffusion, LossWeighting, TrainOptions, Trainer, checkpoint};
+use duet_train::{Diffusion, LossWeighting, TimestepSampling, TrainOptions, Trainer, checkpoint};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +47,7 @@ pub fn options() -> TrainOptions {
         clip: 1.0,
         label_dropout: 0.3,
         loss_weighting: LossWeighting::MinSnr,
+        timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.99,
         ema_snapshots: 5,
     }
