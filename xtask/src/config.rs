@@ -12,6 +12,8 @@ use std::path::Path;
 use toml::{Table, Value};
 
 const DIGITS: &str = include_str!("../../configs/digits.toml");
+/// What differs from it.
+const DIGITS_LONG: &str = include_str!("../../configs/digits-long.toml");
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -116,10 +118,12 @@ mod spacing_text {
 impl RunConfig {
     /// The preset or the file, with `flags` (dotted key, value) over it.
     pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = match preset {
-            "digits" => DIGITS.parse::<Table>().context("the preset digits")?,
-            _ => return Err(usage(format!("--preset {preset}: there is only digits"))),
-        };
+        let mut table = DIGITS.parse::<Table>().context("the preset digits")?;
+        match preset {
+            "digits" => (),
+            "digits-long" => merge(&mut table, DIGITS_LONG.parse().context("the preset digits-long")?),
+            _ => return Err(usage(format!("--preset {preset}: there are digits and digits-long"))),
+        }
         if let Some(path) = file {
             let own: Table = read(path)?.parse().with_context(|| format!("{}", path.display()))?;
             merge(&mut table, own);

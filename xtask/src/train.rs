@@ -34,7 +34,7 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from
+    /// Settings to start from: digits, or digits-long for about two hours
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
@@ -53,7 +53,7 @@ pub struct Args {
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Optimiser steps [default: 1750]
+    /// Optimiser steps [default: 6000]
     #[arg(long, group = "length")]
     steps: Option<u64>,
     /// Passes over the training images
@@ -62,10 +62,10 @@ pub struct Args {
     /// Time to train, turned into steps by timing a few
     #[arg(long, group = "length")]
     minutes: Option<f64>,
-    /// Images a step [default: 64]
+    /// Images a step [default: 16]
     #[arg(long)]
     batch: Option<usize>,
-    /// Peak learning rate [default: 0.002]
+    /// Peak learning rate [default: 0.0014]
     #[arg(long)]
     lr: Option<f64>,
     /// Seed of every random draw [default: 0]
@@ -80,13 +80,13 @@ pub struct Args {
     /// Go on with the newest run, or with this one or its checkpoint
     #[arg(long, value_name = "latest|DIR")]
     resume: Option<String>,
-    /// Steps between checkpoints, 0 for one at the end [default: 350]
+    /// Steps between checkpoints, 0 for one at the end [default: 1000]
     #[arg(long, value_name = "STEPS")]
     save_every: Option<u64>,
     /// Checkpoints to keep, the newest [default: 3]
     #[arg(long)]
     keep: Option<usize>,
-    /// Steps between preview pictures, 0 for one at the end [default: 350]
+    /// Steps between preview pictures, 0 for one at the end [default: 1000]
     #[arg(long, value_name = "STEPS")]
     sample_every: Option<u64>,
     /// Steps between measurements of drawn images, 0 for none: class accuracy, Fréchet distance and
