@@ -1,4 +1,4 @@
-"""The peer to beat in quality: configs/digits.toml's network and recipe in torch and diffusers, on the same 10,000 digits.
+"""The peer to beat in quality: the network of configs/digits.toml by the usual recipe in torch and diffusers, on the same 10,000 digits.
 
 pip install torch diffusers (numpy, pillow and safetensors come with them)
 usage: torch_baseline.py --out DIR [--images 112000 | --minutes 10] [--data DIR] [--threads 2] [--seed 0] [--guidance 1,2] [--steps 25]
@@ -120,7 +120,7 @@ def sample(model, weight, flags):
 def main():
     flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     length = flags.add_mutually_exclusive_group()
-    length.add_argument("--images", type=int, help="how many it sees; the schedule scales [default: 112000, as configs/digits.toml]")
+    length.add_argument("--images", type=int, help="how many it sees; the schedule scales [default: 112000]")
     length.add_argument("--minutes", type=float, help="how long it trains; the schedule scales")
     flags.add_argument("--data", type=Path, default=DIGITS); flags.add_argument("--out", type=Path, required=True)
     flags.add_argument("--threads", type=int, default=2); flags.add_argument("--seed", type=int, default=0)

@@ -204,7 +204,7 @@ fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
     let classes = &yardstick.splits.train.classes();
     let features = yardstick.features(&samples.images)?;
     let scores = yardstick.scores(&samples.images, &features, &samples.asked)?;
-    let interval = yardstick.frechet_interval(&features, scores.frechet)?;
+    let interval = yardstick.frechet_interval(&features, &samples.asked, scores.frechet)?;
     let floor = yardstick.floor(classify::each(count, classes.len()))?;
     let by_class = yardstick.frechet_by_class(&features, &samples.asked);
     let memorisation = yardstick.memorisation(&samples.images)?;

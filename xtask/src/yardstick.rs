@@ -94,15 +94,16 @@ impl Yardstick {
         })
     }
 
-    /// The 95 % interval of the Fréchet distance under other draws of the same samples.
+    /// The 95 % interval of the Fréchet distance under other draws of the same samples, as many of each
+    /// class.
     ///
     /// Resamples repeat images, which makes the estimate's upward bias larger: the interval is moved
     /// down by what its middle is above the distance itself.
-    pub fn frechet_interval(&self, samples: &Features, frechet: f64) -> Result<Interval> {
+    pub fn frechet_interval(&self, samples: &Features, asked: &[u32], frechet: f64) -> Result<Interval> {
         let held_out = Gaussian::fit(&self.held_out)?;
         let bootstrap = |level: f64| Bootstrap { resamples: RESAMPLES, level, seed: 0 };
         let of = |indices: &[usize]| frechet_distance(&held_out, &Gaussian::fit(&samples.select(indices)?)?);
-        let interval = bootstrap(0.95).interval(samples.len(), of)?;
+        let interval = bootstrap(0.95).interval_of_kinds(asked, of)?;
         let above = (interval.low + interval.high) / 2.0 - frechet;
         Ok(Interval { low: (interval.low - above).max(0.0), high: interval.high - above })
     }

@@ -4,6 +4,7 @@ use crate::EvalError;
 use crate::quantile::{quantile, sorted};
 use duet_random::Draws;
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// How to resample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,11 +38,45 @@ impl Bootstrap {
         n: usize,
         statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
     ) -> Result<Interval, EvalError> {
+        self.of_resamples(
+            n,
+            |draws: &mut Draws| (0..n).map(|_| draws.below(n as u64) as usize).collect(),
+            statistic,
+        )
+    }
+
+    /// The same for things of several kinds, such as images of classes, of which each resample has as
+    /// many as there are: thing i is of the kind `kinds[i]` (Efron & Tibshirani 1993, section 8.3).
+    ///
+    /// What varies from resample to resample is then the things and not how many there are of each.
+    pub fn interval_of_kinds(
+        &self,
+        kinds: &[u32],
+        statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
+    ) -> Result<Interval, EvalError> {
+        let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (i, &kind) in kinds.iter().enumerate() {
+            members.entry(kind).or_default().push(i);
+        }
+        let resample = |draws: &mut Draws| {
+            let of_kind = |kind| {
+                let members: &Vec<usize> = &members[kind];
+                members[draws.below(members.len() as u64) as usize]
+            };
+            kinds.iter().map(of_kind).collect()
+        };
+        self.of_resamples(kinds.len(), resample, statistic)
+    }
+
+    fn of_resamples(
+        &self,
+        n: usize,
+        resample: impl Fn(&mut Draws) -> Vec<usize> + Sync,
+        statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
+    ) -> Result<Interval, EvalError> {
         self.check(n)?;
         let of_resample = |b: u64| {
-            let mut draws = Draws::new(self.seed, "bootstrap", b);
-            let indices: Vec<usize> = (0..n).map(|_| draws.below(n as u64) as usize).collect();
-            let value = statistic(&indices)?;
+            let value = statistic(&resample(&mut Draws::new(self.seed, "bootstrap", b)))?;
             match value.is_nan() {
                 true => Err(EvalError::OutOfRange { name: "the statistic", value, range: "a number" }),
                 false => Ok(value),

@@ -76,3 +76,22 @@ fn settings_out_of_range_and_statistics_that_fail_are_refused() {
     let failure = EvalError::Dims { left: 1, right: 2 };
     assert_eq!(BOOTSTRAP.interval(3, |_| Err(failure.clone())), Err(failure.clone()));
 }
+
+/// Of two kinds whose things are all alike, only how many there are of each could vary.
+#[test]
+fn a_resample_has_as_many_of_each_kind() {
+    let kinds: Vec<u32> = (0..60).map(|i| u32::from(i % 3 == 0)).collect();
+    let share = |indices: &[usize]| {
+        assert_eq!(indices.len(), kinds.len());
+        Ok(indices.iter().filter(|&&i| kinds[i] == 1).count() as f64 / indices.len() as f64)
+    };
+    let of_kinds = BOOTSTRAP.interval_of_kinds(&kinds, share).unwrap();
+    assert_eq!((of_kinds.low, of_kinds.high), (1.0 / 3.0, 1.0 / 3.0));
+    let of_all = BOOTSTRAP.interval(kinds.len(), share).unwrap();
+    assert!(of_all.low < 0.3 && of_all.high > 0.36, "{of_all:?}");
+    // Within a kind things are drawn again, each as often as any other.
+    let first = |indices: &[usize]| Ok(indices.iter().filter(|&&i| i == 0).count() as f64);
+    let drawn = BOOTSTRAP.interval_of_kinds(&kinds, first).unwrap();
+    assert!(drawn.low == 0.0 && drawn.high >= 2.0, "{drawn:?}");
+    assert!(BOOTSTRAP.interval_of_kinds(&[], first).is_err());
+}
