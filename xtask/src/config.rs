@@ -64,7 +64,8 @@ fn time_scale_shift() -> String {
     "default".into()
 }
 
-/// When a run saves, previews and measures itself, in steps; 0 for never before the end.
+/// When a run saves, previews and measures itself, in steps; 0 for never before the end, and for
+/// `eval_every` never.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Save {
@@ -81,6 +82,9 @@ pub struct Save {
     #[serde(default = "eval_images")]
     pub eval_images: usize,
 }
+
+/// Fewer have no neighbours to be measured by, and the distances between all pairs are looked at.
+const EVAL_IMAGES: std::ops::RangeInclusive<usize> = 10..=10_000;
 
 fn eval_images() -> usize {
     200
@@ -154,6 +158,11 @@ impl RunConfig {
         }
         if self.save.keep == 0 {
             return Err(usage("save.keep = 0: at least one checkpoint must be kept"));
+        }
+        if !EVAL_IMAGES.contains(&self.save.eval_images) {
+            let (least, most) = EVAL_IMAGES.into_inner();
+            let images = self.save.eval_images;
+            return Err(usage(format!("save.eval_images = {images}: must be {least} to {most}")));
         }
         let levels = self.model.block_out_channels.len();
         if let Some(level) = self.model.attention_levels.iter().find(|&&level| level >= levels) {

@@ -48,7 +48,7 @@ pub struct Drawing {
     /// condition guidance, Sadat et al. 2024b)
     #[arg(long, conflicts_with_all = ["negative", "guide_with"])]
     pub independent_condition: bool,
-    /// Leads away from another, weaker model: an earlier checkpoint of the run, such as step-000350, or
+    /// Leads away from another, weaker model: an earlier checkpoint of the run, such as step-004000, or
     /// any model folder (autoguidance, Karras et al. 2024)
     #[arg(long, value_name = "STEP|DIR")]
     pub guide_with: Option<String>,

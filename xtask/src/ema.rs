@@ -2,28 +2,30 @@
 
 use crate::drawing::Drawing;
 use crate::exit::usage;
-use crate::export::write_folder;
+use crate::export::{refuse_existing, write_folder};
+use crate::hardware;
 use crate::model_folder::{self, Model};
 use crate::plan::Models;
 use crate::progress::Progress;
+use crate::run_folder::{self, SNAPSHOTS};
 use crate::sample::write_atomically;
 use crate::score::Score;
 use crate::yardstick::Yardstick;
-use crate::{hardware, run_folder};
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_model::{LoadedModel, UNet};
 use duet_train::checkpoint::{CONFIG_COPY, model_files};
 use duet_train::{POWER_LENGTHS, PowerAverage, TrainError, Trainer, power_factors};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-/// Where a run keeps its snapshots.
-const FOLDER: &str = "ema";
 const PREFIX: &str = "step-";
 const EXTENSION: &str = "safetensors";
 /// The lengths that are tried where none are named.
 const LENGTHS: &str = "0.02,0.03,0.05,0.075,0.1,0.15,0.2";
+/// Of more snapshots, this many are enough, and their system of equations is quickly solved.
+const MOST: usize = 200;
 /// More of the wanted weighting than this left out is worth a warning.
 const FAR: f64 = 0.1;
 
@@ -41,7 +43,8 @@ pub struct Args {
     /// Images that each of them is measured with
     #[arg(long, value_name = "N", default_value_t = 1000)]
     score: usize,
-    /// The step after which the averages are taken, one with a snapshot [default: the last]
+    /// The step after which the averages are taken, one with a snapshot [default: the checkpoint's, or
+    /// the last]
     #[arg(long)]
     step: Option<u64>,
     /// Where the model folder with the averaged weights goes, which must not exist yet; with --sweep,
@@ -66,19 +69,23 @@ pub fn run(args: Args) -> Result<()> {
     let run = run_folder::of(&args.drawing.run)?.ok_or_else(|| {
         usage(format!("--run {}: a run's folder is needed, which has the snapshots", args.drawing.run))
     })?;
+    if let Some(out) = &args.out {
+        refuse_existing(out)?;
+    }
     let model = model_folder::load(&args.drawing.run, &device)?;
-    let snapshots = Snapshots::of(&run, args.step)?;
+    let snapshots = Snapshots::of(&run, args.step, &model)?;
     let lengths = args.length.map_or_else(|| args.sweep.clone().unwrap_or_default(), |length| vec![length]);
-    let averages = snapshots.averages(&lengths, &device)?;
+    let averages = snapshots.averages(&lengths, &model)?;
     let best = match args.sweep {
         Some(_) => sweep(&args, &run, &model, (&lengths, &averages), &device)?,
         None => 0,
     };
     let Some(out) = args.out else {
         println!(
-            "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --out DIR",
+            "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --step {} --out DIR",
             run.display(),
-            lengths[best]
+            lengths[best],
+            snapshots.last
         );
         return Ok(());
     };
@@ -104,7 +111,9 @@ fn sweep(
     let yardstick = Yardstick::new(Some(run), None)?;
     let mut progress = Progress::new(0, 1 + lengths.len() as u64, 1, "models/s");
     let score = |model: Model| {
-        let models = Models { model, guide: None };
+        let guide = args.drawing.guide_with.as_deref();
+        let guide = guide.map(|name| model_folder::load_guide(name, &model, device)).transpose()?;
+        let models = Models { model, guide };
         Score::of(&args.drawing, &models, &yardstick, (args.score, args.batch), device)
     };
     let mut scores = Vec::new();
@@ -126,7 +135,8 @@ fn sweep(
     }
     let best =
         (0..scores.len()).min_by(|&a, &b| scores[a].frechet.total_cmp(&scores[b].frechet)).unwrap_or(0);
-    println!("closest: {}; \"ema\" is the average of the checkpoint itself", lengths[best]);
+    let own = model.folder.display();
+    println!("closest: {}; \"ema\" is the average in {own}", lengths[best]);
     Ok(best)
 }
 
@@ -151,7 +161,7 @@ fn with_weights(model: &Model, weights: BTreeMap<String, Tensor>, device: &Devic
 
 /// Keeps the averages of a step for later.
 pub fn keep(trainer: &Trainer, run: &Path) -> Result<()> {
-    let folder = run.join(FOLDER);
+    let folder = run.join(SNAPSHOTS);
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join(format!("{PREFIX}{:06}.{EXTENSION}", trainer.steps()));
     write_atomically(&path, &duet_model::weights_to_bytes(&trainer.power_averages())?)
@@ -164,12 +174,14 @@ struct Snapshots {
 }
 
 impl Snapshots {
-    fn of(run: &Path, step: Option<u64>) -> Result<Self> {
-        let entries = std::fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten();
+    /// Up to `step`, or that of the model's checkpoint if there is a snapshot of it, or the newest.
+    fn of(run: &Path, step: Option<u64>, model: &Model) -> Result<Self> {
+        let step_of = |name: &OsStr| name.to_str()?.strip_prefix(PREFIX)?.parse::<u64>().ok();
+        let entries = std::fs::read_dir(run.join(SNAPSHOTS)).into_iter().flatten().flatten();
         let numbered = entries.filter_map(|entry| {
             let path = entry.path();
-            let name = path.file_stem()?.to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
-            path.extension().is_some_and(|extension| extension == EXTENSION).then_some((name, path))
+            let step = step_of(path.file_stem()?)?;
+            path.extension().is_some_and(|extension| extension == EXTENSION).then_some((step, path))
         });
         let mut files: Vec<(u64, PathBuf)> = numbered.collect();
         files.sort();
@@ -179,17 +191,23 @@ impl Snapshots {
                 run.display()
             )));
         };
-        let last = step.unwrap_or(newest);
+        let of_checkpoint = model.folder.file_name().and_then(step_of);
+        let of_checkpoint = of_checkpoint.filter(|step| files.iter().any(|(other, _)| other == step));
+        let last = step.or(of_checkpoint).unwrap_or(newest);
         if !files.iter().any(|(step, _)| *step == last) {
             let known: Vec<String> = files.iter().map(|(step, _)| step.to_string()).collect();
             return Err(usage(format!("--step {last}: there are snapshots after {}", known.join(", "))));
         }
         files.retain(|(step, _)| *step <= last);
+        // Counted from the last, which always stays.
+        let (count, every) = (files.len(), files.len().div_ceil(MOST));
+        let kept = files.into_iter().enumerate().filter(|(i, _)| (count - 1 - i) % every == 0);
+        let files = kept.map(|(_, file)| file).collect();
         Ok(Self { files, last })
     }
 
     /// The weights of each length, from one pass through the files.
-    fn averages(&self, lengths: &[f64], device: &Device) -> Result<Vec<BTreeMap<String, Tensor>>> {
+    fn averages(&self, lengths: &[f64], model: &Model) -> Result<Vec<BTreeMap<String, Tensor>>> {
         let steps = self.files.iter().map(|(step, _)| *step);
         let kept: Vec<PowerAverage> =
             steps.flat_map(|step| POWER_LENGTHS.map(|length| PowerAverage { step, length })).collect();
@@ -206,15 +224,15 @@ impl Snapshots {
         }
         let mut sums = vec![BTreeMap::new(); lengths.len()];
         for (i, (_, path)) in self.files.iter().enumerate() {
-            let tensors = duet_model::read_tensors(path, device)?;
+            let refuse = |reason: String| TrainError::Checkpoint { path: path.clone(), reason };
+            let tensors = duet_model::read_tensors(path, model.loaded.unet.device())?;
             for (j, length) in POWER_LENGTHS.iter().enumerate() {
-                let prefix = format!("{length}.");
-                for (name, values) in &tensors {
-                    let Some(name) = name.strip_prefix(&prefix) else { continue };
+                for (name, _) in model.loaded.parameters.iter() {
+                    let key = format!("{length}.{name}");
+                    let values = tensors.get(&key).ok_or_else(|| refuse(format!("{key} is missing")))?;
                     for (sums, factors) in sums.iter_mut().zip(&factors) {
-                        add(sums, name, values, factors[i * POWER_LENGTHS.len() + j]).map_err(|error| {
-                            TrainError::Checkpoint { path: path.clone(), reason: error.to_string() }
-                        })?;
+                        add(sums, name, values, factors[i * POWER_LENGTHS.len() + j])
+                            .map_err(|error| refuse(error.to_string()))?;
                     }
                 }
             }

@@ -59,7 +59,11 @@ pub fn run(args: Args) -> Result<()> {
         &model.scheduler,
     )?;
     let drawing = Drawing::of_first_classes(model.classes.len(), CLASSES, SEEDS);
-    let drawing = settings::resolved(&drawing, model);
+    let mut drawing = settings::resolved(&drawing, model);
+    if model.null_label.is_none() {
+        // There is nothing to be guided by.
+        drawing.guidance = vec![1.0];
+    }
     let pictures = pictures(&drawing, &models)?;
     let settings = pictures.as_ref().map(|pictures| pictures.settings.clone());
     if let Some(pictures) = pictures {
@@ -105,7 +109,7 @@ struct Pictures {
     settings: String,
 }
 
-fn refuse_existing(out: &Path) -> Result<()> {
+pub fn refuse_existing(out: &Path) -> Result<()> {
     match out.exists() {
         true => Err(usage(format!("--out {}: there is something already", out.display()))),
         false => Ok(()),

@@ -17,7 +17,7 @@ const BATCH: usize = 64;
 /// Flags of `reproduce`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// A PNG that `sample` wrote
+    /// A PNG that Duet drew: of `sample`, a preview, or a sheet of `eval`, `sweep` or `export`
     image: PathBuf,
     /// The model, where it is not where it was [default: what the picture names]
     #[arg(long, value_name = "DIR|latest")]
@@ -44,6 +44,13 @@ pub fn run(args: Args) -> Result<()> {
         drawing.run = folder.join(&drawing.run).display().to_string();
     }
     drawing.run = args.run.unwrap_or(drawing.run);
+    if note.from_picture && !Path::new(&drawing.run).exists() {
+        bail!(
+            "{}: drawn by {}, which is not there; of a run's checkpoints only the newest are kept",
+            args.image.display(),
+            drawing.run
+        );
+    }
     let mut again = Again { image: &args.image, device: &device, texts, loaded: Loaded::default() };
     let bytes = again.draw(&note, &drawing)?;
     if let Some(out) = &args.out {

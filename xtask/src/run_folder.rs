@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Where runs are put if nothing else is said.
 pub const RUNS: &str = "runs";
+/// Where a run keeps its snapshots of averages.
+pub const SNAPSHOTS: &str = "ema";
 
 /// One line of `metrics.jsonl`: every step has exactly one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -73,7 +75,9 @@ impl RunFolder {
             }
         }
         write_whole(&file, &kept)?;
-        remove_half_pictures(&path.join("samples"))?;
+        remove_half_files(path, ".judge.")?;
+        remove_half_files(&path.join("samples"), ".step-")?;
+        remove_half_files(&path.join(SNAPSHOTS), ".tmp")?;
         drop(run.metrics);
         Self::with_files(path, run._lock)
     }
@@ -130,11 +134,11 @@ fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainEr
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
 }
 
-/// Removes the hidden files that a process leaves which is killed while it writes a picture.
-fn remove_half_pictures(folder: &Path) -> Result<()> {
+/// Removes the hidden files, named so, that a process leaves which is killed while it writes.
+fn remove_half_files(folder: &Path, prefix: &str) -> Result<()> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(".step-") && name.ends_with(".tmp") {
+        if name.starts_with(prefix) {
             std::fs::remove_file(entry.path()).map_err(write_error(entry.path()))?;
         }
     }

@@ -135,7 +135,7 @@ pub fn run(args: Args) -> Result<()> {
     let sweep = Sweep { args: &args, device: &device, cells };
     let (pictures, done) = sweep.cells(&drawings)?;
     let sheet = args.out.join("sheet.png");
-    axes.sheet(pictures)?.write_png_with(&sheet, &sweep.texts()?)?;
+    axes.sheet(pictures)?.write_png_with(&sheet, &sweep.texts(&drawings[0].run)?)?;
     let table = args.out.join("table.csv");
     write_atomically(&table, csv(&axes, &done).as_bytes())?;
     print!("{}", csv(&axes, &done));
@@ -196,7 +196,7 @@ impl Sweep<'_> {
     fn cells(&self, drawings: &[Drawing]) -> Result<(Vec<Picture>, Vec<Cell>)> {
         let yardstick = match self.args.score {
             0 => None,
-            _ => Some(Yardstick::new(run_folder::of(&self.args.drawing.run)?.as_deref(), None)?),
+            _ => Some(Yardstick::new(run_folder::of(&drawings[0].run)?.as_deref(), None)?),
         };
         let mut progress = Progress::new(0, drawings.len() as u64, 1, "cells/s");
         let (mut pictures, mut done, mut loaded) = (Vec::new(), Vec::new(), Loaded::default());
@@ -211,11 +211,13 @@ impl Sweep<'_> {
         Ok((pictures, done))
     }
 
-    /// What the sheet says of itself: the model is that of `--run`, whatever the cells have.
-    fn texts(&self) -> Result<Vec<(&'static str, String)>> {
-        let model = model_folder::load(&self.args.drawing.run, self.device)?;
+    /// What the sheet says of itself: the model is that of the first cell, which `run` names, whatever
+    /// the others have.
+    fn texts(&self, run: &str) -> Result<Vec<(&'static str, String)>> {
+        let model = model_folder::load(run, self.device)?;
         let form = Form::Sweep { rows: self.args.rows.clone(), columns: self.args.columns.clone() };
-        Note::new(&self.args.drawing, &model, None)?.texts(form, "a sweep", &self.args.rows)
+        let drawing = Drawing { run: run.into(), ..self.args.drawing.clone() };
+        Note::new(&drawing, &model, None)?.texts(form, "a sweep", &self.args.rows)
     }
 
     fn cell(

@@ -14,7 +14,7 @@ use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
-use crate::yardstick::Yardstick;
+use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::Device;
 use duet_data::Splits;
@@ -34,7 +34,7 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, or digits-long for about two hours
+    /// Settings to start from: digits, or digits-long for about an hour and a half
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
@@ -179,6 +179,7 @@ impl Session {
         config.validate()?;
         let data = config.load_data()?;
         eprintln!("{}", data.describe());
+        check_measurable(&config, &data)?;
         config.data.fingerprint = Some(data.train.fingerprint());
         let unet = config.unet(&data)?;
         check_memory(&config, &data)?;
@@ -248,6 +249,7 @@ impl Session {
         config.save.sample_every = args.sample_every.unwrap_or(config.save.sample_every);
         config.save.eval_every = args.eval_every.unwrap_or(config.save.eval_every);
         config.validate()?;
+        check_measurable(&config, &data)?;
         let folder = RunFolder::reopen(&run, step, lock)?;
         match found {
             Some(_) => eprintln!("{} goes on after step {step} of {}", run.display(), config.train.steps),
@@ -264,7 +266,8 @@ impl Session {
         let mut progress = Progress::new(first, total, self.trainer.images_per_step(), "img/s");
         let mut order = DataOrder::new(self.config.train.seed, self.data.train.len() as u32);
         let mut held_out = None;
-        let (mut smooth, mut yardstick) = (None, None);
+        let yardstick = self.yardstick()?;
+        let mut smooth = None;
         while self.trainer.steps() < total {
             if let Some(signal) = interrupt.signal() {
                 progress.finish();
@@ -274,15 +277,8 @@ impl Session {
             let due = |every: u64| (every > 0 && report.step % every == 0) || report.step == total;
             let measured = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
             held_out = measured.or(held_out);
-            let evaluated = self.config.save.eval_every;
-            let score = (evaluated > 0 && due(evaluated)).then(|| self.score(&mut yardstick)).transpose()?;
-            if let Some(Score { accuracy, frechet, .. }) = &score {
-                let accuracy = 100.0 * accuracy;
-                progress.line(&format!(
-                    "step {}: {accuracy:.1} % right, Fréchet distance {frechet:.3}",
-                    report.step
-                ));
-            }
+            let measured_by = yardstick.as_ref().filter(|_| due(self.config.save.eval_every));
+            let score = measured_by.and_then(|yardstick| self.score(yardstick, &progress));
             self.folder.record(&Metrics {
                 step: report.step,
                 loss: report.loss,
@@ -333,17 +329,34 @@ impl Session {
         )?))
     }
 
-    /// Draws images of every class and measures them; the same seeds each time.
-    fn score(&self, yardstick: &mut Option<Yardstick>) -> Result<Score> {
-        let yardstick = match yardstick {
-            Some(yardstick) => yardstick,
-            None => {
-                yardstick.insert(Yardstick::new(Some(self.folder.path()), Some(&self.config.data.source))?)
-            }
-        };
-        let models = Models { model: self.model()?, guide: None };
+    /// What drawn images are measured with, where the run is to measure them.
+    fn yardstick(&self) -> Result<Option<Yardstick>> {
+        match self.config.save.eval_every {
+            0 => Ok(None),
+            _ => Yardstick::of(self.data.clone(), Some(self.folder.path())).map(Some),
+        }
+    }
+
+    /// Draws images of every class and measures them; the same seeds each time. What cannot be measured
+    /// is said and ends nothing.
+    fn score(&self, yardstick: &Yardstick, progress: &Progress) -> Option<Score> {
         let size = (self.config.save.eval_images, BATCH);
-        Score::of(&Drawing::default(), &models, yardstick, size, &self.device)
+        let step = self.trainer.steps();
+        let score = self.model().and_then(|model| {
+            let models = Models { model, guide: None };
+            Score::of(&Drawing::default(), &models, yardstick, size, &self.device)
+        });
+        match score {
+            Ok(score) => {
+                let (accuracy, frechet) = (100.0 * score.accuracy, score.frechet);
+                progress.line(&format!("step {step}: {accuracy:.1} % right, Fréchet distance {frechet:.3}"));
+                Some(score)
+            }
+            Err(error) => {
+                progress.line(&format!("warning: step {step} is not measured: {error:#}"));
+                None
+            }
+        }
     }
 
     /// Draws the same seeds of every class at every preview.
@@ -453,8 +466,22 @@ fn checkpoint_bytes(trainer: &Trainer) -> u64 {
 /// Bytes of all snapshots of averages.
 fn snapshot_bytes(trainer: &Trainer) -> u64 {
     let options = trainer.options();
-    let count = options.steps.checked_div(options.ema_snapshots).map_or(0, |count| count + 1);
-    trainer.parameters().count() as u64 * 4 * POWER_LENGTHS.len() as u64 * count
+    let each = trainer.parameters().count() as u64 * 4 * POWER_LENGTHS.len() as u64;
+    options.snapshots().saturating_mul(each)
+}
+
+/// Refuses to measure what there is nothing to compare with.
+fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
+    match config.save.eval_every > 0 && data.test.len() < FEWEST_HELD_OUT {
+        true => Err(usage(format!(
+            "--eval-every {}: drawn images are compared with held-out ones, of which {} has {}; at least \
+             {FEWEST_HELD_OUT} are needed",
+            config.save.eval_every,
+            data.name,
+            data.test.len()
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Refuses a batch whose images alone would not fit into memory.

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 const AT_ONCE: usize = 1000;
 /// Real images that samples are compared with, at most: distances between all pairs are looked at.
 const MOST_HELD_OUT: usize = 10_000;
+/// The nearest of fewer held-out images would be all of them.
+pub const FEWEST_HELD_OUT: usize =
+    if PRECISION_RECALL_K > DENSITY_COVERAGE_K { PRECISION_RECALL_K } else { DENSITY_COVERAGE_K } + 1;
 /// Resamples for the interval of the Fréchet distance.
 const RESAMPLES: usize = 200;
 /// A sample counts as copied that is closer to a training image than all but this share of the
@@ -48,7 +51,11 @@ impl Yardstick {
     /// For the data of a run, or for `data` ("digits" or a folder). A classifier that has to be trained
     /// is kept in the run's folder.
     pub fn new(run: Option<&Path>, data: Option<&str>) -> Result<Self> {
-        let splits = Self::config(run, data)?.load_data()?;
+        Self::of(Self::config(run, data)?.load_data()?, run)
+    }
+
+    /// For these images.
+    pub fn of(splits: Splits, run: Option<&Path>) -> Result<Self> {
         let classifier = match splits.train.fingerprint() == duet_data::digits()?.train.fingerprint() {
             true => Classifier::digits()?,
             false => trained(&splits, run.map(|run| run.join(JUDGE)))?,

@@ -35,10 +35,10 @@ fn an_average_of_any_length_becomes_a_model_that_samples() {
     }
     run(dir, &["sample", "--run", "tenth", "--seeds", "0", "--steps", "3", "--out", "tenth.png"], 0);
     drawn_again(dir, "tenth.png");
-    // A longer one is nearer to where the training began, after an earlier step too.
-    run(dir, &["ema", "--run", "run", "--length", "0.25", "--step", "30", "--out", "early"], 0);
-    let (first, tenth, early) = ("run/ema/step-000010.safetensors", "tenth", "early");
-    let first = tensors(&dir.join(first));
+    // A longer one is nearer to where the training began, and so is one after an earlier step.
+    run(dir, &["ema", "--run", "run", "--length", "0.25", "--out", "longer"], 0);
+    run(dir, &["ema", "--run", "run", "--length", "0.1", "--step", "30", "--out", "earlier"], 0);
+    let first = tensors(&dir.join("run/ema/step-000010.safetensors"));
     let distance = |folder: &str| -> f64 {
         let weights = weights(&dir.join(folder));
         let squares = weights.iter().flat_map(|(name, values)| {
@@ -46,7 +46,11 @@ fn an_average_of_any_length_becomes_a_model_that_samples() {
         });
         squares.sum()
     };
-    assert!(distance(early) < distance(tenth));
+    assert!(distance("longer") < distance("tenth") && distance("earlier") < distance("tenth"));
+    // The average after the step of a checkpoint is that checkpoint's own, where it is named.
+    let flags = ["ema", "--run", "run/checkpoints/step-000050", "--length", "0.1", "--out", "fiftieth"];
+    assert!(run(dir, &flags, 0).contains("after step 50"));
+    assert!(run(dir, &flags, 2).contains("fiftieth"));
     let flags = ["ema", "--run", "run", "--sweep", "0.05,0.15", "--score", "20", "--steps", "3"];
     let text = run(dir, &[&flags[..], &["--out", "best"]].concat(), 0);
     assert!(text.contains("closest: 0.") && text.contains("\n0.05 ") && text.contains("\n0.15 "), "{text}");
@@ -64,6 +68,12 @@ fn what_cannot_be_averaged_is_said() {
     assert!(refused(&[], 2).contains("--length"));
     assert!(refused(&["--length", "0.004"], 0).contains("cannot be made of the snapshots"));
     let path = dir.join("run/ema/step-000020.safetensors");
+    let mut tensors = candle_core::safetensors::load(&path, &candle_core::Device::Cpu).unwrap();
+    tensors.remove("0.1.conv_in.bias").unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+    assert!(refused(&["--length", "0.1", "--out", "x"], 5).contains("0.1.conv_in.bias is missing"));
+    std::fs::write(&path, whole).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     assert!(refused(&["--length", "0.1", "--out", "x"], 5).contains("step-000020.safetensors"));

@@ -20,6 +20,7 @@ fn models_and_samples_are_measured() {
     a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir);
     a_model_says_what_it_sees(dir);
     a_run_measures_itself(dir);
+    what_cannot_be_measured_is_not_begun(dir);
 }
 
 /// A run that was stopped between two measurements goes on to the same ones.
@@ -33,7 +34,11 @@ fn a_run_measures_itself(dir: &Path) {
     assert!(scored.iter().map(|line| line["step"].as_u64().unwrap()).eq([25, 50, 60]), "{metrics}");
     assert!(scored[2]["score"]["accuracy"].as_f64().unwrap() > 0.9, "{}", scored[2]);
     std::fs::remove_dir_all(dir.join("scored/checkpoints/step-000060")).unwrap();
+    // As a kill leaves them, while a snapshot or the classifier is written.
+    let half = ["scored/ema/.tmpAb3", "scored/.judge.safetensors.7-0.tmp"].map(|name| dir.join(name));
+    half.iter().for_each(|path| std::fs::write(path, "half").unwrap());
     run(dir, &["train", "--resume", "scored"], 0);
+    assert!(half.iter().all(|path| !path.exists()));
     assert_eq!(std::fs::read_to_string(dir.join("scored/metrics.jsonl")).unwrap(), metrics);
     run(dir, &["report", "scored", "--out", "report.html"], 0);
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
@@ -41,6 +46,17 @@ fn a_run_measures_itself(dir: &Path) {
     run(dir, &["report", "run", "--out", "report.html"], 0);
     let page = std::fs::read_to_string(dir.join("report.html")).unwrap();
     assert!(page.contains("Images that were measured") && page.contains("closest to a training image"));
+}
+
+/// Too few held-out images are said before anything is trained.
+fn what_cannot_be_measured_is_not_begun(dir: &Path) {
+    for class in ["a", "b"] {
+        std::fs::create_dir_all(dir.join("few").join(class)).unwrap();
+        std::fs::copy(dir.join("again.png"), dir.join("few").join(class).join("0.png")).unwrap();
+    }
+    let flags = ["train", "--config", "tiny.toml", "--data", "few", "--out", "unmeasured"];
+    let text = run(dir, &[&flags[..], &["--eval-every", "5"]].concat(), 2);
+    assert!(text.contains("--eval-every 5") && !dir.join("unmeasured").exists(), "{text}");
 }
 
 fn a_run_is_measured_and_its_classifier_kept(dir: &Path) {
@@ -128,6 +144,10 @@ fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir: &Path) {
     let cell = std::fs::read_dir(dir.join("sweep/cells")).unwrap().map(|entry| entry.unwrap().file_name());
     let cell = cell.map(|name| name.into_string().unwrap()).find(|name| name.ends_with(".png")).unwrap();
     drawn_again(dir, &format!("sweep/cells/{cell}"));
+    // Another model in each cell, and none elsewhere.
+    let flags = ["sweep", "--rows", "run=run/checkpoints/step-000050;run", "--seeds", "0", "--steps", "2"];
+    run(dir, &[&flags[..], &["--out", "models"]].concat(), 0);
+    drawn_again(dir, "models/sheet.png");
     let ends = [
         "sweep",
         "--run",

@@ -143,6 +143,8 @@ fn an_import_takes_bare_files_and_other_labels(dir: &Path) {
     let text = run(dir, &["sample", "--run", "plain", "--steps", "2"], 2);
     assert!(text.contains("no null label"), "{text}");
     run(dir, &["sample", "--run", "plain", "--steps", "2", "--guidance", "1", "--class", "2"], 0);
+    run(dir, &["export", "--run", "plain", "--out", "plain-exported"], 0);
+    assert!(dir.join("plain-exported/samples.png").is_file());
     for (flags, code, word) in [
         (&["bare", "--null-label", "3", "--out", "no"][..], 2, "_duet_null_label"),
         (&["bare", "--null-label", "last", "--out", "no"], 2, "--null-label last"),

@@ -359,6 +359,8 @@ fn other(key: &str, line: &str) -> String {
         _ if key == "diffusion.schedule" => "\"linear\"".into(),
         _ if key == "diffusion.prediction" => "\"x0\"".into(),
         _ if key == "train.loss_weighting" => "\"p2\"".into(),
+        _ if key == "train.timestep_sampling" => "\"uniform\"".into(),
+        _ if key == "model.resnet_time_scale_shift" => "\"scale_shift\"".into(),
         _ if key == "sample.spacing" => "\"linspace\"".into(),
         _ if key == "sample.sampler" => "\"ddim\"".into(),
         _ if key == "sample.interval" => "\"all\"".into(),

@@ -66,13 +66,17 @@ impl Guidance {
             images.map(|(i, _)| i as u32).collect()
         };
         let given = Question::of_labels(&all(Pass::Given), labels);
-        let away = self.led_away_from(&all(Pass::Away), state)?;
+        let led_away = all(Pass::Away);
+        let away = self.led_away_from(&led_away, state)?;
         let at = (x, place.timestep);
         let (given, free) = match &mut networks.guide {
             Some(guide) if self.away.is_some_and(Away::is_guide) => {
                 let ([given], [free]) =
                     (ask([&given], at, networks.denoise)?, ask([&away], at, &mut **guide)?);
                 (given, free)
+            }
+            None if self.away.is_some_and(Away::is_guide) && !led_away.is_empty() => {
+                return Err(SampleError::Setting("guidance by another model, which is not there".into()));
             }
             _ => ask([&given, &away], at, networks.denoise)?.into(),
         };

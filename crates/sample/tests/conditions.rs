@@ -93,6 +93,10 @@ fn autoguidance_leads_away_from_the_other_network() {
     assert_eq!(weak.asked.take(), vec![vec![3, 3, 8]; 5]);
     draw(&labels, &guidance.clone().with_away(Away::GuideLabel(NULL)), &network, Some(&weak));
     assert_eq!(weak.asked.take(), vec![vec![NULL; 3]; 5]);
+    // Without it there is nothing to lead away from, and not the network itself.
+    let mut alone = Trajectory::new(ddim(5), &SEEDS, SHAPE, Some(labels.clone()), &Device::Cpu).unwrap();
+    let error = alone.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap_err();
+    assert!(error.to_string().contains("another model"), "{error}");
     // Where its answer does not count, the guide is not asked.
     network.asked.take();
     draw(&labels, &guidance.with_weights(vec![1.0, 0.0, 1.0]), &network, Some(&weak));

@@ -78,6 +78,12 @@ const MAX_STEPS: u64 = 1_000_000_000_000;
 const MAX_BATCH: usize = 1 << 16;
 
 impl TrainOptions {
+    /// Snapshots of averages that the training leaves: one every `ema_snapshots` steps and one of the
+    /// last step.
+    pub fn snapshots(&self) -> u64 {
+        if self.ema_snapshots == 0 { 0 } else { self.steps.div_ceil(self.ema_snapshots) }
+    }
+
     /// Checks every range; the error names the option, its value and its range.
     pub fn validate(&self) -> Result<(), TrainError> {
         let share = |v: f64| (0.0..=1.0).contains(&v);

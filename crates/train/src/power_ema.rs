@@ -23,7 +23,7 @@ pub struct PowerAverage {
     pub length: f64,
 }
 
-/// γ of a relative length: the root of σ² (γ+2)² (γ+3) = γ+1 (equation 12 of appendix C). Errors:
+/// γ of a relative length: the root of σ² (γ+2)² (γ+3) = γ+1 (equations 123 and 126). Errors:
 /// lengths outside 10⁻⁶ to 0.2886.
 pub fn power_exponent(length: f64) -> Result<f64, TrainError> {
     if !(SHORTEST..LONGEST).contains(&length) {
@@ -43,14 +43,15 @@ pub fn power_exponent(length: f64) -> Result<f64, TrainError> {
     Ok(0.5 * (low + high))
 }
 
-/// What is kept of an average in `step`, at least 1: (1 - 1/t)^(γ+1) (equation 4).
+/// What is kept of an average in `step`, at least 1: (1 - 1/t)^(γ+1) (equation 127).
 pub fn power_decay(exponent: f64, step: u64) -> f64 {
     (1.0 - 1.0 / step as f64).powf(exponent + 1.0)
 }
 
 /// Factors that make of the averages in `kept` the one that is `wanted`, and what is left of the
-/// weighting by step, as a share of its norm: least squares over the weightings, as in algorithm 3,
-/// among factors whose sum is 1, so that weights which never change stay as they are.
+/// weighting by step, as a share of its norm: least squares over the weightings (equation 151,
+/// algorithm 3) among factors whose sum is 1, so that weights which never change stay as they are; the
+/// paper scales the factors to that sum afterwards.
 ///
 /// Errors: no averages, the same one twice, or an average of later steps than all of `kept`.
 pub fn power_factors(kept: &[PowerAverage], wanted: PowerAverage) -> Result<(Vec<f64>, f64), TrainError> {

@@ -174,7 +174,8 @@ impl Trainer {
 
     /// Takes one step on `accumulate` batches of `batch` images each.
     ///
-    /// Loss: the mean over all images of weight(t)·‖target - prediction‖²/(C·H·W). A loss or a
+    /// Loss: the mean over all images of weight(t)·‖target - prediction‖²/(C·H·W), or without the weight
+    /// where timesteps are drawn by it. A loss or a
     /// gradient that is not finite is an error, and then nothing was changed.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         let (step, first) = (self.steps(), self.images_seen());
@@ -224,7 +225,8 @@ impl Trainer {
     fn is_finite(&self) -> candle_core::Result<bool> {
         let moments = self.adam.first.values().chain(self.adam.second.values());
         let weights = self.parameters.iter().chain(self.ema.1.iter()).map(|(_, var)| var);
-        let tensors: Vec<_> = weights.chain(moments).collect();
+        let powers = self.powers.iter().flat_map(BTreeMap::values);
+        let tensors: Vec<_> = weights.chain(moments).chain(powers).collect();
         // NaN and infinities spread through a sum; squares of finite f32 stay finite in f64.
         let finite = |var: &&candle_core::Var| Ok(duet_kernels::optimise::sum_of_squares(var)?.is_finite());
         tensors.par_iter().map(finite).reduce(|| Ok(true), |a, b| Ok(a? && b?))
