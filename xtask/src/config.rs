@@ -104,6 +104,9 @@ pub struct Sample {
     /// As `sample --interval` has it; none for everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
+    /// As `sample --rule` has it; none for plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
 }
 
 mod spacing_text {
@@ -175,6 +178,7 @@ impl RunConfig {
         self.sample.spacing.timesteps(self.sample.steps, &schedule).context("[sample]")?;
         settings::solver(self.sample.sampler.as_deref(), Solver::Ddim { eta: 0.0 }).context("[sample]")?;
         settings::interval(self.sample.interval.as_deref(), &schedule).context("[sample]")?;
+        settings::rule(self.sample.rule.as_deref()).context("[sample]")?;
         Ok(())
     }
 

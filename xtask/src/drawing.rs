@@ -34,9 +34,9 @@ pub struct Drawing {
     #[arg(long, value_name = "PHI", default_value_t = 0.0)]
     pub rescale: f64,
     /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA:NORM:MOMENTUM,
-    /// the projected guidance of Sadat et al. 2024
-    #[arg(long, value_name = "RULE", default_value = "plain")]
-    pub rule: String,
+    /// the projected guidance of Sadat et al. 2024 [default: the run's, or plain]
+    #[arg(long, value_name = "RULE")]
+    pub rule: Option<String>,
     /// Puts back the null prediction's noise, as CFG++ does; W is then its λ, 0 to 1 (Chung et al.
     /// 2024)
     #[arg(long)]

@@ -28,8 +28,11 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
         }];
     }
     drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
-    drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
-    // Those are DDIM's: its eta, its inversion, and CFG++ as its paper has it.
+    // CFG++ is as its paper has it: plain, everywhere, with DDIM, whose eta and inversion are also its.
+    if !drawing.cfg_plus_plus {
+        drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
+        drawing.rule = drawing.rule.or_else(|| run.and_then(|run| run.rule.clone()));
+    }
     if drawing.eta == 0.0 && drawing.invert.is_none() && !drawing.cfg_plus_plus {
         drawing.sampler = drawing.sampler.or_else(|| run.and_then(|run| run.sampler.clone()));
     }
@@ -49,7 +52,7 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
     let guidance = Guidance::new(weight, None)
         .with_schedule(schedule(&drawing.guidance_schedule)?)
         .with_interval(interval)
-        .with_rule(rule(&drawing.rule)?)
+        .with_rule(rule(drawing.rule.as_deref())?)
         .with_rescale(drawing.rescale)
         .context("--rescale")?;
     let guidance = match away {
@@ -119,7 +122,9 @@ pub fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
     interval.context("--interval")
 }
 
-fn rule(text: &str) -> Result<Rule> {
+/// The rule of a text such as "apg:0:2"; plain without one.
+pub fn rule(text: Option<&str>) -> Result<Rule> {
+    let Some(text) = text else { return Ok(Rule::Plain) };
     let wrong = || {
         usage(format!(
             "--rule {text}: plain, zero-star, apg or apg:ETA[:NORM[:MOMENTUM]] with ETA 0 to 1, NORM above 0 and \
@@ -257,9 +262,7 @@ pub fn summary(drawing: &Drawing, solver: &str) -> String {
     parts.push(format!("{} steps", drawing.steps.unwrap_or(STEPS)));
     parts.extend(drawing.spacing.clone());
     parts.extend(drawing.interval.as_ref().map(|interval| format!("interval {interval}")));
-    if drawing.rule != "plain" {
-        parts.push(drawing.rule.clone());
-    }
+    parts.extend(drawing.rule.clone().filter(|rule| rule != "plain"));
     if drawing.guidance_schedule != "constant" {
         parts.push(format!("{} schedule", drawing.guidance_schedule));
     }

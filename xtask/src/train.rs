@@ -26,6 +26,8 @@ use toml::Value;
 
 /// Previews show these seeds of every class.
 const PREVIEW_SEEDS: &str = "0-3";
+/// Steps are timed for so long, to say how long all of them take.
+const TIMED: Duration = Duration::from_secs(2);
 /// Images drawn at once.
 const BATCH: usize = 64;
 /// No preview has more rows than this.
@@ -34,7 +36,7 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, or digits-long for about an hour and a half
+    /// Settings to start from: digits, or digits-long for one to two hours
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
@@ -445,15 +447,19 @@ fn length(flag: &str, asked: f64, steps: f64) -> Result<u64> {
     Ok(steps.round().max(1.0) as u64)
 }
 
-/// Takes three steps; the first one's time, and the mean of the other two's.
+/// Takes a few steps; the first one's time, and the mean of the others', of which there are two or as
+/// many as fit into [`TIMED`].
 fn time_steps(trainer: &mut Trainer, data: &Splits) -> Result<(Duration, Duration)> {
     let mut order = DataOrder::new(0, data.train.len() as u32);
     let started = Instant::now();
     trainer.step_on(&data.train, &mut order)?;
     let first = started.elapsed();
-    trainer.step_on(&data.train, &mut order)?;
-    trainer.step_on(&data.train, &mut order)?;
-    Ok((first, (started.elapsed() - first) / 2))
+    let mut others = 0;
+    while others < 2 || started.elapsed() - first < TIMED {
+        trainer.step_on(&data.train, &mut order)?;
+        others += 1;
+    }
+    Ok((first, (started.elapsed() - first) / others))
 }
 
 /// Bytes of one checkpoint: the averaged weights, the raw ones, two moments and any averages whose

@@ -363,6 +363,7 @@ fn other(key: &str, line: &str) -> String {
         _ if key == "model.resnet_time_scale_shift" => "\"scale_shift\"".into(),
         _ if key == "sample.spacing" => "\"linspace\"".into(),
         _ if key == "sample.sampler" => "\"ddim\"".into(),
+        _ if key == "sample.rule" => "\"apg\"".into(),
         _ if key == "sample.interval" => "\"all\"".into(),
         _ if key == "data.fingerprint" => format!("\"{}\"", "0".repeat(64)),
         "true" => "false".into(),
@@ -386,6 +387,7 @@ fn each_key_may_change_or_is_refused_by_name_on_resume() {
     let may_change = [
         "sample.guidance",
         "sample.interval",
+        "sample.rule",
         "sample.sampler",
         "sample.steps",
         "save.eval_every",

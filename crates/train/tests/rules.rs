@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const PREDICTIONS: [Prediction; 3] = [Prediction::Epsilon, Prediction::V, Prediction::X0];
-const WEIGHTINGS: [LossWeighting; 5] = [
+const WEIGHTINGS: [LossWeighting; 6] = [
     LossWeighting::Uniform,
     LossWeighting::Late,
     LossWeighting::Noise,
+    LossWeighting::LogNormal,
     LossWeighting::MinSnr,
     LossWeighting::P2,
 ];
@@ -173,6 +174,29 @@ fn snr_weights_are_their_closed_forms() {
             assert!((weight - expected / mean).abs() < 1e-12, "{rule} {prediction}: {weight}");
         }
     }
+}
+
+/// ln σ over the weights has the mean and deviation of the rule, and nothing but noise has no weight.
+#[test]
+fn log_normal_weights_are_a_normal_distribution_of_ln_sigma() {
+    for schedule in schedules() {
+        let weights = loss_weights(LossWeighting::LogNormal, Prediction::V, &schedule);
+        assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0));
+        let moment = |of: &dyn Fn(f64) -> f64| {
+            let log_sigma = |t: usize| -0.5 * schedule.snr(t).ln();
+            let terms =
+                (0..schedule.len()).filter(|&t| weights[t] > 0.0).map(|t| weights[t] * of(log_sigma(t)));
+            terms.sum::<f64>() / weights.iter().sum::<f64>()
+        };
+        if schedule.len() < 100 {
+            continue;
+        }
+        let mean = moment(&|x| x);
+        let deviation = moment(&|x| (x - mean).powi(2)).sqrt();
+        assert!((mean - 0.6).abs() < 0.02 && (deviation - 0.8).abs() < 0.02, "{mean}, {deviation}");
+    }
+    let weights = loss_weights(LossWeighting::LogNormal, Prediction::V, &small_schedule(0.0));
+    assert!(weights[3] == 0.0 && weights[0] > 0.0, "{weights:?}");
 }
 
 /// A prediction that is off by δ is off by b·δ in x_0 = a·x + b·p, so its loss is ‖x_0 error‖²/b²,
