@@ -47,9 +47,9 @@ impl FromStr for LossWeighting {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let found = NAMES.iter().find(|(name, _)| *name == text);
-        found
-            .map(|(_, rule)| *rule)
-            .ok_or(format!("loss weighting \"{text}\": use uniform, late, noise, min_snr or p2"))
+        found.map(|(_, rule)| *rule).ok_or_else(|| {
+            format!("loss weighting \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", "))
+        })
     }
 }
 
