@@ -11,7 +11,7 @@ use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
-use duet_train::{Batch, Diffusion, LossWeighting, TimestepSampling, TrainOptions, Trainer};
+use duet_train::{Batch, Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer};
 use rayon::prelude::*;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -165,6 +165,7 @@ fn options(batch: usize) -> TrainOptions {
         steps: 1_000_000,
         batch,
         accumulate: 1,
+        optimizer: Optimizer::AdamW,
         learning_rate: 2e-3,
         warmup: 0.05,
         final_learning_rate: 0.0,

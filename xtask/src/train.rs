@@ -28,6 +28,8 @@ use toml::Value;
 const PREVIEW_SEEDS: &str = "0-3";
 /// Steps are timed for so long, to say how long all of them take.
 const TIMED: Duration = Duration::from_secs(2);
+/// And so long where `--minutes` plans a long run by it.
+const TIMED_AT_MOST: Duration = Duration::from_secs(15);
 /// Images drawn at once.
 const BATCH: usize = 64;
 /// No preview has more rows than this.
@@ -193,7 +195,10 @@ impl Session {
         let new = |config: &RunConfig| Trainer::new(&unet, &config.diffusion, &config.train, &device);
         let mut trainer = new(&config)?;
         if let Some(minutes) = args.minutes {
-            let (_, each) = time_steps(&mut new(&config)?, &data)?;
+            // The longer the run, the more a wrong guess of the speed is worth avoiding.
+            let timed = Duration::try_from_secs_f64(minutes * 1.5).unwrap_or_default();
+            let timed = timed.clamp(TIMED, TIMED_AT_MOST);
+            let (_, each) = time_steps(&mut new(&config)?, &data, timed)?;
             config.train.steps = length("--minutes", minutes, minutes * 60.0 / each.as_secs_f64())?;
             config.validate()?;
             trainer = new(&config)?;
@@ -448,22 +453,22 @@ fn length(flag: &str, asked: f64, steps: f64) -> Result<u64> {
 }
 
 /// Takes a few steps; the first one's time, and the mean of the others', of which there are two or as
-/// many as fit into [`TIMED`].
-fn time_steps(trainer: &mut Trainer, data: &Splits) -> Result<(Duration, Duration)> {
+/// many as fit into `timed`.
+fn time_steps(trainer: &mut Trainer, data: &Splits, timed: Duration) -> Result<(Duration, Duration)> {
     let mut order = DataOrder::new(0, data.train.len() as u32);
     let started = Instant::now();
     trainer.step_on(&data.train, &mut order)?;
     let first = started.elapsed();
     let mut others = 0;
-    while others < 2 || started.elapsed() - first < TIMED {
+    while others < 2 || started.elapsed() - first < timed {
         trainer.step_on(&data.train, &mut order)?;
         others += 1;
     }
     Ok((first, (started.elapsed() - first) / others))
 }
 
-/// Bytes of one checkpoint: the averaged weights, the raw ones, two moments and any averages whose
-/// length is chosen later, in f32.
+/// Bytes of one checkpoint at most: the averaged weights, the raw ones, two moments (where Muon has one)
+/// and any averages whose length is chosen later, in f32.
 fn checkpoint_bytes(trainer: &Trainer) -> u64 {
     let kept = if trainer.options().ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
     trainer.parameters().count() as u64 * 4 * (4 + kept)
@@ -518,7 +523,7 @@ fn preflight(config: &RunConfig, trainer: &Trainer, path: &Path) {
 }
 
 fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path) -> Result<()> {
-    let (_, each) = time_steps(&mut trainer, data)?;
+    let (_, each) = time_steps(&mut trainer, data, TIMED)?;
     let images = config.train.steps as f64 * images_per_step(config) as f64;
     let rate = images_per_step(config) as f64 / each.as_secs_f64();
     println!(

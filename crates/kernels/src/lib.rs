@@ -26,6 +26,7 @@ mod elementwise;
 mod group_norm;
 mod kernel;
 mod linear;
+mod newton_schulz;
 mod normalise;
 pub mod optimise;
 mod patches;

@@ -1,8 +1,9 @@
 //! What an optimiser does to each parameter, in place and in one pass a result.
 
+use crate::newton_schulz::{COEFFICIENTS, LEAST_NORM, STEPS, orthogonalise};
 use crate::simd::dispatch;
 use crate::storage::{is_cpu_f32, with_values};
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor, Var, bail};
 
 /// Settings of one step of AdamW, all of them already for this step.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +37,64 @@ pub fn adamw(parameter: &Var, first: &Var, second: &Var, gradient: &Tensor, step
     let scale = ((second.as_tensor().sqrt()? / step.correction)? + step.eps)?;
     let update = ((first.as_tensor() / scale)? * step.rate)?;
     parameter.set(&((parameter.as_tensor() * step.keep)? - update)?.detach())
+}
+
+/// Settings of one step of Muon, all of them already for this step.
+#[derive(Debug, Clone, Copy)]
+pub struct MuonStep {
+    /// μ, the decay of the momentum.
+    pub momentum: f64,
+    /// Factor of the parameter before the step: 1 - learning rate · weight decay.
+    pub keep: f64,
+    /// How far the parameter moves along an orthogonal matrix.
+    pub rate: f64,
+}
+
+/// One step of Muon (Jordan et al. 2024) for one parameter of rank 2 or more, its momentum and its
+/// gradient, all of one shape.
+///
+/// m ← μm + (1-μ)g; θ ← keep·θ - rate · O((1-μ)g + μm). O is [`orthogonal`], of the matrix whose rows
+/// belong to the first dimension.
+pub fn muon(parameter: &Var, momentum: &Var, gradient: &Tensor, step: MuonStep) -> Result<()> {
+    average(momentum, gradient, step.momentum)?;
+    if is_cpu_f32(parameter) && is_cpu_f32(gradient) {
+        return parameter.inplace_op3(momentum, &gradient.contiguous()?, &step);
+    }
+    let ahead = ((gradient * (1.0 - step.momentum))? + (momentum.as_tensor() * step.momentum)?)?;
+    let update = orthogonal(&ahead)?;
+    parameter.set(&((parameter.as_tensor() * step.keep)? - (update * step.rate)?)?.detach())
+}
+
+/// Nearly UVᵀ for a matrix USVᵀ, by five steps of a Newton-Schulz iteration (Jordan et al. 2024):
+/// its singular values are from about 0.7 to 1.2 but for those that were next to nothing. Every
+/// dimension after the first counts as one; the shape stays.
+pub fn orthogonal(x: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = matrix(x.shape())?;
+    if is_cpu_f32(x) {
+        let mut values = x.flatten_all()?.to_vec1::<f32>()?;
+        orthogonalise(&mut values, rows, columns);
+        return Tensor::from_vec(values, x.shape(), x.device());
+    }
+    let matrix = x.reshape((rows, columns))?;
+    let mut short = if rows > columns { matrix.t()?.contiguous()? } else { matrix };
+    let norm = short.sqr()?.sum_all()?.sqrt()?.maximum(f64::from(LEAST_NORM))?;
+    short = short.broadcast_div(&norm)?;
+    let [a, b, c] = COEFFICIENTS.map(f64::from);
+    for _ in 0..STEPS {
+        let gram = short.matmul(&short.t()?)?;
+        let factor = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
+        short = ((&short * a)? + factor.matmul(&short)?)?;
+    }
+    let matrix = if rows > columns { short.t()?.contiguous()? } else { short };
+    matrix.reshape(x.shape())
+}
+
+/// Rows and columns of a parameter as a matrix.
+fn matrix(shape: &Shape) -> Result<(usize, usize)> {
+    match shape.dims() {
+        [rows, rest @ ..] => Ok((*rows, rest.iter().product())),
+        [] => bail!("a number is no matrix"),
+    }
 }
 
 /// average ← decay · average + (1 - decay) · values.
@@ -152,6 +211,31 @@ impl InplaceOp3 for AdamWStep {
                 *x = *x * keep - m / (v.sqrt() / correction + eps) * rate;
             }
         });
+        Ok(())
+    }
+}
+
+impl InplaceOp3 for MuonStep {
+    fn name(&self) -> &'static str {
+        "duet-muon"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        x_layout: &Layout,
+        m: &CpuStorage,
+        m_layout: &Layout,
+        g: &CpuStorage,
+        g_layout: &Layout,
+    ) -> Result<()> {
+        let (rows, columns) = matrix(x_layout.shape())?;
+        let (x, [m, g]) = slices(self.name(), (x, x_layout), [(m, m_layout), (g, g_layout)])?;
+        let (momentum, rest) = (self.momentum as f32, (1.0 - self.momentum) as f32);
+        let (keep, rate) = (self.keep as f32, self.rate as f32);
+        let mut update: Vec<f32> = m.iter().zip(g).map(|(&m, &g)| g * rest + m * momentum).collect();
+        orthogonalise(&mut update, rows, columns);
+        dispatch(|| x.iter_mut().zip(&update).for_each(|(x, &u)| *x = *x * keep - u * rate));
         Ok(())
     }
 }

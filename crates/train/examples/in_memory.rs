@@ -4,7 +4,9 @@
 use candle_core::{Device, Tensor};
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
-use duet_train::{Batch, Diffusion, LossWeighting, TimestepSampling, TrainError, TrainOptions, Trainer};
+use duet_train::{
+    Batch, Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainError, TrainOptions, Trainer,
+};
 
 const CLASSES: u32 = 2;
 const SIDE: usize = 8;
@@ -60,6 +62,7 @@ fn options() -> TrainOptions {
         steps: 150,
         batch: 16,
         accumulate: 1,
+        optimizer: Optimizer::Muon,
         learning_rate: 3e-3,
         warmup: 0.1,
         final_learning_rate: 0.0,

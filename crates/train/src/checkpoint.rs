@@ -139,9 +139,8 @@ pub fn config_hash(config: &str) -> String {
 /// Every file but the manifest, by its path within the folder.
 fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
     let mut state = BTreeMap::new();
-    let moments = [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)];
     for (name, tensor) in tensors(&trainer.parameters) {
-        for (prefix, moments) in moments {
+        for (prefix, moments) in moments(trainer) {
             if let Some(moment) = moments.get(&name) {
                 state.insert(format!("{prefix}.{name}"), moment.as_tensor().clone());
             }
@@ -158,6 +157,12 @@ fn files(trainer: &Trainer, labels: &Labels) -> Result<BTreeMap<String, Vec<u8>>
     files.insert(STATE_FILE.into(), weights_to_bytes(&state)?);
     files.insert(CONFIG_COPY.into(), labels.config.as_bytes().to_vec());
     Ok(files)
+}
+
+/// What the optimisers remember, by the beginnings of its names.
+fn moments(trainer: &Trainer) -> [(&'static str, &BTreeMap<String, Var>); 3] {
+    let Trainer { adam, muon, .. } = trainer;
+    [("adam_m", &adam.first), ("adam_v", &adam.second), ("muon_m", &muon.momentum)]
 }
 
 /// The notes that a checkpoint's network carries: names of the classes, and the null label.
@@ -240,7 +245,7 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
     for (name, var) in trainer.parameters.iter() {
         fill("weights", name, var)?;
     }
-    for (prefix, moments) in [("adam_m", &trainer.adam.first), ("adam_v", &trainer.adam.second)] {
+    for (prefix, moments) in moments(trainer) {
         for (name, var) in moments {
             fill(prefix, name, var)?;
         }

@@ -1,6 +1,6 @@
 //! The hyper-parameters of diffusion and of training.
 
-use crate::{LossWeighting, TimestepSampling, TrainError};
+use crate::{LossWeighting, Optimizer, TimestepSampling, TrainError};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,10 @@ pub struct TrainOptions {
     pub batch: usize,
     /// Passes whose gradients make one step.
     pub accumulate: usize,
+    /// "muon", for the hidden matrices, or "adamw", for all parameters. Files of older versions do not
+    /// say, and mean "adamw".
+    #[serde(default)]
+    pub optimizer: Optimizer,
     /// Peak learning rate.
     pub learning_rate: f64,
     /// Share of the steps in which the learning rate rises linearly, 0 to 1.

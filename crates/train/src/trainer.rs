@@ -2,9 +2,9 @@
 
 use crate::loss::WeightedTimesteps;
 use crate::{
-    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, POWER_LENGTHS, TimestepSampling,
-    TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay,
-    power_exponent,
+    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, Muon, Optimizer, POWER_LENGTHS,
+    TimestepSampling, TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, is_hidden_matrix,
+    loss_weights, power_decay, power_exponent,
 };
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
@@ -65,6 +65,8 @@ pub struct Trainer {
     /// The averages of [`POWER_LENGTHS`], where snapshots are asked for.
     pub(crate) powers: Vec<BTreeMap<String, Var>>,
     pub(crate) adam: AdamW,
+    /// Of no parameter where AdamW moves all of them.
+    pub(crate) muon: Muon,
     device: Device,
 }
 
@@ -91,6 +93,9 @@ impl Trainer {
         };
         let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
         let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
+        let (hidden, others): (Vec<_>, Vec<_>) = parameters.iter().partition(|(name, var)| {
+            options.optimizer == Optimizer::Muon && is_hidden_matrix(name, var.rank())
+        });
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
         let weights = loss_weights(options.loss_weighting, diffusion.prediction, &schedule);
         let (weights, weighted) = match options.timestep_sampling {
@@ -100,7 +105,8 @@ impl Trainer {
         Ok(Self {
             weights,
             weighted,
-            adam: AdamW::new(parameters.iter(), adam)?,
+            adam: AdamW::new(others.into_iter(), adam)?,
+            muon: Muon::new(hidden.into_iter(), options.weight_decay)?,
             options: options.clone(),
             diffusion: diffusion.clone(),
             schedule,
@@ -213,7 +219,9 @@ impl Trainer {
         if !loss_sum.is_finite() || !grad_norm.is_finite() {
             return Err(diverged(if loss_sum.is_finite() { "gradient" } else { "loss" }));
         }
-        self.adam.step(self.parameters.iter(), &gradients, learning_rate, is_decayed)?;
+        let others = self.parameters.iter().filter(|(name, _)| !self.muon.momentum.contains_key(*name));
+        self.adam.step(others, &gradients, learning_rate, is_decayed)?;
+        self.muon.step(self.parameters.iter(), &gradients, learning_rate)?;
         self.update_ema()?;
         if !self.is_finite()? {
             return Err(diverged("weight"));
@@ -224,6 +232,7 @@ impl Trainer {
     /// Whether every weight, average and moment is a number.
     fn is_finite(&self) -> candle_core::Result<bool> {
         let moments = self.adam.first.values().chain(self.adam.second.values());
+        let moments = moments.chain(self.muon.momentum.values());
         let weights = self.parameters.iter().chain(self.ema.1.iter()).map(|(_, var)| var);
         let powers = self.powers.iter().flat_map(BTreeMap::values);
         let tensors: Vec<_> = weights.chain(moments).chain(powers).collect();

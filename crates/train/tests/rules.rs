@@ -1,12 +1,14 @@
 //! What a step is made of: the optimiser, the weights of the loss, the learning rate, the draws.
 //!
 //! `references/adamw.safetensors` is made by `benches/make_references.py` with torch 2.15: ten
-//! steps of its AdamW after clipping the gradient's global norm to 1.
+//! steps of its AdamW after clipping the gradient's global norm to 1. `references/muon.safetensors`
+//! is ten steps of its Muon, in f32 where it would take bf16.
 use candle_core::{Device, Tensor, Var};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
 use duet_train::{
-    AdamW, AdamWOptions, DataOrder, ImageDraws, LearningRate, LossWeighting, POWER_LENGTHS, PowerAverage,
-    clip_global_norm, ema_decay, is_decayed, loss_weights, power_decay, power_exponent, power_factors,
+    AdamW, AdamWOptions, DataOrder, ImageDraws, LearningRate, LossWeighting, Muon, POWER_LENGTHS,
+    PowerAverage, clip_global_norm, ema_decay, is_decayed, is_hidden_matrix, loss_weights, power_decay,
+    power_exponent, power_factors,
 };
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,6 +51,76 @@ fn ten_clipped_adamw_steps_are_those_of_torch() {
         }
     }
     assert_eq!(adam.steps, 10);
+}
+
+#[test]
+fn ten_muon_steps_are_those_of_torch() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/muon.safetensors");
+    let reference = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
+    let names = ["square", "tall", "wide"];
+    // A convolution's filters are rows of a matrix.
+    let shaped = |tensor: &Tensor| match tensor.dims() {
+        [6, 27] => tensor.reshape((6, 3, 3, 3)).unwrap(),
+        _ => tensor.clone(),
+    };
+    let start =
+        |name: &str| (name.to_string(), Var::from_tensor(&shaped(&reference[&format!("{name}.0")])).unwrap());
+    let parameters = BTreeMap::from(names.map(start));
+    let iter = || parameters.iter().map(|(name, var)| (name.as_str(), var));
+    let mut muon = Muon::new(iter(), 0.05).unwrap();
+    for i in 1..=10 {
+        let gradient = |name: &str| (name.to_string(), shaped(&reference[&format!("grad_{name}.{i}")]));
+        muon.step(iter(), &BTreeMap::from(names.map(gradient)), 1e-2).unwrap();
+        for (name, var) in iter() {
+            let error = max_difference(var, &shaped(&reference[&format!("{name}.{i}")]));
+            assert!(error <= 1e-5, "{name} after step {i}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn muon_moves_only_matrices_and_says_what_it_lacks() {
+    let matrix = Var::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
+    let bias = Var::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
+    let error = Muon::new([("bias", &bias)].into_iter(), 0.0).unwrap_err().to_string();
+    assert!(error.contains("bias") && error.contains("[3]"), "{error}");
+    let mut muon = Muon::new([("matrix", &matrix)].into_iter(), 0.0).unwrap();
+    let error = muon.step([("matrix", &matrix)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
+    assert!(error.to_string().contains("no gradient for matrix"), "{error}");
+    // A gradient of nothing but zeros has no direction: nothing moves, and nothing is divided by 0.
+    let zeros = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap())]);
+    muon.step([("matrix", &matrix), ("bias", &bias)].into_iter(), &zeros, 0.1).unwrap();
+    assert_eq!(matrix.to_vec2::<f32>().unwrap(), [[0.0; 3]; 2]);
+}
+
+#[test]
+fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
+    let config =
+        duet_model::UNetConfig { num_class_embeds: Some(3), ..duet_model::UNetConfig::diffusers_defaults() };
+    let config = duet_model::UNetConfig { class_embed_type: None, block_out_channels: vec![32; 4], ..config };
+    let (_, parameters) = duet_model::UNet::seeded(&config, 0, &Device::Cpu).unwrap();
+    let (hidden, others): (Vec<_>, Vec<_>) =
+        parameters.iter().partition(|(name, var)| is_hidden_matrix(name, var.rank()));
+    let names = |of: &[(&str, &Var)]| of.iter().map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>();
+    let (hidden, others) = (names(&hidden), names(&others));
+    for name in [
+        "mid_block.resnets.0.conv1.weight",
+        "mid_block.attentions.0.to_q.weight",
+        "down_blocks.0.downsamplers.0.conv.weight",
+    ] {
+        assert!(hidden.contains(name), "{name}");
+    }
+    for name in [
+        "conv_in.weight",
+        "conv_out.weight",
+        "class_embedding.weight",
+        "time_embedding.linear_1.weight",
+        "mid_block.resnets.0.time_emb_proj.weight",
+        "mid_block.resnets.0.conv1.bias",
+        "mid_block.resnets.0.norm1.weight",
+    ] {
+        assert!(others.contains(name), "{name}");
+    }
 }
 
 fn pair(first: &[f32], second: &[f32]) -> BTreeMap<String, Tensor> {

@@ -3,7 +3,7 @@ use candle_core::Device;
 use duet_data::{Dataset, Shape};
 use duet_model::UNetConfig;
 use duet_schedule::{BetaSchedule, Prediction, Spacing};
-use duet_train::{Diffusion, LossWeighting, TimestepSampling, TrainOptions, Trainer, checkpoint};
+use duet_train::{Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer, checkpoint};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,7 @@ pub fn options() -> TrainOptions {
         steps: 12,
         batch: 3,
         accumulate: 2,
+        optimizer: Optimizer::Muon,
         learning_rate: 1e-2,
         warmup: 0.25,
         final_learning_rate: 0.1,
