@@ -3,7 +3,7 @@ use candle_core::{Device, Result, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::Preset;
 use duet_model::{Purpose, UNet};
-use duet_train::{Batch, Trainer};
+use duet_train::{Batch, Optimizer, TrainOptions, Trainer};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -33,11 +33,14 @@ fn training_step(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(preset.train.batch as u64));
     let batches = [inputs(preset.train.batch).expect("inputs").0];
     for (widths, config) in preset.unets() {
-        let mut trainer =
-            Trainer::new(&config, &preset.diffusion, &preset.train, &Device::Cpu).expect("a valid trainer");
-        group.bench_function(widths, |bencher| {
-            bencher.iter(|| trainer.step(&batches).expect("a step"));
-        });
+        for optimizer in [Optimizer::Muon, Optimizer::AdamW] {
+            let train = TrainOptions { optimizer, ..preset.train.clone() };
+            let mut trainer =
+                Trainer::new(&config, &preset.diffusion, &train, &Device::Cpu).expect("a valid trainer");
+            group.bench_function(format!("{optimizer:?} {widths}"), |bencher| {
+                bencher.iter(|| trainer.step(&batches).expect("a step"));
+            });
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Preset {
     model: Model,
     /// Schedule and prediction.
     pub diffusion: Diffusion,
-    /// Everything that a training step does: dropout of labels, clipping, AdamW, EMA.
+    /// Everything that a training step does: dropout of labels, clipping, the optimiser, EMA.
     pub train: TrainOptions,
 }
 
@@ -26,6 +26,7 @@ struct Model {
     block_out_channels: Vec<usize>,
     layers_per_block: usize,
     norm_num_groups: usize,
+    resnet_time_scale_shift: String,
 }
 
 impl Preset {
@@ -51,6 +52,7 @@ impl Preset {
             block_out_channels: widths,
             layers_per_block: self.model.layers_per_block,
             norm_num_groups: self.model.norm_num_groups,
+            resnet_time_scale_shift: self.model.resnet_time_scale_shift.clone(),
             add_attention: false,
             num_class_embeds: Some(CLASS_ROWS),
             ..UNetConfig::diffusers_defaults()

@@ -38,7 +38,7 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, or digits-long for one to two hours
+    /// Settings to start from: digits, or digits-long for half an hour
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml

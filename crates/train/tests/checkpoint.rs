@@ -6,8 +6,8 @@ use common::{classes, diffusion, files, network, options, save, saved, trainer, 
 use duet_model::{UNet, UNetConfig, load_folder};
 use duet_schedule::{BetaSchedule, DiffusersScheduler, Prediction, Spacing};
 use duet_train::{
-    DataOrder, Diffusion, FileEntry, MANIFEST_FILE, Manifest, StepReport, TrainError, TrainOptions, Trainer,
-    checkpoint,
+    DataOrder, Diffusion, FileEntry, MANIFEST_FILE, Manifest, Optimizer, StepReport, TrainError,
+    TrainOptions, Trainer, checkpoint,
 };
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,15 +57,18 @@ fn reason(folder: &Path) -> String {
 
 #[test]
 fn a_run_resumed_twice_equals_an_unbroken_one_bit_for_bit() {
-    for attention in [false, true] {
+    for (attention, optimizer) in
+        [(false, Optimizer::Muon), (true, Optimizer::Muon), (false, Optimizer::AdamW)]
+    {
+        let options = TrainOptions { optimizer, ..options() };
         let parent = tempfile::tempdir().unwrap();
-        let mut unbroken = new(attention, &options());
+        let mut unbroken = new(attention, &options);
         let reports = train(&mut unbroken, 12);
-        let mut resumed = new(attention, &options());
+        let mut resumed = new(attention, &options);
         let mut resumed_reports = train(&mut resumed, 5);
         for (saved_at, end) in [(5, 9), (9, 12)] {
             let folder = save(&resumed, parent.path());
-            resumed = new(attention, &options());
+            resumed = new(attention, &options);
             let manifest = checkpoint::load(&mut resumed, &folder, &Device::Cpu).unwrap();
             assert_eq!(
                 (manifest.step, resumed.steps(), resumed.images_seen()),
@@ -77,8 +80,21 @@ fn a_run_resumed_twice_equals_an_unbroken_one_bit_for_bit() {
         let (expected, found) = (saved(&unbroken), saved(&resumed));
         assert!(expected.keys().eq(found.keys()));
         for (name, bytes) in expected {
-            assert!(bytes == found[&name], "{name} differs (attention: {attention})");
+            assert!(bytes == found[&name], "{name} differs (attention: {attention}, {optimizer:?})");
         }
+    }
+}
+
+#[test]
+fn a_checkpoint_of_the_other_optimizer_is_refused_by_a_moment_that_is_missing() {
+    for (saved_by, loaded_by, missing) in
+        [(Optimizer::Muon, Optimizer::AdamW, "adam_m."), (Optimizer::AdamW, Optimizer::Muon, "muon_m.")]
+    {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = save(&trainer(&TrainOptions { optimizer: saved_by, ..options() }), parent.path());
+        let mut other = trainer(&TrainOptions { optimizer: loaded_by, ..options() });
+        let error = checkpoint::load(&mut other, &folder, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains(missing) && error.contains("is missing"), "{error}");
     }
 }
 

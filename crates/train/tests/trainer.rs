@@ -7,8 +7,9 @@ use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, POWER_LENGTHS, TimestepSampling,
-    TrainError, TrainOptions, Trainer, ema_decay, held_out_loss, loss_weights, power_exponent,
+    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, Optimizer, POWER_LENGTHS,
+    TimestepSampling, TrainError, TrainOptions, Trainer, ema_decay, held_out_loss, is_hidden_matrix,
+    loss_weights, power_exponent,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -34,7 +35,8 @@ fn averages(trainer: &Trainer) -> BTreeMap<String, Vec<f32>> {
 
 /// The gradients of the only step so far, without clipping: m = (1 - β₁)·g.
 fn gradients(trainer: &Trainer) -> BTreeMap<String, Tensor> {
-    assert_eq!((trainer.steps(), trainer.options().clip), (1, 1e9));
+    let TrainOptions { optimizer, clip, .. } = trainer.options();
+    assert_eq!((trainer.steps(), *optimizer, *clip), (1, Optimizer::AdamW, 1e9));
     let bytes = &saved(trainer)["training_state.safetensors"];
     let scale = 1.0 / (1.0 - trainer.options().betas[0]);
     let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).unwrap().into_iter();
@@ -143,8 +145,9 @@ fn the_loss_falls_on_a_set_that_is_trivial_to_learn() {
 
 #[test]
 fn accumulated_gradients_are_those_of_one_large_batch() {
-    let whole = TrainOptions { batch: 6, accumulate: 1, clip: 1e9, ..options() };
-    let parts = TrainOptions { batch: 3, accumulate: 2, clip: 1e9, ..options() };
+    let adamw = TrainOptions { clip: 1e9, optimizer: Optimizer::AdamW, ..options() };
+    let whole = TrainOptions { batch: 6, accumulate: 1, ..adamw.clone() };
+    let parts = TrainOptions { batch: 3, accumulate: 2, ..adamw };
     let (mut whole, mut parts) = (trainer(&whole), trainer(&parts));
     let of_whole = whole.step(&[batch(&[0, 1, 2, 3, 4, 5])]).unwrap();
     let of_parts = parts.step(&[batch(&[0, 1, 2]), batch(&[3, 4, 5])]).unwrap();
@@ -170,6 +173,26 @@ fn a_step_on_a_data_set_takes_its_images_in_the_order_of_the_epoch() {
         assert_eq!(by_set.step_on(&dataset, &mut order).unwrap(), report);
     }
     assert_eq!(weights(&by_set), weights(&by_hand));
+}
+
+#[test]
+fn each_parameter_has_the_moments_of_one_optimizer() {
+    for (optimizer, of_muon) in [(Optimizer::Muon, true), (Optimizer::AdamW, false)] {
+        let trainer = trainer(&TrainOptions { optimizer, ..options() });
+        let bytes = &saved(&trainer)["training_state.safetensors"];
+        let state = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).unwrap();
+        for (name, var) in trainer.parameters().iter() {
+            let muon = of_muon && is_hidden_matrix(name, var.rank());
+            for (prefix, there) in [("muon_m", muon), ("adam_m", !muon), ("adam_v", !muon)] {
+                assert_eq!(
+                    state.contains_key(&format!("{prefix}.{name}")),
+                    there,
+                    "{optimizer:?} {prefix} {name}"
+                );
+            }
+        }
+        assert_eq!(state.keys().any(|name| name.starts_with("muon_m.")), of_muon);
+    }
 }
 
 fn refusal(trainer: &mut Trainer, batches: &[Batch]) -> String {
