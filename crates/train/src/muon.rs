@@ -17,10 +17,14 @@ pub enum Optimizer {
     Muon,
 }
 
-/// Whether a parameter is a matrix, or a convolution's filters, between the network's first and last
-/// layers and outside its embeddings: what Muon is meant for (Jordan et al. 2024).
+/// Layers whose input is an image, a timestep or a class, and the one whose output is an image.
+const OUTER: [&str; 5] =
+    ["conv_in.", "conv_out.", "time_proj.", "time_embedding.linear_1.", "class_embedding."];
+
+/// Whether a parameter is a matrix, or a convolution's filters, between features and features: what
+/// Muon is meant for (Jordan et al. 2024).
 pub fn is_hidden_matrix(name: &str, rank: usize) -> bool {
-    rank > 1 && !name.starts_with("conv_in.") && !name.starts_with("conv_out.") && !name.contains("emb")
+    rank > 1 && !OUTER.iter().any(|layer| name.starts_with(layer))
 }
 
 /// μ of the momentum, as in Jordan et al. 2024.

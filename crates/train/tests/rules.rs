@@ -106,6 +106,8 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
     for name in [
         "mid_block.resnets.0.conv1.weight",
         "mid_block.attentions.0.to_q.weight",
+        "mid_block.resnets.0.time_emb_proj.weight",
+        "time_embedding.linear_2.weight",
         "down_blocks.0.downsamplers.0.conv.weight",
     ] {
         assert!(hidden.contains(name), "{name}");
@@ -115,7 +117,6 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
         "conv_out.weight",
         "class_embedding.weight",
         "time_embedding.linear_1.weight",
-        "mid_block.resnets.0.time_emb_proj.weight",
         "mid_block.resnets.0.conv1.bias",
         "mid_block.resnets.0.norm1.weight",
     ] {
