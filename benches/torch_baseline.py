@@ -1,4 +1,4 @@
-"""The peer to beat in quality: the network of configs/digits.toml by the usual recipe in torch and diffusers, on the same 10,000 digits.
+"""The peer to beat in quality: the network of configs/digits.toml, its blocks shifted and not scaled by time and class, by the usual recipe in torch and diffusers, on the same 10,000 digits.
 
 pip install torch diffusers (numpy, pillow and safetensors come with them)
 usage: torch_baseline.py --out DIR [--images 112000 | --minutes 10] [--data DIR] [--threads 2] [--seed 0] [--guidance 1,2] [--steps 25]

@@ -16,10 +16,13 @@ use crate::sample::create_parent;
 use crate::score::Score;
 use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
 use anyhow::{Context, Result};
-use candle_core::Device;
+use candle_core::{Device, Var};
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_train::{DataOrder, HeldOut, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{
+    DataOrder, HeldOut, Optimizer, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss,
+    is_hidden_matrix,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
@@ -69,7 +72,7 @@ pub struct Args {
     /// Images a step [default: 16]
     #[arg(long)]
     batch: Option<usize>,
-    /// Peak learning rate [default: 0.0014]
+    /// Peak learning rate [default: 0.003]
     #[arg(long)]
     lr: Option<f64>,
     /// Seed of every random draw [default: 0]
@@ -467,11 +470,17 @@ fn time_steps(trainer: &mut Trainer, data: &Splits, timed: Duration) -> Result<(
     Ok((first, (started.elapsed() - first) / others))
 }
 
-/// Bytes of one checkpoint at most: the averaged weights, the raw ones, two moments (where Muon has one)
+/// Bytes of one checkpoint: the averaged weights, the raw ones, two moments (one where Muon moves them)
 /// and any averages whose length is chosen later, in f32.
 fn checkpoint_bytes(trainer: &Trainer) -> u64 {
-    let kept = if trainer.options().ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
-    trainer.parameters().count() as u64 * 4 * (4 + kept)
+    let options = trainer.options();
+    let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
+    let muon = options.optimizer == Optimizer::Muon;
+    let of = |(name, var): (&str, &Var)| {
+        let moments = if muon && is_hidden_matrix(name, var.rank()) { 1 } else { 2 };
+        4 * (2 + moments + kept) * var.elem_count() as u64
+    };
+    trainer.parameters().iter().map(of).sum()
 }
 
 /// Bytes of all snapshots of averages.

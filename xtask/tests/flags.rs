@@ -105,6 +105,29 @@ static PLACE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
     (dir, path)
 });
 
+#[test]
+fn help_names_the_defaults_of_the_preset() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["train", "--help"], 0);
+    let preset: toml::Table = include_str!("../../configs/digits.toml").parse().unwrap();
+    let keys = [
+        ("--steps", "train", "steps"),
+        ("--batch", "train", "batch"),
+        ("--lr", "train", "learning_rate"),
+        ("--seed", "train", "seed"),
+        ("--save-every", "save", "save_every"),
+        ("--keep", "save", "keep"),
+        ("--sample-every", "save", "sample_every"),
+        ("--eval-every", "save", "eval_every"),
+    ];
+    for (flag, table, key) in keys {
+        let entry = help.split(&format!("{flag} <")).nth(1).unwrap_or_else(|| panic!("{flag}: {help}"));
+        let default = entry.split("[default: ").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let expected = preset[table][key].to_string();
+        assert_eq!(default.parse::<f64>().unwrap(), expected.parse::<f64>().unwrap(), "{flag}");
+    }
+}
+
 fn arguments() -> impl Strategy<Value = Vec<String>> {
     let flags = |verb: usize| {
         let pair = (prop::sample::select(FLAGS[verb].1.to_vec()), prop::sample::select(VALUES.to_vec()));

@@ -77,7 +77,7 @@ fn a_report_shows_curves_pictures_and_settings(dir: &Path) {
         "data:image/png;base64,iVBOR",
         "a row for each class: left, right",
         "<td>step-000025</td>",
-        "<th scope=\"row\">learning rate</th><td>0.0014</td>",
+        "<th scope=\"row\">learning rate</th><td>0.003</td>",
     ] {
         assert!(page.contains(part), "{part} not in:\n{page}");
     }

@@ -1,5 +1,6 @@
 //! The orthogonal factor of a matrix, by products alone.
 
+use crate::optimise::squares;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
 
@@ -9,15 +10,15 @@ pub(crate) const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// How often the polynomial is applied.
 pub(crate) const STEPS: usize = 5;
 /// Least norm that a matrix is divided by.
-pub(crate) const LEAST_NORM: f32 = 1e-7;
+pub(crate) const LEAST_NORM: f64 = 1e-7;
 
 /// X = USVᵀ (rows × columns) becomes nearly UVᵀ: singular values from about 0.7 to 1.2.
 ///
 /// The polynomial of X is P·X (or X·P), where P is a polynomial of X's Gram matrix along the
-/// shorter side: all steps are taken on matrices of that size, and X is only read twice.
+/// shorter side: all steps are taken on matrices of that size, and X enters only the first product and
+/// the last.
 pub(crate) fn orthogonalise(x: &mut [f32], rows: usize, columns: usize) {
-    let norm = x.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt() as f32;
-    let scale = 1.0 / norm.max(LEAST_NORM);
+    let scale = (1.0 / squares(x).sqrt().max(LEAST_NORM)) as f32;
     x.iter_mut().for_each(|v| *v *= scale);
     let (side, wide) = (rows.min(columns), rows <= columns);
     let view = Matrix::rows(x, columns);

@@ -51,11 +51,19 @@ pub struct MuonStep {
 }
 
 /// One step of Muon (Jordan et al. 2024) for one parameter of rank 2 or more, its momentum and its
-/// gradient, all of one shape.
+/// gradient. All have one shape: others are an error, and then nothing was changed.
 ///
 /// m ← μm + (1-μ)g; θ ← keep·θ - rate · O((1-μ)g + μm). O is [`orthogonal`], of the matrix whose rows
 /// belong to the first dimension.
 pub fn muon(parameter: &Var, momentum: &Var, gradient: &Tensor, step: MuonStep) -> Result<()> {
+    let shapes = [momentum.shape(), gradient.shape()];
+    if shapes.into_iter().any(|shape| shape != parameter.shape()) {
+        bail!(
+            "Muon: a parameter of shape {:?} with a momentum and a gradient of {shapes:?}",
+            parameter.shape()
+        );
+    }
+    matrix(parameter.shape())?;
     average(momentum, gradient, step.momentum)?;
     if is_cpu_f32(parameter) && is_cpu_f32(gradient) {
         return parameter.inplace_op3(momentum, &gradient.contiguous()?, &step);
@@ -77,7 +85,7 @@ pub fn orthogonal(x: &Tensor) -> Result<Tensor> {
     }
     let matrix = x.reshape((rows, columns))?;
     let mut short = if rows > columns { matrix.t()?.contiguous()? } else { matrix };
-    let norm = short.sqr()?.sum_all()?.sqrt()?.maximum(f64::from(LEAST_NORM))?;
+    let norm = short.sqr()?.sum_all()?.sqrt()?.maximum(LEAST_NORM)?;
     short = short.broadcast_div(&norm)?;
     let [a, b, c] = COEFFICIENTS.map(f64::from);
     for _ in 0..STEPS {
@@ -130,14 +138,17 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
         let values = x.flatten_all()?.to_vec1::<f32>()?;
         return Ok(values.iter().map(|&v| f64::from(v) * f64::from(v)).sum());
     }
-    with_values(x, |values| {
-        Ok(dispatch(|| {
-            let mut lanes = [0f64; 16];
-            for values in values.chunks(16) {
-                lanes.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
-            }
-            lanes.iter().sum()
-        }))
+    with_values(x, |values| Ok(squares(values)))
+}
+
+/// Σ x² in f64.
+pub(crate) fn squares(values: &[f32]) -> f64 {
+    dispatch(|| {
+        let mut lanes = [0f64; 16];
+        for values in values.chunks(16) {
+            lanes.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
+        }
+        lanes.iter().sum()
     })
 }
 

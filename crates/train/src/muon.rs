@@ -7,11 +7,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which rule moves the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
     /// AdamW for all of them.
-    #[default]
     AdamW,
     /// Muon for the hidden matrices ([`is_hidden_matrix`]), AdamW for the others.
     Muon,
@@ -56,7 +55,8 @@ impl Muon {
         Ok(Self { weight_decay, momentum: parameters.map(zero).collect::<Result<_>>()? })
     }
 
-    /// One step of those `parameters` that have a momentum here; each needs a gradient of its shape.
+    /// One step of those `parameters` that have a momentum here. All that have one must be there, each
+    /// with a gradient of its shape.
     pub fn step<'a>(
         &mut self,
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
@@ -66,6 +66,9 @@ impl Muon {
         let keep = 1.0 - learning_rate * self.weight_decay;
         let of_muon = parameters.filter_map(|(name, var)| Some((name, var, self.momentum.get(name)?)));
         let of_muon: Vec<_> = of_muon.collect();
+        if of_muon.len() != self.momentum.len() {
+            candle_core::bail!("Muon: {} of {} parameters are here", of_muon.len(), self.momentum.len());
+        }
         of_muon.into_par_iter().try_for_each(|(name, var, momentum)| {
             let Some(gradient) = gradients.get(name) else {
                 candle_core::bail!("Muon: no gradient for {name}");

@@ -45,9 +45,9 @@ pub struct TrainOptions {
     pub batch: usize,
     /// Passes whose gradients make one step.
     pub accumulate: usize,
-    /// "muon", for the hidden matrices, or "adamw", for all parameters. Files of older versions do not
-    /// say, and mean "adamw".
-    #[serde(default)]
+    /// "muon", for the hidden matrices, or "adamw", for all parameters. Checkpoints of older
+    /// versions do not say, and mean "adamw".
+    #[serde(default = "adamw")]
     pub optimizer: Optimizer,
     /// Peak learning rate.
     pub learning_rate: f64,
@@ -75,6 +75,10 @@ pub struct TrainOptions {
     /// none, and as in files of older versions, which say nothing of it.
     #[serde(default)]
     pub ema_snapshots: u64,
+}
+
+fn adamw() -> Optimizer {
+    Optimizer::AdamW
 }
 
 /// More is a mistyped number.

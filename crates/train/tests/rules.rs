@@ -87,6 +87,11 @@ fn muon_moves_only_matrices_and_says_what_it_lacks() {
     let mut muon = Muon::new([("matrix", &matrix)].into_iter(), 0.0).unwrap();
     let error = muon.step([("matrix", &matrix)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
     assert!(error.to_string().contains("no gradient for matrix"), "{error}");
+    let misshapen = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap().t().unwrap())]);
+    let error = muon.step([("matrix", &matrix)].into_iter(), &misshapen, 0.1).unwrap_err();
+    assert!(error.to_string().contains("[3, 2]"), "{error}");
+    let error = muon.step([("bias", &bias)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
+    assert!(error.to_string().contains("0 of 1"), "{error}");
     // A gradient of nothing but zeros has no direction: nothing moves, and nothing is divided by 0.
     let zeros = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap())]);
     muon.step([("matrix", &matrix), ("bias", &bias)].into_iter(), &zeros, 0.1).unwrap();
@@ -121,6 +126,9 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
         "mid_block.resnets.0.norm1.weight",
     ] {
         assert!(others.contains(name), "{name}");
+    }
+    for name in ["time_proj.weight", "class_embedding.linear_1.weight", "class_embedding.linear_2.weight"] {
+        assert!(!is_hidden_matrix(name, 2), "{name}");
     }
 }
 
