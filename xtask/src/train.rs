@@ -19,10 +19,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_train::{
-    DataOrder, HeldOut, Optimizer, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss,
-    is_hidden_matrix,
-};
+use duet_train::{DataOrder, HeldOut, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
@@ -475,9 +472,8 @@ fn time_steps(trainer: &mut Trainer, data: &Splits, timed: Duration) -> Result<(
 fn checkpoint_bytes(trainer: &Trainer) -> u64 {
     let options = trainer.options();
     let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
-    let muon = options.optimizer == Optimizer::Muon;
     let of = |(name, var): (&str, &Var)| {
-        let moments = if muon && is_hidden_matrix(name, var.rank()) { 1 } else { 2 };
+        let moments = if options.optimizer.is_of_muon(name, var.rank()) { 1 } else { 2 };
         4 * (2 + moments + kept) * var.elem_count() as u64
     };
     trainer.parameters().iter().map(of).sum()

@@ -16,6 +16,13 @@ pub enum Optimizer {
     Muon,
 }
 
+impl Optimizer {
+    /// Whether Muon moves a parameter under this rule; AdamW moves all others.
+    pub fn is_of_muon(self, name: &str, rank: usize) -> bool {
+        self == Self::Muon && is_hidden_matrix(name, rank)
+    }
+}
+
 /// Layers whose input is an image, a timestep or a class, and the one whose output is an image.
 const OUTER: [&str; 5] =
     ["conv_in.", "conv_out.", "time_proj.", "time_embedding.linear_1.", "class_embedding."];

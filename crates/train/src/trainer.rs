@@ -2,9 +2,9 @@
 
 use crate::loss::WeightedTimesteps;
 use crate::{
-    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, Muon, Optimizer, POWER_LENGTHS,
-    TimestepSampling, TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, is_hidden_matrix,
-    loss_weights, power_decay, power_exponent,
+    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, Muon, POWER_LENGTHS,
+    TimestepSampling, TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights,
+    power_decay, power_exponent,
 };
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
@@ -93,9 +93,8 @@ impl Trainer {
         };
         let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
         let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
-        let (hidden, others): (Vec<_>, Vec<_>) = parameters.iter().partition(|(name, var)| {
-            options.optimizer == Optimizer::Muon && is_hidden_matrix(name, var.rank())
-        });
+        let (hidden, others): (Vec<_>, Vec<_>) =
+            parameters.iter().partition(|(name, var)| options.optimizer.is_of_muon(name, var.rank()));
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
         let weights = loss_weights(options.loss_weighting, diffusion.prediction, &schedule);
         let (weights, weighted) = match options.timestep_sampling {
@@ -219,7 +218,8 @@ impl Trainer {
         if !loss_sum.is_finite() || !grad_norm.is_finite() {
             return Err(diverged(if loss_sum.is_finite() { "gradient" } else { "loss" }));
         }
-        let others = self.parameters.iter().filter(|(name, _)| !self.muon.momentum.contains_key(*name));
+        let of_muon = |name: &str, var: &Var| self.options.optimizer.is_of_muon(name, var.rank());
+        let others = self.parameters.iter().filter(|(name, var)| !of_muon(name, var));
         self.adam.step(others, &gradients, learning_rate, is_decayed)?;
         self.muon.step(self.parameters.iter(), &gradients, learning_rate)?;
         self.update_ema()?;
