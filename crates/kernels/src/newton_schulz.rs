@@ -3,14 +3,48 @@
 use crate::optimise::squares;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
+use crate::storage::is_cpu_f32;
+use candle_core::{Result, Shape, Tensor, bail};
 
 /// a, b, c of the polynomial ax + bx³ + cx⁵, which brings every singular value from (0, 1] near 1
 /// quickly rather than exactly (Jordan et al. 2024, "Muon").
-pub(crate) const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
+const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
 /// How often the polynomial is applied.
-pub(crate) const STEPS: usize = 5;
+const STEPS: usize = 5;
 /// Least norm that a matrix is divided by.
-pub(crate) const LEAST_NORM: f64 = 1e-7;
+const LEAST_NORM: f64 = 1e-7;
+
+/// Nearly UVᵀ for a matrix USVᵀ, by five steps of a Newton-Schulz iteration (Jordan et al. 2024):
+/// its singular values are from about 0.7 to 1.2 but for those that were next to nothing. Every
+/// dimension after the first counts as one; the shape stays.
+pub fn orthogonal(x: &Tensor) -> Result<Tensor> {
+    let (rows, columns) = matrix(x.shape())?;
+    if is_cpu_f32(x) {
+        let mut values = x.flatten_all()?.to_vec1::<f32>()?;
+        orthogonalise(&mut values, rows, columns);
+        return Tensor::from_vec(values, x.shape(), x.device());
+    }
+    let matrix = x.reshape((rows, columns))?;
+    let mut short = if rows > columns { matrix.t()?.contiguous()? } else { matrix };
+    let norm = short.sqr()?.sum_all()?.sqrt()?.maximum(LEAST_NORM)?;
+    short = short.broadcast_div(&norm)?;
+    let [a, b, c] = COEFFICIENTS.map(f64::from);
+    for _ in 0..STEPS {
+        let gram = short.matmul(&short.t()?)?;
+        let factor = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
+        short = ((&short * a)? + factor.matmul(&short)?)?;
+    }
+    let matrix = if rows > columns { short.t()?.contiguous()? } else { short };
+    matrix.reshape(x.shape())
+}
+
+/// Rows and columns of a parameter as a matrix.
+pub(crate) fn matrix(shape: &Shape) -> Result<(usize, usize)> {
+    match shape.dims() {
+        [rows, rest @ ..] => Ok((*rows, rest.iter().product())),
+        [] => bail!("a number is no matrix"),
+    }
+}
 
 /// X = USVᵀ (rows × columns) becomes nearly UVᵀ: singular values from about 0.7 to 1.2.
 ///

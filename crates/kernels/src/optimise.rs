@@ -1,9 +1,10 @@
 //! What an optimiser does to each parameter, in place and in one pass a result.
 
-use crate::newton_schulz::{COEFFICIENTS, LEAST_NORM, STEPS, orthogonalise};
+pub use crate::newton_schulz::orthogonal;
+use crate::newton_schulz::{matrix, orthogonalise};
 use crate::simd::dispatch;
 use crate::storage::{is_cpu_f32, with_values};
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Shape, Tensor, Var, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 
 /// Settings of one step of AdamW, all of them already for this step.
 #[derive(Debug, Clone, Copy)]
@@ -71,38 +72,6 @@ pub fn muon(parameter: &Var, momentum: &Var, gradient: &Tensor, step: MuonStep) 
     let ahead = ((gradient * (1.0 - step.momentum))? + (momentum.as_tensor() * step.momentum)?)?;
     let update = orthogonal(&ahead)?;
     parameter.set(&((parameter.as_tensor() * step.keep)? - (update * step.rate)?)?.detach())
-}
-
-/// Nearly UVᵀ for a matrix USVᵀ, by five steps of a Newton-Schulz iteration (Jordan et al. 2024):
-/// its singular values are from about 0.7 to 1.2 but for those that were next to nothing. Every
-/// dimension after the first counts as one; the shape stays.
-pub fn orthogonal(x: &Tensor) -> Result<Tensor> {
-    let (rows, columns) = matrix(x.shape())?;
-    if is_cpu_f32(x) {
-        let mut values = x.flatten_all()?.to_vec1::<f32>()?;
-        orthogonalise(&mut values, rows, columns);
-        return Tensor::from_vec(values, x.shape(), x.device());
-    }
-    let matrix = x.reshape((rows, columns))?;
-    let mut short = if rows > columns { matrix.t()?.contiguous()? } else { matrix };
-    let norm = short.sqr()?.sum_all()?.sqrt()?.maximum(LEAST_NORM)?;
-    short = short.broadcast_div(&norm)?;
-    let [a, b, c] = COEFFICIENTS.map(f64::from);
-    for _ in 0..STEPS {
-        let gram = short.matmul(&short.t()?)?;
-        let factor = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
-        short = ((&short * a)? + factor.matmul(&short)?)?;
-    }
-    let matrix = if rows > columns { short.t()?.contiguous()? } else { short };
-    matrix.reshape(x.shape())
-}
-
-/// Rows and columns of a parameter as a matrix.
-fn matrix(shape: &Shape) -> Result<(usize, usize)> {
-    match shape.dims() {
-        [rows, rest @ ..] => Ok((*rows, rest.iter().product())),
-        [] => bail!("a number is no matrix"),
-    }
 }
 
 /// average ← decay · average + (1 - decay) · values.
