@@ -126,6 +126,24 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
 }
 
 #[test]
+fn the_long_preset_differs_only_where_its_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = |preset| run(dir.path(), &["train", "--preset", preset, "--dry-run"], 0);
+    let (short, long) = (plan("digits"), plan("digits-long"));
+    let file: toml::Table = include_str!("../../configs/digits-long.toml").parse().unwrap();
+    let settings = |text: &str| -> Vec<String> {
+        let settings = text.lines().filter(|line| line.contains(" = "));
+        settings.map(|line| line.trim().to_string()).collect()
+    };
+    let (short, long) = (settings(&short), settings(&long));
+    assert_eq!(short.len(), long.len());
+    let changed: Vec<_> = short.iter().zip(&long).filter(|(short, long)| short != long).collect();
+    let keys: usize = file.values().map(|table| table.as_table().unwrap().len()).sum();
+    assert_eq!(changed.len(), keys, "{changed:?}");
+    assert!(long.contains(&"steps = 30000".into()) && long.contains(&"guidance = 1.3".into()), "{long:?}");
+}
+
+#[test]
 fn a_diverging_run_stops_before_its_weights_change() {
     let dir = tempfile::tempdir().unwrap();
     let (data, config) = (images(dir.path()), config(dir.path()));
