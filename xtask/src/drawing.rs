@@ -75,7 +75,7 @@ pub struct Drawing {
     #[arg(long, value_name = "RULE")]
     pub clip: Option<String>,
     /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model
-    /// with classes, `labels` (n) i64
+    /// with classes, `labels` (n) i64; `seeds` (n) i64, if there, of the noise that is added on the way
     #[arg(long, value_name = "FILE", conflicts_with_all = ["class", "seeds", "image", "interpolate"])]
     pub noise: Option<PathBuf>,
     /// Begins with this picture, PNG or JPEG, under noise; see --strength, --mask and --invert

@@ -6,6 +6,7 @@ use duet_data::Picture;
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_sample::{Denoise, Guidance, Known, Labels, Networks, SampleError, Sampler, Trajectory};
 use std::cell::Cell;
+use std::ops::Range;
 
 /// What to draw: one image for each seed.
 pub struct Request<'a> {
@@ -21,6 +22,8 @@ pub struct Request<'a> {
     /// Images at once, at least 1.
     pub batch: usize,
     pub device: &'a Device,
+    /// For each image another seed and how far its noise is gone towards that one's; empty, or one each.
+    pub towards: Vec<(u64, f64)>,
     /// Starting noise (n, C, H, W) instead of the seeds'.
     pub noise: Option<Tensor>,
     /// Images (n, C, H, W) to begin with, under the noise of the sampler's first step.
@@ -47,8 +50,23 @@ impl<'a> Request<'a> {
         shape: (usize, usize, usize),
     ) -> Self {
         let device = unet.device();
-        let (guide, noise, images, known) = Default::default();
-        Self { unet, guide, sampler, guidance, shape, labels, seeds, batch: 64, device, noise, images, known }
+        let (guide, towards, noise, images, known) = Default::default();
+        let batch = 64;
+        Self {
+            unet,
+            guide,
+            sampler,
+            guidance,
+            shape,
+            labels,
+            seeds,
+            batch,
+            device,
+            towards,
+            noise,
+            images,
+            known,
+        }
     }
 
     /// The images. `on_step` sees each batch's trajectory at its start and after every step.
@@ -74,16 +92,28 @@ impl<'a> Request<'a> {
         Ok(Drawn { images: Tensor::cat(&images, 0)?, evaluations: evaluations.get() })
     }
 
-    fn trajectory(&self, range: std::ops::Range<usize>) -> Result<Trajectory> {
+    /// What all images start from, (n, C, H, W) on the CPU.
+    pub fn starting_noise(&self) -> Result<Tensor> {
+        Ok(self.in_noise(0..self.seeds.len())?.x().to_device(&Device::Cpu)?)
+    }
+
+    fn in_noise(&self, range: Range<usize>) -> Result<Trajectory> {
         let labels = self.labels.as_ref().map(|labels| labels.of_images(range.clone()));
         let seeds = &self.seeds[range.clone()];
         let mut trajectory = Trajectory::new(self.sampler.clone(), seeds, self.shape, labels, self.device)?;
-        let part = |all: &Tensor| all.narrow(0, range.start, range.len());
-        if let Some(noise) = &self.noise {
-            trajectory = trajectory.with_noise(part(noise)?)?;
+        if let Some(towards) = self.towards.get(range.clone()) {
+            trajectory = trajectory.with_towards(towards)?;
         }
+        if let Some(noise) = &self.noise {
+            trajectory = trajectory.with_noise(noise.narrow(0, range.start, range.len())?)?;
+        }
+        Ok(trajectory)
+    }
+
+    fn trajectory(&self, range: Range<usize>) -> Result<Trajectory> {
+        let mut trajectory = self.in_noise(range.clone())?;
         if let Some(images) = &self.images {
-            trajectory = trajectory.with_images(&part(images)?)?;
+            trajectory = trajectory.with_images(&images.narrow(0, range.start, range.len())?)?;
         }
         Ok(match &self.known {
             Some(known) => trajectory.with_known(known.of_images(range)?)?,
@@ -98,6 +128,7 @@ impl<'a> Request<'a> {
             guidance: self.guidance.of_images(i..i + 1),
             labels: self.labels.map(|labels| labels.of_images(i..i + 1)),
             seeds: vec![self.seeds[i]],
+            towards: self.towards.get(i).copied().into_iter().collect(),
             noise: self.noise.map(part).transpose()?,
             images: self.images.map(part).transpose()?,
             known: self.known.map(|known| known.of_images(i..i + 1)).transpose()?,

@@ -89,6 +89,7 @@ impl<'a> Plan<'a> {
             guide: models.guide.as_ref().map(|guide| &guide.loaded.unet),
             batch,
             device,
+            towards: start.towards,
             noise,
             images: image.filter(|_| drawing.invert.is_none()),
             known,

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{DataError, write_apng, write_gif};
-use duet_sample::{Labels, Trajectory, initial_noise};
+use duet_sample::{Labels, Trajectory};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use std::time::Instant;
 pub struct Args {
     #[command(flatten)]
     drawing: Drawing,
-    /// Also write the starting noise and the labels, as --noise reads them
+    /// Also write the starting noise, the labels and the seeds, as --noise reads them
     #[arg(long, value_name = "FILE")]
     save_noise: Option<PathBuf>,
     /// Images in one pass through the network; they do not depend on it
@@ -104,16 +104,20 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn save_noise(path: &Path, plan: &Plan) -> Result<()> {
-    let noise = match &plan.request.noise {
-        Some(noise) => noise.to_device(&Device::Cpu)?,
-        None => initial_noise(&plan.request.seeds, plan.request.shape, &Device::Cpu)?,
-    };
-    write_tensors(path, "noise", noise, plan.request.labels.as_ref())
+    let request = &plan.request;
+    let seeds: Vec<i64> = request.seeds.iter().map(|&seed| seed as i64).collect();
+    let seeds = Tensor::from_vec(seeds, request.seeds.len(), &Device::Cpu)?;
+    let tensors = [("noise", request.starting_noise()?), ("seeds", seeds)];
+    write_tensors(path, tensors, request.labels.as_ref())
 }
 
-/// A file of one tensor and, if there are any, labels.
-fn write_tensors(path: &Path, name: &str, tensor: Tensor, labels: Option<&Labels>) -> Result<()> {
-    let mut tensors = BTreeMap::from([(name.to_string(), tensor)]);
+/// A file of tensors and, if there are any, labels.
+fn write_tensors<const N: usize>(
+    path: &Path,
+    tensors: [(&str, Tensor); N],
+    labels: Option<&Labels>,
+) -> Result<()> {
+    let mut tensors = BTreeMap::from(tensors.map(|(name, tensor)| (name.to_string(), tensor)));
     if let Some(labels) = labels {
         let largest = |i: usize| {
             let parts = labels.parts(i).iter();
@@ -167,7 +171,7 @@ fn write_images(out: &Path, output: Output, plan: &Plan, images: &Tensor) -> Res
                 picture.write_png_with(path, &plan.texts(Form::Image(i))?)?;
             }
         }
-        Output::Tensors => write_tensors(out, "images", images.clone(), plan.request.labels.as_ref())?,
+        Output::Tensors => write_tensors(out, [("images", images.clone())], plan.request.labels.as_ref())?,
     }
     Ok(())
 }

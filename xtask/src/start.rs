@@ -10,7 +10,7 @@ use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{DataError, Picture};
 use duet_model::{ModelError, Purpose};
-use duet_sample::{Guidance, Inversion, Known, Labels, Networks, initial_noise, interpolate_noise};
+use duet_sample::{Guidance, Inversion, Known, Labels, Networks};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -25,6 +25,8 @@ pub struct Start {
     pub labels: Option<Labels>,
     pub seeds: Vec<u64>,
     pub shape: (usize, usize, usize),
+    /// For each image another seed and how far its noise is gone towards that one's, or nothing.
+    pub towards: Vec<(u64, f64)>,
     /// Instead of the seeds'.
     pub noise: Option<Tensor>,
     /// One for each image, where there are several.
@@ -80,7 +82,7 @@ impl Start {
         table.start((config.in_channels, height, width))
     }
 
-    /// As a file says, with seeds 0 to n-1 for noise on the way.
+    /// As a file says; without seeds in it, 0 to n-1 are those of the noise on the way.
     fn read(path: &Path, model: &Model) -> Result<Self> {
         let config = model.loaded.unet.config();
         let refuse = |cause: String| DataError::Malformed {
@@ -113,8 +115,18 @@ impl Start {
             }
             (Some(rows), Some(labels)) => Some(read_labels(&labels, count, rows).map_err(refuse)?),
         };
+        let seeds = match tensors.remove("seeds") {
+            None => (0..count as u64).collect(),
+            Some(seeds) if seeds.dims() == [count] && seeds.dtype() == DType::I64 => {
+                seeds.to_vec1::<i64>()?.into_iter().map(|seed| seed as u64).collect()
+            }
+            Some(seeds) => {
+                let (dims, dtype) = (seeds.dims(), seeds.dtype());
+                return Err(refuse(format!("seeds are {dims:?} {dtype:?}, expected [{count}] I64")).into());
+            }
+        };
         if let Some(name) = tensors.keys().next() {
-            return Err(refuse(format!("has a tensor {name}; noise and labels are read")).into());
+            return Err(refuse(format!("has a tensor {name}; noise, labels and seeds are read")).into());
         }
         let name = |label: u32| model.classes.get(label as usize).cloned().unwrap_or(label.to_string());
         let class = |i: usize| match &labels {
@@ -124,8 +136,9 @@ impl Start {
         Ok(Self {
             stems: (0..count).map(|i| format!("{}noise-{i}", class(i))).collect(),
             labels: labels.map(|labels| Labels::new(&labels)),
-            seeds: (0..count as u64).collect(),
+            seeds,
             shape: (channels, height, width),
+            towards: Vec::new(),
             noise: Some(noise),
             weights: Vec::new(),
             columns: count.min(COLUMNS),
@@ -288,16 +301,11 @@ impl Table {
         let cells = self.cells;
         let parts: Option<Vec<Vec<(u32, f64)>>> = cells.iter().map(|cell| cell.parts.clone()).collect();
         let seeds: Vec<u64> = cells.iter().map(|cell| cell.seed).collect();
-        let noise = match cells.iter().any(|cell| cell.towards.is_some()) {
-            false => None,
-            true => {
-                let noises = cells.iter().map(|cell| noise_of(cell, shape)).collect::<Result<Vec<_>>>()?;
-                Some(Tensor::stack(&noises, 0)?)
-            }
-        };
+        let towards = cells.iter().filter_map(|cell| cell.towards).collect();
         Ok(Start {
             labels: parts.map(Labels::mixtures).transpose()?,
-            noise,
+            towards,
+            noise: None,
             weights: match self.several_weights {
                 true => cells.iter().map(|cell| cell.weight).collect(),
                 false => Vec::new(),
@@ -315,12 +323,6 @@ impl Table {
 /// Places from 0 to 1, both included.
 fn shares(count: usize) -> impl Iterator<Item = (usize, f64)> {
     (0..count).map(move |k| (k, k as f64 / (count - 1) as f64))
-}
-
-fn noise_of(cell: &Image, shape: (usize, usize, usize)) -> Result<Tensor> {
-    let (to, u) = cell.towards.unwrap_or((cell.seed, 0.0));
-    let ends = initial_noise(&[cell.seed, to], shape, &Device::Cpu)?;
-    Ok(interpolate_noise(&ends.get(0)?, &ends.get(1)?, u)?)
 }
 
 /// A class's name as part of a file name, or its number where the name would not do.

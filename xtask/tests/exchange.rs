@@ -62,7 +62,7 @@ fn wrong_noise_is_refused(dir: &Path) {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, candle_core::DType::F32, &Device::Cpu).unwrap();
     let labels = |labels: &[i64]| Tensor::new(labels, &Device::Cpu).unwrap();
     let good = || ("noise", zeros(&[2, 1, 8, 8]));
-    let cases: [(&[(&str, Tensor)], &str); 9] = [
+    let cases: [(&[(&str, Tensor)], &str); 10] = [
         (&[("labels", labels(&[0, 1]))], "has no tensor noise"),
         (&[good()], "has no tensor labels"),
         (&[good(), ("labels", labels(&[0]))], "labels are [1]"),
@@ -72,6 +72,7 @@ fn wrong_noise_is_refused(dir: &Path) {
         (&[("noise", zeros(&[2, 3, 8, 8])), ("labels", labels(&[0, 1]))], "noise is [2, 3, 8, 8]"),
         (&[("noise", zeros(&[2, 1, 7, 8])), ("labels", labels(&[0, 1]))], "7×8"),
         (&[good(), ("labels", labels(&[0, 1])), ("mask", labels(&[1]))], "has a tensor mask"),
+        (&[good(), ("labels", labels(&[0, 1])), ("seeds", labels(&[1]))], "seeds are [1] I64, expected [2]"),
     ];
     for (tensors, expected) in cases {
         write(&dir.join("bad.safetensors"), tensors);

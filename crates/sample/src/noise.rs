@@ -32,6 +32,12 @@ pub fn interpolate_noise(a: &Tensor, b: &Tensor, u: f64) -> Result<Tensor> {
     (a * of_a)? + (b * of_b)?
 }
 
+/// `noise` (n, C, H, W) of n images, `u` of the way from each image's towards that of another's.
+pub(crate) fn towards(noise: &Tensor, others: &Tensor, u: &[f64]) -> Result<Tensor> {
+    let between = |(i, &u): (usize, &f64)| interpolate_noise(&noise.get(i)?, &others.get(i)?, u);
+    Tensor::stack(&u.iter().enumerate().map(between).collect::<Result<Vec<_>>>()?, 0)
+}
+
 fn noise(
     seeds: &[u64],
     purpose: &str,

@@ -2,7 +2,7 @@
 
 use crate::{
     Estimate, Guidance, Known, Labels, Memory, Networks, Place, SampleError, Sampler, State, initial_noise,
-    step_noise,
+    noise, step_noise,
 };
 use candle_core::{Device, Tensor};
 
@@ -11,6 +11,9 @@ use candle_core::{Device, Tensor};
 pub struct Trajectory {
     sampler: Sampler,
     seeds: Vec<u64>,
+    /// Other seeds, and how far each image's noise is gone towards theirs; none of them, or one for
+    /// each image.
+    towards: (Vec<u64>, Vec<f64>),
     labels: Option<Labels>,
     shape: (usize, usize, usize),
     x: Tensor,
@@ -41,6 +44,7 @@ impl Trajectory {
         Ok(Self {
             sampler,
             seeds: seeds.to_vec(),
+            towards: Default::default(),
             labels,
             shape,
             x,
@@ -55,6 +59,19 @@ impl Trajectory {
     pub fn with_noise(self, noise: Tensor) -> Result<Self, SampleError> {
         self.check_images("noise", &noise)?;
         Ok(Self { x: noise, ..self })
+    }
+
+    /// Draws images between those of two seeds: each (other, u) takes an image's noise, at the start and
+    /// on the way, `u` from 0 to 1 of the way to that of the seed `other`, as
+    /// [`interpolate_noise`](crate::interpolate_noise) has it.
+    pub fn with_towards(self, towards: &[(u64, f64)]) -> Result<Self, SampleError> {
+        if towards.len() != self.seeds.len() {
+            let (ends, seeds) = (towards.len(), self.seeds.len());
+            return Err(SampleError::Setting(format!("{ends} other seeds for {seeds}: one each is needed")));
+        }
+        let towards: (Vec<u64>, Vec<f64>) = towards.iter().copied().unzip();
+        let others = initial_noise(&towards.0, self.shape, self.x.device())?;
+        Ok(Self { x: noise::towards(&self.x, &others, &towards.1)?, towards, ..self })
     }
 
     /// Starts from images (n, C, H, W) with as much of the noise as the sampler's first step expects:
@@ -134,11 +151,21 @@ impl Trajectory {
         }
         let noise = match self.sampler.update(self.done).noise {
             0.0 => None,
-            _ => Some(step_noise(&self.seeds, self.done, self.shape, self.x.device())?),
+            _ => Some(self.step_noise()?),
         };
         let x = guidance.explained(&self.x, self.estimates.last(), alpha_bar)?;
         self.x = self.sampler.step(self.done, &x, &self.estimates, noise.as_ref())?.detach();
         self.done += 1;
         Ok(())
+    }
+
+    /// The noise of the step to come.
+    fn step_noise(&self) -> candle_core::Result<Tensor> {
+        let of = |seeds: &[u64]| step_noise(seeds, self.done, self.shape, self.x.device());
+        let noise = of(&self.seeds)?;
+        match &self.towards {
+            (others, _) if others.is_empty() => Ok(noise),
+            (others, u) => noise::towards(&noise, &of(others)?, u),
+        }
     }
 }

@@ -317,6 +317,37 @@ fn every_solver_samples_v_from_zero_terminal_snr() {
     }
 }
 
+/// Of a stochastic solver too, the ends are what the two seeds draw alone.
+#[test]
+fn between_two_seeds_the_ends_are_theirs() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
+    let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(6, &schedule).unwrap()).unwrap();
+    for solver in [deterministic(), stochastic()].concat() {
+        let draw = |seeds: &[u64], towards: &[(u64, f64)]| {
+            let sampler = Sampler::new(steps.clone(), Prediction::V, solver).unwrap();
+            let trajectory = Trajectory::new(sampler, seeds, (1, 2, 2), None, &Device::Cpu).unwrap();
+            let mut trajectory = match towards {
+                [] => trajectory,
+                towards => trajectory.with_towards(towards).unwrap(),
+            };
+            while !trajectory.is_done() {
+                let network = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.affine(0.3, 0.1)?);
+                trajectory.step(&Guidance::new(1.0, None), network).unwrap();
+            }
+            values(trajectory.x())
+        };
+        let ends = draw(&[1, 2], &[]);
+        let way = draw(&[1, 1, 1], &[(2, 0.0), (2, 0.5), (2, 1.0)]);
+        let off = |a: &[f64], b: &[f64]| a.iter().zip(b).fold(0f64, |most, (a, b)| most.max((a - b).abs()));
+        assert!(off(&way[..4], &ends[..4]) < 1e-5 && off(&way[8..], &ends[4..]) < 1e-5, "{solver:?}");
+        assert!(off(&way[4..8], &ends[..4]) > 1e-2 && off(&way[4..8], &ends[4..]) > 1e-2, "{solver:?}");
+    }
+    let sampler = Sampler::new(steps, Prediction::V, Solver::Euler).unwrap();
+    let trajectory = Trajectory::new(sampler, &[1, 2], (1, 2, 2), None, &Device::Cpu).unwrap();
+    let error = trajectory.with_towards(&[(3, 0.5)]).unwrap_err().to_string();
+    assert!(error.contains("1 other seeds for 2"), "{error}");
+}
+
 /// Levels that rise from 0 or more to 1 or less, some of them equal.
 fn levels() -> impl Strategy<Value = Vec<f64>> {
     let gaps = prop::collection::vec(prop_oneof![4 => 0.05f64..1.0, 1 => Just(0.0)], 1..12);
