@@ -105,7 +105,7 @@ impl<'a> Request<'a> {
             trajectory = trajectory.with_towards(towards)?;
         }
         if let Some(noise) = &self.noise {
-            trajectory = trajectory.with_noise(noise.narrow(0, range.start, range.len())?)?;
+            trajectory = trajectory.with_noise(part(noise, &range)?)?;
         }
         Ok(trajectory)
     }
@@ -113,7 +113,7 @@ impl<'a> Request<'a> {
     fn trajectory(&self, range: Range<usize>) -> Result<Trajectory> {
         let mut trajectory = self.in_noise(range.clone())?;
         if let Some(images) = &self.images {
-            trajectory = trajectory.with_images(&images.narrow(0, range.start, range.len())?)?;
+            trajectory = trajectory.with_images(&part(images, &range)?)?;
         }
         Ok(match &self.known {
             Some(known) => trajectory.with_known(known.of_images(range)?)?,
@@ -123,18 +123,24 @@ impl<'a> Request<'a> {
 
     /// The same for image `i` alone.
     pub fn only(self, i: usize) -> Result<Self> {
-        let part = |all: Tensor| all.narrow(0, i, 1);
+        let range = i..i + 1;
+        let tensor = |all: Tensor| part(&all, &range);
         Ok(Self {
-            guidance: self.guidance.of_images(i..i + 1),
-            labels: self.labels.map(|labels| labels.of_images(i..i + 1)),
+            guidance: self.guidance.of_images(range.clone()),
+            labels: self.labels.map(|labels| labels.of_images(range.clone())),
             seeds: vec![self.seeds[i]],
             towards: self.towards.get(i).copied().into_iter().collect(),
-            noise: self.noise.map(part).transpose()?,
-            images: self.images.map(part).transpose()?,
-            known: self.known.map(|known| known.of_images(i..i + 1)).transpose()?,
+            noise: self.noise.map(tensor).transpose()?,
+            images: self.images.map(tensor).transpose()?,
+            known: self.known.map(|known| known.of_images(range.clone())).transpose()?,
             ..self
         })
     }
+}
+
+/// What belongs to these images, of a tensor (n, ...) of all.
+fn part(all: &Tensor, range: &Range<usize>) -> candle_core::Result<Tensor> {
+    all.narrow(0, range.start, range.len())
 }
 
 /// The network as a function that counts what it is asked.

@@ -117,12 +117,9 @@ impl Start {
         };
         let seeds = match tensors.remove("seeds") {
             None => (0..count as u64).collect(),
-            Some(seeds) if seeds.dims() == [count] && seeds.dtype() == DType::I64 => {
-                seeds.to_vec1::<i64>()?.into_iter().map(|seed| seed as u64).collect()
-            }
             Some(seeds) => {
-                let (dims, dtype) = (seeds.dims(), seeds.dtype());
-                return Err(refuse(format!("seeds are {dims:?} {dtype:?}, expected [{count}] I64")).into());
+                let seeds = read_integers("seeds", &seeds, count).map_err(refuse)?;
+                seeds.into_iter().map(|seed| seed as u64).collect()
             }
         };
         if let Some(name) = tensors.keys().next() {
@@ -149,15 +146,20 @@ impl Start {
 }
 
 fn read_labels(labels: &Tensor, count: usize, rows: usize) -> Result<Vec<u32>, String> {
-    if labels.dims() != [count] || labels.dtype() != DType::I64 {
-        let (dims, dtype) = (labels.dims(), labels.dtype());
-        return Err(format!("labels are {dims:?} {dtype:?}, expected [{count}] I64"));
-    }
-    let labels = labels.to_vec1::<i64>().map_err(|error| error.to_string())?;
+    let labels = read_integers("labels", labels, count)?;
     match labels.iter().find(|&&label| !(0..rows as i64).contains(&label)) {
         Some(label) => Err(format!("label {label}: the model has {rows} (0-{})", rows - 1)),
         None => Ok(labels.into_iter().map(|label| label as u32).collect()),
     }
+}
+
+/// One integer for each of `count` images.
+fn read_integers(name: &str, values: &Tensor, count: usize) -> Result<Vec<i64>, String> {
+    if values.dims() != [count] || values.dtype() != DType::I64 {
+        let (dims, dtype) = (values.dims(), values.dtype());
+        return Err(format!("{name} are {dims:?} {dtype:?}, expected [{count}] I64"));
+    }
+    values.to_vec1().map_err(|error| error.to_string())
 }
 
 /// The classes that were asked for; one nameless choice of an unconditional model.

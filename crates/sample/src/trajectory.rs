@@ -11,9 +11,8 @@ use candle_core::{Device, Tensor};
 pub struct Trajectory {
     sampler: Sampler,
     seeds: Vec<u64>,
-    /// Other seeds, and how far each image's noise is gone towards theirs; none of them, or one for
-    /// each image.
-    towards: (Vec<u64>, Vec<f64>),
+    /// For each image another seed, and how far its noise is gone towards that one's.
+    towards: Option<(Vec<u64>, Vec<f64>)>,
     labels: Option<Labels>,
     shape: (usize, usize, usize),
     x: Tensor,
@@ -44,7 +43,7 @@ impl Trajectory {
         Ok(Self {
             sampler,
             seeds: seeds.to_vec(),
-            towards: Default::default(),
+            towards: None,
             labels,
             shape,
             x,
@@ -69,9 +68,9 @@ impl Trajectory {
             let (ends, seeds) = (towards.len(), self.seeds.len());
             return Err(SampleError::Setting(format!("{ends} other seeds for {seeds}: one each is needed")));
         }
-        let towards: (Vec<u64>, Vec<f64>) = towards.iter().copied().unzip();
-        let others = initial_noise(&towards.0, self.shape, self.x.device())?;
-        Ok(Self { x: noise::towards(&self.x, &others, &towards.1)?, towards, ..self })
+        let (others, u): (Vec<u64>, Vec<f64>) = towards.iter().copied().unzip();
+        let noise = initial_noise(&others, self.shape, self.x.device())?;
+        Ok(Self { x: noise::towards(&self.x, &noise, &u)?, towards: Some((others, u)), ..self })
     }
 
     /// Starts from images (n, C, H, W) with as much of the noise as the sampler's first step expects:
@@ -164,8 +163,8 @@ impl Trajectory {
         let of = |seeds: &[u64]| step_noise(seeds, self.done, self.shape, self.x.device());
         let noise = of(&self.seeds)?;
         match &self.towards {
-            (others, _) if others.is_empty() => Ok(noise),
-            (others, u) => noise::towards(&noise, &of(others)?, u),
+            None => Ok(noise),
+            Some((others, u)) => noise::towards(&noise, &of(others)?, u),
         }
     }
 }
