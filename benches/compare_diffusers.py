@@ -42,7 +42,7 @@ def compare(folder, what):
     with tempfile.TemporaryDirectory() as temporary:
         start, out = f"{temporary}/noise.safetensors", f"{temporary}/images.safetensors"
         save_file({"noise": noise} | ({"labels": labels} if labels is not None else {}), start)
-        subprocess.run(["cargo", "xtask", "sample", "--run", str(folder.resolve()), "--noise", start, "--guidance", str(W), "--steps", str(STEPS), "--sampler", "ddim", "--interval", "all", "--out", out],
+        subprocess.run(["cargo", "xtask", "sample", "--run", str(folder.resolve()), "--noise", start, "--guidance", str(W), "--steps", str(STEPS), "--sampler", "ddim", "--interval", "all", "--history", "0", "--out", out],
             cwd=ROOT, check=True)
         ours = load_file(out)["images"]
     difference = (ours - theirs(unet, scheduler, noise, labels)).abs().max().item()

@@ -107,6 +107,9 @@ pub struct Sample {
     /// As `sample --rule` has it; none for plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// As `sample --history` has it; none for 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
 }
 
 mod spacing_text {
@@ -179,6 +182,7 @@ impl RunConfig {
         settings::solver(self.sample.sampler.as_deref(), Solver::Ddim { eta: 0.0 }).context("[sample]")?;
         settings::interval(self.sample.interval.as_deref(), &schedule).context("[sample]")?;
         settings::rule(self.sample.rule.as_deref()).context("[sample]")?;
+        settings::history(self.sample.history.as_deref()).context("[sample]")?;
         Ok(())
     }
 

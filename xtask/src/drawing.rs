@@ -37,6 +37,11 @@ pub struct Drawing {
     /// the projected guidance of Sadat et al. 2024 [default: the run's, or plain]
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
+    /// Leads each step on by how it differs from the one before, 0 (not) or more, within noise levels
+    /// of 0.5:3 unless others are given (after Sadat et al. 2025) [default: the run's, or 0]
+    #[arg(long, value_name = "WEIGHT[:LOW:HIGH]")]
+    #[serde(default = "no_history")]
+    pub history: Option<String>,
     /// Puts back the null prediction's noise, as CFG++ does; W is then its λ, 0 to 1 (Chung et al.
     /// 2024)
     #[arg(long)]
@@ -106,6 +111,11 @@ pub struct Drawing {
     pub no_captions: bool,
 }
 
+/// A picture that says nothing of it was drawn before there was any.
+fn no_history() -> Option<String> {
+    Some("0".into())
+}
+
 impl Default for Drawing {
     /// What the command line has where no flag is given.
     fn default() -> Self {
@@ -123,5 +133,18 @@ impl Drawing {
             false => "all".into(),
         };
         Self { class, seeds: seeds.into(), ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Drawing;
+
+    #[test]
+    fn a_picture_that_says_nothing_of_history_was_drawn_without() {
+        let mut note = serde_json::to_value(Drawing::default()).unwrap();
+        note.as_object_mut().unwrap().remove("history");
+        let drawing: Drawing = serde_json::from_value(note).unwrap();
+        assert_eq!(drawing, Drawing { history: Some("0".into()), ..Drawing::default() });
     }
 }

@@ -5,7 +5,7 @@ use crate::exit::usage;
 use crate::model_folder::Model;
 use crate::selection;
 use anyhow::{Context, Result};
-use duet_sample::{Apg, Away, Guidance, Interval, Renoise, Rule, Sampler, WeightSchedule};
+use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
     Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, UniPc, UniPcVariant,
     Variance,
@@ -14,6 +14,8 @@ use duet_schedule::{
 /// Where neither a flag nor a run says otherwise.
 const GUIDANCE: f64 = 2.0;
 pub const STEPS: usize = 25;
+/// Noise levels within which a step is led on, where only how far is said.
+const HISTORY: (f64, f64) = (0.5, 3.0);
 /// Of CFG++, as its paper has it (Chung et al. 2024, section 4).
 const LAMBDA: f64 = 0.6;
 
@@ -32,6 +34,10 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
     if !drawing.cfg_plus_plus {
         drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
         drawing.rule = drawing.rule.or_else(|| run.and_then(|run| run.rule.clone()));
+        // The way back from an image to its noise knows no step before.
+        if drawing.invert.is_none() {
+            drawing.history = drawing.history.or_else(|| run.and_then(|run| run.history.clone()));
+        }
     }
     if drawing.eta == 0.0 && drawing.invert.is_none() && !drawing.cfg_plus_plus {
         drawing.sampler = drawing.sampler.or_else(|| run.and_then(|run| run.sampler.clone()));
@@ -44,15 +50,17 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
     let Some(&weight) = drawing.guidance.first() else {
         return Err(usage("--guidance: at least one number is needed"));
     };
+    let history = history(drawing.history.as_deref())?;
     let away = away(drawing, model)?;
     if model.loaded.unet.config().num_class_embeds.is_none() && !away.is_some_and(Away::is_guide) {
-        return Ok(Guidance::new(1.0, None));
+        return Ok(Guidance::new(1.0, None).with_history(history));
     }
     let interval = interval(drawing.interval.as_deref(), &model.scheduler.noise_schedule()?)?;
     let guidance = Guidance::new(weight, None)
         .with_schedule(schedule(&drawing.guidance_schedule)?)
         .with_interval(interval)
         .with_rule(rule(drawing.rule.as_deref())?)
+        .with_history(history)
         .with_rescale(drawing.rescale)
         .context("--rescale")?;
     let guidance = match away {
@@ -120,6 +128,23 @@ pub fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
         _ => Interval::new(low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?),
     };
     interval.context("--interval")
+}
+
+/// The history of a text such as "0.5" or "0.5:0.3:3"; none without one.
+pub fn history(text: Option<&str>) -> Result<History> {
+    let Some(text) = text else { return Ok(History::default()) };
+    let wrong = || {
+        usage(format!(
+            "--history {text}: WEIGHT or WEIGHT:LOW:HIGH, WEIGHT 0 or more, LOW and HIGH noise levels"
+        ))
+    };
+    let numbers: Result<Vec<f64>, _> = text.split(':').map(str::parse).collect();
+    let (weight, (low, high)) = match numbers.map_err(|_| wrong())?[..] {
+        [weight] => (weight, HISTORY),
+        [weight, low, high] => (weight, (low, high)),
+        _ => return Err(wrong()),
+    };
+    History::new(weight, Interval::new(low, high).context("--history")?).context("--history")
 }
 
 /// The rule of a text such as "apg:0:2"; plain without one.
@@ -263,6 +288,7 @@ pub fn summary(drawing: &Drawing, solver: &str) -> String {
     parts.extend(drawing.spacing.clone());
     parts.extend(drawing.interval.as_ref().map(|interval| format!("interval {interval}")));
     parts.extend(drawing.rule.clone().filter(|rule| rule != "plain"));
+    parts.extend(drawing.history.as_ref().filter(|h| *h != "0").map(|h| format!("history {h}")));
     if drawing.guidance_schedule != "constant" {
         parts.push(format!("{} schedule", drawing.guidance_schedule));
     }

@@ -132,7 +132,7 @@ fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir: &Path) {
     let table = std::fs::read_to_string(dir.join("sweep/table.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines.len() == 5 && lines[0].starts_with("guidance,sampler,evaluations,"), "{table}");
-    assert!(lines[1].starts_with("1,ddim,3.00,") && lines[4].starts_with("2.5,unipc,5.00,"), "{table}");
+    assert!(lines[1].starts_with("1,ddim,3.00,") && lines[4].starts_with("2.5,unipc,4.00,"), "{table}");
     assert!(
         lines[0].ends_with("accuracy,frechet,precision,recall,density,coverage") && text.contains("4 cells")
     );

@@ -110,8 +110,20 @@ fn an_export_samples_as_its_run_and_says_what_it_is(dir: &Path) {
     drawn_again(dir, "shared/model/samples.png");
     assert!(!made[Path::new("samples.png")].windows(here.len()).any(|part| part == here.as_bytes()));
     // An export keeps the network and not how its run likes to draw.
-    let flags =
-        ["--class", "right", "--seeds", "3", "--sampler", "ddim", "--interval", "all", "--guidance", "2"];
+    let flags = [
+        "--class",
+        "right",
+        "--seeds",
+        "3",
+        "--sampler",
+        "ddim",
+        "--interval",
+        "all",
+        "--history",
+        "0",
+        "--guidance",
+        "2",
+    ];
     let exported = sample(dir, &[&["--run", "shared/model"], &flags[..]].concat());
     let own = sample(dir, &[&["--run", "run"], &flags[..]].concat());
     assert_eq!(values(&exported["images"]), values(&own["images"]));
@@ -132,7 +144,19 @@ fn an_import_takes_bare_files_and_other_labels(dir: &Path) {
     let flags = ["--scheduler", scheduler, "--classes", "dark left,dark right", "--out", "imported"];
     let text = run(dir, &[&["import", "bare/net.safetensors"], &flags[..]].concat(), 0);
     assert!(text.contains("2 classes, null label 2"), "{text}");
-    let flags = ["--seeds", "3", "--sampler", "ddim", "--interval", "all", "--guidance", "2", "--class"];
+    let flags = [
+        "--seeds",
+        "3",
+        "--sampler",
+        "ddim",
+        "--interval",
+        "all",
+        "--history",
+        "0",
+        "--guidance",
+        "2",
+        "--class",
+    ];
     let imported = sample(dir, &[&["--run", "imported"], &flags[..], &["dark right"]].concat());
     let own = sample(dir, &[&["--run", "run"], &flags[..], &["right"]].concat());
     assert_eq!(values(&imported["images"]), values(&own["images"]));

@@ -72,6 +72,7 @@ const FLAGS: [(&str, &[&str]); 5] = [
             "--interval",
             "--rescale",
             "--rule",
+            "--history",
             "--guide-with",
             "--clip",
             "--interpolate",

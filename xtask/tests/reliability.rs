@@ -365,6 +365,7 @@ fn other(key: &str, line: &str) -> String {
         _ if key == "sample.spacing" => "\"linspace\"".into(),
         _ if key == "sample.sampler" => "\"ddim\"".into(),
         _ if key == "sample.rule" => "\"apg\"".into(),
+        _ if key == "sample.history" => "\"1\"".into(),
         _ if key == "sample.interval" => "\"all\"".into(),
         _ if key == "data.fingerprint" => format!("\"{}\"", "0".repeat(64)),
         "true" => "false".into(),
@@ -387,6 +388,7 @@ fn each_key_may_change_or_is_refused_by_name_on_resume() {
     let good = std::fs::read_to_string(&path).unwrap();
     let may_change = [
         "sample.guidance",
+        "sample.history",
         "sample.interval",
         "sample.rule",
         "sample.sampler",

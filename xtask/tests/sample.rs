@@ -89,7 +89,7 @@ fn every_form_of_output_is_written(dir: &Path) {
 fn every_rule_of_guidance_draws_its_own_images(dir: &Path) {
     let with =
         |flags: &[&str]| samples(dir, &[&["--class", "0", "--seeds", "1", "--guidance"], flags].concat());
-    let rules: [&[&str]; 17] = [
+    let rules: [&[&str]; 20] = [
         &["3"],
         &["3", "--guidance-schedule", "linear"],
         &["3", "--guidance-schedule", "cosine"],
@@ -107,6 +107,9 @@ fn every_rule_of_guidance_draws_its_own_images(dir: &Path) {
         &["3", "--guide-with", "step-000050", "--guide-null"],
         &["3", "--clip", "dynamic:0.9"],
         &["3", "--clip", "none"],
+        &["3", "--history", "0"],
+        &["3", "--history", "1"],
+        &["3", "--history", "0.5:0.3:5"],
     ];
     let drawn: Vec<_> = rules.iter().map(|rule| with(rule)).collect();
     for (i, images) in drawn.iter().enumerate() {
@@ -236,6 +239,8 @@ fn a_picture_is_changed_kept_in_part_and_inverted(dir: &Path) {
         "5",
         "--sampler",
         "ddim",
+        "--history",
+        "0",
     ];
     run(dir, &[&again[..], &["--out", "y.safetensors"]].concat(), 0);
     let again =
@@ -315,6 +320,8 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
         "ddim",
         "--interval",
         "all",
+        "--history",
+        "0",
         "--guidance",
         "2",
     ];
@@ -328,7 +335,7 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
 
 fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
     std::fs::create_dir_all(dir.join("empty")).unwrap();
-    let cases: [(&[&str], i32, &[&str]); 40] = [
+    let cases: [(&[&str], i32, &[&str]); 43] = [
         (&["--class", "up"], 2, &["--class up", "0 (left)", "1 (right)"]),
         (&["--class", "2"], 2, &["--class 2", "no such class"]),
         (&["--class", "0,-1"], 2, &["--class -1"]),
@@ -345,6 +352,9 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--interval", "5"], 2, &["--interval 5"]),
         (&["--rescale", "2"], 2, &["rescale 2"]),
         (&["--rule", "apg:7"], 2, &["--rule apg:7"]),
+        (&["--history", "much"], 2, &["--history much"]),
+        (&["--history=-1"], 2, &["--history", "history -1: must be 0 or more"]),
+        (&["--history", "1:3:0.3"], 2, &["--history", "3 to 0.3"]),
         (&["--cfg-plus-plus", "--guidance", "2"], 2, &["--guidance 2: with --cfg-plus-plus it is 0 to 1"]),
         (&["--negative", "all"], 2, &["--negative all"]),
         (&["--sampler", "plms"], 2, &["--sampler plms", "unipc"]),

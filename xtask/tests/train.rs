@@ -140,7 +140,7 @@ fn the_long_preset_differs_only_where_its_file_says() {
     let changed: Vec<_> = short.iter().zip(&long).filter(|(short, long)| short != long).collect();
     let keys: usize = file.values().map(|table| table.as_table().unwrap().len()).sum();
     assert_eq!(changed.len(), keys, "{changed:?}");
-    assert!(long.contains(&"steps = 30000".into()) && long.contains(&"guidance = 1.3".into()), "{long:?}");
+    assert!(long.contains(&"steps = 30000".into()) && long.contains(&"guidance = 1.8".into()), "{long:?}");
 }
 
 #[test]

@@ -25,8 +25,16 @@ impl Estimate {
     ) -> Result<Self, SampleError> {
         let mix = |(of_x, of_p): (f64, f64)| (x * of_x)? + (prediction * of_p)?;
         let x0 = mix(kind.x0_coefficients(alpha_bar))?;
+        match clip {
+            Clip::No => Ok(Self { x0, epsilon: mix(kind.epsilon_coefficients(alpha_bar))? }),
+            Clip::Static { .. } | Clip::Dynamic { .. } => Self::of_x0(x, x0, alpha_bar, clip),
+        }
+    }
+
+    /// From an image, clipped, and what it leaves of x_t.
+    pub(crate) fn of_x0(x: &Tensor, x0: Tensor, alpha_bar: f64, clip: Clip) -> Result<Self, SampleError> {
         let x0 = match clip {
-            Clip::No => return Ok(Self { x0, epsilon: mix(kind.epsilon_coefficients(alpha_bar))? }),
+            Clip::No => x0,
             Clip::Static { limit } => x0.clamp(-limit, limit)?,
             Clip::Dynamic { ratio, max } => threshold(&x0, ratio, max)?,
         };

@@ -1,6 +1,6 @@
 //! Classifier-free guidance and what can be varied about it.
 
-use crate::{Apg, Interval, SampleError, WeightSchedule};
+use crate::{Apg, History, Interval, SampleError, WeightSchedule};
 
 /// Classifier-free guidance (Ho & Salimans 2022, equation 6) and what can be varied about it.
 ///
@@ -19,6 +19,7 @@ pub struct Guidance {
     pub(crate) rule: Rule,
     pub(crate) rescale: f64,
     pub(crate) renoise: Renoise,
+    pub(crate) history: History,
 }
 
 /// The prediction that guidance leads away from: p(x, ∅) in the formulas.
@@ -85,9 +86,9 @@ impl Guidance {
     /// Constant weight w, any finite number. `null_label` is the label that stands for no class; none
     /// for a network that was trained without one, which then takes w = 1 only.
     pub fn new(weight: f64, null_label: Option<u32>) -> Self {
-        let (schedule, interval, rule, renoise) = Default::default();
+        let (schedule, interval, rule, renoise, history) = Default::default();
         let away = null_label.map(Away::Label);
-        Self { weights: vec![weight], away, schedule, interval, rule, rescale: 0.0, renoise }
+        Self { weights: vec![weight], away, schedule, interval, rule, rescale: 0.0, renoise, history }
     }
 
     /// Another prediction than the null label's to lead away from.
@@ -127,6 +128,11 @@ impl Guidance {
     /// The noise that a step puts back.
     pub fn with_renoise(self, renoise: Renoise) -> Self {
         Self { renoise, ..self }
+    }
+
+    /// How each estimate is led on by that of the step before.
+    pub fn with_history(self, history: History) -> Self {
+        Self { history, ..self }
     }
 
     /// The same for a part of the batch.

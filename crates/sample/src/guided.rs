@@ -35,6 +35,8 @@ pub struct Reading {
 pub struct Memory {
     /// APG's momentum, the shape of x.
     momentum: Option<Tensor>,
+    /// x̂_0 of the step before, for history guidance; the shape of x.
+    before: Option<Tensor>,
 }
 
 /// Which predictions an image needs.
@@ -83,6 +85,10 @@ impl Guidance {
         let answers = Answers::new(given, free.clone(), &passes);
         let guided = self.combined(answers, &weights, state, prediction, memory)?;
         let estimate = Estimate::new(x, &guided, prediction, place.alpha_bar, clip)?;
+        let estimate = match self.history.led_on(&estimate, place.alpha_bar, &mut memory.before)? {
+            Some(x0) => Estimate::of_x0(x, x0, place.alpha_bar, clip)?,
+            None => estimate,
+        };
         match free.filter(|_| self.renoises_with_null(state)) {
             Some(free) => {
                 let of_free = Estimate::new(x, &free, prediction, place.alpha_bar, Clip::No)?;

@@ -2,8 +2,8 @@
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
-    Apg, Estimate, Guidance, Interval, Labels, Memory, Networks, Place, Reading, Renoise, Rule, SampleError,
-    Sampler, State, Trajectory, WeightSchedule,
+    Apg, Estimate, Guidance, History, Interval, Labels, Memory, Networks, Place, Reading, Renoise, Rule,
+    SampleError, Sampler, State, Trajectory, WeightSchedule,
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
@@ -255,6 +255,74 @@ fn projected_guidance_is_orthogonal_limited_and_remembers() {
     let apg = Apg { momentum: -0.5, eta: 1.0, ..bare };
     let (first, second) = (step(apg, &mut memory), step(apg, &mut memory));
     assert_close(&second, &(first * 0.5).unwrap());
+}
+
+#[test]
+fn history_leads_on_from_what_the_step_before_saw() {
+    let network = Network::new();
+    let history = History::new(0.5, Interval::default()).unwrap();
+    for kind in KINDS {
+        let mut memory = Memory::default();
+        let mut step = |w| {
+            let guidance = Guidance::new(w, Some(NULL)).with_history(history);
+            network.estimate_at(&guidance, kind, PLACE, &mut memory).unwrap()
+        };
+        let seen = |w| of(&plain(&network, w), kind).x0;
+        // Nothing before the first; then always the step's own estimate, not what was made of it.
+        assert_close(&step(1.0).x0, &seen(1.0));
+        for (w, before) in [(2.0, 1.0), (3.0, 2.0), (0.0, 3.0)] {
+            let led_on = step(w);
+            let expected = (seen(w) + ((seen(w) - seen(before)).unwrap() * 0.5).unwrap()).unwrap();
+            let scale = values(&expected).iter().fold(1f32, |m, v| m.max(v.abs()));
+            assert_close(&(&led_on.x0 / f64::from(scale)).unwrap(), &(expected / f64::from(scale)).unwrap());
+            // x̂_0 and ε̂ still explain x.
+            let (of_x0, of_epsilon) = (PLACE.alpha_bar.sqrt(), (1.0 - PLACE.alpha_bar).sqrt());
+            assert_close(
+                &((led_on.x0 * of_x0).unwrap() + (led_on.epsilon * of_epsilon).unwrap()).unwrap(),
+                &normal("x"),
+            );
+        }
+    }
+}
+
+#[test]
+fn outside_its_interval_history_is_remembered_alone() {
+    let network = Network::new();
+    let at = |sigma: f64| Place { alpha_bar: 1.0 / (1.0 + sigma * sigma), ..PLACE };
+    let history = History::new(1.0, Interval::new(0.3, 3.0).unwrap()).unwrap();
+    let mut memory = Memory::default();
+    let mut step = |w, sigma| {
+        let guidance = Guidance::new(w, Some(NULL)).with_history(history);
+        network.estimate_at(&guidance, Prediction::X0, at(sigma), &mut memory).unwrap().x0
+    };
+    assert_close(&step(1.0, 9.0), &network.given);
+    assert_close(&step(0.0, 5.0), &network.free);
+    let expected = ((&network.given * 2.0).unwrap() - &network.free).unwrap();
+    assert_close(&step(1.0, 2.0), &expected);
+    assert_close(&step(0.0, 0.2), &network.free);
+    for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+        assert!(History::new(wrong, Interval::default()).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_history_leads_to_is_clipped_too() {
+    let network = Network::new();
+    let (x, labels) = (normal("x"), Labels::new(&[3, 4, 5]));
+    let reading = Reading { prediction: Prediction::X0, clip: Clip::Static { limit: 1.0 } };
+    let mut memory = Memory::default();
+    let mut step = |w| {
+        let mut denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| network.answer(x, labels);
+        let state = State { x: &x, labels: Some(&labels), seeds: &[0, 1, 2], place: PLACE };
+        let networks = &mut Networks { denoise: &mut denoise, guide: None };
+        let history = History::new(2.0, Interval::default()).unwrap();
+        let guidance = Guidance::new(w, Some(NULL)).with_history(history);
+        guidance.estimate(state, reading, &mut memory, networks).unwrap().x0
+    };
+    let clipped = |x: &Tensor| x.clamp(-1.0, 1.0).unwrap();
+    let (given, free) = (clipped(&network.given), clipped(&network.free));
+    assert_close(&step(1.0), &given);
+    assert_close(&step(0.0), &clipped(&((&free * 3.0).unwrap() - (given * 2.0).unwrap()).unwrap()));
 }
 
 /// Both solvers of order 1 are DDIM, so with CFG++ both are the paper's step.

@@ -1,0 +1,45 @@
+//! Leading away from what was seen before (Sadat et al. 2025, "HiGS: History-Guided Sampling").
+
+use crate::{Estimate, Interval, SampleError};
+use candle_core::Tensor;
+
+/// What a step sees, led on by how it differs from what the step before saw: x̂_0 + κ · (x̂_0 - x̂_0'), x̂_0'
+/// the guided estimate of the step before, as it was without this.
+///
+/// An estimate at more noise is closer to the mean of all images that are still possible, so away from it
+/// lies more of one image's own. It brings back variety that guidance by class takes, and asks the network
+/// nothing. The paper leads away from an average of all steps, orthogonally, and in high frequencies more;
+/// this is its difference alone.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct History {
+    weight: f64,
+    interval: Interval,
+}
+
+impl History {
+    /// κ, 0 (not at all) or more, within an interval of noise levels: from a step in almost pure noise
+    /// there is nothing to be led away, and in the last steps it would only sharpen.
+    pub fn new(weight: f64, interval: Interval) -> Result<Self, SampleError> {
+        match weight >= 0.0 && weight.is_finite() {
+            true => Ok(Self { weight, interval }),
+            false => Err(SampleError::Setting(format!("history {weight}: must be 0 or more"))),
+        }
+    }
+
+    /// x̂_0, led on, or none where it stays; `before` becomes what this step saw.
+    pub(crate) fn led_on(
+        &self,
+        estimate: &Estimate,
+        alpha_bar: f64,
+        before: &mut Option<Tensor>,
+    ) -> Result<Option<Tensor>, SampleError> {
+        if self.weight == 0.0 {
+            return Ok(None);
+        }
+        let x0 = &estimate.x0;
+        let before = before.replace(x0.detach());
+        let inside = before.filter(|_| self.interval.contains(alpha_bar));
+        let led_on = |before: Tensor| Ok((x0 + ((x0 - before)? * self.weight)?)?);
+        inside.map(led_on).transpose()
+    }
+}
