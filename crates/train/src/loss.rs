@@ -19,10 +19,15 @@ pub enum LossWeighting {
     /// ∝ 1 - ᾱ, the share of noise in x_t: more weight on the first denoising steps, which decide what
     /// an image shows. On v this is the plain loss on x_0.
     Noise,
-    /// As often as ln σ is there under a normal distribution of mean 0.6 and deviation 0.8: the noise
-    /// between which an image's shape is decided. On v and with drawn timesteps this is the training of
-    /// Karras et al. 2022 (table 1) for σ_data = 1, whose mean for photographs is lower.
-    LogNormal,
+    /// As often as ln σ is there under a normal distribution: the noise between which an image's shape
+    /// is decided. On v and with drawn timesteps this is the training of Karras et al. 2022 (table 1) for
+    /// σ_data = 1, who have a mean of -1.2 and a deviation of 1.2 for photographs.
+    LogNormal {
+        /// Of ln σ, -20 to 20; 0.6 where only the name is given.
+        mean: f64,
+        /// 0.05 to 20; 0.8 where only the name is given.
+        deviation: f64,
+    },
     /// On x_0: min(SNR, γ), γ = 5 (Hang et al. 2023, equation 8).
     MinSnr,
     /// On ε: 1 / (k + SNR)^γ, k = γ = 1 (Choi et al. 2022, equation 8).
@@ -31,13 +36,13 @@ pub enum LossWeighting {
 
 const LATE_LAMBDA: f64 = 1.0;
 const MIN_SNR_GAMMA: f64 = 5.0;
-const LOG_NORMAL: (f64, f64) = (0.6, 0.8);
+const LOG_NORMAL: LossWeighting = LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 };
 
 const NAMES: [(&str, LossWeighting); 6] = [
     ("uniform", LossWeighting::Uniform),
     ("late", LossWeighting::Late),
     ("noise", LossWeighting::Noise),
-    ("log_normal", LossWeighting::LogNormal),
+    ("log_normal", LOG_NORMAL),
     ("min_snr", LossWeighting::MinSnr),
     ("p2", LossWeighting::P2),
 ];
@@ -45,12 +50,27 @@ const NAMES: [(&str, LossWeighting); 6] = [
 impl FromStr for LossWeighting {
     type Err = String;
 
+    /// By name, or `log_normal:MEAN:DEVIATION`.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(numbers) = text.strip_prefix("log_normal:") {
+            return log_normal_of(numbers).ok_or_else(|| {
+                format!(
+                    "loss weighting \"{text}\": log_normal:MEAN:DEVIATION of ln σ, the first -20 to 20, the second 0.05 to 20"
+                )
+            });
+        }
         let found = NAMES.iter().find(|(name, _)| *name == text);
         found.map(|(_, rule)| *rule).ok_or_else(|| {
             format!("loss weighting \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", "))
         })
     }
+}
+
+fn log_normal_of(numbers: &str) -> Option<LossWeighting> {
+    let (mean, deviation) = numbers.split_once(':')?;
+    let (mean, deviation): (f64, f64) = (mean.parse().ok()?, deviation.parse().ok()?);
+    let fits = (-20.0..=20.0).contains(&mean) && (0.05..=20.0).contains(&deviation);
+    fits.then_some(LossWeighting::LogNormal { mean, deviation })
 }
 
 impl TryFrom<String> for LossWeighting {
@@ -69,8 +89,10 @@ impl From<LossWeighting> for String {
 
 impl fmt::Display for LossWeighting {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let name = NAMES.iter().find(|(_, rule)| rule == self).map_or("", |(name, _)| name);
-        f.write_str(name)
+        match (NAMES.iter().find(|(_, rule)| rule == self), self) {
+            (None, Self::LogNormal { mean, deviation }) => write!(f, "log_normal:{mean}:{deviation}"),
+            (named, _) => f.write_str(named.map_or("", |(name, _)| name)),
+        }
     }
 }
 
@@ -123,33 +145,40 @@ pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &Nois
             Prediction::X0 => snr,
         };
         match rule {
-            LossWeighting::Uniform => 1.0,
+            LossWeighting::Uniform | LossWeighting::LogNormal { .. } => 1.0,
             LossWeighting::Late => 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last),
             LossWeighting::Noise => 1.0 - schedule.alpha_bar(t),
-            LossWeighting::LogNormal => log_normal(t, schedule),
             LossWeighting::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0) * from_epsilon,
             LossWeighting::P2 => 1.0 / (1.0 + snr) * from_epsilon,
         }
     };
-    let weights: Vec<f64> = (0..schedule.len()).map(weight).collect();
+    let weights: Vec<f64> = match rule {
+        LossWeighting::LogNormal { mean, deviation } => log_normal(mean, deviation, schedule),
+        _ => (0..schedule.len()).map(weight).collect(),
+    };
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     weights.into_iter().map(|w| w / mean).collect()
 }
 
-/// The share of a normal distribution of ln σ that a timestep stands for, up to a factor; 0 where
+/// The share of a normal distribution of ln σ that each timestep stands for, up to a factor; 0 where
 /// there is nothing but noise.
-fn log_normal(t: usize, schedule: &NoiseSchedule) -> f64 {
-    let (mean, deviation) = LOG_NORMAL;
+fn log_normal(mean: f64, deviation: f64, schedule: &NoiseSchedule) -> Vec<f64> {
     let log_sigma = |t: usize| -0.5 * schedule.snr(t).ln();
-    let x = log_sigma(t);
-    if x.is_infinite() {
-        return 0.0;
-    }
-    // From one timestep to its neighbour; the only one, or one beside nothing but noise, has none.
-    let neighbour = if t == 0 { 1 } else { t - 1 };
-    let width = if neighbour < schedule.len() { (x - log_sigma(neighbour)).abs() } else { 1.0 };
-    let width = if width.is_finite() { width } else { 1.0 };
-    (-0.5 * ((x - mean) / deviation).powi(2)).exp() * width
+    let log_share = |t: usize| {
+        let x = log_sigma(t);
+        if x.is_infinite() {
+            return f64::NEG_INFINITY;
+        }
+        // From one timestep to its neighbour; the only one, or one beside nothing but noise, has none.
+        let neighbour = if t == 0 { 1 } else { t - 1 };
+        let width = if neighbour < schedule.len() { (x - log_sigma(neighbour)).abs() } else { 1.0 };
+        let width = if width.is_finite() { width } else { 1.0 };
+        -0.5 * ((x - mean) / deviation).powi(2) + width.ln()
+    };
+    let logs: Vec<f64> = (0..schedule.len()).map(log_share).collect();
+    // Beside the largest: a mean beyond all timesteps has shares too small for a number.
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logs.into_iter().map(|log| (log - largest).exp()).collect()
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub struct TrainOptions {
     pub clip: f64,
     /// Probability that an image's label is replaced by the null label.
     pub label_dropout: f64,
-    /// "uniform", "late", "noise", "log_normal", "min_snr" or "p2".
+    /// "uniform", "late", "noise", "log_normal" or "log_normal:MEAN:DEVIATION", "min_snr" or "p2".
     pub loss_weighting: LossWeighting,
     /// "uniform", or "weighted": timesteps are drawn as often as they weigh. Files of older versions
     /// do not say, and mean "uniform".

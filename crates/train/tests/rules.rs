@@ -19,7 +19,7 @@ const WEIGHTINGS: [LossWeighting; 6] = [
     LossWeighting::Uniform,
     LossWeighting::Late,
     LossWeighting::Noise,
-    LossWeighting::LogNormal,
+    LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 },
     LossWeighting::MinSnr,
     LossWeighting::P2,
 ];
@@ -260,8 +260,10 @@ fn snr_weights_are_their_closed_forms() {
 /// ln σ over the weights has the mean and deviation of the rule, and nothing but noise has no weight.
 #[test]
 fn log_normal_weights_are_a_normal_distribution_of_ln_sigma() {
-    for schedule in schedules() {
-        let weights = loss_weights(LossWeighting::LogNormal, Prediction::V, &schedule);
+    for (schedule, (mean, deviation)) in
+        schedules().iter().flat_map(|schedule| [(0.6, 0.8), (0.0, 0.7)].map(|pair| (schedule, pair)))
+    {
+        let weights = loss_weights(LossWeighting::LogNormal { mean, deviation }, Prediction::V, schedule);
         assert!(weights.iter().all(|weight| weight.is_finite() && *weight >= 0.0));
         let moment = |of: &dyn Fn(f64) -> f64| {
             let log_sigma = |t: usize| -0.5 * schedule.snr(t).ln();
@@ -272,12 +274,22 @@ fn log_normal_weights_are_a_normal_distribution_of_ln_sigma() {
         if schedule.len() < 100 {
             continue;
         }
-        let mean = moment(&|x| x);
-        let deviation = moment(&|x| (x - mean).powi(2)).sqrt();
-        assert!((mean - 0.6).abs() < 0.02 && (deviation - 0.8).abs() < 0.02, "{mean}, {deviation}");
+        let found = moment(&|x| x);
+        let spread = moment(&|x| (x - found).powi(2)).sqrt();
+        assert!((found - mean).abs() < 0.02 && (spread - deviation).abs() < 0.02, "{found}, {spread}");
     }
-    let weights = loss_weights(LossWeighting::LogNormal, Prediction::V, &small_schedule(0.0));
+    let rule = "log_normal".parse().unwrap();
+    let weights = loss_weights(rule, Prediction::V, &small_schedule(0.0));
     assert!(weights[3] == 0.0 && weights[0] > 0.0, "{weights:?}");
+}
+
+#[test]
+fn a_mean_beyond_all_timesteps_weighs_the_nearest() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    for (text, nearest) in [("log_normal:20:0.05", 999), ("log_normal:-20:0.05", 0)] {
+        let weights = loss_weights(text.parse().unwrap(), Prediction::V, &schedule);
+        assert!((weights[nearest] - 1000.0).abs() < 1e-9, "{text}: {}", weights[nearest]);
+    }
 }
 
 /// A prediction that is off by δ is off by b·δ in x_0 = a·x + b·p, so its loss is ‖x_0 error‖²/b²,
@@ -317,13 +329,20 @@ fn at_zero_snr_an_snr_rule_ignores_the_error_of_x0() {
 
 #[test]
 fn weightings_are_read_by_the_name_that_they_print() {
-    for rule in WEIGHTINGS {
+    let other = LossWeighting::LogNormal { mean: -0.1, deviation: 1.25 };
+    for rule in WEIGHTINGS.into_iter().chain([other]) {
         assert_eq!(rule.to_string().parse::<LossWeighting>().unwrap(), rule);
         let json = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<LossWeighting>(&json).unwrap(), rule);
     }
+    // Files of older versions have the name alone.
+    assert_eq!(LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 }.to_string(), "log_normal");
     let error = "early".parse::<LossWeighting>().unwrap_err();
     assert!(error.contains("early") && error.contains("min_snr"), "{error}");
+    for wrong in ["", "1", "1:0", "nan:1", "0:inf", "21:1", "0:1:2"] {
+        let error = format!("log_normal:{wrong}").parse::<LossWeighting>().unwrap_err();
+        assert!(error.contains("log_normal:MEAN:DEVIATION"), "{error}");
+    }
 }
 
 fn close(a: f64, b: f64) -> bool {
