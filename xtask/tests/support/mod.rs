@@ -19,7 +19,12 @@ pub fn images(dir: &Path) -> PathBuf {
     root
 }
 
+/// Of v, which 60 steps are enough for.
 const CONFIG: &str = r#"
+[diffusion]
+schedule = "cosine"
+prediction = "v"
+
 [model]
 block_out_channels = [8, 16]
 attention_levels = [1]
