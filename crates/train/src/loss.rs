@@ -136,28 +136,22 @@ impl WeightedTimesteps {
 /// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
 pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &NoiseSchedule) -> Vec<f64> {
     let last = (schedule.len() - 1).max(1) as f64;
-    let shares = match rule {
+    let snr = |t: usize| schedule.snr(t);
+    // What carries a weight of the loss on ε over: finite at zero SNR, unlike that from x_0.
+    let from_epsilon = |t: usize| match prediction {
+        Prediction::Epsilon => 1.0,
+        Prediction::V => snr(t) / (snr(t) + 1.0),
+        Prediction::X0 => snr(t),
+    };
+    let each = |weight: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..schedule.len()).map(weight).collect() };
+    let weights = match rule {
+        LossWeighting::Uniform => each(&|_| 1.0),
+        LossWeighting::Late => each(&|t| 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last)),
+        LossWeighting::Noise => each(&|t| 1.0 - schedule.alpha_bar(t)),
         LossWeighting::LogNormal { mean, deviation } => log_normal(mean, deviation, schedule),
-        _ => Vec::new(),
+        LossWeighting::MinSnr => each(&|t| (MIN_SNR_GAMMA / snr(t)).min(1.0) * from_epsilon(t)),
+        LossWeighting::P2 => each(&|t| 1.0 / (1.0 + snr(t)) * from_epsilon(t)),
     };
-    let weight = |t: usize| {
-        let snr = schedule.snr(t);
-        // What carries a weight of the loss on ε over: finite at zero SNR, unlike that from x_0.
-        let from_epsilon = match prediction {
-            Prediction::Epsilon => 1.0,
-            Prediction::V => snr / (snr + 1.0),
-            Prediction::X0 => snr,
-        };
-        match rule {
-            LossWeighting::Uniform => 1.0,
-            LossWeighting::Late => 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last),
-            LossWeighting::Noise => 1.0 - schedule.alpha_bar(t),
-            LossWeighting::LogNormal { .. } => shares[t],
-            LossWeighting::MinSnr => (MIN_SNR_GAMMA / snr).min(1.0) * from_epsilon,
-            LossWeighting::P2 => 1.0 / (1.0 + snr) * from_epsilon,
-        }
-    };
-    let weights: Vec<f64> = (0..schedule.len()).map(weight).collect();
     let mean = weights.iter().sum::<f64>() / weights.len() as f64;
     weights.into_iter().map(|w| w / mean).collect()
 }
