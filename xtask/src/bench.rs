@@ -2,6 +2,7 @@
 
 use crate::exit::usage;
 use crate::hardware::megabytes;
+use crate::terminal::out;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::ValueEnum;
@@ -137,7 +138,7 @@ pub fn run(args: Args) -> Result<()> {
     // The worker's 200 million a thread are two operations each; a limit is what was ever reached.
     let fastest = peak[0].repeats.iter().copied().fold(0.0, f64::max);
     let peak = args.threads as f64 * 0.4 * fastest;
-    println!("multiply-add peak on {} threads: {peak:.0} GFLOP/s\n", args.threads);
+    out!("multiply-add peak on {} threads: {peak:.0} GFLOP/s\n", args.threads);
     let mut rows = Vec::new();
     if args.only.contains(&Kind::Conv) {
         for (inputs, outputs, side) in [(32, 32, 28), (64, 64, 14), (128, 128, 7), (1, 32, 28)] {
@@ -208,9 +209,9 @@ struct Work {
 
 /// Prints the rows of one contest, the first of which is ours, with the ratio to the best peer.
 fn show(rows: &mut Vec<Row>, what: &str, peak: f64, contest: Vec<Row>) {
-    println!("{what}");
+    out!("{what}");
     for row in &contest {
-        println!(
+        out!(
             "  {:34} {:9.1} {:15} {:6.0} GFLOP/s of direct convolution ({:3.0} % of peak)  {:>9}",
             format!("{}, {} thread{}", row.contestant, row.threads, if row.threads == 1 { "" } else { "s" }),
             row.rate,
@@ -226,14 +227,14 @@ fn show(rows: &mut Vec<Row>, what: &str, peak: f64, contest: Vec<Row>) {
         let eager =
             best(&mut peers().filter(|row| !row.contestant.contains("compiled"))).unwrap_or(best_peer);
         let memory = peers().map(|row| row.peak_memory).min().unwrap_or(0);
-        println!(
+        out!(
             "  duet is {:.2}× the best torch, {:.2}× the best eager torch, with {:.0} % of the least memory",
             contest[0].rate / best_peer,
             contest[0].rate / eager,
             100.0 * contest[0].peak_memory as f64 / memory as f64,
         );
     }
-    println!();
+    out!("");
     rows.extend(contest);
 }
 
@@ -255,14 +256,14 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
     let terminal = std::io::stderr().is_terminal();
     for round in 0..args.repeats {
         if terminal {
-            eprint!("\r{what}: round {} of {}  ", round + 1, args.repeats);
+            crate::terminal::status(format_args!("{what}: round {} of {}  ", round + 1, args.repeats));
         }
         for worker in &mut workers {
             worker.repeat()?;
         }
     }
     if terminal {
-        eprint!("\r{:width$}\r", "", width = what.chars().count() + 24);
+        crate::terminal::status(format_args!("{:width$}\r", "", width = what.chars().count() + 24));
     }
     Ok(workers.iter().map(|worker| worker.row(what, &work)).collect())
 }

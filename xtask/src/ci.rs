@@ -2,6 +2,7 @@
 
 use crate::layering;
 use crate::progress::duration;
+use crate::terminal::{err, out};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -55,7 +56,7 @@ fn run_example(name: &str) -> Result<()> {
     let runner = std::env::current_exe().context("where is this program?")?;
     let program =
         runner.with_file_name("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
-    eprintln!("\n== example {name}");
+    err!("\n== example {name}");
     let status =
         Command::new(&program).status().with_context(|| format!("cannot run {}", program.display()))?;
     if status.success() { Ok(()) } else { bail!("the example {name} failed") }
@@ -63,10 +64,10 @@ fn run_example(name: &str) -> Result<()> {
 
 /// Licences, versions and sources of the dependencies against deny.toml.
 fn dependencies() -> Result<&'static str> {
-    eprintln!("\n== dependencies: cargo deny check licenses bans sources");
+    err!("\n== dependencies: cargo deny check licenses bans sources");
     let quiet = |command: &mut Command| command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !quiet(cargo().args(["deny", "--version"])).is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: cargo-deny is not there; `cargo install --locked cargo-deny` gets it");
+        err!("SKIPPED: cargo-deny is not there; `cargo install --locked cargo-deny` gets it");
         return Ok("skipped, no cargo-deny");
     }
     let arguments = ["deny", "--log-level", "error", "check", "licenses", "bans", "sources"];
@@ -85,7 +86,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     for check in checks(args.hub) {
         let began = Instant::now();
-        eprintln!("\n== {}: cargo {}", check.name, check.arguments.join(" "));
+        err!("\n== {}: cargo {}", check.name, check.arguments.join(" "));
         let mut cargo = cargo();
         let status = cargo.args(&check.arguments).envs(check.environment.iter().copied()).status();
         if !status.context("cannot run cargo")?.success() {
@@ -97,6 +98,6 @@ pub fn run(args: Args) -> Result<()> {
         EXAMPLES.iter().try_for_each(|name| run_example(name))?;
         times.push(format!("{:<20} {}", "dependencies", dependencies()?));
     }
-    println!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));
+    out!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::images::seam;
 use crate::model_folder::{self, Model};
+use crate::terminal::out;
 use crate::yardstick::{self, Yardstick};
 use crate::{hardware, run_folder};
 use anyhow::Result;
@@ -54,7 +55,7 @@ pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
     let found = classified(&model, &images)?;
     let confusion = Confusion::new(&labels, &found.classes, model.classes.len() as u32)?;
-    println!(
+    out!(
         "{:.1} % of {} held-out images are taken for their class, with {:.0} network evaluations an image, {:.1} s in all",
         100.0 * confusion.accuracy(),
         labels.len(),
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> Result<()> {
     );
     for class in 0..model.classes.len() as u32 {
         if let Some(accuracy) = confusion.accuracy_of(class) {
-            println!("  {}: {:.1} %", model.classes[class as usize], 100.0 * accuracy);
+            out!("  {}: {:.1} %", model.classes[class as usize], 100.0 * accuracy);
         }
     }
     Ok(())
@@ -91,7 +92,7 @@ fn one(model: &Model, path: &PathBuf) -> Result<()> {
     let shape = (1, config.in_channels, height, width);
     let image = candle_core::Tensor::from_vec(picture.to_unit(), shape, &Device::Cpu)?;
     let found = classified(model, &image)?;
-    println!("{}: {}", path.display(), model.classes[found.classes[0] as usize]);
+    out!("{}: {}", path.display(), model.classes[found.classes[0] as usize]);
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use crate::exit::usage;
 use crate::html::significant;
 use crate::run_record::{LAST_STEPS, RunRecord};
 use crate::sample::{create_parent, write_atomically};
+use crate::terminal::out;
 use anyhow::Result;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -47,11 +48,11 @@ pub fn run(args: Args) -> Result<()> {
     let runs = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<Vec<_>>>()?;
     let text = form(&table(&args.runs, &runs));
     match &args.out {
-        None => print!("{text}"),
+        None => crate::terminal::print_out(format_args!("{text}"), ""),
         Some(out) => {
             create_parent(out)?;
             write_atomically(out, text.as_bytes())?;
-            println!("{}: {} runs", out.display(), runs.len());
+            out!("{}: {} runs", out.display(), runs.len());
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::run_folder::{self, SNAPSHOTS};
 use crate::sample::write_atomically;
 use crate::score::Score;
+use crate::terminal::{err, out};
 use crate::yardstick::Yardstick;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -81,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
         None => 0,
     };
     let Some(out) = args.out else {
-        println!(
+        out!(
             "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --step {} --out DIR",
             run.display(),
             lengths[best],
@@ -96,7 +97,7 @@ pub fn run(args: Args) -> Result<()> {
         files.insert(CONFIG_COPY.into(), copy);
     }
     write_folder(&out, files)?;
-    println!("{}: the average of length {} after step {}", out.display(), lengths[best], snapshots.last);
+    out!("{}: the average of length {} after step {}", out.display(), lengths[best], snapshots.last);
     Ok(())
 }
 
@@ -123,11 +124,11 @@ fn sweep(
         scores.push(score(with_weights(model, average.clone(), device)?)?);
     }
     progress.finish();
-    println!("length  accuracy  Fréchet  precision  recall");
+    out!("length  accuracy  Fréchet  precision  recall");
     let row = |name: String, score: &Score| {
         let Score { accuracy, frechet, precision, recall, .. } = score;
         let accuracy = 100.0 * accuracy;
-        println!("{name:<6}  {accuracy:>6.2} %  {frechet:>7.4}  {precision:>9.3}  {recall:>6.3}");
+        out!("{name:<6}  {accuracy:>6.2} %  {frechet:>7.4}  {precision:>9.3}  {recall:>6.3}");
     };
     row("ema".into(), &own);
     for (length, score) in lengths.iter().zip(&scores) {
@@ -136,7 +137,7 @@ fn sweep(
     let best =
         (0..scores.len()).min_by(|&a, &b| scores[a].frechet.total_cmp(&scores[b].frechet)).unwrap_or(0);
     let own = model.folder.display();
-    println!("closest: {}; \"ema\" is the average in {own}", lengths[best]);
+    out!("closest: {}; \"ema\" is the average in {own}", lengths[best]);
     Ok(best)
 }
 
@@ -216,7 +217,7 @@ impl Snapshots {
             let (found, left) = power_factors(&kept, PowerAverage { step: self.last, length })?;
             if left > FAR {
                 let left = 100.0 * left;
-                eprintln!(
+                err!(
                     "warning: length {length}: {left:.0} % of its weighting cannot be made of the snapshots"
                 );
             }

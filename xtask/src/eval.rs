@@ -10,6 +10,7 @@ use crate::note::Form;
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::{create_parent, write_atomically};
+use crate::terminal::out;
 use crate::yardstick::{self, Yardstick};
 use crate::{hardware, run_folder};
 use anyhow::Result;
@@ -276,8 +277,8 @@ fn of_model(file: &mut EvalFile, model: &Model, yardstick: &Yardstick, classify:
 
 fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
     let file = &found.file;
-    println!("{} samples of {}", samples.asked.len(), samples.source);
-    let line = |name: &str, text: String| println!("  {name:<24} {text}");
+    out!("{} samples of {}", samples.asked.len(), samples.source);
+    let line = |name: &str, text: String| out!("  {name:<24} {text}");
     line("class accuracy", format!("{:.2} %", 100.0 * found.confusion.accuracy()));
     if let Some(Frechet { value: Some(value), low: Some(low), high: Some(high), floor: Some(floor) }) =
         file.frechet
@@ -333,7 +334,7 @@ fn write(out: &Path, samples: &Samples, found: &Found, yardstick: &Yardstick) ->
     }
     nearest_sheet(samples, found, yardstick)?.write_png_with(&nearest, &texts)?;
     write_atomically(&json, serde_json::to_string_pretty(&found.file)?.as_bytes())?;
-    println!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
+    out!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Exit codes, by the kind of error.
 
+use crate::terminal::{err, lost};
 use duet_data::DataError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
@@ -47,9 +48,17 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// Prints an error and turns the outcome into the process's exit code.
 pub fn report(result: anyhow::Result<()>) -> ExitCode {
-    let Err(error) = result else { return ExitCode::SUCCESS };
+    let Err(error) = result else {
+        return match lost() {
+            None => ExitCode::SUCCESS,
+            Some(error) => {
+                err!("error: cannot write to standard output: {error}");
+                ExitCode::from(6)
+            }
+        };
+    };
     if !error.is::<Interrupted>() && !error.is::<Child>() {
-        eprintln!("error: {error:#}");
+        err!("error: {error:#}");
     }
     ExitCode::from(code(&error))
 }

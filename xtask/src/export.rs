@@ -8,6 +8,7 @@ use crate::exit::usage;
 use crate::model_folder;
 use crate::note::Form;
 use crate::plan::{Models, Plan};
+use crate::terminal::out;
 use crate::{run_folder, settings};
 use anyhow::Result;
 use candle_core::Device;
@@ -86,8 +87,8 @@ pub fn run(args: Args) -> Result<()> {
     };
     files.insert("README.md".into(), card::markdown(&card).into_bytes());
     write_folder(&args.out, files)?;
-    println!("{}: from {}", args.out.display(), model.folder.display());
-    println!("load it in Python with UNet2DModel.from_pretrained({:?}, subfolder=\"unet\")", args.out);
+    out!("{}: from {}", args.out.display(), model.folder.display());
+    out!("load it in Python with UNet2DModel.from_pretrained({:?}, subfolder=\"unet\")", args.out);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask fetch`: public data sets, through the crate `hub`.
 
 use crate::exit::Child;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 
@@ -17,7 +18,7 @@ pub struct Args {
 
 /// Builds `hub`, which nothing else needs, and runs it.
 pub fn run(args: Args) -> Result<()> {
-    eprintln!("building the downloader; the first time takes some 15 minutes on two cores");
+    err!("building the downloader; the first time takes some 15 minutes on two cores");
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let mut cargo = crate::ci::cargo();
     cargo.args(["run", "--release", "--quiet", "--manifest-path", manifest, "--package", "duet-hub", "--"]);

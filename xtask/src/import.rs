@@ -3,6 +3,7 @@
 use crate::exit::usage;
 use crate::export::write_folder;
 use crate::model_folder;
+use crate::terminal::{err, out};
 use anyhow::Result;
 use candle_core::Device;
 use duet_model::{CONFIG_FILE, ModelError, WEIGHTS_FILE};
@@ -47,13 +48,13 @@ pub fn run(args: Args) -> Result<()> {
     let (unet, parameters) = (loaded.unet.config(), &loaded.parameters);
     let files = duet_train::checkpoint::model_files(unet, parameters, &loaded.notes, &scheduler)?;
     write_folder(&args.out, files)?;
-    println!("{}: {} parameters, {}", args.out.display(), parameters.count(), scheduler.class_name());
+    out!("{}: {} parameters, {}", args.out.display(), parameters.count(), scheduler.class_name());
     match (unet.num_class_embeds, null) {
-        (None, _) => println!("no classes"),
-        (Some(_), Some(null)) => println!("{} classes, null label {null}", classes.len()),
-        (Some(_), None) => println!("{} classes and no null label: --guidance 1 alone works", classes.len()),
+        (None, _) => out!("no classes"),
+        (Some(_), Some(null)) => out!("{} classes, null label {null}", classes.len()),
+        (Some(_), None) => out!("{} classes and no null label: --guidance 1 alone works", classes.len()),
     }
-    println!("draw with: cargo xtask sample --run {}", args.out.display());
+    out!("draw with: cargo xtask sample --run {}", args.out.display());
     Ok(())
 }
 
@@ -102,7 +103,7 @@ fn scheduler(named: &Option<PathBuf>, folder: &Path) -> Result<DiffusersSchedule
     if let Some(path) = paths.iter().find(|path| path.exists()) {
         return model_folder::read_scheduler(path);
     }
-    eprintln!(
+    err!(
         "warning: no scheduler_config.json in {}: taking diffusers' defaults, the linear schedule and \
          epsilon-prediction; if the network was trained otherwise, name its own with --scheduler",
         folder.display()

@@ -40,6 +40,7 @@ mod selection;
 mod settings;
 mod start;
 mod sweep;
+mod terminal;
 mod train;
 mod verify;
 mod yardstick;

@@ -1,5 +1,6 @@
 //! Progress: a bar with rate and ETA on a terminal, plain lines elsewhere.
 
+use crate::terminal::{err, harmless};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -55,7 +56,7 @@ impl Progress {
             }
             None if self.last_line.elapsed() >= LINE_EVERY || done == self.total => {
                 self.last_line = Instant::now();
-                eprintln!("{done}/{}  {message}  ETA {left}", self.total);
+                err!("{done}/{}  {message}  ETA {left}", self.total);
             }
             None => {}
         }
@@ -64,8 +65,8 @@ impl Progress {
     /// Prints a line above the bar.
     pub fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.println(harmless(text)),
+            None => err!("{text}"),
         }
     }
 

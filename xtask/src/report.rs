@@ -4,6 +4,7 @@ use crate::exit::usage;
 use crate::report_page::{self, Preview, Shown};
 use crate::run_record::RunRecord;
 use crate::sample::{create_parent, write_atomically};
+use crate::terminal::out;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +44,7 @@ pub fn run(args: Args) -> Result<()> {
     let sheets: Vec<(&str, Shown)> = sheets.collect();
     create_parent(&out)?;
     write_atomically(&out, report_page::html(&record, &previews, &sheets).as_bytes())?;
-    println!("{}: {} steps, {} pictures", out.display(), record.steps(), previews.len());
+    out!("{}: {} steps, {} pictures", out.display(), record.steps(), previews.len());
     Ok(())
 }
 

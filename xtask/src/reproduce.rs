@@ -5,6 +5,7 @@ use crate::note::{Form, Note};
 use crate::plan::{FRAME_MS, Frames, Plan};
 use crate::sample::{create_parent, write_atomically};
 use crate::sweep::{Axes, Loaded};
+use crate::terminal::out;
 use crate::{hardware, images, model_folder};
 use anyhow::{Result, bail};
 use candle_core::Device;
@@ -56,7 +57,7 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(out) = &args.out {
         create_parent(out)?;
         write_atomically(out, &bytes)?;
-        println!("{}: drawn again by {}", out.display(), drawing.run);
+        out!("{}: drawn again by {}", out.display(), drawing.run);
     }
     let made = std::fs::read(&args.image)?;
     if bytes != made {
@@ -65,7 +66,7 @@ pub fn run(args: Args) -> Result<()> {
             args.image.display()
         );
     }
-    println!("{}: drawn again, byte for byte", args.image.display());
+    out!("{}: drawn again, byte for byte", args.image.display());
     Ok(())
 }
 

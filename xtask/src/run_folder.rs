@@ -2,6 +2,7 @@
 
 use crate::exit::usage;
 use crate::score::Score;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_train::{TrainError, checkpoint};
 use serde::{Deserialize, Serialize};
@@ -241,7 +242,7 @@ pub fn latest() -> Result<(PathBuf, PathBuf)> {
 pub fn latest_checkpoint(run: &Path) -> Option<PathBuf> {
     let (found, damaged) = checkpoint::latest(&run.join("checkpoints"));
     for error in damaged {
-        eprintln!("warning: {error}");
+        err!("warning: {error}");
     }
     found
 }

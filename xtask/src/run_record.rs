@@ -2,6 +2,7 @@
 
 use crate::eval_file::EvalFile;
 use crate::run_folder::{self, Metrics};
+use crate::terminal::err;
 use crate::{config, model_folder, resume};
 use anyhow::{Context, Result};
 use candle_core::Device;
@@ -166,7 +167,7 @@ fn describe(step: u64, folder: &Path) -> Option<Checkpoint> {
 fn eval(run: &Path, newest: Option<&Path>) -> Option<EvalFile> {
     [Some(run), newest].into_iter().flatten().find_map(|folder| {
         EvalFile::read(folder).unwrap_or_else(|error| {
-            eprintln!("warning: {error:#}");
+            err!("warning: {error:#}");
             None
         })
     })

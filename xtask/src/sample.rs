@@ -7,6 +7,7 @@ use crate::images;
 use crate::note::Form;
 use crate::plan::{FRAME_MS, Frames, Models, Plan};
 use crate::progress::Progress;
+use crate::terminal::out;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{DataError, write_apng, write_gif};
@@ -83,8 +84,8 @@ pub fn run(args: Args) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
     write_images(&args.out, output, &plan, &drawn.images)?;
-    println!("{count} images of {}: {}", models.model.folder.display(), args.out.display());
-    println!(
+    out!("{count} images of {}: {}", models.model.folder.display(), args.out.display());
+    out!(
         "{}: {} network evaluations, {:.1} an image, {:.1} img/s",
         plan.summary(),
         drawn.evaluations,
@@ -98,7 +99,7 @@ pub fn run(args: Args) -> Result<()> {
             Animation::Apng => write_apng(&frames, FRAME_MS, &plan.texts(Form::Animation)?, path)?,
             Animation::Gif => write_gif(&frames, FRAME_MS, path)?,
         }
-        println!("{} frames: {}", frames.len(), path.display());
+        out!("{} frames: {}", frames.len(), path.display());
     }
     Ok(())
 }

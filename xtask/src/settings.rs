@@ -4,6 +4,7 @@ use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::model_folder::Model;
 use crate::selection;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
@@ -194,7 +195,7 @@ pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     }
     let prediction = scheduler.prediction()?;
     if let Some(warning) = prediction.check(&scheduler.noise_schedule()?)? {
-        eprintln!("warning: {warning}");
+        err!("warning: {warning}");
     }
     let steps = kept(drawing, steps(drawing, model, solver)?)?;
     let sampler = Sampler::new(steps, prediction, solver).context("--sampler")?;

@@ -8,6 +8,7 @@ use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::write_atomically;
 use crate::score::Score;
+use crate::terminal::out;
 use crate::yardstick::Yardstick;
 use crate::{hardware, run_folder};
 use anyhow::{Context, Result};
@@ -138,8 +139,8 @@ pub fn run(args: Args) -> Result<()> {
     axes.sheet(pictures)?.write_png_with(&sheet, &sweep.texts(&drawings[0].run)?)?;
     let table = args.out.join("table.csv");
     write_atomically(&table, csv(&axes, &done).as_bytes())?;
-    print!("{}", csv(&axes, &done));
-    println!("{} cells: {} and {}", done.len(), sheet.display(), table.display());
+    crate::terminal::print_out(format_args!("{}", csv(&axes, &done)), "");
+    out!("{} cells: {} and {}", done.len(), sheet.display(), table.display());
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
+use crate::terminal::{err, out};
 use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
@@ -182,7 +183,7 @@ impl Session {
         let mut config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings()?)?;
         config.validate()?;
         let data = config.load_data()?;
-        eprintln!("{}", data.describe());
+        err!("{}", data.describe());
         check_measurable(&config, &data)?;
         config.data.fingerprint = Some(data.train.fingerprint());
         let unet = config.unet(&data)?;
@@ -204,10 +205,10 @@ impl Session {
             trainer = new(&config)?;
         }
         if let Some(warning) = config.diffusion.warning()? {
-            eprintln!("warning: {warning}");
+            err!("warning: {warning}");
         }
         let text = toml::to_string(&config)?;
-        eprintln!("\n{text}");
+        err!("\n{text}");
         let path = args.out.clone().unwrap_or_else(|| run_folder::next(&data.name));
         preflight(&config, &trainer, &path);
         if args.dry_run {
@@ -259,8 +260,8 @@ impl Session {
         check_measurable(&config, &data)?;
         let folder = RunFolder::reopen(&run, step, lock)?;
         match found {
-            Some(_) => eprintln!("{} goes on after step {step} of {}", run.display(), config.train.steps),
-            None => eprintln!("{} was stopped before its first checkpoint: it begins again", run.display()),
+            Some(_) => err!("{} goes on after step {step} of {}", run.display(), config.train.steps),
+            None => err!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
         Ok(Self { config, config_text, data, trainer, folder, device })
     }
@@ -413,10 +414,10 @@ impl Session {
     fn stop(mut self, signal: i32) -> Result<()> {
         if self.trainer.steps() > 0 {
             let saved = self.save()?;
-            eprintln!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
-            eprintln!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
+            err!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
+            err!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
         } else {
-            eprintln!("stopped before the first step; there is nothing to save");
+            err!("stopped before the first step; there is nothing to save");
         }
         Err(Interrupted(signal).into())
     }
@@ -425,12 +426,12 @@ impl Session {
         let run = self.folder.path();
         let preview = self.folder.preview(self.trainer.steps());
         let settings = &self.config.sample;
-        println!("trained {} steps in {time}", self.trainer.steps());
+        out!("trained {} steps in {time}", self.trainer.steps());
         if let Some(model) = run_folder::latest_checkpoint(run) {
-            println!("model:   {}", model.display());
+            out!("model:   {}", model.display());
         }
-        println!("picture: {}", preview.display());
-        println!(
+        out!("picture: {}", preview.display());
+        out!(
             "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
             run.display(),
             self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
@@ -523,7 +524,7 @@ fn preflight(config: &RunConfig, trainer: &Trainer, path: &Path) {
     let needed = checkpoint_bytes(trainer) * (config.save.keep as u64 + 1) + snapshot_bytes(trainer);
     if let Some(free) = hardware::free_disk(path).filter(|&free| free < needed) {
         let (needed, free) = (hardware::megabytes(needed), hardware::megabytes(free));
-        eprintln!("warning: {}: the run needs {needed}, its disk has {free} free", path.display());
+        err!("warning: {}: the run needs {needed}, its disk has {free} free", path.display());
     }
 }
 
@@ -531,32 +532,28 @@ fn dry_run(config: &RunConfig, mut trainer: Trainer, data: &Splits, path: &Path)
     let (_, each) = time_steps(&mut trainer, data, TIMED)?;
     let images = config.train.steps as f64 * images_per_step(config) as f64;
     let rate = images_per_step(config) as f64 / each.as_secs_f64();
-    println!(
-        "network     {} parameters in {} tensors",
-        trainer.parameters().count(),
-        trainer.parameters().len()
-    );
-    println!(
+    out!("network     {} parameters in {} tensors", trainer.parameters().count(), trainer.parameters().len());
+    out!(
         "steps       {} of {} images, {:.1} epochs",
         config.train.steps,
         images_per_step(config),
         images / data.train.len() as f64
     );
-    println!("speed       {rate:.0} img/s, {:.3} s a step", each.as_secs_f64());
-    println!("time        about {} without previews", duration(each.mul_f64(config.train.steps as f64)));
+    out!("speed       {rate:.0} img/s, {:.3} s a step", each.as_secs_f64());
+    out!("time        about {} without previews", duration(each.mul_f64(config.train.steps as f64)));
     if let Some(memory) = hardware::peak_memory() {
-        println!("memory      {} at most so far", hardware::megabytes(memory));
+        out!("memory      {} at most so far", hardware::megabytes(memory));
     }
     let kept = checkpoint_bytes(&trainer) * config.save.keep as u64;
     let free = hardware::free_disk(path)
         .map_or(String::new(), |free| format!(", {} free", hardware::megabytes(free)));
-    println!(
+    out!(
         "disk        {} for {} checkpoints, {} for snapshots of averages{free}",
         hardware::megabytes(kept),
         config.save.keep,
         hardware::megabytes(snapshot_bytes(&trainer))
     );
-    println!("would write {}", path.display());
+    out!("would write {}", path.display());
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `cargo xtask verify`: every byte of a run's checkpoints against their manifests.
 
 use crate::exit::usage;
+use crate::terminal::out;
 use anyhow::Result;
 use candle_core::Device;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError, checkpoint};
@@ -26,9 +27,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut first = None;
     for folder in folders {
         match check(&folder) {
-            Ok(what) => println!("whole    {}: {what}", folder.display()),
+            Ok(what) => out!("whole    {}: {what}", folder.display()),
             Err(error) => {
-                println!("DAMAGED  {error:#}");
+                out!("DAMAGED  {error:#}");
                 first = first.or(Some(error));
             }
         }

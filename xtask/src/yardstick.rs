@@ -1,6 +1,7 @@
 //! What samples are measured with: a classifier of the data, and the real images.
 
 use crate::config::RunConfig;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
@@ -157,15 +158,15 @@ fn trained(splits: &Splits, path: Option<PathBuf>) -> Result<Classifier> {
             return Ok(classifier);
         }
     }
-    eprintln!("training a classifier of {} to judge with", splits.name);
+    err!("training a classifier of {} to judge with", splits.name);
     // Which changes leave a class alone is not known of any data: left and right may be classes.
     let options =
         TrainingOptions { epochs: EPOCHS, augmentation: Augmentation::None, ..TrainingOptions::digits() };
     let classifier = Classifier::train(&splits.train, &options, |epoch, loss| {
-        eprintln!("epoch {epoch} of {EPOCHS}: loss {loss:.4}");
+        err!("epoch {epoch} of {EPOCHS}: loss {loss:.4}");
     })?;
     let accuracy = classifier.accuracy(&splits.test)?;
-    eprintln!("it is right on {:.2} % of the held-out images", 100.0 * accuracy);
+    err!("it is right on {:.2} % of the held-out images", 100.0 * accuracy);
     if let Some(path) = path {
         classifier.save(&path).with_context(|| path.display().to_string())?;
     }

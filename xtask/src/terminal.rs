@@ -1,0 +1,84 @@
+//! What a person sees: every line of the runner goes through here.
+//!
+//! Text may come from a stranger's file (a class name, a key of a JSON file, a folder's name).
+//! [`harmless`] shows its control characters instead of sending them to the terminal. A stream that
+//! nobody reads any more ends nothing: a training goes on, and other verbs end with their own code.
+
+use std::fmt::Arguments;
+use std::io::{self, ErrorKind, Write};
+use std::sync::Mutex;
+
+/// The first failure to write to standard output that is no closed pipe.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Prints a line of results to standard output, as `println!` does.
+macro_rules! out {
+    ($($text:tt)*) => { crate::terminal::print_out(format_args!($($text)*), "\n") };
+}
+
+/// Prints a line of progress, warning or error to standard error, as `eprintln!` does.
+macro_rules! err {
+    ($($text:tt)*) => { crate::terminal::print_err(format_args!($($text)*), "\n") };
+}
+
+pub(crate) use {err, out};
+
+/// Prints to standard output; [`lost`] tells of a failure.
+pub fn print_out(text: Arguments, end: &str) {
+    let mut stream = io::stdout().lock();
+    let written = write!(stream, "{}{end}", harmless(&text.to_string())).and_then(|()| stream.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        LOST.lock().unwrap_or_else(|held| held.into_inner()).get_or_insert(error);
+    }
+}
+
+/// Prints to standard error. If nobody reads it, nobody can be told.
+pub fn print_err(text: Arguments, end: &str) {
+    let _ = write!(io::stderr().lock(), "{}{end}", harmless(&text.to_string()));
+}
+
+/// Writes over the present line of the terminal; only for text of our own.
+pub fn status(text: Arguments) {
+    let _ = write!(io::stderr().lock(), "\r{text}");
+}
+
+/// Why standard output is not complete, if it is not: a full disk, but not a reader that went away.
+pub fn lost() -> Option<io::Error> {
+    LOST.lock().unwrap_or_else(|held| held.into_inner()).take()
+}
+
+/// The text with what a terminal obeys written out: control characters but newline and tab, and
+/// the characters that change the direction of writing (`\u{1b}` for escape).
+pub fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}' => {
+                shown.extend(c.escape_unicode());
+            }
+            c if c.is_control() => shown.extend(c.escape_unicode()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_shown_instead() {
+        assert_eq!(harmless("\u{1b}]0;owned\u{7}"), "\\u{1b}]0;owned\\u{7}");
+        assert_eq!(harmless("a\u{9b}2J\u{202e}b\u{7f}\r"), "a\\u{9b}2J\\u{202e}b\\u{7f}\\u{d}");
+    }
+
+    #[test]
+    fn letters_of_every_script_and_lines_stay() {
+        let text = "Fréchet 数字 ∅\n\tx̂_0 👩‍🎨";
+        assert_eq!(harmless(text), text);
+    }
+}
