@@ -23,9 +23,10 @@ pub struct Args {
 }
 
 /// Settings that decide what a loss measures: where they differ, the lower one is not the better.
-const LOSS_IS_OF: [&str; 7] = [
+const LOSS_IS_OF: [&str; 8] = [
     "data.channels",
     "data.fingerprint",
+    "data.held_out_fingerprint",
     "data.image_size",
     "diffusion.prediction",
     "diffusion.schedule",
@@ -120,7 +121,15 @@ fn evaluations(runs: &[RunRecord]) -> Vec<Row> {
 
 /// Those of the keys that the runs have different values for.
 fn differing<'a>(runs: &[RunRecord], keys: &[&'a str]) -> Vec<&'a str> {
-    let differs = |key: &&&str| runs.iter().any(|run| run.settings.get(**key) != runs[0].settings.get(**key));
+    let differs = |key: &&&str| match **key {
+        // Runs of older versions do not say.
+        "data.held_out_fingerprint" => {
+            let mut said = runs.iter().filter_map(|run| run.settings.get(**key));
+            let first = said.next();
+            said.any(|other| Some(other) != first)
+        }
+        key => runs.iter().any(|run| run.settings.get(key) != runs[0].settings.get(key)),
+    };
     keys.iter().filter(differs).copied().collect()
 }
 

@@ -8,7 +8,7 @@ use duet_model::{SampleSize, UNetConfig};
 use duet_schedule::{Solver, Spacing};
 use duet_train::{Diffusion, TrainOptions};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 const DIGITS: &str = include_str!("../../configs/digits.toml");
@@ -39,9 +39,31 @@ pub struct Data {
     pub image_size: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// The folder in which the run was started, where `source` is relative to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_in: Option<String>,
     /// Of the training split, filled in when the run starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+    /// Of the held-out split, likewise; runs of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_fingerprint: Option<String>,
+}
+
+impl Data {
+    /// Where the images are: as the source says, or, if there is nothing, as it says from the folder
+    /// in which the run was started.
+    fn folder(&self, source: &str) -> PathBuf {
+        let started_in = self.started_in.as_ref().filter(|_| !Path::new(source).exists());
+        started_in.map_or_else(|| source.into(), |folder| Path::new(folder).join(source))
+    }
+
+    /// Notes the present folder, if the source is relative to it.
+    pub fn note_start(&mut self) {
+        let relative = self.source != "digits" && Path::new(&self.source).is_relative();
+        let here = std::env::current_dir().ok().filter(|_| relative);
+        self.started_in = here.and_then(|here| here.to_str().map(String::from));
+    }
 }
 
 /// The network; what the data decides is not asked for here.
@@ -196,9 +218,21 @@ impl RunConfig {
             folder => {
                 let options =
                     FolderOptions { image_size: self.data.image_size, channels: self.data.channels };
-                Ok(duet_data::open(folder.as_ref(), &options)?)
+                Ok(duet_data::open(&self.data.folder(folder), &options)?)
             }
         }
+    }
+
+    /// The data set of a run whose configuration this is; an error says where it is named.
+    pub fn load_data_of_run(&self, path: &Path) -> Result<Splits> {
+        self.load_data().with_context(|| {
+            let (file, source) = (path.display(), &self.data.source);
+            let meant = self.data.folder(source);
+            format!(
+                "{file} has source = {source:?}, which is {}; say with --data DIR where the images are now",
+                meant.display()
+            )
+        })
     }
 
     /// The network for this data.
@@ -236,12 +270,8 @@ impl RunConfig {
 
 /// The text of a configuration.
 pub fn read(path: &Path) -> Result<String> {
-    let name = path.display();
-    let size = std::fs::metadata(path).map_err(|error| usage(format!("cannot read {name}: {error}")))?.len();
-    if size > MAX_BYTES {
-        return Err(usage(format!("{name}: larger than any configuration")));
-    }
-    std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {name}: {error}")))
+    let unreadable = |error| usage(format!("cannot read {}: {error}", path.display()));
+    duet_files::read_text(path, MAX_BYTES).map_err(unreadable)
 }
 
 /// Values of `over` replace those of `base`, table by table.

@@ -7,22 +7,20 @@ use crate::hardware;
 use crate::model_folder::{self, Model};
 use crate::plan::Models;
 use crate::progress::Progress;
-use crate::run_folder::{self, SNAPSHOTS};
-use crate::sample::write_atomically;
+use crate::run_folder;
 use crate::score::Score;
+use crate::snapshots;
 use crate::terminal::{err, out};
 use crate::yardstick::Yardstick;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_model::{LoadedModel, UNet};
 use duet_train::checkpoint::{CONFIG_COPY, model_files};
-use duet_train::{POWER_LENGTHS, PowerAverage, TrainError, Trainer, power_factors};
+use duet_train::{POWER_LENGTHS, PowerAverage, TrainError, power_factors};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-const PREFIX: &str = "step-";
-const EXTENSION: &str = "safetensors";
 /// The lengths that are tried where none are named.
 const LENGTHS: &str = "0.02,0.03,0.05,0.075,0.1,0.15,0.2";
 /// Of more snapshots, this many are enough, and their system of equations is quickly solved.
@@ -160,14 +158,6 @@ fn with_weights(model: &Model, weights: BTreeMap<String, Tensor>, device: &Devic
     })
 }
 
-/// Keeps the averages of a step for later.
-pub fn keep(trainer: &Trainer, run: &Path) -> Result<()> {
-    let folder = run.join(SNAPSHOTS);
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let path = folder.join(format!("{PREFIX}{:06}.{EXTENSION}", trainer.steps()));
-    write_atomically(&path, &duet_model::weights_to_bytes(&trainer.power_averages())?)
-}
-
 /// The snapshots of a run up to a step.
 struct Snapshots {
     files: Vec<(u64, PathBuf)>,
@@ -177,21 +167,14 @@ struct Snapshots {
 impl Snapshots {
     /// Up to `step`, or that of the model's checkpoint if there is a snapshot of it, or the newest.
     fn of(run: &Path, step: Option<u64>, model: &Model) -> Result<Self> {
-        let step_of = |name: &OsStr| name.to_str()?.strip_prefix(PREFIX)?.parse::<u64>().ok();
-        let entries = std::fs::read_dir(run.join(SNAPSHOTS)).into_iter().flatten().flatten();
-        let numbered = entries.filter_map(|entry| {
-            let path = entry.path();
-            let step = step_of(path.file_stem()?)?;
-            path.extension().is_some_and(|extension| extension == EXTENSION).then_some((step, path))
-        });
-        let mut files: Vec<(u64, PathBuf)> = numbered.collect();
-        files.sort();
+        let mut files = snapshots::list(run);
         let Some(&(newest, _)) = files.last() else {
             return Err(usage(format!(
                 "{}: the run kept no snapshots of its weights; train with ema_snapshots = N in [train]",
                 run.display()
             )));
         };
+        let step_of = |name: &OsStr| name.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
         let of_checkpoint = model.folder.file_name().and_then(step_of);
         let of_checkpoint = of_checkpoint.filter(|step| files.iter().any(|(other, _)| other == step));
         let last = step.or(of_checkpoint).unwrap_or(newest);
@@ -200,6 +183,10 @@ impl Snapshots {
             return Err(usage(format!("--step {last}: there are snapshots after {}", known.join(", "))));
         }
         files.retain(|(step, _)| *step <= last);
+        // One that is missing is named too.
+        for (_, found) in snapshots::check(run, last)? {
+            found?;
+        }
         // Counted from the last, which always stays.
         let (count, every) = (files.len(), files.len().div_ceil(MOST));
         let kept = files.into_iter().enumerate().filter(|(i, _)| (count - 1 - i) % every == 0);

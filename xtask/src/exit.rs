@@ -85,7 +85,7 @@ fn code(error: &anyhow::Error) -> u8 {
             Some(TrainError::Diverged { .. }) => return 3,
             Some(TrainError::Option(_) | TrainError::Schedule(_)) => return 2,
             Some(TrainError::Checkpoint { .. }) => return 5,
-            Some(TrainError::Write { .. }) => return 6,
+            Some(TrainError::Write { .. } | TrainError::Read { .. }) => return 6,
             Some(TrainError::Model(error)) => return of_model(error),
             _ => {}
         }

@@ -38,6 +38,7 @@ mod sample;
 mod score;
 mod selection;
 mod settings;
+mod snapshots;
 mod start;
 mod sweep;
 mod terminal;

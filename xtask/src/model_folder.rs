@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// A table of a million betas fits.
 const MAX_SCHEDULER_BYTES: u64 = 1 << 26;
 
+/// How often a folder is looked for that is gone when it is read.
+const LOOKS: usize = 100;
+
 /// A network with all that sampling from it needs.
 pub struct Model {
     pub loaded: LoadedModel,
@@ -67,8 +70,20 @@ pub fn load_guide(name: &str, model: &Model, device: &Device) -> Result<Model> {
 }
 
 /// Finds and loads the model that `--run` names.
+///
+/// A checkpoint that is pruned while it is read is looked for again: there is a newer one.
 pub fn load(run: &str, device: &Device) -> Result<Model> {
-    let folder = find(run)?;
+    for _ in 0..LOOKS {
+        let folder = find(run)?;
+        let model = load_from(folder.clone(), device);
+        if model.is_ok() || folder.exists() {
+            return model;
+        }
+    }
+    load_from(find(run)?, device)
+}
+
+fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
     if folder.join(MANIFEST_FILE).exists() {
         Manifest::verify(&folder)?;
     }
@@ -96,7 +111,7 @@ fn find(run: &str) -> Result<PathBuf> {
     if path.join("unet").is_dir() || path.join(duet_model::CONFIG_FILE).is_file() {
         return Ok(path.into());
     }
-    match run_folder::latest_checkpoint(path) {
+    match run_folder::latest_checkpoint(path)? {
         Some(checkpoint) => Ok(checkpoint),
         None => {
             let reason =

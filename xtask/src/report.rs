@@ -8,6 +8,9 @@ use crate::terminal::out;
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
+/// A larger file is no picture that the page should hold.
+const MAX_PICTURE: u64 = 1 << 26;
+
 /// Flags of `report`.
 #[derive(clap::Args)]
 pub struct Args {
@@ -39,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
     let out = args.out.unwrap_or_else(|| record.folder.join("report.html"));
     let previews = previews(&record.folder.join("samples"));
     let sheets = EVAL_PICTURES.into_iter().filter_map(|(name, caption)| {
-        Some((caption, Shown::new(std::fs::read(record.folder.join(name)).ok()?)?))
+        Some((caption, Shown::new(duet_files::read(&record.folder.join(name), MAX_PICTURE).ok()?)?))
     });
     let sheets: Vec<(&str, Shown)> = sheets.collect();
     create_parent(&out)?;
@@ -61,7 +64,7 @@ fn previews(folder: &Path) -> Vec<Preview> {
     found.sort();
     let apart = found.len().div_ceil(PREVIEWS).max(1);
     let read = |(step, path): (u64, PathBuf)| {
-        Some(Preview { step, picture: Shown::new(std::fs::read(path).ok()?)? })
+        Some(Preview { step, picture: Shown::new(duet_files::read(&path, MAX_PICTURE).ok()?)? })
     };
     let mut previews: Vec<Preview> = found.into_iter().rev().step_by(apart).filter_map(read).collect();
     previews.reverse();

@@ -1,6 +1,6 @@
 //! What may change between two parts of a run.
 
-use crate::exit::usage;
+use crate::{config, exit::usage};
 use anyhow::{Context, Result};
 use duet_train::{Manifest, checkpoint};
 use std::collections::BTreeMap;
@@ -10,8 +10,9 @@ use toml::{Table, Value};
 /// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
 /// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
 /// other key is refused, one that is new here too.
-const MAY_CHANGE: [&str; 13] = [
+const MAY_CHANGE: [&str; 14] = [
     "data.source",
+    "data.started_in",
     "sample.guidance",
     "sample.history",
     "sample.interval",
@@ -34,7 +35,7 @@ pub fn check_configuration(path: &Path, text: &str, found: &Path) -> Result<()> 
     }
     let changed = || usage(format!("{} was changed since {} was saved", path.display(), found.display()));
     // A checkpoint of the first version has no copy to compare with.
-    let Ok(saved) = std::fs::read_to_string(found.join(checkpoint::CONFIG_COPY)) else {
+    let Ok(saved) = config::read(&found.join(checkpoint::CONFIG_COPY)) else {
         return Err(changed());
     };
     let (saved, now) = (flat(&saved).context("the checkpoint's configuration")?, flat(text)?);

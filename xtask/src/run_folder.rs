@@ -1,13 +1,14 @@
 //! A run's folder: configuration, lock, log and metrics.
 
 use crate::exit::usage;
+use crate::sample::write_atomically;
 use crate::score::Score;
 use crate::terminal::err;
 use anyhow::{Context, Result};
-use duet_train::{TrainError, checkpoint};
+use duet_train::{Disk, RealDisk, TrainError, checkpoint, create_folders};
 use serde::{Deserialize, Serialize};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Read, Seek, Write};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Where runs are put if nothing else is said.
@@ -36,7 +37,11 @@ pub struct RunFolder {
     path: PathBuf,
     metrics: File,
     log: File,
-    _lock: File,
+    lock: File,
+    /// The folder itself, wherever it is moved; none where folders cannot be opened.
+    home: Option<File>,
+    /// Pictures since the last save.
+    pictures: Vec<PathBuf>,
 }
 
 impl RunFolder {
@@ -53,7 +58,7 @@ impl RunFolder {
             false => Ok(()),
         };
         refuse_occupied()?;
-        std::fs::create_dir_all(path).map_err(write_error(path))?;
+        create_folders(&RealDisk, path).map_err(write_error(path))?;
         let lock = lock(path)?;
         // Another start may have been faster.
         refuse_occupied()?;
@@ -63,37 +68,25 @@ impl RunFolder {
 
     /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away.
     /// `lock` is the folder's.
-    pub fn reopen(path: &Path, step: u64, lock: File) -> Result<Self> {
+    pub fn reopen(path: &Path, step: u64, history: &History, lock: File) -> Result<Self> {
+        // Links are refused before anything is changed.
         let run = Self::with_files(path, lock)?;
-        let file = path.join("metrics.jsonl");
-        let mut kept = String::new();
-        for line in BufReader::new(File::open(&file).map_err(write_error(&file))?).lines() {
-            let line = line.map_err(write_error(&file))?;
-            // A line that a crash cut short belongs to a step that is taken again.
-            let Ok(metrics) = serde_json::from_str::<Metrics>(&line) else { continue };
-            if metrics.step <= step {
-                kept += &(line + "\n");
-            }
+        write_whole(&path.join(METRICS), history.until(step))?;
+        for folder in [path.to_path_buf(), path.join("samples"), path.join(SNAPSHOTS)] {
+            remove_half_files(&folder)?;
         }
-        write_whole(&file, &kept)?;
-        remove_half_files(path, ".judge.")?;
-        remove_half_files(&path.join("samples"), ".step-")?;
-        remove_half_files(&path.join(SNAPSHOTS), ".tmp")?;
-        drop(run.metrics);
-        Self::with_files(path, run._lock)
+        Self::with_files(path, run.lock)
     }
 
     fn with_files(path: &Path, lock: File) -> Result<Self> {
         let append = |name: &str| {
             let path = path.join(name);
-            OpenOptions::new().create(true).append(true).open(&path).map_err(write_error(&path))
+            duet_files::append(&path).map_err(write_error(&path))
         };
-        Ok(Self {
-            path: path.into(),
-            metrics: append("metrics.jsonl")?,
-            log: append("log.txt")?,
-            _lock: lock,
-        })
+        let (metrics, log) = (append(METRICS)?, append("log.txt")?);
+        sync_names(path)?;
+        let home = if cfg!(unix) { Some(File::open(path).map_err(write_error(path))?) } else { None };
+        Ok(Self { path: path.into(), metrics, log, lock, home, pictures: Vec::new() })
     }
 
     /// The folder.
@@ -111,17 +104,50 @@ impl RunFolder {
         self.path.join("samples").join(format!("step-{step:06}.png"))
     }
 
+    /// Notes a picture that belongs to the run, so that the next save waits until it is on disk.
+    pub fn add_picture(&mut self, path: &Path) {
+        self.pictures.push(path.into());
+    }
+
+    /// Refuses to write where this process may no more be the only one, or where nobody will look.
+    fn check_ours(&self) -> Result<()> {
+        let refuse = |path: &Path, reason: &str| -> Result<()> {
+            Err(write_error(path)(std::io::Error::other(reason)).into())
+        };
+        if self.home.as_ref().is_some_and(|home| !is_at(home, &self.path)) {
+            return refuse(
+                &self.path,
+                "the folder was moved or removed while the run was trained, so nothing more is saved; \
+                 what was saved before is in it, wherever it is now",
+            );
+        }
+        if !is_at(&self.lock, &self.path.join(LOCK)) {
+            return refuse(
+                &self.path.join(LOCK),
+                "it was removed or replaced while the run was trained, so another process may train \
+                 the run, and nothing more is saved; what was saved before is whole",
+            );
+        }
+        Ok(())
+    }
+
     /// Adds a step's line to the metrics.
     pub fn record(&mut self, metrics: &Metrics) -> Result<()> {
         let line = serde_json::to_string(metrics)? + "\n";
-        self.metrics.write_all(line.as_bytes()).map_err(write_error(self.path.join("metrics.jsonl")))?;
+        self.metrics.write_all(line.as_bytes()).map_err(write_error(self.path.join(METRICS)))?;
         Ok(())
     }
 
     /// Makes sure that the metrics are on disk, before a checkpoint that counts on them.
-    pub fn sync(&self) -> Result<()> {
-        self.metrics.sync_all().map_err(write_error(self.path.join("metrics.jsonl")))?;
-        Ok(())
+    pub fn sync(&mut self) -> Result<()> {
+        self.check_ours()?;
+        self.metrics.sync_all().map_err(write_error(self.path.join(METRICS)))?;
+        for picture in std::mem::take(&mut self.pictures) {
+            let synced = File::open(&picture).and_then(|file| file.sync_all());
+            synced.map_err(write_error(&picture))?;
+            sync_names(picture.parent().unwrap_or(&self.path))?;
+        }
+        sync_names(&self.path)
     }
 
     /// Adds a line to the log.
@@ -135,52 +161,95 @@ fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainEr
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
 }
 
-/// Removes the hidden files, named so, that a process leaves which is killed while it writes.
-fn remove_half_files(folder: &Path, prefix: &str) -> Result<()> {
+/// Removes the temporary files that a process leaves which is killed while it writes.
+fn remove_half_files(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(prefix) {
+        if is_half(&entry.file_name().to_string_lossy()) && entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
             std::fs::remove_file(entry.path()).map_err(write_error(entry.path()))?;
         }
     }
     Ok(())
 }
 
+/// Whether a name is one that this program gives to a file that is not whole: `.tmp` and six letters
+/// or digits, or `.NAME.PROCESS-COUNT.tmp` for a picture or a classifier.
+fn is_half(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY);
+    if random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return true;
+    }
+    let known = [".step-", ".judge.", ".metrics.", ".config."].iter().any(|start| name.starts_with(start));
+    let numbers =
+        name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map(|(_, numbers)| numbers);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    known && numbers.and_then(|n| n.split_once('-')).is_some_and(|(a, b)| is_number(a) && is_number(b))
+}
+
+/// Whether a path still leads to this open file or folder.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |data: std::fs::Metadata| (data.dev(), data.ino());
+        matches!((file.metadata(), std::fs::metadata(path)), (Ok(a), Ok(b)) if id(a) == id(b))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
+/// Makes sure that the names in a folder, and its own, are on disk.
+fn sync_names(folder: &Path) -> Result<()> {
+    let disk = RealDisk;
+    disk.sync_dir(folder).map_err(write_error(folder))?;
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    match disk.sync_dir(above) {
+        // The folder above may be somebody else's.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => Ok(synced.map_err(write_error(above))?),
+    }
+}
+
 /// Whether a folder holds more than a run's start leaves before its configuration is there.
 fn occupied(path: &Path) -> bool {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-    path.is_file() || entries.map(|entry| entry.file_name()).any(|name| name != LOCK && name != TEMPORARY)
+    path.is_file()
+        || entries
+            .map(|entry| entry.file_name())
+            .any(|name| name != LOCK && !is_half(&name.to_string_lossy()))
 }
 
 const LOCK: &str = "LOCK";
-const TEMPORARY: &str = ".writing";
+const METRICS: &str = "metrics.jsonl";
+/// Before the random part of a temporary name.
+const TEMPORARY: &str = ".tmp";
+/// Longer metrics are those of no run.
+const MAX_METRICS: u64 = 1 << 32;
 
-/// Writes a file of a run's folder that is there whole or not at all.
-fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let temporary = folder.join(TEMPORARY);
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        // Folders cannot be opened for this on Windows.
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-    };
-    Ok(write().map_err(write_error(path))?)
+/// Writes a file of a run's folder that is there whole or not at all. A link is replaced, not followed.
+pub fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    write_atomically(path, bytes.as_ref())?;
+    sync_names(path.parent().unwrap_or(Path::new("")))
 }
 
 /// Takes the folder's lock, which the system gives back when the process ends, however it ends.
 pub fn lock(path: &Path) -> Result<File> {
     let path = path.join(LOCK);
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = options.map_err(write_error(&path))?;
+    let mut file = duet_files::append(&path).map_err(write_error(&path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             // The holder signs right after it has taken the lock.
             std::thread::sleep(std::time::Duration::from_millis(100));
             let mut holder = String::new();
+            let _ = file.rewind();
             let _ = file.take(100).read_to_string(&mut holder);
             return Err(usage(format!(
                 "{}: another process trains this run ({})",
@@ -199,38 +268,136 @@ pub fn lock(path: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// The lines of a run's metrics, none where there is no such file; one that is cut short is passed
-/// over.
+/// The metrics of a run's folder as far as each step follows from the one before.
+pub struct History {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    /// Where the line of each step ends.
+    ends: Vec<usize>,
+    /// Lines of later steps behind one that is wrong or missing.
+    later: Vec<(u64, Vec<u8>)>,
+    /// The line that ends it, counted from 1, and why; none where it is the end, or a line that a
+    /// crash cut short.
+    pub fault: Option<(usize, String)>,
+}
+
+impl History {
+    /// Reads a run's metrics; none where there is no such file. A line that comes twice counts once.
+    pub fn read(run: &Path) -> Result<Self> {
+        let path = run.join(METRICS);
+        let (bytes, mut ends, mut fault, mut kept) = (read_bytes(&path)?, Vec::new(), None, Vec::new());
+        let mut later: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut before: &[u8] = b"";
+        for (i, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
+            let whole = line.ends_with(b"\n");
+            let step = serde_json::from_slice::<Metrics>(line).map(|metrics| metrics.step);
+            match step {
+                Ok(step) if fault.is_some() => {
+                    if whole && later.last().map_or(ends.len() as u64, |(last, _)| *last) < step {
+                        later.push((step, line.to_vec()));
+                    }
+                }
+                Err(_) if fault.is_some() => {}
+                Ok(step) if whole && step == ends.len() as u64 + 1 => {
+                    kept.extend_from_slice(line);
+                    ends.push(kept.len());
+                    before = line;
+                }
+                Ok(_) if line == before => {}
+                // A crash cuts the last line short.
+                _ if !whole => {}
+                Ok(step) => {
+                    fault = Some((i + 1, format!("step {step} comes after step {}", ends.len())));
+                    if step > ends.len() as u64 {
+                        later.push((step, line.to_vec()));
+                    }
+                }
+                Err(error) => {
+                    fault = Some((i + 1, format!("no line of metrics ({error})")));
+                }
+            }
+        }
+        Ok(Self { path, bytes: kept, ends, later, fault })
+    }
+
+    /// The last step that it has; 0 for none.
+    pub fn last(&self) -> u64 {
+        self.ends.len() as u64
+    }
+
+    /// Whether the file is empty or absent.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty() && self.fault.is_none()
+    }
+
+    /// Why it has no more steps, for an error.
+    pub fn reason(&self) -> String {
+        let (path, last) = (self.path.display(), self.last());
+        match &self.fault {
+            Some((line, reason)) => format!("{path}: line {line}: {reason}"),
+            None => format!("{path}: it ends after step {last}"),
+        }
+    }
+
+    /// The lines up to a step, with those behind a gap.
+    fn until(&self, step: u64) -> Vec<u8> {
+        let steps = usize::try_from(step).unwrap_or(usize::MAX).min(self.ends.len());
+        let mut lines = self.bytes[..steps.checked_sub(1).map_or(0, |last| self.ends[last])].to_vec();
+        for (_, line) in self.later.iter().filter(|(later, _)| *later <= step) {
+            lines.extend_from_slice(line);
+        }
+        lines
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+    match duet_files::read(path, MAX_METRICS) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        bytes => Ok(bytes.map_err(|cause| TrainError::Read { path: path.into(), cause })?),
+    }
+}
+
+/// The lines of a run's metrics, none where there is no such file; what is no such line is warned
+/// about, but for a last one that is cut short.
 pub fn read_metrics(path: &Path) -> Result<Vec<Metrics>> {
-    let bytes = match std::fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        bytes => bytes.with_context(|| path.display().to_string())?,
-    };
-    Ok(bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
+    let mut found = Vec::new();
+    for (i, line) in read_bytes(path)?.split_inclusive(|&byte| byte == b'\n').enumerate() {
+        match serde_json::from_slice(line) {
+            Ok(metrics) => found.push(metrics),
+            Err(error) if line.ends_with(b"\n") => {
+                err!("warning: {}: line {}: no line of metrics ({error})", path.display(), i + 1);
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found)
 }
 
 /// The next numbered folder under `runs/`.
 pub fn next(name: &str) -> PathBuf {
-    let last = numbered().last().map_or(0, |(number, _)| *number);
+    let last = numbered().ok().and_then(|found| found.last().map(|(number, _)| *number)).unwrap_or(0);
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     Path::new(RUNS).join(format!("{:05}-{name}", last + 1))
 }
 
-/// Folders under `runs/` that begin with a number, in rising order.
-fn numbered() -> Vec<(u64, PathBuf)> {
-    let entries = std::fs::read_dir(RUNS).into_iter().flatten().flatten();
+/// Folders under `runs/` that begin with a number, in rising order; none where there is no `runs/`.
+fn numbered() -> Result<Vec<(u64, PathBuf)>> {
+    let entries = match std::fs::read_dir(RUNS) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(|cause| TrainError::Read { path: RUNS.into(), cause })?,
+    };
     let number = |entry: std::fs::DirEntry| {
         Some((entry.file_name().to_str()?.split('-').next()?.parse().ok()?, entry.path()))
     };
-    let mut found: Vec<(u64, PathBuf)> = entries.filter_map(number).collect();
+    let mut found: Vec<(u64, PathBuf)> = entries.flatten().filter_map(number).collect();
     found.sort();
-    found
+    Ok(found)
 }
 
 /// The newest run that has a whole checkpoint, and that checkpoint.
 pub fn latest() -> Result<(PathBuf, PathBuf)> {
-    for (_, run) in numbered().into_iter().rev() {
-        if let Some(found) = latest_checkpoint(&run) {
+    for (_, run) in numbered()?.into_iter().rev() {
+        if let Some(found) = latest_checkpoint(&run)? {
             return Ok((run, found));
         }
     }
@@ -239,12 +406,12 @@ pub fn latest() -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The newest whole checkpoint of a run; damaged ones are warned about.
-pub fn latest_checkpoint(run: &Path) -> Option<PathBuf> {
-    let (found, damaged) = checkpoint::latest(&run.join("checkpoints"));
-    for error in damaged {
+pub fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
+    let (found, passed) = checkpoint::latest(&run.join("checkpoints"))?;
+    for error in passed {
         err!("warning: {error}");
     }
-    found
+    Ok(found)
 }
 
 /// The run of what `--run` names: itself, or the one whose checkpoint it is; none of another folder.

@@ -13,6 +13,8 @@ use toml::Value;
 
 /// The loss of a run is the mean of so many last steps.
 pub const LAST_STEPS: usize = 50;
+/// A longer log is not looked at.
+const MAX_LOG: u64 = 1 << 28;
 
 /// A run.
 pub struct RunRecord {
@@ -66,13 +68,13 @@ impl RunRecord {
         let settings =
             resume::flat(&config::read(&settings)?).with_context(|| settings.display().to_string())?;
         let metrics = run_folder::read_metrics(&folder.join("metrics.jsonl"))?;
-        let saved = checkpoint::list(&folder.join("checkpoints"));
+        let saved = checkpoint::list(&folder.join("checkpoints"))?;
         let whole = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
         Ok(Self {
             name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),
             settings,
             metrics,
-            log: Log::of(&std::fs::read(folder.join("log.txt")).unwrap_or_default()),
+            log: Log::of(&duet_files::read(&folder.join("log.txt"), MAX_LOG).unwrap_or_default()),
             network: saved.iter().rev().find_map(|(_, path)| network(path)),
             checkpoints: saved.iter().filter_map(|(step, path)| describe(*step, path)).collect(),
             eval: eval(&folder, saved.last().map(|(_, path)| path.as_path())),

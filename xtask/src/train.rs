@@ -2,7 +2,6 @@
 
 use crate::config::RunConfig;
 use crate::drawing::Drawing;
-use crate::ema;
 use crate::exit::{Interrupted, usage};
 use crate::hardware;
 use crate::interrupt::Interrupt;
@@ -11,16 +10,19 @@ use crate::note::Form;
 use crate::plan::{Models, Plan};
 use crate::progress::{Progress, duration};
 use crate::resume;
-use crate::run_folder::{self, Metrics, RunFolder};
-use crate::sample::create_parent;
+use crate::run_folder::{self, History, Metrics, RunFolder};
+use crate::sample::{create_parent, write_atomically};
 use crate::score::Score;
+use crate::snapshots;
 use crate::terminal::{err, out};
 use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_train::{DataOrder, HeldOut, POWER_LENGTHS, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{
+    DataOrder, HeldOut, POWER_LENGTHS, RealDisk, TrainError, Trainer, checkpoint, held_out_loss,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
@@ -85,6 +87,9 @@ pub struct Args {
     /// Go on with the newest run, or with this one or its checkpoint
     #[arg(long, value_name = "latest|DIR")]
     resume: Option<String>,
+    /// With --resume: begin a run again that has taken steps and has no checkpoint
+    #[arg(long, requires = "resume")]
+    restart: bool,
     /// Steps between checkpoints, 0 for one at the end [default: 1000]
     #[arg(long, value_name = "STEPS")]
     save_every: Option<u64>,
@@ -186,6 +191,8 @@ impl Session {
         err!("{}", data.describe());
         check_measurable(&config, &data)?;
         config.data.fingerprint = Some(data.train.fingerprint());
+        config.data.held_out_fingerprint = Some(data.test.fingerprint());
+        config.data.note_start();
         let unet = config.unet(&data)?;
         check_memory(&config, &data)?;
         if let Some(epochs) = args.epochs {
@@ -229,7 +236,10 @@ impl Session {
         let run = find_run(target)?;
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
-        let found = find_checkpoint(target, &run)?;
+        let checkpoints = run.join("checkpoints");
+        checkpoint::restore(&RealDisk, &checkpoints)?;
+        let history = History::read(&run)?;
+        let found = find_checkpoint(target, &run, &history, args.restart)?;
         let path = run.join("config.toml");
         let (mut config, config_text) = RunConfig::load(&path)?;
         if let Some(found) = &found {
@@ -239,14 +249,8 @@ impl Session {
         if let Some(data) = &args.data {
             config.data.source.clone_from(data);
         }
-        let data = config.load_data()?;
-        if config.data.fingerprint != Some(data.train.fingerprint()) {
-            let fix = "the run cannot go on with other images; start a new one";
-            return Err(usage(format!(
-                "{}: its images are not those that the run began with: {fix}",
-                config.data.source
-            )));
-        }
+        let data = config.load_data_of_run(&path)?;
+        check_images(&config, &data)?;
         let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
         let step = match &found {
             Some(found) => checkpoint::load(&mut trainer, found, &device)?.step,
@@ -258,7 +262,21 @@ impl Session {
         config.save.eval_every = args.eval_every.unwrap_or(config.save.eval_every);
         config.validate()?;
         check_measurable(&config, &data)?;
-        let folder = RunFolder::reopen(&run, step, lock)?;
+        let named = |path: &PathBuf| path.display().to_string();
+        let aside = checkpoint::set_aside(&RealDisk, &checkpoints, step)?;
+        if !aside.is_empty() {
+            let names: Vec<String> = aside.iter().map(named).collect();
+            err!("warning: what was saved after step {step} is set aside: {}", names.join(", "));
+        }
+        if history.last() < step {
+            err!("warning: {}: steps up to {step} are missing in it", history.reason());
+        }
+        for (_, found) in snapshots::check(&run, step)? {
+            if let Err(error) = found {
+                err!("warning: {error:#}");
+            }
+        }
+        let folder = RunFolder::reopen(&run, step, &history, lock)?;
         match found {
             Some(_) => err!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => err!("{} was stopped before its first checkpoint: it begins again", run.display()),
@@ -302,7 +320,7 @@ impl Session {
             // Before the checkpoint: a run that is killed between the two takes the step again.
             let snapshots = self.config.train.ema_snapshots;
             if snapshots > 0 && due(snapshots) {
-                ema::keep(&self.trainer, self.folder.path())?;
+                snapshots::keep(&self.trainer, self.folder.path())?;
             }
             if due(self.config.save.save_every) {
                 self.save()?;
@@ -314,7 +332,7 @@ impl Session {
         }
         progress.finish();
         // A run that was killed between its last save and what follows it is finished now.
-        checkpoint::prune(&self.folder.checkpoints(), self.config.save.keep)?;
+        checkpoint::prune(&self.folder.checkpoints(), total, self.config.save.keep)?;
         let time = duration(started.elapsed());
         self.folder.log(&format!("step {total}: done after {time}, {:.1} img/s", progress.rate(total)))?;
         self.say_goodbye(&time)
@@ -368,7 +386,7 @@ impl Session {
     }
 
     /// Draws the same seeds of every class at every preview.
-    fn preview(&self) -> Result<PathBuf> {
+    fn preview(&mut self) -> Result<PathBuf> {
         let model = self.model()?;
         let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
         let models = Models { model, guide: None };
@@ -378,7 +396,10 @@ impl Session {
         let images = plan.draw(|_| Ok(()))?.images;
         let path = self.folder.preview(self.trainer.steps());
         create_parent(&path)?;
-        plan.grid(&images)?.write_png_with(&path, &plan.texts(Form::Grid)?)?;
+        let png = plan.grid(&images)?.encode_png_with(&plan.texts(Form::Grid)?);
+        drop(plan);
+        write_atomically(&path, &png)?;
+        self.folder.add_picture(&path);
         Ok(path)
     }
 
@@ -405,7 +426,7 @@ impl Session {
         };
         let parent = self.folder.checkpoints();
         let saved = checkpoint::save(&self.trainer, labels, &parent)?;
-        checkpoint::prune(&parent, self.config.save.keep)?;
+        checkpoint::prune(&parent, self.trainer.steps(), self.config.save.keep)?;
         self.folder.log(&format!("step {}: saved {}", self.trainer.steps(), saved.display()))?;
         Ok(saved)
     }
@@ -427,7 +448,7 @@ impl Session {
         let preview = self.folder.preview(self.trainer.steps());
         let settings = &self.config.sample;
         out!("trained {} steps in {time}", self.trainer.steps());
-        if let Some(model) = run_folder::latest_checkpoint(run) {
+        if let Some(model) = run_folder::latest_checkpoint(run)? {
             out!("model:   {}", model.display());
         }
         out!("picture: {}", preview.display());
@@ -438,6 +459,25 @@ impl Session {
             settings.guidance,
         );
         Ok(())
+    }
+}
+
+/// Refuses other images than those that a run began with.
+fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
+    let refuse = |which: &str| {
+        Err(usage(format!(
+            "{}: its {which}images are not those that the run began with: the run cannot go on with other \
+             images; name the same ones with --data, or start a new run",
+            config.data.source
+        )))
+    };
+    if config.data.fingerprint != Some(data.train.fingerprint()) {
+        return refuse("");
+    }
+    // Runs of older versions do not say.
+    match &config.data.held_out_fingerprint {
+        Some(held_out) if *held_out != data.test.fingerprint() => refuse("held-out "),
+        _ => Ok(()),
     }
 }
 
@@ -569,19 +609,59 @@ fn find_run(target: &str) -> Result<PathBuf> {
         path: path.into(),
         reason: "neither a run's folder (with config.toml) nor a checkpoint in one".into(),
     };
-    Ok(run.ok_or_else(wrong).context("--resume")?.into())
+    let run = run.ok_or_else(wrong).context("--resume")?;
+    Ok(if run.as_os_str().is_empty() { ".".into() } else { run.into() })
 }
 
-/// The checkpoint to go on from; none where the run has not saved one yet.
-fn find_checkpoint(target: &str, run: &Path) -> Result<Option<PathBuf>> {
+/// The checkpoint to go on from, the newest that the metrics reach; none where the run begins again.
+fn find_checkpoint(target: &str, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
     let path = Path::new(target);
     if target != "latest" && path != run {
         return Ok(Some(path.into()));
     }
-    let found = run_folder::latest_checkpoint(run);
-    if found.is_none() && !checkpoint::list(&run.join("checkpoints")).is_empty() {
-        let reason = "none of its checkpoints is whole; start the run anew, with another --out".into();
-        return Err(TrainError::Checkpoint { path: run.into(), reason }).context("--resume");
+    let parent = run.join("checkpoints");
+    let (found, passed) = checkpoint::latest_until(&parent, history.last())?;
+    for error in passed {
+        match error {
+            // It may be whole: going on from an older one would leave its steps behind.
+            TrainError::Read { .. } => {
+                let fix = "--resume: try again, or name an older checkpoint to go on from that one";
+                return Err(error).context(fix);
+            }
+            error => err!("warning: {error}"),
+        }
     }
-    Ok(found)
+    if found.is_some() {
+        if history.fault.is_some() {
+            err!("warning: {}", history.reason());
+        }
+        return Ok(found);
+    }
+    let all = checkpoint::list(&parent)?;
+    let refuse = |path: &Path, reason: String| {
+        Err(TrainError::Checkpoint { path: path.into(), reason }).context("--resume")
+    };
+    match checkpoint::latest(&parent)?.0 {
+        Some(beyond) => refuse(
+            run,
+            format!(
+                "{}, and no checkpoint is that old; put the file back, or go on without those lines: \
+                 --resume {}",
+                history.reason(),
+                beyond.display()
+            ),
+        ),
+        None if !all.is_empty() => {
+            refuse(run, "none of its checkpoints is whole; start the run anew, with another --out".into())
+        }
+        None if !history.is_empty() && !restart => refuse(
+            run,
+            format!(
+                "it has taken {} steps and has no checkpoint; put its checkpoints/ back, or, if it was \
+                 stopped before the first one, begin it again with --restart",
+                history.last()
+            ),
+        ),
+        None => Ok(None),
+    }
 }

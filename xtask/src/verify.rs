@@ -1,7 +1,11 @@
-//! `cargo xtask verify`: every byte of a run's checkpoints against their manifests.
+//! `cargo xtask verify`: every byte of a run's checkpoints and snapshots against what is noted of
+//! them, its configuration, and its metrics.
 
+use crate::config::RunConfig;
 use crate::exit::usage;
+use crate::run_folder::History;
 use crate::terminal::out;
+use crate::{resume, snapshots};
 use anyhow::Result;
 use candle_core::Device;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError, checkpoint};
@@ -15,29 +19,87 @@ pub struct Args {
     folder: PathBuf,
 }
 
-/// Runs the verb: every checkpoint is looked at, and the first damage decides the exit code.
+/// Runs the verb: everything is looked at, and the first damage decides the exit code.
 pub fn run(args: Args) -> Result<()> {
     let folder = args.folder;
     if !folder.is_dir() {
         return Err(usage(format!("{}: there is no such folder", folder.display())));
     }
-    let checkpoints: Vec<PathBuf> =
-        checkpoint::list(&folder.join("checkpoints")).into_iter().map(|(_, path)| path).collect();
-    let folders = if checkpoints.is_empty() { vec![folder.clone()] } else { checkpoints };
     let mut first = None;
-    for folder in folders {
-        match check(&folder) {
-            Ok(what) => out!("whole    {}: {what}", folder.display()),
-            Err(error) => {
-                out!("DAMAGED  {error:#}");
-                first = first.or(Some(error));
-            }
+    let mut tell = |name: &Path, found: Result<String>| match found {
+        Ok(what) => out!("whole    {}: {what}", name.display()),
+        Err(error) => {
+            out!("DAMAGED  {error:#}");
+            first = first.take().or(Some(error));
+        }
+    };
+    let checkpoints = checkpoints(&folder, &mut tell)?;
+    if checkpoints.is_empty() && !folder.join("config.toml").is_file() {
+        tell(&folder, check(&folder));
+    }
+    if folder.join("config.toml").is_file() {
+        let newest = checkpoints.last();
+        tell(&folder.join("config.toml"), configuration(&folder, newest.map(|(_, path)| path)));
+        tell(&folder.join("metrics.jsonl"), metrics(&folder, newest.map_or(0, |(step, _)| *step)));
+        for (name, found) in snapshots::check(&folder, u64::MAX)? {
+            tell(&name, found);
         }
     }
-    match first {
-        Some(error) => Err(error),
-        None => Ok(()),
+    first.map_or(Ok(()), Err)
+}
+
+/// Looks at every checkpoint of a run. One that is pruned meanwhile is none, and then there is a new
+/// one to look at.
+fn checkpoints(run: &Path, tell: &mut impl FnMut(&Path, Result<String>)) -> Result<Vec<(u64, PathBuf)>> {
+    let parent = run.join("checkpoints");
+    let mut seen: Vec<(u64, PathBuf)> = Vec::new();
+    loop {
+        let mut lost = false;
+        for (step, folder) in checkpoint::list(&parent)? {
+            if seen.iter().any(|(_, other)| *other == folder) {
+                continue;
+            }
+            let found =
+                checkpoint::verify_step(&folder, step).map_err(Into::into).and_then(|_| check(&folder));
+            if found.is_err() && !folder.exists() {
+                lost = true;
+                continue;
+            }
+            tell(&folder, found);
+            seen.push((step, folder));
+        }
+        if !lost {
+            seen.retain(|(_, folder)| folder.exists());
+            return Ok(seen);
+        }
     }
+}
+
+/// A run's configuration against the one that its newest checkpoint was saved with.
+fn configuration(run: &Path, newest: Option<&PathBuf>) -> Result<String> {
+    let path = run.join("config.toml");
+    let (_, text) = RunConfig::load(&path)?;
+    let Some(newest) = newest else { return Ok("no checkpoint to compare it with".into()) };
+    match resume::check_configuration(&path, &text, newest) {
+        Ok(()) if Manifest::read(newest)?.config_hash == checkpoint::config_hash(&text) => {
+            Ok(format!("as {} was saved with it", newest.display()))
+        }
+        Ok(()) => Ok("edited since the last save, in what may be edited".into()),
+        Err(error) => Err(damaged(&path, format!("{error:#}"))),
+    }
+}
+
+/// That every step up to the newest checkpoint has its line.
+fn metrics(run: &Path, reached: u64) -> Result<String> {
+    let history = History::read(run)?;
+    match history.fault.is_some() || history.last() < reached {
+        true => Err(damaged(run, history.reason())),
+        false => Ok(format!("every step up to {}", history.last())),
+    }
+}
+
+fn damaged(path: &Path, reason: String) -> anyhow::Error {
+    TrainError::Checkpoint { path: path.into(), reason }.into()
 }
 
 /// What is whole about a folder: its files by their hashes, and its network as one that loads.

@@ -3,20 +3,24 @@
 //! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
 //! its name at the end: a checkpoint is there with all its bytes, or not at all.
 
-use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer};
+use crate::checkpoints::{OLD, SAVING, beside};
+use crate::disk::above;
+use crate::{
+    Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer, create_folders,
+};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
 use duet_schedule::{DIFFUSERS_VERSION, DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub use crate::checkpoints::{
+    folder, latest, latest_until, list, prune, prune_on, restore, set_aside, verify_step,
+};
+
 const STATE_FILE: &str = "training_state.safetensors";
 /// The run's configuration as it was when the checkpoint was saved.
 pub const CONFIG_COPY: &str = "run_config.toml";
-const PREFIX: &str = "step-";
-/// Names of what is not whole yet, and of what is about to be removed.
-const SAVING: &str = ".saving-";
-const ASIDE: &str = ".old-";
 /// The tensor of the state that holds the number of steps taken, which the hashes cover; the
 /// manifest's own number is not covered by any.
 const STEP: &str = "step";
@@ -32,11 +36,6 @@ pub struct Labels<'a> {
     pub config: &'a str,
     /// Timestep spacing that the scheduler's file suggests.
     pub spacing: &'a Spacing,
-}
-
-/// Where a checkpoint of this step is, or would be.
-pub fn folder(parent: &Path, step: u64) -> PathBuf {
-    parent.join(format!("{PREFIX}{step:06}"))
 }
 
 /// Saves the trainer as `parent`/step-NNNNNN and returns that folder.
@@ -61,24 +60,17 @@ pub fn save_on(
     let manifest = manifest.to_json().into_bytes();
     let folder = folder(parent, trainer.steps());
     let temporary = beside(&folder, SAVING);
-    if !parent.is_dir() {
-        std::fs::create_dir_all(parent).map_err(TrainError::write(parent))?;
-    }
-    if temporary.exists() {
-        disk.remove_dir_all(&temporary).map_err(TrainError::write(&temporary))?;
-    }
+    create_folders(disk, parent).map_err(TrainError::write(parent))?;
+    remove_if_there(disk, &temporary)?;
     files.insert(MANIFEST_FILE.into(), manifest);
     let written = write_files(disk, &temporary, files).and_then(|()| replace(disk, &temporary, &folder));
     if written.is_err() {
         // What cannot be removed now is removed before the next save.
-        let _ = disk.remove_dir_all(&temporary);
+        let _ = remove_if_there(disk, &temporary);
     }
     written?;
     Manifest::verify(&folder)?;
-    let aside = beside(&folder, ASIDE);
-    if aside.exists() {
-        disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
-    }
+    remove_if_there(disk, &beside(&folder, OLD))?;
     Ok(folder)
 }
 
@@ -109,26 +101,28 @@ fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>)
 /// first, so that a whole folder is there at any moment.
 fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), TrainError> {
     // Where the older checkpoint of the same step waits for the new one.
-    let aside = beside(folder, ASIDE);
+    let old = beside(folder, OLD);
     if folder.is_dir() {
-        if aside.exists() {
-            disk.remove_dir_all(&aside).map_err(TrainError::write(&aside))?;
-        }
-        disk.rename(folder, &aside).map_err(TrainError::write(folder))?;
+        remove_if_there(disk, &old)?;
+        disk.rename(folder, &old).map_err(TrainError::write(folder))?;
     }
     if let Err(error) = disk.rename(temporary, folder) {
         // Back, if that can be done; if not, `latest` finds it where it is.
-        let _ = disk.rename(&aside, folder);
+        let _ = disk.rename(&old, folder);
         return Err(TrainError::write(folder)(error));
     }
-    let parent = folder.parent().unwrap_or(Path::new(""));
+    let parent = above(folder);
+    disk.sync_dir(parent).map_err(TrainError::write(parent))?;
+    // The parent itself may have appeared in a process that was killed before it could sync this.
+    let parent = above(parent);
     disk.sync_dir(parent).map_err(TrainError::write(parent))
 }
 
-/// The folder of the same name behind a prefix.
-fn beside(folder: &Path, prefix: &str) -> PathBuf {
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    folder.with_file_name(format!("{prefix}{name}"))
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), TrainError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => disk.remove(path).map_err(TrainError::write(path)),
+        Err(_) => Ok(()),
+    }
 }
 
 /// What a manifest says of the run's configuration.
@@ -282,70 +276,4 @@ fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>
         ModelError::File { path, reason } => TrainError::checkpoint(path, reason),
         error => TrainError::checkpoint(path, error),
     })
-}
-
-/// The checkpoints in `parent`, oldest first, by the steps in their names.
-pub fn list(parent: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let numbered = entries.filter_map(|entry| {
-        let step = entry.file_name().to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
-        entry.path().is_dir().then(|| (step, entry.path()))
-    });
-    let mut found: Vec<(u64, PathBuf)> = numbered.collect();
-    found.sort();
-    found
-}
-
-/// The newest checkpoint in `parent` whose manifest verifies, with what was wrong with newer ones.
-///
-/// Where power failed between the two renames of a save at the same step, the older one of that
-/// step is found aside and gets its name back.
-pub fn latest(parent: &Path) -> (Option<PathBuf>, Vec<TrainError>) {
-    restore(parent);
-    let mut damaged = Vec::new();
-    for (_, folder) in list(parent).into_iter().rev() {
-        match Manifest::verify(&folder) {
-            Ok(_) => return (Some(folder), damaged),
-            Err(error) => damaged.push(error),
-        }
-    }
-    (None, damaged)
-}
-
-/// Names that are missing get back the folders that were put aside for them.
-fn restore(parent: &Path) {
-    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let original = name.to_str().and_then(|name| name.strip_prefix(ASIDE)).map(|name| parent.join(name));
-        if let Some(original) = original.filter(|original| !original.exists()) {
-            // Where this may not be written, it is as if there were none.
-            let _ = std::fs::rename(entry.path(), original);
-        }
-    }
-}
-
-/// Removes the checkpoints in `parent` that are older than the newest `keep` (at least one) whose
-/// manifests verify, and what broken saves left behind.
-///
-/// A damaged one does not count: what a run can still be resumed from is kept.
-pub fn prune(parent: &Path, keep: usize) -> Result<(), TrainError> {
-    prune_on(&RealDisk, parent, keep)
-}
-
-/// As [`prune`], on any disk.
-pub fn prune_on(disk: &dyn Disk, parent: &Path, keep: usize) -> Result<(), TrainError> {
-    let remove = |folder: &Path| disk.remove_dir_all(folder).map_err(TrainError::write(folder));
-    let mut left = keep.max(1);
-    for (_, folder) in list(parent).into_iter().rev() {
-        if left == 0 {
-            remove(&folder)?;
-        } else if Manifest::verify(&folder).is_ok() {
-            left -= 1;
-        }
-    }
-    let entries = std::fs::read_dir(parent).into_iter().flatten().flatten();
-    let broken = |name: &str| name.starts_with(SAVING) || name.starts_with(ASIDE);
-    entries
-        .filter(|entry| broken(&entry.file_name().to_string_lossy()))
-        .try_for_each(|entry| remove(&entry.path()))
 }

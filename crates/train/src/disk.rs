@@ -1,7 +1,7 @@
 //! The file work of a save, behind one trait, so that tests can let each operation fail.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// What saving and pruning do to a disk. Each is one operation, after which power may fail.
@@ -16,8 +16,34 @@ pub trait Disk {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Gives a folder another name, at once.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a folder with all that is in it.
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Removes a folder with all that is in it, or a file. Of a link, what it names stays.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+}
+
+/// Makes a folder, and those above it that are missing. Each name is on disk when this returns.
+pub fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = above(path);
+    if above != path {
+        create_folders(disk, above)?;
+    }
+    match disk.create_dir(path) {
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    disk.sync_dir(above)
+}
+
+/// The folder that a path is in.
+pub(crate) fn above(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => path,
+    }
 }
 
 /// The machine's own.
@@ -34,7 +60,7 @@ impl Disk for RealDisk {
         let told = |error: io::Error| {
             io::Error::new(error.kind(), format!("{error}, while writing {} bytes", bytes.len()))
         };
-        File::create_new(path)?.write_all(bytes).map_err(told)
+        duet_files::create_new(path)?.write_all(bytes).map_err(told)
     }
 
     fn sync_file(&self, path: &Path) -> io::Result<()> {
@@ -50,7 +76,10 @@ impl Disk for RealDisk {
         fs::rename(from, to)
     }
 
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::remove_dir_all(path)
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(path)?.is_dir() {
+            true => fs::remove_dir_all(path),
+            false => fs::remove_file(path),
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong while training or saving.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 /// Errors of this crate, by what a caller can do about them.
@@ -36,6 +37,14 @@ pub enum TrainError {
         /// What is wrong, and what to do.
         reason: String,
     },
+    /// A file or folder that is there and cannot be read now, which says nothing about its bytes.
+    #[error("cannot read {path}: {cause}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// A file that cannot be written.
     #[error("cannot write {path}: {cause}")]
     Write {
@@ -58,6 +67,19 @@ pub enum TrainError {
 impl TrainError {
     pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: impl ToString) -> Self {
         Self::Checkpoint { path: path.as_ref().into(), reason: reason.to_string() }
+    }
+
+    /// An error of reading: damage where the bytes cannot be what was written, whenever they are read
+    /// again; otherwise a disk, a permission or a limit that stands in the way now.
+    pub fn of_reading(path: &Path, cause: io::Error, damage: impl FnOnce(io::Error) -> Self) -> Self {
+        let lasting = match cause.kind() {
+            // A link to what is not there may be one to a disk that is not mounted.
+            ErrorKind::NotFound => std::fs::symlink_metadata(path).is_err(),
+            ErrorKind::NotADirectory | ErrorKind::IsADirectory => true,
+            // Not from the system: no file, too long, or no text.
+            _ => cause.raw_os_error().is_none(),
+        };
+        if lasting { damage(cause) } else { Self::Read { path: path.into(), cause } }
     }
 
     pub(crate) fn write(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {

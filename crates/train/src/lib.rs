@@ -10,6 +10,7 @@
 
 mod adamw;
 pub mod checkpoint;
+mod checkpoints;
 mod disk;
 mod draws;
 mod ema;
@@ -24,7 +25,7 @@ mod power_ema;
 mod trainer;
 
 pub use adamw::{AdamW, AdamWOptions, clip_global_norm, is_decayed};
-pub use disk::{Disk, RealDisk};
+pub use disk::{Disk, RealDisk, create_folders};
 pub use draws::{DataOrder, ImageDraws};
 pub use ema::ema_decay;
 pub use error::TrainError;

@@ -3,6 +3,7 @@
 use crate::TrainError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 /// Name of the manifest within a checkpoint.
@@ -15,6 +16,8 @@ const NEEDED: [&str; 3] =
     ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "training_state.safetensors"];
 /// A larger manifest is no manifest.
 const MAX_BYTES: u64 = 1 << 20;
+/// Bytes of a file that are looked at together.
+const PART: usize = 1 << 16;
 
 /// What a checkpoint consists of; written last, so that its presence means that all is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +51,28 @@ impl FileEntry {
     pub fn of(bytes: &[u8]) -> Self {
         Self { size: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
     }
+
+    /// Holds a file against this; what is wrong with it, if anything. No more of it is read than it
+    /// should have.
+    pub fn difference(&self, path: &Path) -> io::Result<Option<String>> {
+        let file = duet_files::open(path)?;
+        let size = file.metadata()?.len();
+        if size != self.size {
+            return Ok(Some(format!("{size} bytes, expected {}", self.size)));
+        }
+        let (mut hasher, mut part) = (blake3::Hasher::new(), vec![0; PART]);
+        let mut file = file.take(self.size);
+        loop {
+            match file.read(&mut part) {
+                Ok(0) => break,
+                Ok(count) => drop(hasher.update(&part[..count])),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let same = hasher.finalize().to_hex().as_str() == self.blake3;
+        Ok((!same).then(|| "its hash is not the one it was saved with".into()))
+    }
 }
 
 impl Manifest {
@@ -72,13 +97,11 @@ impl Manifest {
     /// Reads a manifest without looking at the files.
     pub fn read(checkpoint: &Path) -> Result<Self, TrainError> {
         let path = checkpoint.join(MANIFEST_FILE);
-        let unreadable = |error: std::io::Error| {
+        let incomplete = |error: io::Error| {
             TrainError::checkpoint(checkpoint, format!("not a complete checkpoint: {MANIFEST_FILE}: {error}"))
         };
-        if std::fs::metadata(&path).map_err(unreadable)?.len() > MAX_BYTES {
-            return Err(TrainError::checkpoint(path, "larger than any manifest"));
-        }
-        let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+        let text = duet_files::read_text(&path, MAX_BYTES)
+            .map_err(|error| TrainError::of_reading(&path, error, incomplete))?;
         Self::from_json(&text).map_err(|reason| TrainError::checkpoint(path, reason))
     }
 
@@ -120,13 +143,9 @@ fn check_file(checkpoint: &Path, name: &str, entry: &FileEntry) -> Result<(), Tr
     let path = checkpoint.join(name);
     let damaged =
         |reason: String| TrainError::checkpoint(&path, format!("damaged: {reason}; use an older checkpoint"));
-    let size = std::fs::metadata(&path).map_err(|error| damaged(error.to_string()))?.len();
-    if size != entry.size {
-        return Err(damaged(format!("{size} bytes, expected {}", entry.size)));
-    }
-    let bytes = std::fs::read(&path).map_err(|error| damaged(error.to_string()))?;
-    match FileEntry::of(&bytes) == *entry {
-        true => Ok(()),
-        false => Err(damaged("its hash is not the one it was saved with".into())),
+    let found = entry.difference(&path);
+    match found.map_err(|error| TrainError::of_reading(&path, error, |error| damaged(error.to_string())))? {
+        Some(difference) => Err(damaged(difference)),
+        None => Ok(()),
     }
 }

@@ -345,7 +345,7 @@ fn a_manifest_of_another_version_with_unknown_keys_or_absurd_size_is_refused() {
 fn the_latest_checkpoint_is_the_newest_that_is_undamaged() {
     let (parent, folders) = checkpoints(&[1, 2, 10]);
     let latest = || {
-        let (found, damaged) = checkpoint::latest(parent.path());
+        let (found, damaged) = checkpoint::latest(parent.path()).unwrap();
         (found, damaged.iter().map(TrainError::to_string).collect::<Vec<_>>())
     };
     assert_eq!(latest(), (Some(folders[2].clone()), vec![]));
@@ -358,7 +358,7 @@ fn the_latest_checkpoint_is_the_newest_that_is_undamaged() {
     fs::write(folders[0].join("unet/config.json"), "{}").unwrap();
     let (found, damaged) = latest();
     assert_eq!((found, damaged.len()), (None, 3));
-    assert!(checkpoint::latest(&parent.path().join("absent")).0.is_none());
+    assert!(checkpoint::latest(&parent.path().join("absent")).unwrap().0.is_none());
 }
 
 #[test]
@@ -367,21 +367,22 @@ fn checkpoints_are_listed_by_number_and_other_names_are_not() {
     for name in ["step-000010", "step-000009", "step-1000000", "step-", "step-x", ".saving-a", "best"] {
         fs::create_dir(parent.path().join(name)).unwrap();
     }
-    let steps: Vec<u64> = checkpoint::list(parent.path()).into_iter().map(|(step, _)| step).collect();
+    let steps: Vec<u64> =
+        checkpoint::list(parent.path()).unwrap().into_iter().map(|(step, _)| step).collect();
     assert_eq!(steps, [9, 10, 1_000_000]);
-    assert_eq!(checkpoint::list(&parent.path().join("absent")), []);
+    assert_eq!(checkpoint::list(&parent.path().join("absent")).unwrap(), []);
 }
 
 #[test]
 fn pruning_keeps_the_newest_and_removes_what_a_broken_save_left() {
     let (parent, _) = checkpoints(&[1, 2, 3, 10]);
-    fs::create_dir_all(parent.path().join(".saving-abc/unet")).unwrap();
+    fs::create_dir_all(parent.path().join(".saving-step-000011/unet")).unwrap();
     fs::write(parent.path().join("notes.txt"), "mine").unwrap();
-    checkpoint::prune(parent.path(), 2).unwrap();
+    checkpoint::prune(parent.path(), 10, 2).unwrap();
     assert_eq!(names(parent.path()), ["notes.txt", "step-000003", "step-000010"]);
-    checkpoint::prune(parent.path(), 5).unwrap();
+    checkpoint::prune(parent.path(), 10, 5).unwrap();
     assert_eq!(names(parent.path()), ["notes.txt", "step-000003", "step-000010"]);
-    checkpoint::prune(parent.path(), 0).unwrap();
+    checkpoint::prune(parent.path(), 10, 0).unwrap();
     assert_eq!(names(parent.path()), ["notes.txt", "step-000010"], "the newest is always kept");
 }
 
@@ -390,12 +391,12 @@ fn pruning_keeps_the_newest_and_removes_what_a_broken_save_left() {
 fn pruning_never_counts_a_damaged_checkpoint_as_one_to_keep() {
     let (parent, folders) = checkpoints(&[5, 7, 9]);
     flip_a_bit(&folders[2].join(STATE), 1000);
-    checkpoint::prune(parent.path(), 1).unwrap();
-    assert_eq!(checkpoint::latest(parent.path()).0, Some(folders[1].clone()));
+    checkpoint::prune(parent.path(), 10, 1).unwrap();
+    assert_eq!(checkpoint::latest(parent.path()).unwrap().0, Some(folders[1].clone()));
     assert!(!folders[0].exists());
     flip_a_bit(&folders[1].join(STATE), 1000);
     let before = names(parent.path());
-    checkpoint::prune(parent.path(), 1).unwrap();
+    checkpoint::prune(parent.path(), 10, 1).unwrap();
     assert_eq!(names(parent.path()), before, "where none is whole, none is removed");
 }
 

@@ -143,7 +143,7 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
         self.next()?;
         let index = self.done.get();
         let from = self.bin.path().join(index.to_string());
@@ -191,7 +191,7 @@ fn save_on(disk: &dyn Disk, trainer: &Trainer, parent: &Path) -> Result<PathBuf,
     let labels =
         checkpoint::Labels { classes: &classes(), config: "seed = 7\n", spacing: &Spacing::Trailing };
     let saved = checkpoint::save_on(disk, trainer, labels, parent)?;
-    checkpoint::prune_on(disk, parent, 1)?;
+    checkpoint::prune_on(disk, parent, trainer.steps(), 1)?;
     Ok(saved)
 }
 
@@ -236,7 +236,7 @@ impl Case {
         if loses {
             disk.lose_unsynced();
         }
-        let (found, damaged) = checkpoint::latest(parent.path());
+        let (found, damaged) = checkpoint::latest(parent.path()).unwrap();
         let found = found.unwrap_or_else(|| panic!("{what}: no checkpoint left, {damaged:?}"));
         let bytes = files(&found);
         assert!(bytes == self.old || bytes == self.new, "{what}: neither the old checkpoint nor the new");
