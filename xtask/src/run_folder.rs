@@ -191,8 +191,8 @@ fn is_at(file: &File, path: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        let id = |data: std::fs::Metadata| (data.dev(), data.ino());
-        matches!((file.metadata(), std::fs::metadata(path)), (Ok(a), Ok(b)) if id(a) == id(b))
+        let id = |data: &std::fs::Metadata| (data.dev(), data.ino());
+        matches!((file.metadata(), std::fs::metadata(path)), (Ok(a), Ok(b)) if id(&a) == id(&b))
     }
     #[cfg(not(unix))]
     {
