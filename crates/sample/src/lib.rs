@@ -40,6 +40,7 @@ mod inversion;
 mod known;
 mod labels;
 mod level;
+mod moments;
 mod noise;
 mod per_image;
 mod question;

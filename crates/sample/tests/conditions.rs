@@ -6,7 +6,7 @@ use duet_sample::{
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, Variance,
+    Steps, ThirdOrder, Variance,
 };
 use std::cell::RefCell;
 
@@ -213,6 +213,7 @@ fn what_is_known_arrives_unchanged_with_every_sampler() {
             order: 2,
             algorithm,
             second_order: SecondOrder::Midpoint,
+            third_order: ThirdOrder::Exact,
             lower_order_final: true,
             euler_at_final: true,
         })

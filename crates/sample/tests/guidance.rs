@@ -7,7 +7,7 @@ use duet_sample::{
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps,
+    Steps, ThirdOrder,
 };
 use std::cell::RefCell;
 
@@ -334,6 +334,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
         order: 1,
         algorithm: DpmAlgorithm::DataOde,
         second_order: SecondOrder::Midpoint,
+        third_order: ThirdOrder::Exact,
         lower_order_final: false,
         euler_at_final: true,
     };

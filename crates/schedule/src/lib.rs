@@ -32,6 +32,8 @@ pub use diffusers::{DIFFUSERS_VERSION, DiffusersScheduler};
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
 pub use prediction::{EPSILON_MIN_ALPHA_BAR, Prediction};
-pub use solver::{Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, UniPc, UniPcVariant, Variance};
+pub use solver::{
+    Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, ThirdOrder, UniPc, UniPcVariant, Variance,
+};
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
 pub use steps::Steps;
