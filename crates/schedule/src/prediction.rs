@@ -83,6 +83,27 @@ impl Prediction {
         }
     }
 
+    /// (g, h) of v = g·x + h·p, p the prediction, for ᾱ in [0, 1): both are infinite for ε at ᾱ = 0.
+    pub fn v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            // v = √ᾱ ε - √(1-ᾱ) x_0 = (ε - √(1-ᾱ) x)/√ᾱ
+            Self::Epsilon => (-noise / signal, 1.0 / signal),
+            Self::V => (0.0, 1.0),
+            // v = (√ᾱ x - x_0)/√(1-ᾱ)
+            Self::X0 => (signal / noise, -1.0 / noise),
+        }
+    }
+
+    /// (i, j) of p = i·x + j·v, the prediction that says v at x, for ᾱ in [0, 1].
+    pub fn of_v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        match self {
+            Self::Epsilon => Self::V.epsilon_coefficients(alpha_bar),
+            Self::V => (0.0, 1.0),
+            Self::X0 => Self::V.x0_coefficients(alpha_bar),
+        }
+    }
+
     /// Whether this prediction says anything of x_0 at the last timestep of `schedule`.
     ///
     /// For ε: an error where the last ᾱ is exactly 0 (zero terminal SNR), and a warning to show to
