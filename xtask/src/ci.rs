@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
-use crate::layering;
 use crate::progress::duration;
 use crate::terminal::{err, out};
+use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -84,6 +84,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut times = Vec::new();
     if !args.hub {
         layering::run()?;
+        docs::check_stated()?;
     }
     for check in checks(args.hub) {
         let began = Instant::now();
