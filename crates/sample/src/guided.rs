@@ -3,7 +3,7 @@
 use crate::answers::{Answers, Pass};
 use crate::per_image::column;
 use crate::question::{Question, ask};
-use crate::{Away, Estimate, Guidance, Labels, Networks, Place, Renoise, Rule, SampleError};
+use crate::{Away, Estimate, Guidance, Labels, Networks, Place, Renoise, Rule, SampleError, WeightSchedule};
 use crate::{cfg_zero, rescale};
 use candle_core::Tensor;
 use duet_random::Draws;
@@ -125,9 +125,7 @@ impl Guidance {
     fn passes(&self, state: State<'_>) -> Result<(Vec<Pass>, Vec<f64>), SampleError> {
         let State { x, labels, seeds, place } = state;
         let images = x.dim(0)?;
-        if let Some(w) = self.weights.iter().find(|w| !w.is_finite()) {
-            return Err(SampleError::Setting(format!("guidance {w}: must be a finite number")));
-        }
+        self.check_weights()?;
         let fits = |what: &str, count: usize| match count == images {
             true => Ok(()),
             false => Err(SampleError::Setting(format!("{count} {what} for {images} images"))),
@@ -144,9 +142,6 @@ impl Guidance {
         let at = |&w: &f64| if inside { self.schedule.at((first, w), place) } else { Ok(1.0) };
         let weights = weights.iter().map(at).collect::<Result<Vec<f64>, _>>()?;
         let null_counts = self.renoises_with_null(state);
-        if let Some(w) = weights.iter().find(|w| null_counts && !(0.0..=1.0).contains(*w)) {
-            return Err(SampleError::Setting(format!("guidance {w}: with CFG++ it is 0 to 1")));
-        }
         let null_is_enough = self.rule == Rule::Plain && self.rescale == 0.0;
         let pass = |&w: &f64| match w {
             _ if !self.has_two_answers(state) => Pass::Given,
@@ -156,6 +151,22 @@ impl Guidance {
             _ => Pass::Both,
         };
         Ok((weights.iter().map(pass).collect(), weights))
+    }
+
+    /// All of them at the first step, also those of later ones.
+    fn check_weights(&self) -> Result<(), SampleError> {
+        let listed = match &self.schedule {
+            WeightSchedule::List(list) => list.as_slice(),
+            WeightSchedule::Constant | WeightSchedule::Linear | WeightSchedule::Cosine => &[],
+        };
+        let (within, range) = match self.renoise {
+            Renoise::Guided => (f64::MIN..=f64::MAX, "must be a finite number"),
+            Renoise::Null => (0.0..=1.0, "with CFG++ it is 0 to 1"),
+        };
+        match self.weights.iter().chain(listed).find(|w| !within.contains(w)) {
+            Some(w) => Err(SampleError::Setting(format!("guidance {w}: {range}"))),
+            None => Ok(()),
+        }
     }
 
     fn led_away_from(&self, images: &[u32], state: State<'_>) -> Result<Question, SampleError> {

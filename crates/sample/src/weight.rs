@@ -35,7 +35,8 @@ impl WeightSchedule {
                 _ => {
                     let (count, steps) = (list.len(), place.intervals);
                     return Err(SampleError::Setting(format!(
-                        "{count} guidance weights for {steps} steps: one finite number for each is needed"
+                        "{count} guidance weights for {steps} steps, or intervals of heun: one finite number for each is \
+                         needed"
                     )));
                 }
             },
