@@ -148,3 +148,39 @@ pub fn attention(
     }
     y
 }
+
+/// Gradients of q, k and v of `attention`, from that of its result.
+pub fn attention_gradients(
+    (batch, tokens, heads, width): (usize, usize, usize, usize),
+    [q, k, v]: [&[f64]; 3],
+    grad: &[f64],
+) -> [Vec<f64>; 3] {
+    let at =
+        |b: usize, token: usize, head: usize, i: usize| ((b * tokens + token) * heads + head) * width + i;
+    let scale = 1.0 / (width as f64).sqrt();
+    let mut grads = [(); 3].map(|()| vec![0f64; q.len()]);
+    let [grad_q, grad_k, grad_v] = &mut grads;
+    for b in 0..batch {
+        for head in 0..heads {
+            for i in 0..tokens {
+                let dot = |x: &[f64], y: &[f64], j: usize| -> f64 {
+                    (0..width).map(|d| x[at(b, i, head, d)] * y[at(b, j, head, d)]).sum()
+                };
+                let exps: Vec<f64> = (0..tokens).map(|j| (dot(q, k, j) * scale).exp()).collect();
+                let sum: f64 = exps.iter().sum();
+                let grad_p: Vec<f64> = (0..tokens).map(|j| dot(grad, v, j)).collect();
+                let mean = exps.iter().zip(&grad_p).map(|(e, g)| e / sum * g).sum::<f64>();
+                for j in 0..tokens {
+                    let p = exps[j] / sum;
+                    let grad_score = p * (grad_p[j] - mean) * scale;
+                    for d in 0..width {
+                        grad_v[at(b, j, head, d)] += p * grad[at(b, i, head, d)];
+                        grad_q[at(b, i, head, d)] += grad_score * k[at(b, j, head, d)];
+                        grad_k[at(b, j, head, d)] += grad_score * q[at(b, i, head, d)];
+                    }
+                }
+            }
+        }
+    }
+    grads
+}

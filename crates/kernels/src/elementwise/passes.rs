@@ -93,27 +93,41 @@ fn add_pixels(block: &[f32], channels: usize, sums: &mut [f32]) {
 }
 
 /// 1 / (1 + e^-x), to within a few units in the last place.
-///
-/// e^-x = 2^n · p(r) with -x = n·ln 2 + r, |r| ≤ ln 2 / 2, and p the Taylor polynomial of degree 7;
-/// n is rounded, and becomes an exponent, by the addition of 1.5·2²³ + 127.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
-    const MAGIC: f32 = 12_582_912.0 + 127.0;
     let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(87.0));
+    let (p, power) = exp_factors(s, s.neg_f32s(x));
+    let one = s.splat_f32s(1.0);
+    s.div_f32s(one, mul_add(s, p, power, one))
+}
+
+/// e^x for x up to 88, to within a few units in the last place; 0 below -87.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    let (p, power) = exp_factors(s, x);
+    // What is no number is not less, and stays none.
+    s.select_f32s(s.less_than_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(0.0), s.mul_f32s(p, power))
+}
+
+/// p(r) and 2^n whose product is e^x, for |x| up to 87.
+///
+/// x = n·ln 2 + r, |r| ≤ ln 2 / 2, and p is the Taylor polynomial of degree 7; n is rounded, and
+/// becomes an exponent, by the addition of 1.5·2²³ + 127.
+#[inline(always)]
+fn exp_factors<S: Simd>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
+    const MAGIC: f32 = 12_582_912.0 + 127.0;
     let magic = s.splat_f32s(MAGIC);
-    let shifted = mul_add(s, x, s.splat_f32s(-std::f32::consts::LOG2_E), magic);
+    let shifted = mul_add(s, x, s.splat_f32s(std::f32::consts::LOG2_E), magic);
     let n = s.sub_f32s(shifted, magic);
     let power =
         s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(23)));
-    // -r
-    let r = mul_add(s, n, s.splat_f32s(0.693_359_4), x);
-    let r = mul_add(s, n, s.splat_f32s(-2.121_944_4e-4), r);
-    let mut p = s.splat_f32s(-1.0 / 5040.0);
-    for coefficient in [1.0 / 720.0, -1.0 / 120.0, 1.0 / 24.0, -1.0 / 6.0, 0.5, -1.0, 1.0] {
+    let r = mul_add(s, n, s.splat_f32s(-0.693_359_4), x);
+    let r = mul_add(s, n, s.splat_f32s(2.121_944_4e-4), r);
+    let mut p = s.splat_f32s(1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
         p = mul_add(s, p, r, s.splat_f32s(coefficient));
     }
-    let one = s.splat_f32s(1.0);
-    s.div_f32s(one, mul_add(s, p, power, one))
+    (p, power)
 }
 
 /// Σ x² in f64.

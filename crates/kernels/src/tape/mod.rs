@@ -57,16 +57,17 @@ impl Tape {
     pub(crate) fn push(
         &mut self,
         shape: [usize; 4],
-        values: Buffer,
+        values: impl Into<Arc<Buffer>>,
         tracked: bool,
         step: Option<Step>,
     ) -> Images {
+        let values = values.into();
         assert_eq!(values.len(), shape.iter().product::<usize>());
         let node = self.steps.len();
         if self.records {
             self.steps.push(step);
         }
-        Images { values: Arc::new(values), shape, node, tracked: tracked && self.records, again: None }
+        Images { values, shape, node, tracked: tracked && self.records, again: None }
     }
 
     /// The gradients of all parameters, of ⟨`grad`, `of`⟩: `grad` is as large as `of`.
