@@ -133,6 +133,12 @@ impl Guidance {
         Self { history, ..self }
     }
 
+    /// Whether a step depends on what those before it saw.
+    pub(crate) fn remembers(&self) -> bool {
+        let momentum = matches!(self.rule, Rule::Adaptive(apg) if apg.momentum != 0.0);
+        momentum || !self.history.is_none()
+    }
+
     /// The same for a part of the batch.
     pub fn of_images(&self, range: std::ops::Range<usize>) -> Self {
         match self.weights.len() {

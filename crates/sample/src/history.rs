@@ -26,6 +26,11 @@ impl History {
         }
     }
 
+    /// Whether nothing is led on.
+    pub(crate) fn is_none(&self) -> bool {
+        self.weight == 0.0
+    }
+
     /// x̂_0, led on, or none where it stays; `before` becomes what this step saw, at the start of an
     /// interval.
     pub(crate) fn led_on(
@@ -34,7 +39,7 @@ impl History {
         place: Place,
         before: &mut Option<Tensor>,
     ) -> Result<Option<Tensor>, SampleError> {
-        if self.weight == 0.0 {
+        if self.is_none() {
             return Ok(None);
         }
         let x0 = &estimate.x0;

@@ -49,11 +49,16 @@ impl Inversion {
 
     /// Takes one step, calling the network once an iteration. Does nothing once done.
     ///
-    /// Errors: CFG++, whose steps are not DDIM's.
+    /// Errors: CFG++, whose steps are not DDIM's; history and APG's momentum, which remember steps that the
+    /// way back has not seen.
     pub fn step(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
         let Some(step) = self.left.checked_sub(1) else { return Ok(()) };
         if guidance.renoise == Renoise::Null {
             return Err(SampleError::Setting("CFG++ cannot be inverted: its steps are not DDIM's".into()));
+        }
+        if guidance.remembers() {
+            let cause = "history and momentum cannot be inverted: they remember noisier steps";
+            return Err(SampleError::Setting(cause.into()));
         }
         let steps = self.sampler.steps();
         let (place, alpha_bars) = (self.sampler.place(step), steps.alpha_bars());

@@ -1,8 +1,8 @@
 //! What images are asked to show, what they are led away from, and what they begin with.
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{
-    Apg, Away, Guidance, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError, Sampler,
-    Trajectory, initial_noise, interpolate_noise,
+    Apg, Away, Guidance, History, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError,
+    Sampler, Trajectory, initial_noise, interpolate_noise,
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
@@ -294,10 +294,18 @@ fn an_inversion_is_undone_by_sampling() {
     let errors = [1, 4, 12].map(error);
     assert!(errors[0] > 5.0 * errors[1] && errors[2] < 1e-5, "{errors:?}");
     assert!(Inversion::new(ddim(8), images.clone(), None, 0).is_err());
-    let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
-    let plus_plus = Guidance::new(0.5, Some(NULL)).with_renoise(Renoise::Null);
-    let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
-    assert!(inversion.step(&plus_plus, Networks { denoise: &mut denoise, guide: None }).is_err());
+    // What is not DDIM's step, or depends on steps before it.
+    let guidance = || Guidance::new(0.5, Some(NULL));
+    for (wrong, cause) in [
+        (guidance().with_renoise(Renoise::Null), "CFG++"),
+        (guidance().with_history(History::new(0.5, Interval::default()).unwrap()), "history"),
+        (guidance().with_rule(Rule::Adaptive(Apg::PAPER)), "momentum"),
+    ] {
+        let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
+        let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
+        let step = inversion.step(&wrong, Networks { denoise: &mut denoise, guide: None });
+        assert!(step.unwrap_err().to_string().contains(cause));
+    }
 }
 
 #[test]
