@@ -55,6 +55,12 @@ pub struct Args {
     /// 1 for grey, 3 for colour [default: as they are]
     #[arg(long, value_name = "1|3")]
     channels: Option<usize>,
+    /// Most pixels of one image file, in millions [default: 64]
+    #[arg(long, value_name = "N")]
+    max_megapixels: Option<u64>,
+    /// Most memory that all images may take, in gigabytes [default: 4]
+    #[arg(long, value_name = "N")]
+    max_gigabytes: Option<u64>,
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -107,10 +113,11 @@ impl Args {
     /// The flags that were given, as keys of the configuration.
     fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
+        let limits = [self.max_megapixels, self.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
-        let large = large
-            .into_iter()
-            .chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
+        let large = large.into_iter().chain(limits);
+        let large =
+            large.chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
@@ -120,6 +127,8 @@ impl Args {
             self.data.clone().map(|data| ("data.source", Value::String(data))),
             size("data.image_size", self.image_size),
             size("data.channels", self.channels),
+            integer("data.max_megapixels", self.max_megapixels),
+            integer("data.max_gigabytes", self.max_gigabytes),
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
@@ -239,6 +248,8 @@ impl Session {
         if let Some(data) = &args.data {
             config.data.source.clone_from(data);
         }
+        config.data.max_megapixels = args.max_megapixels.or(config.data.max_megapixels);
+        config.data.max_gigabytes = args.max_gigabytes.or(config.data.max_gigabytes);
         let data = config.load_data()?;
         if config.data.fingerprint != Some(data.train.fingerprint()) {
             let fix = "the run cannot go on with other images; start a new one";
