@@ -14,8 +14,9 @@ use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
+use crate::selection;
 use crate::terminal::{err, out};
-use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
+use crate::yardstick::{self, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
@@ -381,7 +382,12 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
         let model = self.model()?;
-        let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut learnt = yardstick::present(&self.data);
+        if learnt.len() < model.classes.len() {
+            learnt.truncate(PREVIEW_CLASSES);
+            drawing.class = selection::list(&learnt, &model.classes).unwrap_or(drawing.class);
+        }
         let models = Models { model, guide: None };
         let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
@@ -445,7 +451,7 @@ impl Session {
         out!(
             "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
             run.display(),
-            self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
+            yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0),
             settings.guidance,
         );
         Ok(())
@@ -500,15 +506,9 @@ fn snapshot_bytes(trainer: &Trainer) -> u64 {
 
 /// Refuses to measure what there is nothing to compare with.
 fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
-    match config.save.eval_every > 0 && data.test.len() < FEWEST_HELD_OUT {
-        true => Err(usage(format!(
-            "--eval-every {}: drawn images are compared with held-out ones, of which {} has {}; at least \
-             {FEWEST_HELD_OUT} are needed",
-            config.save.eval_every,
-            data.name,
-            data.test.len()
-        ))),
-        false => Ok(()),
+    match config.save.eval_every {
+        0 => Ok(()),
+        every => yardstick::check(data, &format!("--eval-every {every}")),
     }
 }
 

@@ -40,6 +40,11 @@ impl Classifier {
         Ok(Self { layout, parameters, network })
     }
 
+    /// Whether there can be a classifier of such images, of `classes` classes.
+    pub fn takes(shape: Shape, classes: usize) -> Result<(), ClassifierError> {
+        Layout::new(shape, classes).map(drop)
+    }
+
     /// The shape of the images that it takes.
     pub fn shape(&self) -> Shape {
         self.layout.shape
@@ -126,15 +131,17 @@ impl Classifier {
     }
 
     /// A classifier that [`Classifier::save_for`] wrote, of the training with this key; none where it
-    /// is of another, or does not say of which.
+    /// is of another.
     ///
-    /// A file is refused as by [`Classifier::load`], and where a single bit of it has changed.
+    /// A file is refused as by [`Classifier::load`], where a single bit of it has changed, and where it
+    /// does not say which training it is of.
     pub fn load_for(path: &Path, key: &str) -> Result<Option<Self>, ClassifierError> {
         let named = |error| in_file(path, error);
         let (layout, parameters, found) = weights::from_keyed_bytes(&weights::read(path)?).map_err(named)?;
-        match found.as_deref() == Some(key) {
-            true => Self::new(layout, parameters).map(Some).map_err(named),
-            false => Ok(None),
+        match found {
+            Some(found) if found == key => Self::new(layout, parameters).map(Some).map_err(named),
+            Some(_) => Ok(None),
+            None => Err(named(ClassifierError::Weights("it does not say what it was trained on".into()))),
         }
     }
 

@@ -242,7 +242,8 @@ fn a_kept_classifier_is_found_by_its_training_alone() {
     }
     // A file that does not say what it was trained on may be of anything.
     classifier.save(&path).unwrap();
-    assert!(Classifier::load_for(&path, &key).unwrap().is_none());
+    let message = Classifier::load_for(&path, &key).unwrap_err().to_string();
+    assert!(message.contains("does not say what it was trained on"), "{message}");
 }
 
 #[test]
