@@ -18,6 +18,9 @@ const MAX_BYTES: u64 = 512 << 20;
 /// Most bytes of a pixel: four samples of 16 bits.
 const PIXEL_BYTES: u64 = 8;
 
+/// How the reason ends that an image has too many pixels.
+pub(crate) const MOST_OF_A_FILE: &str = "are read of a file";
+
 /// Endings of the files that are read, and of images that cannot be.
 const READ: [&str; 3] = ["png", "jpg", "jpeg"];
 const NOT_READ: [&str; 56] = [
@@ -152,12 +155,7 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
 
 fn too_many(pixels: u64, max_pixels: u64) -> String {
     let mega = |pixels: u64| pixels as f64 / 1e6;
-    format!(
-        "its {:.1} megapixels are more than the {} that are read of a file; shrink it, or raise the limit \
-         with --max-megapixels N (the max_pixels option)",
-        mega(pixels),
-        mega(max_pixels)
-    )
+    format!("its {:.1} megapixels are more than the {} that {MOST_OF_A_FILE}", mega(pixels), mega(max_pixels))
 }
 
 fn limited<'a, R: BufRead + Seek + 'a>(

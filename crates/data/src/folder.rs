@@ -303,7 +303,8 @@ impl Found {
         let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
 
         // Headers first: whether sizes agree is known before anything large is in memory.
-        let headers = parallel::map(&files, |file| decode::header(&file.path, options.max_pixels));
+        let headers =
+            parallel::map(&files, |file| decode::header(&file.path, options.max_pixels).map_err(with_limit));
         let differ = first_difference(&files, &headers).filter(|_| options.image_size.is_none());
         let keep = differ.is_none() && headers.iter().all(Result::is_ok);
 
@@ -382,6 +383,14 @@ fn check_memory(
     let bytes = shape.checked_len().map_or(u64::MAX, |len| (len as u64).saturating_mul(images as u64));
     fit::check_bytes(dir, &format!("{} of {shape}", count(images, "image")), bytes, options.max_bytes)?;
     fit::reserve(shape, images).map(drop)
+}
+
+/// Says how to raise the limit, where that is what the reason is about.
+fn with_limit(reason: String) -> String {
+    match reason.ends_with(decode::MOST_OF_A_FILE) {
+        true => reason + ", a limit that --max-megapixels N (the max_pixels option) raises",
+        false => reason,
+    }
 }
 
 fn bad_files<T>(files: &[&ImageFile], results: &[Result<T, String>]) -> Vec<BadFile> {
