@@ -21,16 +21,16 @@ pub struct Drawing {
     /// for each of every class [default: the run's, or 2; 0.6 with --cfg-plus-plus]
     #[arg(long, value_name = "W", value_delimiter = ',', allow_negative_numbers = true)]
     pub guidance: Vec<f64>,
-    /// How w grows over the steps: constant, linear or cosine (both from 1), or a list with one for
-    /// each step
+    /// How w grows over the steps: constant, linear or cosine (both from 1, with --cfg-plus-plus from
+    /// 0), or a list with one for each step, with heun for each interval
     #[arg(long, value_name = "RULE", default_value = "constant", allow_hyphen_values = true)]
     pub guidance_schedule: String,
     /// Noise that is guided, as levels σ such as 0.2:5 or as timesteps such as 100t:800t; outside the
     /// network is asked once, not twice [default: the run's, or everywhere]
     #[arg(long, value_name = "LOW:HIGH|all")]
     pub interval: Option<String>,
-    /// Brings the guided prediction's deviation back to the conditional one's, 0 (not) to 1 (Lin et
-    /// al. 2023)
+    /// Brings the guided prediction's deviation, as v, back to the conditional one's, 0 (not) to 1 (Lin
+    /// et al. 2023)
     #[arg(long, value_name = "PHI", default_value_t = 0.0)]
     pub rescale: f64,
     /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA:NORM:MOMENTUM,
@@ -38,7 +38,8 @@ pub struct Drawing {
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
     /// Leads each step on by how it differs from the one before, 0 (not) or more, within noise levels
-    /// of 0.5:3 unless others are given (after Sadat et al. 2025) [default: the run's, or 0]
+    /// of 0.5:3 unless others are given (after Sadat et al. 2025); it counts at every --guidance, also at
+    /// 1 [default: the run's, or 0]
     #[arg(long, value_name = "WEIGHT[:LOW:HIGH]")]
     #[serde(default = "no_history")]
     pub history: Option<String>,
@@ -86,8 +87,8 @@ pub struct Drawing {
     /// Begins with this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// How much of the way from noise is gone again with --image: 0 leaves it alone, 1 is all
-    /// [default: 0.6, or 1 with --mask]
+    /// How much of the way from noise is gone again with --image, above 0 to 1: the last step alone
+    /// where it is small, all where it is 1 [default: 0.6, or 1 with --mask]
     #[arg(long, value_name = "SHARE", requires = "image")]
     pub strength: Option<f64>,
     /// Draws anew only where this picture is white

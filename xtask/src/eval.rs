@@ -290,7 +290,7 @@ fn check_range(values: &[f32], each: usize) -> Result<Option<String>, String> {
 
 /// The metrics of the samples alone.
 fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
-    let memorisation = yardstick.memorisation(&samples.images)?;
+    let memorisation = yardstick.memorisation(&samples.images, &samples.asked)?;
     let mut file = EvalFile {
         version: Some(1),
         model: samples.model.clone(),
@@ -384,7 +384,8 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
     if let Some(Frechet { value: Some(value), low: Some(low), high: Some(high), floor: Some(floor) }) =
         file.frechet
     {
-        let interval = format!("{low:.4} to {high:.4}; as many real training images: {floor:.4}");
+        let interval =
+            format!("{low:.4} to {high:.4}; as many real images, which the judge trained on: {floor:.4}");
         line("Fréchet distance", format!("{value:.4}  ({interval})"));
     }
     for (name, value) in [
@@ -400,8 +401,11 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
             line(name, format!("{value:.4}"));
         }
     }
-    let Memorisation { copied_share, closer_share, .. } = found.memorisation;
-    line("copied", format!("{:.2} %  (held-out images: 1 %)", 100.0 * copied_share));
+    let Memorisation { copied_share, expected_share, closer_share, .. } = found.memorisation;
+    line(
+        "copied",
+        format!("{:.2} %  (held-out images: {:.1} %)", 100.0 * copied_share, 100.0 * expected_share),
+    );
     line("closer than the median", format!("{:.1} %  (held-out images: 50 %)", 100.0 * closer_share));
     let Some(confusion) = &found.confusion else { return };
     let classes = yardstick.splits.train.classes();
@@ -474,7 +478,7 @@ fn nearest_sheet(samples: &Samples, found: &Found, yardstick: &Yardstick) -> Res
         pictures.push(Picture::from_unit(shape.channels, shape.height, shape.width, &values));
     }
     let captions = Captions {
-        title: "The samples that are closest to a training image, and that image".into(),
+        title: "The samples that are closest to a training image for their class, and that image".into(),
         rows: vec!["sample".into(), "training".into()],
         columns: pairs.iter().map(|pair| format!("{:.1}", pair.distance)).collect(),
     };

@@ -128,7 +128,7 @@ impl EvalFile {
             ("Fréchet distance", frechet.value, Lower),
             ("Fréchet distance, low", frechet.low, Neither),
             ("Fréchet distance, high", frechet.high, Neither),
-            ("Fréchet distance of real images", frechet.floor, Neither),
+            ("Fréchet distance of real training images", frechet.floor, Neither),
             ("kernel distance", self.kernel_distance, Lower),
             ("precision", self.precision, Higher),
             ("recall", self.recall, Higher),

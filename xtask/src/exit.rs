@@ -73,6 +73,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(Child(code)) = cause.downcast_ref() {
             return *code;
         }
+        if cause.is::<duet_optim::OptimError>() {
+            return 2;
+        }
         if cause.is::<Usage>() || cause.is::<duet_schedule::ScheduleError>() || cause.is::<toml::de::Error>()
         {
             return 2;

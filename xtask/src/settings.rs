@@ -8,8 +8,8 @@ use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
-    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, UniPc, UniPcVariant,
-    Variance,
+    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, ThirdOrder, UniPc,
+    UniPcVariant, Variance,
 };
 
 /// Where neither a flag nor a run says otherwise.
@@ -236,6 +236,7 @@ pub fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
             order: 2,
             algorithm,
             second_order: SecondOrder::Midpoint,
+            third_order: ThirdOrder::Exact,
             lower_order_final: true,
             euler_at_final: true,
         })

@@ -9,8 +9,8 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
-    Augmentation, Bootstrap, Classifier, ClassifierError, Confusion, DENSITY_COVERAGE_K, Features, Gaussian,
-    Interval, Manifold, Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage,
+    Augmentation, Bootstrap, Classed, Classifier, ClassifierError, Confusion, DENSITY_COVERAGE_K, Features,
+    Gaussian, Interval, Manifold, Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage,
     frechet_distance, kernel_distance, memorisation, precision_recall,
 };
 use std::io::ErrorKind;
@@ -25,7 +25,7 @@ pub const FEWEST_HELD_OUT: usize =
     if PRECISION_RECALL_K > DENSITY_COVERAGE_K { PRECISION_RECALL_K } else { DENSITY_COVERAGE_K } + 1;
 /// Resamples for the interval of the Fréchet distance.
 const RESAMPLES: usize = 200;
-/// A sample counts as copied that is closer to a training image than all but this share of the
+/// A sample counts as copied that is closer to a training image than all but this share of its class's
 /// held-out images are.
 const COPIED: f64 = 0.01;
 /// A classifier that is trained for a run's data, in the run's folder; those for other data have the
@@ -151,11 +151,15 @@ impl Yardstick {
         Ok(config)
     }
 
-    /// How close samples are to training images, pixel by pixel, beside how close held-out ones are.
-    pub fn memorisation(&self, images: &Tensor) -> Result<Memorisation> {
-        let held_out = pixels(&tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?.0)?;
+    /// How close samples are to training images, pixel by pixel, beside how close held-out ones of the
+    /// class that was asked for are.
+    pub fn memorisation(&self, images: &Tensor, asked: &[u32]) -> Result<Memorisation> {
+        let (held_out, classes) = tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?;
+        let held_out = pixels(&held_out)?;
         let train = pixels(&tensors(&self.splits.train)?.0)?;
-        Ok(memorisation(&pixels(&images.clamp(-1f32, 1f32)?)?, &held_out, &train, COPIED)?)
+        let samples = pixels(&images.clamp(-1f32, 1f32)?)?;
+        let samples = Classed { features: &samples, classes: asked };
+        Ok(memorisation(samples, Classed { features: &held_out, classes: &classes }, &train, COPIED)?)
     }
 }
 
@@ -207,8 +211,8 @@ impl Judge {
         Ok(Interval { low: (interval.low - above).max(0.0), high: interval.high - above })
     }
 
-    /// The Fréchet distance that `count` real images of each class of `train` have to the held-out
-    /// ones: what no model has to beat.
+    /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what
+    /// no model has to beat. The classifier has trained on the former, too, and may know them better.
     pub fn floor(&self, train: &Dataset, count: usize) -> Result<f64> {
         let (images, _) = tensors(&train.take_per_class(count))?;
         let real = self.features(&images)?;

@@ -1,7 +1,8 @@
 //! The tape's operations and their gradients against the naive loops, with each instruction set.
 use duet_kernels::reference::{self, ConvShape, NormShape};
-use duet_kernels::tape::{ConvWeights, Images, NormWeights, Sum, Tape};
+use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{Activation, Conv2d, InstructionSet, Padding, with_instruction_set};
+use duet_kernels::{ConvWeights, NormWeights, Sum};
 use duet_random::Draws;
 use proptest::prelude::*;
 use std::sync::Arc;

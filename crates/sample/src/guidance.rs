@@ -4,8 +4,8 @@ use crate::{Apg, History, Interval, SampleError, WeightSchedule};
 
 /// Classifier-free guidance (Ho & Salimans 2022, equation 6) and what can be varied about it.
 ///
-/// p̃ = p(x, ∅) + w · (p(x, c) - p(x, ∅)). **w = 1 is no guidance** and w = 0 unconditional; larger
-/// w trades variety for fidelity to the class. Ho & Salimans write (1 + w')p(x, c) - w'p(x, ∅):
+/// p̃ = p(x, ∅) + w · (p(x, c) - p(x, ∅)). **w = 1 is no guidance** and w = 0 unconditional, with the
+/// plain rule: the others are at w = 0 what their formulas say, the limit of small w. Larger w trades variety for fidelity to the class. Ho & Salimans write (1 + w')p(x, c) - w'p(x, ∅):
 /// w = 1 + w'. The rule holds for ε, v and x_0 predictions alike, which are affine in each other.
 ///
 /// The network is asked twice for an image only in steps where its answer for the null label counts.
@@ -52,7 +52,7 @@ pub enum Rule {
     /// Ho & Salimans 2022.
     #[default]
     Plain,
-    /// With the null prediction scaled to fit the conditional one best (Fan et al. 2025,
+    /// With the null prediction scaled to fit the conditional one best, both as v (Fan et al. 2025,
     /// "CFG-Zero*").
     ZeroStar,
     /// Adaptive projected guidance (Sadat et al. 2024).
@@ -65,21 +65,43 @@ pub enum Renoise {
     /// What the guided x̂_0 leaves of x.
     #[default]
     Guided,
-    /// The null prediction's ε: CFG++ (Chung et al. 2024), whose λ in [0, 1] is w here.
+    /// The null prediction's ε: CFG++ (Chung et al. 2024), whose λ in [0, 1] is w here. Outside the
+    /// interval of guidance a step is the conditional prediction's alone.
     Null,
 }
 
-/// Where on its way a trajectory is.
+impl Renoise {
+    /// Where a weight that grows begins: at no guidance, and with CFG++ at λ = 0.
+    pub(crate) fn first_weight(self) -> f64 {
+        match self {
+            Self::Guided => 1.0,
+            Self::Null => 0.0,
+        }
+    }
+}
+
+/// Where on its way a trajectory is: its intervals lie from one noise level to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
-    /// Steps before this one.
-    pub step: usize,
-    /// Steps in all.
-    pub steps: usize,
+    /// Intervals before this one.
+    pub interval: usize,
+    /// Intervals in all.
+    pub intervals: usize,
+    /// Whether the network is asked at the end of the interval, at whose start it was asked before, as the
+    /// second time in [`Solver::Heun`](duet_schedule::Solver::Heun). What is remembered from interval to
+    /// interval is what the first time left.
+    pub at_end: bool,
     /// t, as the network is told.
     pub timestep: usize,
-    /// ᾱ at this step.
+    /// ᾱ where the network is asked.
     pub alpha_bar: f64,
+}
+
+impl Place {
+    /// Noise levels before the one where the network is asked.
+    pub(crate) fn level(&self) -> usize {
+        self.interval + usize::from(self.at_end)
+    }
 }
 
 impl Guidance {
@@ -117,7 +139,7 @@ impl Guidance {
     }
 
     /// φ from 0 (not at all) to 1: how far the guided prediction's deviation is brought back to the
-    /// conditional one's (Lin et al. 2023, section 3.4).
+    /// conditional one's (Lin et al. 2023, section 3.4), both as v.
     pub fn with_rescale(self, rescale: f64) -> Result<Self, SampleError> {
         if !(0.0..=1.0).contains(&rescale) {
             return Err(SampleError::Setting(format!("rescale {rescale}: must be 0 to 1")));
@@ -130,7 +152,7 @@ impl Guidance {
         Self { renoise, ..self }
     }
 
-    /// How each estimate is led on by that of the step before.
+    /// How each estimate is led on by that of the step before: guidance of its own, at every w, also 1.
     pub fn with_history(self, history: History) -> Self {
         Self { history, ..self }
     }

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answers;
 mod apg;
 mod cfg_zero;
 mod ddim;
@@ -40,6 +41,7 @@ mod inversion;
 mod known;
 mod labels;
 mod level;
+mod moments;
 mod noise;
 mod per_image;
 mod question;

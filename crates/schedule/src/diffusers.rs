@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::betas::{BETA_END, BETA_START, BetaSchedule};
+use crate::betas::{BETA_END, BETA_START, BetaSchedule, beta_range};
 use crate::dpm_keys::DpmKeys;
 use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
 
@@ -77,7 +77,7 @@ struct ClipKeys {
 impl DiffusersScheduler {
     /// The configuration of a `DDIMScheduler` with a schedule (`zero_snr`: rescaled to zero terminal
     /// SNR) and a prediction, else as diffusers' defaults: leading spacing, x̂_0 clipped to [-1, 1],
-    /// betas from 1e-4 to 0.02; the `with_` methods change those.
+    /// betas of [`beta_range`], as [`NoiseSchedule::new`]; the `with_` methods change those.
     ///
     /// `sigmoid` and a user's own betas are written as `trained_betas`, before the rescale, which
     /// diffusers does itself.
@@ -95,10 +95,12 @@ impl DiffusersScheduler {
             BetaSchedule::Cosine => ("squaredcos_cap_v2", false),
             BetaSchedule::Sigmoid | BetaSchedule::Betas(_) => ("linear", true),
         };
-        let betas = || kind.betas(timesteps, BETA_START, BETA_END);
+        let (beta_start, beta_end) = beta_range(timesteps);
+        let betas = || kind.betas(timesteps, beta_start, beta_end);
         let mut config = Self::read(&mut Keys(Map::new()), Class::Ddim)?;
         config.duet_schedule = trained.then(|| kind.to_string());
         config.beta_schedule = beta_schedule.into();
+        (config.beta_start, config.beta_end) = (beta_start, beta_end);
         config.num_train_timesteps = timesteps;
         config.prediction_type = prediction.diffusers_name().into();
         config.rescale_betas_zero_snr = zero_snr;

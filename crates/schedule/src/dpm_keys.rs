@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::diffusers::{Keys, MINUS_INFINITY, unsupported};
 use crate::distinct::strictly_falling;
 use crate::spacing::{KARRAS_RHO, finite_log_sigmas, karras_log_sigmas, position};
-use crate::{DpmAlgorithm, DpmSolver, NoiseSchedule, ScheduleError, SecondOrder, Steps};
+use crate::{DpmAlgorithm, DpmSolver, NoiseSchedule, ScheduleError, SecondOrder, Steps, ThirdOrder};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct DpmKeys {
@@ -140,6 +140,8 @@ impl DpmKeys {
             order: self.solver_order,
             algorithm,
             second_order,
+            // A folder's model is drawn as diffusers draws it.
+            third_order: ThirdOrder::Diffusers,
             lower_order_final: self.lower_order_final,
             euler_at_final: self.euler_at_final || self.final_sigmas_type == "zero",
         })

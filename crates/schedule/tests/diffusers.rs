@@ -3,7 +3,7 @@
 
 use duet_schedule::{
     BetaSchedule, Clip, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing,
-    Variance,
+    ThirdOrder, Variance,
 };
 use serde_json::{Value, json};
 
@@ -253,6 +253,14 @@ fn what_a_dpm_solver_cannot_do_is_refused_by_key_and_value() {
     }
     let noise = DPM.replace("dpmsolver++", "dpmsolver");
     assert!(DiffusersScheduler::from_json(&noise).unwrap_err().to_string().contains("sigma_min"));
+}
+
+#[test]
+fn a_folder_of_order_three_is_drawn_as_diffusers_draws_it() {
+    let third = DPM.replace("\"solver_order\": 2", "\"solver_order\": 3");
+    let scheduler = DiffusersScheduler::from_json(&third).unwrap();
+    let Ok(Solver::DpmSolver(settings)) = scheduler.solver() else { panic!("{:?}", scheduler.solver()) };
+    assert_eq!((settings.order, settings.third_order), (3, ThirdOrder::Diffusers));
 }
 
 /// Every rule gives N steps between levels that never fall, for every N it can.

@@ -3,9 +3,10 @@
 //! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
 //! its name at the end: a checkpoint is there with all its bytes, or not at all.
 
-use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer};
+use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, RealDisk, TrainError, Trainer};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
+use duet_optim::POWER_LENGTHS;
 use duet_schedule::{DIFFUSERS_VERSION, DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -265,7 +266,7 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
         )?;
     }
     refuse_left_over(&path, &averages)?;
-    trainer.adam.steps = manifest.step;
+    trainer.steps = manifest.step;
     Ok(manifest)
 }
 

@@ -5,11 +5,11 @@ use candle_core::{DType, Device, Tensor};
 use common::{diffusion, network, options, saved, trainer, two_sides};
 use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
+use duet_optim::{POWER_LENGTHS, ema_decay, power_exponent};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, Optimizer, POWER_LENGTHS,
-    TimestepSampling, TrainError, TrainOptions, Trainer, ema_decay, held_out_loss, is_hidden_matrix,
-    loss_weights, power_exponent,
+    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, Optimizer, TimestepSampling, TrainError,
+    TrainOptions, Trainer, held_out_loss, is_hidden_matrix, loss_weights,
 };
 use std::collections::{BTreeMap, HashMap};
 

@@ -1,6 +1,6 @@
 //! The orthogonal factor of a matrix, by products alone.
 
-use crate::optimise::squares;
+use crate::elementwise::passes::squares;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
 use crate::storage::is_cpu_f32;

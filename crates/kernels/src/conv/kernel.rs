@@ -1,8 +1,8 @@
 //! A convolution's weights, and the choice of the algorithm that each of its uses runs.
 
+use super::sizes::{Epilogue, Sizes};
+use super::{patches, winograd};
 use crate::buffer::Buffer;
-use crate::sizes::{Epilogue, Sizes};
-use crate::{patches, winograd};
 use std::sync::OnceLock;
 
 /// Weights (O, C, kh, kw) and bias (O), with the forms that the algorithms need made once.

@@ -1,4 +1,4 @@
-//! AdamW over named parameters, and clipping of the gradient's global norm.
+//! AdamW over named parameters.
 
 use candle_core::{Result, Tensor, Var};
 use duet_kernels::optimise::{self, AdamWStep};
@@ -23,17 +23,10 @@ pub struct AdamWOptions {
 #[derive(Debug)]
 pub struct AdamW {
     options: AdamWOptions,
-    /// Steps taken.
-    pub steps: u64,
     /// First moments by parameter name.
     pub first: BTreeMap<String, Var>,
     /// Second moments by parameter name.
     pub second: BTreeMap<String, Var>,
-}
-
-/// Whether weight decay applies: not to norms and biases (rank 1), nor to the class embedding.
-pub fn is_decayed(name: &str, rank: usize) -> bool {
-    rank > 1 && name != "class_embedding.weight"
 }
 
 impl AdamW {
@@ -42,7 +35,7 @@ impl AdamW {
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
         options: AdamWOptions,
     ) -> Result<Self> {
-        let mut adam = Self { options, steps: 0, first: BTreeMap::new(), second: BTreeMap::new() };
+        let mut adam = Self { options, first: BTreeMap::new(), second: BTreeMap::new() };
         for (name, var) in parameters {
             adam.first.insert(name.into(), Var::from_tensor(&var.zeros_like()?)?);
             adam.second.insert(name.into(), Var::from_tensor(&var.zeros_like()?)?);
@@ -50,18 +43,18 @@ impl AdamW {
         Ok(adam)
     }
 
-    /// One step: `gradients` has the shape and name of every parameter; `decays` says which of them
+    /// The `step`-th step, counted from 1: `gradients` has the shape and name of every parameter; `decays` says which of them
     /// the weight decay applies to.
     pub fn step<'a>(
         &mut self,
+        step: u64,
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
         gradients: &BTreeMap<String, Tensor>,
         learning_rate: f64,
         decays: impl Fn(&str, usize) -> bool + Sync,
     ) -> Result<()> {
-        self.steps += 1;
         let AdamWOptions { betas, eps, weight_decay } = self.options;
-        let correction = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         let (correction1, correction2) = (correction(betas[0]), correction(betas[1]).sqrt());
         let parameters: Vec<_> = parameters.collect();
         parameters.into_par_iter().try_for_each(|(name, var)| {
@@ -75,31 +68,4 @@ impl AdamW {
             optimise::adamw(var, m, v, g, AdamWStep { betas, keep, rate, correction: correction2, eps })
         })
     }
-}
-
-/// Scales the gradients so that their global norm is at most `limit`; returns the norm before.
-///
-/// The factor is limit / (norm + 1e-6), and 1 where that is larger, as in torch's
-/// `clip_grad_norm_` (Pascanu et al. 2013). A norm that is not finite leaves the gradients alone.
-pub fn clip_global_norm(gradients: &mut BTreeMap<String, Tensor>, limit: f64) -> Result<f64> {
-    // Each parameter's sum by itself, and then these in the order of the names.
-    let values: Vec<&Tensor> = gradients.values().collect();
-    let squares: Vec<f64> = values.into_par_iter().map(optimise::sum_of_squares).collect::<Result<_>>()?;
-    let sum: f64 = squares.iter().sum();
-    let norm = sum.sqrt();
-    let factor = limit / (norm + 1e-6);
-    if factor < 1.0 && norm.is_finite() {
-        let values: Vec<&mut Tensor> = gradients.values_mut().collect();
-        values.into_par_iter().try_for_each(|gradient| {
-            // In place on the CPU: a copy of all gradients is as large as the network.
-            match gradient.device().is_cpu() && gradient.is_contiguous() {
-                true => optimise::scale(gradient, factor),
-                false => {
-                    *gradient = (&*gradient * factor)?;
-                    Ok(())
-                }
-            }
-        })?;
-    }
-    Ok(norm)
 }

@@ -4,7 +4,7 @@
 //! ∫₀ᵗ τ^γ θ(τ) dτ. Its length is said relative to the training so far. Two such averages of
 //! different lengths, kept at several steps, are a basis in which any other is nearly a sum.
 
-use crate::TrainError;
+use crate::OptimError;
 use nalgebra::{DMatrix, DVector};
 
 /// Relative lengths σ_rel of the two averages that a trainer keeps (section 3.2).
@@ -25,10 +25,10 @@ pub struct PowerAverage {
 
 /// γ of a relative length: the root of σ² (γ+2)² (γ+3) = γ+1 (equations 123 and 126). Errors:
 /// lengths outside 10⁻⁶ to 0.2886.
-pub fn power_exponent(length: f64) -> Result<f64, TrainError> {
+pub fn power_exponent(length: f64) -> Result<f64, OptimError> {
     if !(SHORTEST..LONGEST).contains(&length) {
         let range = "above 0 and below 0.2887, the length of the mean of all steps";
-        return Err(TrainError::Option(format!("an average of relative length {length}: must be {range}")));
+        return Err(OptimError(format!("an average of relative length {length}: must be {range}")));
     }
     // The length falls as γ grows, from γ = 0 on.
     let length_of = |gamma: f64| ((gamma + 1.0) / (gamma + 3.0)).sqrt() / (gamma + 2.0);
@@ -54,8 +54,8 @@ pub fn power_decay(exponent: f64, step: u64) -> f64 {
 /// paper scales the factors to that sum afterwards.
 ///
 /// Errors: no averages, the same one twice, or an average of later steps than all of `kept`.
-pub fn power_factors(kept: &[PowerAverage], wanted: PowerAverage) -> Result<(Vec<f64>, f64), TrainError> {
-    let refuse = |message: String| Err(TrainError::Option(message));
+pub fn power_factors(kept: &[PowerAverage], wanted: PowerAverage) -> Result<(Vec<f64>, f64), OptimError> {
+    let refuse = |message: String| Err(OptimError(message));
     let last = kept.iter().map(|average| average.step).max().unwrap_or(0);
     if wanted.step == 0 || wanted.step > last {
         return refuse(format!(
@@ -64,7 +64,7 @@ pub fn power_factors(kept: &[PowerAverage], wanted: PowerAverage) -> Result<(Vec
         ));
     }
     let weighting = |average: &PowerAverage| Ok((average.step as f64, power_exponent(average.length)?));
-    let basis = kept.iter().map(weighting).collect::<Result<Vec<_>, TrainError>>()?;
+    let basis = kept.iter().map(weighting).collect::<Result<Vec<_>, OptimError>>()?;
     let target = weighting(&wanted)?;
     // The last row keeps the sum of the factors at 1, by a Lagrange multiplier.
     let count = kept.len();

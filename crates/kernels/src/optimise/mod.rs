@@ -1,10 +1,13 @@
 //! What an optimiser does to each parameter, in place and in one pass a result.
 
-pub use crate::newton_schulz::orthogonal;
-use crate::newton_schulz::{matrix, orthogonalise};
+mod newton_schulz;
+
+use crate::elementwise::passes::squares;
 use crate::simd::dispatch;
 use crate::storage::{is_cpu_f32, with_values};
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
+pub use newton_schulz::orthogonal;
+use newton_schulz::{matrix, orthogonalise};
 
 /// Settings of one step of AdamW, all of them already for this step.
 #[derive(Debug, Clone, Copy)]
@@ -96,7 +99,7 @@ impl InplaceOp1 for Scale {
 
     fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> Result<()> {
         let (x, []) = slices(self.name(), (x, layout), [])?;
-        crate::elementwise::scale(x, self.0);
+        crate::elementwise::passes::scale(x, self.0);
         Ok(())
     }
 }
@@ -108,17 +111,6 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
         return Ok(values.iter().map(|&v| f64::from(v) * f64::from(v)).sum());
     }
     with_values(x, |values| Ok(squares(values)))
-}
-
-/// Σ x² in f64.
-pub(crate) fn squares(values: &[f32]) -> f64 {
-    dispatch(|| {
-        let mut lanes = [0f64; 16];
-        for values in values.chunks(16) {
-            lanes.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
-        }
-        lanes.iter().sum()
-    })
 }
 
 /// The values of a storage that is written in place, and those that it reads.

@@ -9,11 +9,11 @@
 //! the output transform, the weights' is Gᵀ (V ⊙ M') G and the input's B (U ⊙ M') Bᵀ, added where
 //! tiles overlap.
 
+use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::{dispatch, load, mul_add, registers, store};
-use crate::sizes::{Epilogue, Sizes};
 use pulp::{Simd, WithSimd};
 
 /// Outputs along a tile's side, inputs along it, and products a tile.

@@ -1,37 +1,9 @@
-//! Muon over the hidden matrices of a network.
+//! Muon over matrices.
 
 use candle_core::{Result, Tensor, Var};
 use duet_kernels::optimise::{self, MuonStep};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// Which rule moves the parameters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Optimizer {
-    /// AdamW for all of them.
-    AdamW,
-    /// Muon for the hidden matrices ([`is_hidden_matrix`]), AdamW for the others.
-    Muon,
-}
-
-impl Optimizer {
-    /// Whether Muon moves a parameter under this rule; AdamW moves all others.
-    pub fn is_of_muon(self, name: &str, rank: usize) -> bool {
-        self == Self::Muon && is_hidden_matrix(name, rank)
-    }
-}
-
-/// Layers whose input is an image, a timestep or a class, and the one whose output is an image.
-const OUTER: [&str; 5] =
-    ["conv_in.", "conv_out.", "time_proj.", "time_embedding.linear_1.", "class_embedding."];
-
-/// Whether a parameter is a matrix, or a convolution's filters, between features and features: what
-/// Muon is meant for (Jordan et al. 2024).
-pub fn is_hidden_matrix(name: &str, rank: usize) -> bool {
-    rank > 1 && !OUTER.iter().any(|layer| name.starts_with(layer))
-}
 
 /// μ of the momentum, as in Jordan et al. 2024.
 const MOMENTUM: f64 = 0.95;

@@ -3,11 +3,11 @@
 //! The patches of a few output rows are unfolded into a (pixels, kh·kw·C) matrix that stays in
 //! cache, then multiplied with the (kh·kw·C, O) weights. A kernel of one pixel needs no unfolding.
 
+use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, Start};
 use crate::simd::dispatch;
-use crate::sizes::{Epilogue, Sizes};
 
 /// The weights (O, C, kh, kw) in the two forms that products need.
 pub(crate) struct Weights {

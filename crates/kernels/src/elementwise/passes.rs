@@ -1,8 +1,7 @@
 //! Passes over values that the compiler turns into vector instructions by itself.
 
 use crate::Activation;
-use crate::normalise::sigmoid;
-use crate::simd::{dispatch, registers};
+use crate::simd::{dispatch, mul_add, registers};
 use pulp::{Simd, WithSimd};
 
 /// sum += values.
@@ -91,4 +90,39 @@ fn add_pixels(block: &[f32], channels: usize, sums: &mut [f32]) {
     for (c, sum) in sums.iter_mut().enumerate().skip(whole) {
         *sum += block.iter().skip(c).step_by(channels).sum::<f32>();
     }
+}
+
+/// 1 / (1 + e^-x), to within a few units in the last place.
+///
+/// e^-x = 2^n · p(r) with -x = n·ln 2 + r, |r| ≤ ln 2 / 2, and p the Taylor polynomial of degree 7;
+/// n is rounded, and becomes an exponent, by the addition of 1.5·2²³ + 127.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
+    const MAGIC: f32 = 12_582_912.0 + 127.0;
+    let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(87.0));
+    let magic = s.splat_f32s(MAGIC);
+    let shifted = mul_add(s, x, s.splat_f32s(-std::f32::consts::LOG2_E), magic);
+    let n = s.sub_f32s(shifted, magic);
+    let power =
+        s.transmute_f32s_u32s(s.wrapping_dyn_shl_u32s(s.transmute_u32s_f32s(shifted), s.splat_u32s(23)));
+    // -r
+    let r = mul_add(s, n, s.splat_f32s(0.693_359_4), x);
+    let r = mul_add(s, n, s.splat_f32s(-2.121_944_4e-4), r);
+    let mut p = s.splat_f32s(-1.0 / 5040.0);
+    for coefficient in [1.0 / 720.0, -1.0 / 120.0, 1.0 / 24.0, -1.0 / 6.0, 0.5, -1.0, 1.0] {
+        p = mul_add(s, p, r, s.splat_f32s(coefficient));
+    }
+    let one = s.splat_f32s(1.0);
+    s.div_f32s(one, mul_add(s, p, power, one))
+}
+
+/// Σ x² in f64.
+pub(crate) fn squares(values: &[f32]) -> f64 {
+    dispatch(|| {
+        let mut lanes = [0f64; 16];
+        for values in values.chunks(16) {
+            lanes.iter_mut().zip(values).for_each(|(sum, &v)| *sum += f64::from(v) * f64::from(v));
+        }
+        lanes.iter().sum()
+    })
 }
