@@ -2,6 +2,7 @@
 
 use crate::exit::usage;
 use crate::settings;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_data::{FolderOptions, Splits};
 use duet_model::{SampleSize, UNetConfig};
@@ -39,9 +40,27 @@ pub struct Data {
     pub image_size: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// Most pixels of one image file; none for `duet_data::MAX_PIXELS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_megapixels: Option<u64>,
+    /// Most bytes of all images; none for `duet_data::MAX_BYTES`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gigabytes: Option<u64>,
     /// Of the training split, filled in when the run starts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fingerprint: Option<String>,
+}
+
+impl Data {
+    fn options(&self) -> FolderOptions {
+        let limit = |value: Option<u64>, unit, usual| value.map_or(usual, |n| n.saturating_mul(unit));
+        FolderOptions {
+            image_size: self.image_size,
+            channels: self.channels,
+            max_pixels: limit(self.max_megapixels, 1_000_000, duet_data::MAX_PIXELS),
+            max_bytes: limit(self.max_gigabytes, 1_000_000_000, duet_data::MAX_BYTES),
+        }
+    }
 }
 
 /// The network; what the data decides is not asked for here.
@@ -186,18 +205,22 @@ impl RunConfig {
         Ok(())
     }
 
-    /// The data set.
+    /// The data set. What looks wrong with it is warned about.
     pub fn load_data(&self) -> Result<Splits> {
+        let data = self.read_data()?;
+        for warning in data.warnings() {
+            err!("warning: {}: {warning}", data.name);
+        }
+        Ok(data)
+    }
+
+    fn read_data(&self) -> Result<Splits> {
         match self.data.source.as_str() {
             "digits" if self.data.image_size.is_none() && self.data.channels.is_none() => {
                 Ok(duet_data::digits()?)
             }
             "digits" => Err(usage("--image-size and --channels go with --data DIR: the digits are 1×28×28")),
-            folder => {
-                let options =
-                    FolderOptions { image_size: self.data.image_size, channels: self.data.channels };
-                Ok(duet_data::open(folder.as_ref(), &options)?)
-            }
+            folder => Ok(duet_data::open(folder.as_ref(), &self.data.options())?),
         }
     }
 

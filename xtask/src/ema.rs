@@ -110,7 +110,7 @@ fn sweep(
     (lengths, averages): (&[f64], &[BTreeMap<String, Tensor>]),
     device: &Device,
 ) -> Result<usize> {
-    let yardstick = Yardstick::new(Some(run), None)?;
+    let yardstick = Yardstick::new(Some(run), "--sweep")?;
     let mut progress = Progress::new(0, 1 + lengths.len() as u64, 1, "models/s");
     let score = |model: Model| {
         let guide = args.drawing.guide_with.as_deref();

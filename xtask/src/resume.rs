@@ -10,7 +10,9 @@ use toml::{Table, Value};
 /// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
 /// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
 /// other key is refused, one that is new here too.
-const MAY_CHANGE: [&str; 13] = [
+const MAY_CHANGE: [&str; 15] = [
+    "data.max_gigabytes",
+    "data.max_megapixels",
     "data.source",
     "sample.guidance",
     "sample.history",

@@ -39,6 +39,22 @@ pub fn choices(text: &str, names: &[String]) -> Result<Vec<Choice>> {
     parts.map(choice).collect()
 }
 
+/// A list that [`choices`] reads as these labels; none where the names allow no such list.
+pub fn list(labels: &[u32], names: &[String]) -> Option<String> {
+    if labels.iter().copied().eq(0..names.len() as u32) {
+        return Some("all".into());
+    }
+    let of = |label: u32| {
+        let name = names[label as usize].clone();
+        let means = |text: &String| {
+            let read = choices(text, names).ok()?;
+            (read.len() == 1 && read[0].parts == [(label, 1.0)]).then_some(())
+        };
+        [label.to_string(), name].into_iter().find(|text| means(text).is_some())
+    };
+    Some(labels.iter().map(|&label| of(label)).collect::<Option<Vec<_>>>()?.join(","))
+}
+
 fn class(part: &str, names: &[String]) -> Result<u32> {
     let unknown = || {
         let known = names.iter().enumerate().map(|(i, name)| match name.parse() == Ok(i) {
@@ -88,4 +104,24 @@ pub fn seeds(text: &str) -> Result<Vec<u64>> {
         seeds.extend(first..=last);
     }
     Ok(seeds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbered classes are named by other numbers than their own.
+    #[test]
+    fn a_list_of_labels_is_read_as_these_labels() {
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        for names in
+            [names(&["1", "2", "3", "0"]), names(&["cat", "1", "a+b", "all"]), names(&["x,y", "b", "c"])]
+        {
+            for labels in [vec![0, 1], vec![2], (0..names.len() as u32).collect()] {
+                let text = list(&labels, &names).unwrap();
+                assert_eq!(classes(&text, &names).unwrap(), labels, "{text} of {names:?}");
+            }
+        }
+        assert_eq!(list(&[1], &names(&["a", "x,y", "1"])), None);
+    }
 }

@@ -197,7 +197,7 @@ impl Sweep<'_> {
     fn cells(&self, drawings: &[Drawing]) -> Result<(Vec<Picture>, Vec<Cell>)> {
         let yardstick = match self.args.score {
             0 => None,
-            _ => Some(Yardstick::new(run_folder::of(&drawings[0].run)?.as_deref(), None)?),
+            _ => Some(Yardstick::new(run_folder::of(&drawings[0].run)?.as_deref(), "--score")?),
         };
         let mut progress = Progress::new(0, drawings.len() as u64, 1, "cells/s");
         let (mut pictures, mut done, mut loaded) = (Vec::new(), Vec::new(), Loaded::default());
@@ -228,7 +228,10 @@ impl Sweep<'_> {
         yardstick: Option<&Yardstick>,
     ) -> Result<(Picture, Cell)> {
         let plan = Plan::new(drawing, models, self.args.batch, self.device)?;
-        let asked = serde_json::to_string(&(&plan.note, self.args.score))?;
+        let asked = match yardstick {
+            None => serde_json::to_string(&(&plan.note, self.args.score))?,
+            Some(yardstick) => serde_json::to_string(&(&plan.note, self.args.score, yardstick.key()))?,
+        };
         let name = blake3::hash(asked.as_bytes()).to_hex();
         let (picture_path, cell_path) =
             (self.cells.join(format!("{name}.png")), self.cells.join(format!("{name}.json")));

@@ -14,8 +14,9 @@ use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
+use crate::selection;
 use crate::terminal::{err, out};
-use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
+use crate::yardstick::{self, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
@@ -56,6 +57,12 @@ pub struct Args {
     /// 1 for grey, 3 for colour [default: as they are]
     #[arg(long, value_name = "1|3")]
     channels: Option<usize>,
+    /// Most pixels of one image file, in millions [default: 64]
+    #[arg(long, value_name = "N")]
+    max_megapixels: Option<u64>,
+    /// Most memory that all images may take, in gigabytes [default: 4]
+    #[arg(long, value_name = "N")]
+    max_gigabytes: Option<u64>,
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -108,10 +115,11 @@ impl Args {
     /// The flags that were given, as keys of the configuration.
     fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
+        let limits = [self.max_megapixels, self.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
-        let large = large
-            .into_iter()
-            .chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
+        let large = large.into_iter().chain(limits);
+        let large =
+            large.chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
@@ -121,6 +129,8 @@ impl Args {
             self.data.clone().map(|data| ("data.source", Value::String(data))),
             size("data.image_size", self.image_size),
             size("data.channels", self.channels),
+            integer("data.max_megapixels", self.max_megapixels),
+            integer("data.max_gigabytes", self.max_gigabytes),
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
@@ -240,6 +250,8 @@ impl Session {
         if let Some(data) = &args.data {
             config.data.source.clone_from(data);
         }
+        config.data.max_megapixels = args.max_megapixels.or(config.data.max_megapixels);
+        config.data.max_gigabytes = args.max_gigabytes.or(config.data.max_gigabytes);
         let data = config.load_data()?;
         if config.data.fingerprint != Some(data.train.fingerprint()) {
             let fix = "the run cannot go on with other images; start a new one";
@@ -371,7 +383,12 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
         let model = self.model()?;
-        let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut learnt = yardstick::present(&self.data);
+        if learnt.len() < model.classes.len() {
+            learnt.truncate(PREVIEW_CLASSES);
+            drawing.class = selection::list(&learnt, &model.classes).unwrap_or(drawing.class);
+        }
         let models = Models { model, guide: None };
         let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
@@ -435,7 +452,7 @@ impl Session {
         out!(
             "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
             run.display(),
-            self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
+            yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0),
             settings.guidance,
         );
         Ok(())
@@ -490,15 +507,9 @@ fn snapshot_bytes(trainer: &Trainer) -> u64 {
 
 /// Refuses to measure what there is nothing to compare with.
 fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
-    match config.save.eval_every > 0 && data.test.len() < FEWEST_HELD_OUT {
-        true => Err(usage(format!(
-            "--eval-every {}: drawn images are compared with held-out ones, of which {} has {}; at least \
-             {FEWEST_HELD_OUT} are needed",
-            config.save.eval_every,
-            data.name,
-            data.test.len()
-        ))),
-        false => Ok(()),
+    match config.save.eval_every {
+        0 => Ok(()),
+        every => yardstick::check(data, &format!("--eval-every {every}")),
     }
 }
 

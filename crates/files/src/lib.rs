@@ -27,7 +27,7 @@ use std::path::Path;
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    regular(custom(options, NONBLOCK).open(path))
+    regular(custom(options, NONBLOCK).open(path).map_err(socket))
 }
 
 /// Reads a regular file of at most `limit` bytes.
@@ -118,6 +118,11 @@ fn named(error: io::Error) -> io::Error {
         let reason = "it is a link, which is not followed for writing; put the file itself there";
         return io::Error::new(ErrorKind::InvalidInput, reason);
     }
+    socket(error)
+}
+
+/// So has a socket, and a pipe that nobody reads.
+fn socket(error: io::Error) -> io::Error {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ENXIO) {
         return io::Error::new(ErrorKind::InvalidInput, "not a file but a pipe or a socket");
