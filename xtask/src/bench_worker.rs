@@ -155,6 +155,8 @@ fn diffusion() -> Diffusion {
     Diffusion {
         timesteps: 1000,
         schedule: BetaSchedule::Cosine,
+        beta_start: None,
+        beta_end: None,
         zero_terminal_snr: false,
         prediction: Prediction::V,
     }

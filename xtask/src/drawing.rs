@@ -10,6 +10,11 @@ pub struct Drawing {
     /// A run, a checkpoint, or any model folder of diffusers' UNet2DModel
     #[arg(long, value_name = "DIR|latest", default_value = "latest")]
     pub run: String,
+    /// Draws as this preset of `train` does, whatever the run says: digits, digits-long or original;
+    /// the flags below beat it
+    #[arg(long, value_name = "NAME")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
     /// Classes by number or name, or all; mixtures such as 3:0.5+8:0.5
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub class: String,
@@ -22,9 +27,10 @@ pub struct Drawing {
     #[arg(long, value_name = "W", value_delimiter = ',', allow_negative_numbers = true)]
     pub guidance: Vec<f64>,
     /// How w grows over the steps: constant, linear or cosine (both from 1, with --cfg-plus-plus from
-    /// 0), or a list with one for each step, with heun for each interval
-    #[arg(long, value_name = "RULE", default_value = "constant", allow_hyphen_values = true)]
-    pub guidance_schedule: String,
+    /// 0), or a list with one for each step, with heun for each interval [default: the run's, or
+    /// constant]
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
+    pub guidance_schedule: Option<String>,
     /// Noise that is guided, as levels σ such as 0.2:5 or as timesteps such as 100t:800t; outside the
     /// network is asked once, not twice [default: the run's, or everywhere]
     #[arg(long, value_name = "LOW:HIGH|all")]
@@ -73,11 +79,11 @@ pub struct Drawing {
     /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
     #[arg(long)]
     pub spacing: Option<String>,
-    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM)
-    #[arg(long, default_value_t = 0.0)]
-    pub eta: f64,
+    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM) [default: the run's, or 0]
+    #[arg(long)]
+    pub eta: Option<f64>,
     /// What is done to x̂_0 in each step: none, static or static:LIMIT, or dynamic or dynamic:RATIO,
-    /// Saharia et al. 2022's thresholding [default: what the model's scheduler says]
+    /// Saharia et al. 2022's thresholding [default: the run's, or what the model's scheduler says]
     #[arg(long, value_name = "RULE")]
     pub clip: Option<String>,
     /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model

@@ -60,11 +60,7 @@ pub fn run(args: Args) -> Result<()> {
         &model.scheduler,
     )?;
     let drawing = Drawing::of_first_classes(model.classes.len(), CLASSES, SEEDS);
-    let mut drawing = settings::resolved(&drawing, model);
-    if model.null_label.is_none() {
-        // There is nothing to be guided by.
-        drawing.guidance = vec![1.0];
-    }
+    let drawing = settings::resolved(&drawing, model)?;
     let pictures = pictures(&drawing, &models)?;
     let settings = pictures.as_ref().map(|pictures| pictures.settings.clone());
     if let Some(pictures) = pictures {

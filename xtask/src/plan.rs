@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
             return Err(usage("--batch 0: at least one image is needed"));
         }
         let model = &models.model;
-        let drawing = settings::resolved(drawing, model);
+        let drawing = settings::resolved(drawing, model)?;
         check_denoiser(model)?;
         if drawing.noise.is_some() && drawing.guidance.len() > 1 {
             return Err(usage("--guidance: several weights go with --seeds, not with --noise"));

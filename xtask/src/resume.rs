@@ -10,11 +10,14 @@ use toml::{Table, Value};
 /// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
 /// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
 /// other key is refused, one that is new here too.
-const MAY_CHANGE: [&str; 15] = [
+const MAY_CHANGE: [&str; 18] = [
     "data.max_gigabytes",
     "data.max_megapixels",
     "data.source",
+    "sample.clip",
+    "sample.eta",
     "sample.guidance",
+    "sample.guidance_schedule",
     "sample.history",
     "sample.interval",
     "sample.rule",

@@ -169,7 +169,8 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
         Value::Object(keys) => keys,
         _ => Map::new(),
     };
-    if !keys.contains_key(key) {
+    // Pictures do not note it: what it stands for is noted.
+    if !keys.contains_key(key) && key != "preset" {
         let known = keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(usage(format!("{key}: no flag of sample that decides what it draws; those are {known}")));
     }

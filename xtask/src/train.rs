@@ -21,7 +21,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_optim::POWER_LENGTHS;
+use duet_optim::{POWER_LENGTHS, ema_decay, ema_reached};
 use duet_train::{DataOrder, HeldOut, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,7 +41,8 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, or digits-long for half an hour
+    /// Settings to start from: digits, digits-long for half an hour, or original, the recipe that the
+    /// project began with
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
@@ -218,8 +219,10 @@ impl Session {
         if let Some(warning) = config.diffusion.warning()? {
             err!("warning: {warning}");
         }
+        warn_of_label_dropout(&config);
         let text = toml::to_string(&config)?;
         err!("\n{text}");
+        err!("{}\n", average(&config));
         let path = args.out.clone().unwrap_or_else(|| run_folder::next(&data.name));
         preflight(&config, &trainer, &path);
         if args.dry_run {
@@ -453,9 +456,33 @@ impl Session {
             "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
             run.display(),
             yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0),
-            settings.guidance,
+            // Where no label was hidden, there is no null label to be led away from.
+            if self.config.train.label_dropout > 0.0 { settings.guidance } else { 1.0 },
         );
         Ok(())
+    }
+}
+
+fn warn_of_label_dropout(config: &RunConfig) {
+    if config.train.label_dropout == 1.0 {
+        err!(
+            "warning: label_dropout is 1: every label is hidden, so the classes are never learned and no image \
+             follows its class; 0.1 is usual"
+        );
+    }
+}
+
+/// What the average of the weights is at the end, where the warm-up of its decay counts.
+fn average(config: &RunConfig) -> String {
+    let (asked, steps) = (config.train.ema_decay, config.train.steps);
+    let (last, reached) = (ema_decay(asked, steps), ema_reached(asked));
+    match steps < reached {
+        true => format!(
+            "The weights' average keeps {last:.4} a step at the end, about the last {} steps: its warm-up \
+             reaches ema_decay, {asked}, at step {reached} alone",
+            steps.div_ceil(10)
+        ),
+        false => format!("The weights' average keeps {last} a step from step {reached} on"),
     }
 }
 

@@ -14,7 +14,7 @@ mod power_ema;
 
 pub use adamw::{AdamW, AdamWOptions};
 pub use clip::clip_global_norm;
-pub use ema::ema_decay;
+pub use ema::{ema_decay, ema_reached};
 pub use learning_rate::LearningRate;
 pub use muon::Muon;
 pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};

@@ -6,7 +6,7 @@
 use candle_core::{Device, Tensor, Var};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, PowerAverage, clip_global_norm, ema_decay,
-    power_decay, power_exponent, power_factors,
+    ema_reached, power_decay, power_exponent, power_factors,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -127,6 +127,11 @@ fn the_average_forgets_the_first_weights_quickly() {
     assert_eq!(ema_decay(0.999, 90), 0.91);
     assert_eq!(ema_decay(0.999, 1_000_000), 0.999);
     assert_eq!(ema_decay(0.0, 1), 0.0);
+    assert_eq!([0.0, 0.1, 0.9, 0.999, 0.9995].map(ema_reached), [0, 0, 80, 8_990, 17_990]);
+    for decay in [0.5, 0.99, 0.999] {
+        let reached = ema_reached(decay);
+        assert!((ema_decay(decay, reached) - decay).abs() < 1e-12 && ema_decay(decay, reached - 1) < decay);
+    }
 }
 
 /// The exponents of the lengths 0.05 and 0.10, as section 3.2 of Karras et al. 2024b gives them.

@@ -166,12 +166,14 @@ fn moments(trainer: &Trainer) -> [(&'static str, &BTreeMap<String, Var>); 3] {
     [("adam_m", &adam.first), ("adam_v", &adam.second), ("muon_m", &muon.momentum)]
 }
 
-/// The notes that a checkpoint's network carries: names of the classes, and the null label.
+/// The notes that a checkpoint's network carries: names of the classes, and the null label, which is
+/// none where no label was ever dropped: its row is as it was drawn, and says nothing.
 pub fn notes(trainer: &Trainer, classes: &[String]) -> serde_json::Map<String, serde_json::Value> {
     let mut notes = serde_json::Map::new();
     notes.insert("_duet_classes".into(), classes.into());
     if let Some(rows) = trainer.unet.config().num_class_embeds {
-        notes.insert("_duet_null_label".into(), (rows - 1).into());
+        let learned = trainer.options.label_dropout > 0.0;
+        notes.insert("_duet_null_label".into(), learned.then_some(rows - 1).into());
     }
     notes
 }
@@ -185,6 +187,10 @@ pub fn scheduler(trainer: &Trainer, spacing: &Spacing) -> Result<DiffusersSchedu
         diffusion.timesteps,
         diffusion.prediction,
     )?;
+    let scheduler = match diffusion.beta_range()? {
+        Some((start, end)) => scheduler.with_beta_range(start, end)?,
+        None => scheduler,
+    };
     Ok(scheduler.with_spacing(spacing)?)
 }
 

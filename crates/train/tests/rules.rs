@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 const PREDICTIONS: [Prediction; 3] = [Prediction::Epsilon, Prediction::V, Prediction::X0];
 const WEIGHTINGS: [LossWeighting; 6] = [
     LossWeighting::Uniform,
-    LossWeighting::Late,
+    LossWeighting::Late { lambda: 1.0 },
     LossWeighting::Noise,
     LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 },
     LossWeighting::MinSnr,
@@ -114,7 +114,7 @@ fn uniform_weights_are_all_one() {
 fn late_weights_fall_strictly_with_t_from_four_thirds_to_two_thirds() {
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
     for prediction in PREDICTIONS {
-        let weights = loss_weights(LossWeighting::Late, prediction, &schedule);
+        let weights = loss_weights(LossWeighting::Late { lambda: 1.0 }, prediction, &schedule);
         assert!(weights.windows(2).all(|pair| pair[0] > pair[1]));
         assert!((weights[0] - 4.0 / 3.0).abs() < 1e-12 && (weights[999] - 2.0 / 3.0).abs() < 1e-12);
     }
@@ -213,15 +213,34 @@ fn at_zero_snr_an_snr_rule_ignores_the_error_of_x0() {
 }
 
 #[test]
+fn the_first_timestep_weighs_one_and_lambda_times_the_last() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    for lambda in [0.0, 0.5, 1.0, 4.0, 1000.0] {
+        let weights = loss_weights(LossWeighting::Late { lambda }, Prediction::Epsilon, &schedule);
+        let ratio = weights[0] / weights[999];
+        assert!((ratio / (1.0 + lambda) - 1.0).abs() < 1e-12, "{lambda}: {ratio}");
+        // Mean 1, so that the learning rate means the same under every λ.
+        assert!((weights.iter().sum::<f64>() / 1000.0 - 1.0).abs() < 1e-12, "{lambda}");
+    }
+}
+
+#[test]
 fn weightings_are_read_by_the_name_that_they_print() {
-    let other = LossWeighting::LogNormal { mean: -0.1, deviation: 1.25 };
-    for rule in WEIGHTINGS.into_iter().chain([other]) {
+    let others =
+        [LossWeighting::LogNormal { mean: -0.1, deviation: 1.25 }, LossWeighting::Late { lambda: 2.5 }];
+    for rule in WEIGHTINGS.into_iter().chain(others) {
         assert_eq!(rule.to_string().parse::<LossWeighting>().unwrap(), rule);
         let json = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<LossWeighting>(&json).unwrap(), rule);
     }
     // Files of older versions have the name alone.
     assert_eq!(LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 }.to_string(), "log_normal");
+    assert_eq!(LossWeighting::Late { lambda: 1.0 }.to_string(), "late");
+    assert_eq!("late:1".parse::<LossWeighting>().unwrap(), LossWeighting::Late { lambda: 1.0 });
+    for wrong in ["", "-1", "nan", "inf", "1001", "1:2", "one"] {
+        let error = format!("late:{wrong}").parse::<LossWeighting>().unwrap_err();
+        assert!(error.contains("late:LAMBDA") && error.contains("0 to 1000"), "{error}");
+    }
     let error = "early".parse::<LossWeighting>().unwrap_err();
     assert!(error.contains("early") && error.contains("min_snr"), "{error}");
     for wrong in ["", "1", "1:0", "nan:1", "0:inf", "21:1", "0:1:2"] {
