@@ -24,8 +24,14 @@ const LAMBDA: f64 = 0.6;
 pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
     let run = model.sample.as_ref();
     let mut drawing = drawing.clone();
+    // Without a null label or another class or model, there is nothing to be guided by.
+    let unguided = model.null_label.is_none()
+        && drawing.negative.is_none()
+        && drawing.guide_with.is_none()
+        && !drawing.independent_condition;
     if drawing.guidance.is_empty() {
         drawing.guidance = vec![match drawing.cfg_plus_plus {
+            _ if unguided => 1.0,
             true => LAMBDA,
             false => run.map_or(GUIDANCE, |run| run.guidance),
         }];

@@ -14,7 +14,8 @@ use crate::resume;
 use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
-use crate::terminal::{err, out};
+use crate::selection;
+use crate::terminal::{command, err, out};
 use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
@@ -370,7 +371,7 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
         let model = self.model()?;
-        let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let drawing = Drawing::of_first_classes(&model.classes, PREVIEW_CLASSES, PREVIEW_SEEDS);
         let models = Models { model, guide: None };
         let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
@@ -415,7 +416,8 @@ impl Session {
         if self.trainer.steps() > 0 {
             let saved = self.save()?;
             err!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
-            err!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
+            let folder = self.folder.path().display().to_string();
+            err!("go on with:\n  {}", command(["train", "--resume", &folder]));
         } else {
             err!("stopped before the first step; there is nothing to save");
         }
@@ -425,18 +427,15 @@ impl Session {
     fn say_goodbye(&self, time: &str) -> Result<()> {
         let run = self.folder.path();
         let preview = self.folder.preview(self.trainer.steps());
-        let settings = &self.config.sample;
         out!("trained {} steps in {time}", self.trainer.steps());
         if let Some(model) = run_folder::latest_checkpoint(run) {
             out!("model:   {}", model.display());
         }
         out!("picture: {}", preview.display());
-        out!(
-            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
-            run.display(),
-            self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
-            settings.guidance,
-        );
+        let classes = self.data.train.classes();
+        let class = selection::asked(classes.len().min(PREVIEW_CLASSES) - 1, classes);
+        let run = run.display().to_string();
+        out!("try:\n  {}", command(["sample", "--run", &run, "--class", &class, "--out", "samples.png"]));
         Ok(())
     }
 }
