@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
 
 /// The configuration and the weights.
 fn locate(source: &Path) -> Result<(PathBuf, PathBuf)> {
-    if !source.is_dir() {
+    if source.exists() && !source.is_dir() {
         return Ok((source.with_file_name(CONFIG_FILE), source.into()));
     }
     let inner = source.join("unet");
