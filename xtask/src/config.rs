@@ -21,6 +21,8 @@ const PRESETS: [(&str, &str); 3] = [
 ];
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
+/// What training keeps of each parameter at the least: itself, gradient, average and moment.
+const TRAINED_COPIES: u64 = 4;
 
 /// All of a run's settings, as in its `config.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -289,6 +291,8 @@ impl RunConfig {
         };
         let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
         config.validate().with_context(described)?;
+        config.check_pass(shape.height, shape.width).with_context(described)?;
+        config.check_memory(TRAINED_COPIES).with_context(described)?;
         Ok(config)
     }
 }
@@ -306,11 +310,7 @@ fn preset_table(name: &str) -> Result<Table> {
 /// The text of a configuration.
 pub fn read(path: &Path) -> Result<String> {
     let name = path.display();
-    let size = std::fs::metadata(path).map_err(|error| usage(format!("cannot read {name}: {error}")))?.len();
-    if size > MAX_BYTES {
-        return Err(usage(format!("{name}: larger than any configuration")));
-    }
-    std::fs::read_to_string(path).map_err(|error| usage(format!("cannot read {name}: {error}")))
+    duet_files::read_text(path, MAX_BYTES).map_err(|error| usage(format!("cannot read {name}: {error}")))
 }
 
 /// Values of `over` replace those of `base`, table by table.

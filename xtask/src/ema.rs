@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::run_folder::{self, SNAPSHOTS};
 use crate::sample::write_atomically;
 use crate::score::Score;
-use crate::terminal::{err, out};
+use crate::terminal::{command, err, out};
 use crate::yardstick::Yardstick;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
@@ -83,12 +83,10 @@ pub fn run(args: Args) -> Result<()> {
         None => 0,
     };
     let Some(out) = args.out else {
-        out!(
-            "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --step {} --out DIR",
-            run.display(),
-            lengths[best],
-            snapshots.last
-        );
+        let (run, length) = (run.display().to_string(), lengths[best].to_string());
+        let step = snapshots.last.to_string();
+        let words = ["ema", "--run", &run, "--length", &length, "--step", &step, "--out", "DIR"];
+        out!("write it as a model folder with:\n  {}", command(words));
         return Ok(());
     };
     let model = with_weights(&model, averages[best].clone(), &device)?;

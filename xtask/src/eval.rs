@@ -160,7 +160,7 @@ struct Found {
 
 fn drawn(args: &Args, models: &Models, labels: &[u32], device: &Device) -> Result<Samples> {
     let each = drawn_each(args.n, labels.len());
-    let drawing = of_classes(&args.drawing, labels, &models.model.classes, each)?;
+    let drawing = of_classes(&args.drawing, labels, &models.model.classes, each);
     let plan = Plan::new(&drawing, models, args.batch, device)?;
     let steps = plan.request.sampler.steps().len();
     let passes = plan.request.seeds.len().div_ceil(args.batch) * steps;
@@ -195,7 +195,7 @@ fn sheet(
     device: &Device,
 ) -> Result<Sheet> {
     let shown = each.min(SHOWN);
-    let drawing = of_classes(drawing, labels, &models.model.classes, shown)?;
+    let drawing = of_classes(drawing, labels, &models.model.classes, shown);
     let plan = Plan::new(&drawing, models, SHOWN, device)?;
     let rows: Vec<Tensor> = (0..labels.len())
         .map(|row| images.narrow(0, row * each, shown))

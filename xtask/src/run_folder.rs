@@ -4,7 +4,7 @@ use crate::exit::usage;
 use crate::score::Score;
 use crate::terminal::err;
 use anyhow::{Context, Result};
-use duet_train::{TrainError, checkpoint};
+use duet_train::{Manifest, TrainError, checkpoint};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, Write};
@@ -245,6 +245,25 @@ pub fn latest_checkpoint(run: &Path) -> Option<PathBuf> {
         err!("warning: {error}");
     }
     found
+}
+
+/// The newest checkpoint of a run whose network is whole, with or without its training state.
+pub fn latest_model_of(run: &Path) -> Option<PathBuf> {
+    let mut found = checkpoint::list(&run.join("checkpoints")).into_iter().rev().map(|(_, folder)| folder);
+    found.find(|folder| match Manifest::verify_model(folder) {
+        Ok(_) => true,
+        Err(error) => {
+            err!("warning: {error}");
+            false
+        }
+    })
+}
+
+/// The same of the newest run that has one.
+pub fn latest_model() -> Result<PathBuf> {
+    let found = numbered().into_iter().rev().find_map(|(_, run)| latest_model_of(&run));
+    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `cargo xtask train`");
+    found.ok_or(TrainError::Checkpoint { path: RUNS.into(), reason }).context("latest")
 }
 
 /// The run of what `--run` names: itself, or the one whose checkpoint it is; none of another folder.

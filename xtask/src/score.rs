@@ -34,7 +34,7 @@ impl Score {
         let judge = yardstick.judge()?;
         let labels = yardstick::labels_of(&yardstick.splits, &models.model)?;
         let each = drawn_each(count, labels.len());
-        let drawing = of_classes(drawing, &labels, &models.model.classes, each)?;
+        let drawing = of_classes(drawing, &labels, &models.model.classes, each);
         let plan = Plan::new(&drawing, models, batch, device)?;
         let images = plan.draw(|_| Ok(()))?.images;
         let asked: Vec<u32> = labels.into_iter().flat_map(|class| std::iter::repeat_n(class, each)).collect();

@@ -84,6 +84,11 @@ impl Axes {
         })
     }
 
+    /// How many cells there are.
+    pub fn count(&self) -> usize {
+        self.rows.values.len().saturating_mul(self.columns.values.len())
+    }
+
     /// What is drawn in each cell, row by row; the sheet has the captions.
     pub fn cells(&self, drawing: &Drawing) -> Result<Vec<Drawing>> {
         let mut cells = Vec::new();
@@ -180,7 +185,8 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
         [Some(Value::String(value.clone())), number.clone(), number.map(|number| Value::Array(vec![number]))];
     for reading in readings.into_iter().flatten() {
         keys.insert(key.into(), reading);
-        if let Ok(drawing) = serde_json::from_value(Value::Object(keys.clone())) {
+        if let Ok(drawing) = serde_json::from_value::<Drawing>(Value::Object(keys.clone())) {
+            drawing.check()?;
             return Ok(drawing);
         }
     }

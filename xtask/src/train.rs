@@ -15,7 +15,7 @@ use crate::run_folder::{self, Metrics, RunFolder};
 use crate::sample::create_parent;
 use crate::score::Score;
 use crate::selection;
-use crate::terminal::{err, out};
+use crate::terminal::{command, err, out};
 use crate::yardstick::{self, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
@@ -386,11 +386,11 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&self) -> Result<PathBuf> {
         let model = self.model()?;
-        let mut drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut drawing = Drawing::of_first_classes(&model.classes, PREVIEW_CLASSES, PREVIEW_SEEDS);
         let mut learnt = yardstick::present(&self.data);
         if learnt.len() < model.classes.len() {
             learnt.truncate(PREVIEW_CLASSES);
-            drawing.class = selection::list(&learnt, &model.classes).unwrap_or(drawing.class);
+            drawing.class = selection::list(&learnt, &model.classes);
         }
         let models = Models { model, guide: None };
         let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
@@ -436,7 +436,8 @@ impl Session {
         if self.trainer.steps() > 0 {
             let saved = self.save()?;
             err!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
-            err!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
+            let folder = self.folder.path().display().to_string();
+            err!("go on with:\n  {}", command(["train", "--resume", &folder]));
         } else {
             err!("stopped before the first step; there is nothing to save");
         }
@@ -446,19 +447,16 @@ impl Session {
     fn say_goodbye(&self, time: &str) -> Result<()> {
         let run = self.folder.path();
         let preview = self.folder.preview(self.trainer.steps());
-        let settings = &self.config.sample;
         out!("trained {} steps in {time}", self.trainer.steps());
         if let Some(model) = run_folder::latest_checkpoint(run) {
             out!("model:   {}", model.display());
         }
         out!("picture: {}", preview.display());
-        out!(
-            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
-            run.display(),
-            yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0),
-            // Where no label was hidden, there is no null label to be led away from.
-            if self.config.train.label_dropout > 0.0 { settings.guidance } else { 1.0 },
-        );
+        let classes = self.data.train.classes();
+        let class = yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0);
+        let class = selection::asked(class as usize, classes);
+        let run = run.display().to_string();
+        out!("try:\n  {}", command(["sample", "--run", &run, "--class", &class, "--out", "samples.png"]));
         Ok(())
     }
 }

@@ -240,9 +240,16 @@ pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_TEXT });
     decoder.set_ignore_text_chunk(false);
     let reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
+    let mut left = MAX_TEXT;
     let text = |chunk: &png::text_metadata::ITXtChunk| {
+        let mut chunk = chunk.clone();
+        // The limit of the decoder holds for what is compressed; this one for what comes of it.
+        chunk.decompress_text_with_limit(left + 1).map_err(|error| refuse(error.to_string()))?;
         let text = chunk.get_text().map_err(|error| refuse(error.to_string()))?;
-        Ok((chunk.keyword.clone(), text))
+        left = left
+            .checked_sub(text.len())
+            .ok_or_else(|| refuse(format!("more than {MAX_TEXT} bytes of text")))?;
+        Ok((chunk.keyword, text))
     };
     reader.info().utf8_text.iter().map(text).collect()
 }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::betas::{BETA_END, BETA_START, BetaSchedule, beta_range};
 use crate::dpm_keys::DpmKeys;
+use crate::foreign_keys;
 use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
 
 /// The version of diffusers whose keys and defaults these are.
@@ -26,7 +27,9 @@ enum Class {
 /// `DPMSolverMultistepScheduler`, read from and written to `scheduler_config.json`.
 ///
 /// Reading is strict, so that no model is sampled otherwise than its folder says: unknown keys,
-/// other schedulers and settings that this crate lacks are refused by name. Keys that begin with
+/// other schedulers and settings that this crate lacks are refused by name. Keys that a scheduler
+/// before left in the file mean nothing to this one, and diffusers ignores them:
+/// [`DiffusersScheduler::from_json_with_ignored`] names them. Keys that begin with
 /// `_` are dropped, as diffusers does; two begin with `_duet_` and say what diffusers' own keys
 /// cannot. Missing keys have diffusers' defaults. A value of this type is always valid: its
 /// schedule, prediction and spacing exist and fit each other.
@@ -139,14 +142,20 @@ impl DiffusersScheduler {
     /// Errors: text that is no JSON object; `_class_name` missing or another; an unknown key; a value
     /// of another type than diffusers', out of range or not supported.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
+        Self::from_json_with_ignored(text).map(|(scheduler, _)| scheduler)
+    }
+
+    /// As [`DiffusersScheduler::from_json`], with the names of the keys that belong to other schedulers
+    /// of diffusers and were ignored.
+    pub fn from_json_with_ignored(text: &str) -> Result<(Self, Vec<String>), ScheduleError> {
         let text = with_quoted_infinities(text);
         let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
         let class = keys.class()?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
-        match keys.0.keys().next() {
+        match keys.0.keys().find(|key| !foreign_keys::is_known(key)) {
             Some(unknown) => Err(ScheduleError::Json(format!("unknown key {unknown:?}"))),
-            None => config.checked(),
+            None => Ok((config.checked()?, keys.0.keys().cloned().collect())),
         }
     }
 

@@ -91,7 +91,9 @@ impl DpmKeys {
                 return Err(unsupported(key, "true", "false"));
             }
         }
-        if let Some(variance) = &self.variance_type {
+        // The words of DDPM's fixed variances mean nothing to it, and may be left of one before.
+        if let Some(variance) = self.variance_type.as_ref().filter(|variance| variance.starts_with("learned"))
+        {
             return Err(unsupported("variance_type", variance, "null"));
         }
         let rules = [self.use_karras_sigmas, self.use_lu_lambdas, self.use_exponential_sigmas];

@@ -21,6 +21,7 @@ mod diffusers;
 mod distinct;
 mod dpm_keys;
 mod error;
+mod foreign_keys;
 mod noise;
 mod prediction;
 mod solver;
