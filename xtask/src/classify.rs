@@ -12,7 +12,7 @@ use candle_core::Device;
 use duet_data::Picture;
 use duet_eval::{Classified, Confusion, Denoiser, Labelled, classify_by_denoising};
 use duet_model::Purpose;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Pairs of timestep and noise in each stage, after which the worse half of the classes is out.
@@ -81,7 +81,7 @@ pub fn each(n: usize, classes: usize) -> usize {
     n.div_ceil(classes.max(1)).max(1)
 }
 
-fn one(model: &Model, path: &PathBuf) -> Result<()> {
+fn one(model: &Model, path: &Path) -> Result<()> {
     check(model, model.classes.len())?;
     let config = model.loaded.unet.config();
     let Some((height, width)) = config.sample_size.map(|size| size.sides()).filter(|(h, w)| h == w) else {

@@ -196,7 +196,7 @@ mod tests {
         assert!(refused(Drawing { strength: Some(0.5), ..Drawing::default() }).contains("--image"));
         let several = Drawing {
             guidance: vec![-1.0, 2.5],
-            guidance_schedule: "-1,2".into(),
+            guidance_schedule: Some("-1,2".into()),
             history: Some("0".into()),
             cfg_plus_plus: true,
             run: "-x y".into(),

@@ -453,7 +453,7 @@ impl Session {
         }
         out!("picture: {}", preview.display());
         let classes = self.data.train.classes();
-        let class = yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).last().unwrap_or(0);
+        let class = yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).next_back().unwrap_or(0);
         let class = selection::asked(class as usize, classes);
         let run = run.display().to_string();
         out!("try:\n  {}", command(["sample", "--run", &run, "--class", &class, "--out", "samples.png"]));
