@@ -16,7 +16,8 @@ fn forward(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(preset.train.batch as u64));
     let (batch, t) = inputs(preset.train.batch).expect("inputs");
     let labels = Tensor::new(batch.labels, &Device::Cpu).expect("labels");
-    for (widths, config) in preset.unets() {
+    let original = Preset::original().expect("a valid preset").network();
+    for (widths, config) in preset.unets().into_iter().chain([("original".into(), original)]) {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(widths, |bencher| {
@@ -42,6 +43,13 @@ fn training_step(criterion: &mut Criterion) {
             });
         }
     }
+    let original = Preset::original().expect("a valid preset");
+    let batches = [inputs(original.train.batch).expect("inputs").0];
+    let mut trainer = Trainer::new(&original.network(), &original.diffusion, &original.train, &Device::Cpu)
+        .expect("a valid trainer");
+    group.bench_function("original", |bencher| {
+        bencher.iter(|| trainer.step(&batches).expect("a step"));
+    });
 }
 
 /// `n` images (n, 1, 28, 28) with their labels, and timesteps (n).

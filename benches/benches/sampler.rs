@@ -23,12 +23,14 @@ fn guided_ddim(criterion: &mut Criterion) {
     let preset = Preset::digits().expect("a valid preset");
     let mut group = criterion.benchmark_group("guided_ddim");
     group.throughput(Throughput::Elements((IMAGES * STEPS) as u64));
-    for (widths, config) in preset.unets() {
+    let original = Preset::original().expect("a valid preset");
+    let timed = preset.unets().map(|(name, config)| (name, config, &preset.diffusion));
+    let timed = timed.into_iter().chain([("original".into(), original.network(), &original.diffusion)]);
+    for (name, config, diffusion) in timed {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
-        group.bench_function(widths, |bencher| {
-            let sample =
-                || sample(&snapshot, &preset.diffusion, STEPS, Interval::default()).expect("samples");
+        group.bench_function(name, |bencher| {
+            let sample = || sample(&snapshot, diffusion, STEPS, Interval::default()).expect("samples");
             bencher.iter(|| black_box(sample()));
         });
     }

@@ -1,10 +1,13 @@
-//! What is timed: the network and the training of configs/digits.toml, and a wider network.
+//! What is timed: the networks and the training of configs/digits.toml and configs/original.toml, and a
+//! wider network.
 
 use duet_model::{SampleSize, UNetConfig};
 use duet_train::{Diffusion, TrainOptions};
 use serde::Deserialize;
 
 const DIGITS: &str = include_str!("../../configs/digits.toml");
+/// It names every key that is needed here.
+const ORIGINAL: &str = include_str!("../../configs/original.toml");
 
 /// Digits, and after them the null label.
 pub const CLASS_ROWS: usize = 11;
@@ -33,6 +36,16 @@ impl Preset {
     /// Reads configs/digits.toml as it was when this was compiled.
     pub fn digits() -> Result<Self, toml::de::Error> {
         toml::from_str(DIGITS)
+    }
+
+    /// Reads configs/original.toml in the same way.
+    pub fn original() -> Result<Self, toml::de::Error> {
+        toml::from_str(ORIGINAL)
+    }
+
+    /// The preset's network.
+    pub fn network(&self) -> UNetConfig {
+        self.unet(self.model.block_out_channels.clone())
     }
 
     /// The networks that are timed, by their widths.

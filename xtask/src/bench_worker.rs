@@ -6,7 +6,8 @@ use crate::hardware;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_kernels::Padding;
-use duet_kernels::tape::{ConvWeights, Images, Sum, Tape};
+use duet_kernels::tape::{Images, Tape};
+use duet_kernels::{ConvWeights, Sum};
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
@@ -154,6 +155,8 @@ fn diffusion() -> Diffusion {
     Diffusion {
         timesteps: 1000,
         schedule: BetaSchedule::Cosine,
+        beta_start: None,
+        beta_end: None,
         zero_terminal_snr: false,
         prediction: Prediction::V,
     }

@@ -2,6 +2,7 @@
 
 use crate::config::RunConfig;
 use crate::drawing::Drawing;
+use crate::markdown;
 use crate::model_folder::Model;
 use crate::run_folder::Metrics;
 use crate::settings::STEPS;
@@ -37,9 +38,9 @@ tags:
 ";
 
 /// The card as Markdown.
-pub fn markdown(card: &Card) -> String {
+pub fn written(card: &Card) -> String {
     let config = card.model.loaded.unet.config();
-    let mut text = format!("{HEAD}\n# {}\n\n", card.name);
+    let mut text = format!("{HEAD}\n# {}\n\n", markdown::text(&card.name));
     let conditional = if config.num_class_embeds.is_some() { "class-conditional " } else { "" };
     let _ = writeln!(
         text,
@@ -50,7 +51,8 @@ pub fn markdown(card: &Card) -> String {
     if let Some(settings) = &card.pictures {
         let _ = writeln!(
             text,
-            "![Samples, a row for each class](samples.png)\n\nSeeds 0 to 7, nothing picked: {settings}.\n"
+            "![Samples, a row for each class](samples.png)\n\nSeeds 0 to 7, nothing picked: {}.\n",
+            markdown::text(settings)
         );
     }
     network(&mut text, card);
@@ -81,7 +83,8 @@ fn network(text: &mut String, card: &Card) {
         scheduler.class_name(),
     );
     if config.num_class_embeds.is_some() {
-        let _ = writeln!(text, "| classes | {} |", card.model.classes.join(", "));
+        let classes: Vec<String> = card.model.classes.iter().map(|name| markdown::text(name)).collect();
+        let _ = writeln!(text, "| classes | {} |", classes.join(", "));
         let null = card.model.null_label.map_or("none".into(), |null| null.to_string());
         let _ = writeln!(text, "| null label | {null} |");
     }
@@ -93,7 +96,7 @@ fn data(text: &mut String, card: &Card) {
     let folder = |config: &RunConfig| {
         let name =
             Path::new(&config.data.source).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        format!("The training images of the folder `{name}`.")
+        format!("The training images of the folder {}.", markdown::code(&name))
     };
     let what = match (&card.data, card.config) {
         (Some(what), _) => what.clone(),
@@ -131,7 +134,7 @@ fn training(text: &mut String, card: &Card) {
         shared.data.source = name.to_string_lossy().into_owned();
     }
     if let Ok(config) = toml::to_string(&shared) {
-        let _ = writeln!(text, "```toml\n{}\n```\n", config.trim_end());
+        let _ = writeln!(text, "{}", markdown::block("toml", &config));
     }
 }
 
@@ -172,7 +175,11 @@ fn usage(text: &mut String, card: &Card) {
             )
         }
     };
-    let class = if config.num_class_embeds.is_some() { " --class 0 --guidance 2" } else { "" };
+    let class = match (config.num_class_embeds, model.null_label) {
+        (Some(_), Some(_)) => " --class @0 --guidance 2",
+        (Some(_), None) => " --class @0",
+        (None, _) => "",
+    };
     let _ = writeln!(
         text,
         "```\n\nIn Rust, `duet_model::load_folder(\"FOLDER\".as_ref(), &Device::Cpu)?` gives the network, and\n\n\

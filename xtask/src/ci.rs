@@ -1,8 +1,8 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
-use crate::layering;
 use crate::progress::duration;
 use crate::terminal::{err, out};
+use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -50,7 +50,8 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 7] = ["streams", "spacings", "ops", "load", "classes", "in_memory", "closure"];
+const EXAMPLES: [&str; 8] =
+    ["streams", "spacings", "ops", "quadratic", "load", "classes", "in_memory", "closure"];
 
 fn run_example(name: &str) -> Result<()> {
     let runner = std::env::current_exe().context("where is this program?")?;
@@ -83,6 +84,7 @@ pub fn run(args: Args) -> Result<()> {
     let mut times = Vec::new();
     if !args.hub {
         layering::run()?;
+        docs::check_stated()?;
     }
     for check in checks(args.hub) {
         let began = Instant::now();

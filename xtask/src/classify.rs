@@ -6,13 +6,13 @@ use crate::images::seam;
 use crate::model_folder::{self, Model};
 use crate::terminal::out;
 use crate::yardstick::{self, Yardstick};
-use crate::{hardware, run_folder};
+use crate::{hardware, run_folder, selection};
 use anyhow::Result;
 use candle_core::Device;
-use duet_data::{DataError, Picture};
+use duet_data::Picture;
 use duet_eval::{Classified, Confusion, Denoiser, Labelled, classify_by_denoising};
 use duet_model::Purpose;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Pairs of timestep and noise in each stage, after which the worse half of the classes is out.
@@ -50,6 +50,12 @@ pub fn run(args: Args) -> Result<()> {
     let config = Yardstick::config(run_folder::of(&args.run)?.as_deref(), args.data.as_deref())?;
     let splits = config.load_data()?;
     check(&model, splits.test.classes().len())?;
+    if splits.test.is_empty() {
+        return Err(usage(format!(
+            "classify: held-out images are classified, of which {} has none; see --data and --image",
+            splits.name
+        )));
+    }
     let held_out = splits.test.take_per_class(each(args.n, splits.test.classes().len()));
     let (images, labels) = yardstick::tensors(&held_out)?;
     let started = Instant::now();
@@ -75,20 +81,13 @@ pub fn each(n: usize, classes: usize) -> usize {
     n.div_ceil(classes.max(1)).max(1)
 }
 
-fn one(model: &Model, path: &PathBuf) -> Result<()> {
+fn one(model: &Model, path: &Path) -> Result<()> {
     check(model, model.classes.len())?;
     let config = model.loaded.unet.config();
     let Some((height, width)) = config.sample_size.map(|size| size.sides()).filter(|(h, w)| h == w) else {
         return Err(usage("--image: the model's images are no square pictures"));
     };
-    let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.clone(), cause })?;
-    let refuse = |error: DataError| DataError::Malformed {
-        path: path.clone(),
-        cause: error.to_string(),
-        fix: "use a PNG or JPEG file".into(),
-    };
-    let picture =
-        Picture::decode(&bytes).and_then(|p| p.fitted(config.in_channels, height)).map_err(refuse)?;
+    let picture = Picture::read(path)?.fitted(config.in_channels, height)?;
     let shape = (1, config.in_channels, height, width);
     let image = candle_core::Tensor::from_vec(picture.to_unit(), shape, &Device::Cpu)?;
     let found = classified(model, &image)?;
@@ -117,7 +116,8 @@ pub fn classified(model: &Model, images: &candle_core::Tensor) -> Result<Classif
     Ok(classify_by_denoising(&mut denoiser, data, model.classes.len() as u32, &STAGES, 0)?)
 }
 
-/// The settings of `eval` and `sweep` that say how many images of each class are drawn.
-pub fn of_every_class(drawing: &Drawing, each: usize) -> Drawing {
-    Drawing { class: "all".into(), seeds: format!("0-{}", each.max(1) - 1), ..drawing.clone() }
+/// The settings of `eval` and `sweep` that say how many images of each of these classes are drawn.
+pub fn of_classes(drawing: &Drawing, labels: &[u32], names: &[String], each: usize) -> Drawing {
+    let class = selection::list(labels, names);
+    Drawing { class, seeds: format!("0-{}", each.max(1) - 1), ..drawing.clone() }
 }

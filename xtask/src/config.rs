@@ -2,20 +2,27 @@
 
 use crate::exit::usage;
 use crate::settings;
+use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_data::{FolderOptions, Splits};
 use duet_model::{SampleSize, UNetConfig};
-use duet_schedule::{Solver, Spacing};
+use duet_schedule::{Clip, NoiseSchedule, Solver, Spacing};
 use duet_train::{Diffusion, TrainOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 const DIGITS: &str = include_str!("../../configs/digits.toml");
-/// What differs from it.
-const DIGITS_LONG: &str = include_str!("../../configs/digits-long.toml");
+/// Every preset, as what differs from digits.
+const PRESETS: [(&str, &str); 3] = [
+    ("digits", ""),
+    ("digits-long", include_str!("../../configs/digits-long.toml")),
+    ("original", include_str!("../../configs/original.toml")),
+];
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
+/// What training keeps of each parameter at the least: itself, gradient, average and moment.
+const TRAINED_COPIES: u64 = 4;
 
 /// All of a run's settings, as in its `config.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +46,12 @@ pub struct Data {
     pub image_size: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// Most pixels of one image file; none for `duet_data::MAX_PIXELS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_megapixels: Option<u64>,
+    /// Most bytes of all images; none for `duet_data::MAX_BYTES`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gigabytes: Option<u64>,
     /// The folder in which the run was started, where `source` is relative to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_in: Option<String>,
@@ -63,6 +76,18 @@ impl Data {
         let relative = self.source != "digits" && Path::new(&self.source).is_relative();
         let here = std::env::current_dir().ok().filter(|_| relative);
         self.started_in = here.and_then(|here| here.to_str().map(String::from));
+    }
+}
+
+impl Data {
+    fn options(&self) -> FolderOptions {
+        let limit = |value: Option<u64>, unit, usual| value.map_or(usual, |n| n.saturating_mul(unit));
+        FolderOptions {
+            image_size: self.image_size,
+            channels: self.channels,
+            max_pixels: limit(self.max_megapixels, 1_000_000, duet_data::MAX_PIXELS),
+            max_bytes: limit(self.max_gigabytes, 1_000_000_000, duet_data::MAX_BYTES),
+        }
     }
 }
 
@@ -123,6 +148,12 @@ pub struct Sample {
     /// As `sample --sampler` has it; none for what the scheduler says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
+    /// As `sample --eta` has it, for the sampler ddim alone; none for 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+    /// As `sample --clip` has it; none for what the scheduler says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<String>,
     /// As `sample --interval` has it; none for everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<String>,
@@ -132,6 +163,9 @@ pub struct Sample {
     /// As `sample --history` has it; none for 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<String>,
+    /// As `sample --guidance-schedule` has it; none for constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_schedule: Option<String>,
 }
 
 mod spacing_text {
@@ -147,15 +181,26 @@ mod spacing_text {
     }
 }
 
+impl Sample {
+    /// Checks every key, as `sample` checks the flag of that name.
+    fn validate(&self, schedule: &NoiseSchedule) -> Result<()> {
+        let ddim = Solver::Ddim { eta: 0.0 };
+        let solver = settings::with_eta(settings::solver(self.sampler.as_deref(), ddim)?, self.eta)?;
+        let intervals = solver.intervals(self.steps);
+        self.spacing.timesteps(self.steps, schedule)?;
+        settings::clip(self.clip.as_deref(), Clip::No)?;
+        settings::interval(self.interval.as_deref(), schedule)?;
+        settings::rule(self.rule.as_deref())?;
+        settings::history(self.history.as_deref())?;
+        settings::schedule_for(self.guidance_schedule.as_deref(), intervals)?;
+        Ok(())
+    }
+}
+
 impl RunConfig {
     /// The preset or the file, with `flags` (dotted key, value) over it.
     pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = DIGITS.parse::<Table>().context("the preset digits")?;
-        match preset {
-            "digits" => (),
-            "digits-long" => merge(&mut table, DIGITS_LONG.parse().context("the preset digits-long")?),
-            _ => return Err(usage(format!("--preset {preset}: there are digits and digits-long"))),
-        }
+        let mut table = preset_table(preset)?;
         if let Some(path) = file {
             let own: Table = read(path)?.parse().with_context(|| format!("{}", path.display()))?;
             merge(&mut table, own);
@@ -170,6 +215,24 @@ impl RunConfig {
         }
         let context = || file.map_or("the configuration".into(), |path| path.display().to_string());
         table.try_into().with_context(context)
+    }
+
+    /// How the preset of this name draws, with every key named: where it says nothing, as Duet's own
+    /// runs do without that key.
+    pub fn preset_sample(preset: &str) -> Result<Sample> {
+        let config: Self = preset_table(preset)?.try_into().context("the preset")?;
+        let or = |key: Option<String>, default: &str| key.or_else(|| Some(default.into()));
+        let sample = config.sample;
+        Ok(Sample {
+            sampler: or(sample.sampler, "ddim"),
+            eta: sample.eta.or(Some(0.0)),
+            clip: or(sample.clip, "static"),
+            interval: or(sample.interval, "all"),
+            rule: or(sample.rule, "plain"),
+            history: or(sample.history, "0"),
+            guidance_schedule: or(sample.guidance_schedule, "constant"),
+            ..sample
+        })
     }
 
     /// A run's own `config.toml`.
@@ -199,27 +262,25 @@ impl RunConfig {
                 levels.max(1) - 1
             )));
         }
-        let schedule = self.diffusion.noise_schedule()?;
-        self.sample.spacing.timesteps(self.sample.steps, &schedule).context("[sample]")?;
-        settings::solver(self.sample.sampler.as_deref(), Solver::Ddim { eta: 0.0 }).context("[sample]")?;
-        settings::interval(self.sample.interval.as_deref(), &schedule).context("[sample]")?;
-        settings::rule(self.sample.rule.as_deref()).context("[sample]")?;
-        settings::history(self.sample.history.as_deref()).context("[sample]")?;
-        Ok(())
+        self.sample.validate(&self.diffusion.noise_schedule()?).context("[sample]")
     }
 
-    /// The data set.
+    /// The data set. What looks wrong with it is warned about.
     pub fn load_data(&self) -> Result<Splits> {
+        let data = self.read_data()?;
+        for warning in data.warnings() {
+            err!("warning: {}: {warning}", data.name);
+        }
+        Ok(data)
+    }
+
+    fn read_data(&self) -> Result<Splits> {
         match self.data.source.as_str() {
             "digits" if self.data.image_size.is_none() && self.data.channels.is_none() => {
                 Ok(duet_data::digits()?)
             }
             "digits" => Err(usage("--image-size and --channels go with --data DIR: the digits are 1×28×28")),
-            folder => {
-                let options =
-                    FolderOptions { image_size: self.data.image_size, channels: self.data.channels };
-                Ok(duet_data::open(&self.data.folder(folder), &options)?)
-            }
+            folder => Ok(duet_data::open(&self.data.folder(folder), &self.data.options())?),
         }
     }
 
@@ -264,8 +325,20 @@ impl RunConfig {
         };
         let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
         config.validate().with_context(described)?;
+        config.check_pass(shape.height, shape.width).with_context(described)?;
+        config.check_memory(TRAINED_COPIES).with_context(described)?;
         Ok(config)
     }
+}
+
+fn preset_table(name: &str) -> Result<Table> {
+    let Some((_, differs)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
+        let names = PRESETS.map(|(name, _)| name).join(", ");
+        return Err(usage(format!("--preset {name}: there are {names}")));
+    };
+    let mut table = DIGITS.parse::<Table>().context("the preset digits")?;
+    merge(&mut table, differs.parse().with_context(|| format!("the preset {name}"))?);
+    Ok(table)
 }
 
 /// The text of a configuration.
@@ -288,6 +361,54 @@ fn merge(base: &mut Table, over: Table) {
 mod tests {
     use super::*;
     use duet_random::Draws;
+
+    fn with(sample: &str) -> Result<()> {
+        let mut table: Table = DIGITS.parse().unwrap();
+        merge(&mut table, format!("[sample]\n{sample}").parse().unwrap());
+        table.try_into::<RunConfig>()?.validate()
+    }
+
+    #[test]
+    fn every_key_of_sample_is_checked_as_its_flag_is() {
+        for good in [
+            "sampler = \"ddim\"\neta = 1.0",
+            "eta = 0.0",
+            "clip = \"none\"",
+            "clip = \"dynamic:0.9\"",
+            "guidance_schedule = \"cosine\"",
+            "guidance_schedule = \"1,1,1,1,2,2,2,2,2\"",
+        ] {
+            with(good).unwrap_or_else(|error| panic!("{good}: {error:#}"));
+        }
+        for (bad, named) in [
+            ("sampler = \"ddim\"\neta = 1.5", "eta 1.5"),
+            ("sampler = \"ddim\"\neta = nan", "eta NaN"),
+            ("eta = 0.5", "only --sampler ddim"),
+            ("clip = \"static:0\"", "--clip static:0"),
+            ("guidance_schedule = \"up\"", "--guidance-schedule up"),
+            ("guidance_schedule = \"1,2\"", "2 weights for 9 steps"),
+        ] {
+            let error = format!("{:#}", with(bad).unwrap_err());
+            assert!(error.contains(named) && error.contains("[sample]"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_default_run_writes_the_keys_that_it_always_had() {
+        let config = RunConfig::resolve("digits", None, Vec::new()).unwrap();
+        let written: Table = toml::to_string(&config).unwrap().parse().unwrap();
+        assert_eq!(written, DIGITS.parse().unwrap());
+    }
+
+    #[test]
+    fn every_preset_is_valid_and_says_how_it_draws() {
+        for (name, _) in PRESETS {
+            RunConfig::resolve(name, None, Vec::new()).unwrap().validate().unwrap();
+            let sample = RunConfig::preset_sample(name).unwrap();
+            let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();
+            assert_eq!(keys.len(), 10, "{name}: {keys}");
+        }
+    }
 
     /// No text makes the reader of a run's configuration panic or hang.
     #[test]

@@ -1,6 +1,10 @@
 //! The flags that decide what `sample` draws.
 
+use crate::exit::usage;
+use crate::selection;
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::path::PathBuf;
 
 /// All that an image depends on besides the model: what a PNG carries, and what a sweep varies.
@@ -10,7 +14,13 @@ pub struct Drawing {
     /// A run, a checkpoint, or any model folder of diffusers' UNet2DModel
     #[arg(long, value_name = "DIR|latest", default_value = "latest")]
     pub run: String,
-    /// Classes by number or name, or all; mixtures such as 3:0.5+8:0.5
+    /// Draws as this preset of `train` does, whatever the run says: digits, digits-long or original;
+    /// the flags below beat it
+    #[arg(long, value_name = "NAME")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Classes by name or number, or all; mixtures such as 3:0.5+8:0.5; @3 is class number 3 even where
+    /// another is called 3
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub class: String,
     /// One image of each class for each seed
@@ -18,19 +28,21 @@ pub struct Drawing {
     pub seeds: String,
     /// w of classifier-free guidance: 1 is no guidance, 0 unconditional, more is closer to the
     /// class and less varied (Ho & Salimans' w is this minus 1); several, such as 1,2,4, give a row
-    /// for each of every class [default: the run's, or 2; 0.6 with --cfg-plus-plus]
+    /// for each of every class [default: the run's, or 2; 0.6 with --cfg-plus-plus; 1 where
+    /// there is no null label]
     #[arg(long, value_name = "W", value_delimiter = ',', allow_negative_numbers = true)]
     pub guidance: Vec<f64>,
-    /// How w grows over the steps: constant, linear or cosine (both from 1), or a list with one for
-    /// each step
-    #[arg(long, value_name = "RULE", default_value = "constant", allow_hyphen_values = true)]
-    pub guidance_schedule: String,
+    /// How w grows over the steps: constant, linear or cosine (both from 1, with --cfg-plus-plus from
+    /// 0), or a list with one for each step, with heun for each interval [default: the run's, or
+    /// constant]
+    #[arg(long, value_name = "RULE", allow_hyphen_values = true)]
+    pub guidance_schedule: Option<String>,
     /// Noise that is guided, as levels σ such as 0.2:5 or as timesteps such as 100t:800t; outside the
     /// network is asked once, not twice [default: the run's, or everywhere]
     #[arg(long, value_name = "LOW:HIGH|all")]
     pub interval: Option<String>,
-    /// Brings the guided prediction's deviation back to the conditional one's, 0 (not) to 1 (Lin et
-    /// al. 2023)
+    /// Brings the guided prediction's deviation, as v, back to the conditional one's, 0 (not) to 1 (Lin
+    /// et al. 2023)
     #[arg(long, value_name = "PHI", default_value_t = 0.0)]
     pub rescale: f64,
     /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA:NORM:MOMENTUM,
@@ -38,7 +50,8 @@ pub struct Drawing {
     #[arg(long, value_name = "RULE")]
     pub rule: Option<String>,
     /// Leads each step on by how it differs from the one before, 0 (not) or more, within noise levels
-    /// of 0.5:3 unless others are given (after Sadat et al. 2025) [default: the run's, or 0]
+    /// of 0.5:3 unless others are given (after Sadat et al. 2025); it counts at every --guidance, also at
+    /// 1 [default: the run's, or 0]
     #[arg(long, value_name = "WEIGHT[:LOW:HIGH]")]
     #[serde(default = "no_history")]
     pub history: Option<String>,
@@ -72,11 +85,11 @@ pub struct Drawing {
     /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
     #[arg(long)]
     pub spacing: Option<String>,
-    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM)
-    #[arg(long, default_value_t = 0.0)]
-    pub eta: f64,
+    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM) [default: the run's, or 0]
+    #[arg(long)]
+    pub eta: Option<f64>,
     /// What is done to x̂_0 in each step: none, static or static:LIMIT, or dynamic or dynamic:RATIO,
-    /// Saharia et al. 2022's thresholding [default: what the model's scheduler says]
+    /// Saharia et al. 2022's thresholding [default: the run's, or what the model's scheduler says]
     #[arg(long, value_name = "RULE")]
     pub clip: Option<String>,
     /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model
@@ -86,8 +99,8 @@ pub struct Drawing {
     /// Begins with this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
     #[arg(long, value_name = "FILE")]
     pub image: Option<PathBuf>,
-    /// How much of the way from noise is gone again with --image: 0 leaves it alone, 1 is all
-    /// [default: 0.6, or 1 with --mask]
+    /// How much of the way from noise is gone again with --image, above 0 to 1: the last step alone
+    /// where it is small, all where it is 1 [default: 0.6, or 1 with --mask]
     #[arg(long, value_name = "SHARE", requires = "image")]
     pub strength: Option<f64>,
     /// Draws anew only where this picture is white
@@ -127,18 +140,73 @@ impl Default for Drawing {
 
 impl Drawing {
     /// As the model draws where nobody asks otherwise: seeds of each class, or of its first `most`.
-    pub fn of_first_classes(classes: usize, most: usize, seeds: &str) -> Self {
-        let class = match classes > most {
-            true => (0..most).map(|class| class.to_string()).collect::<Vec<_>>().join(","),
+    pub fn of_first_classes(classes: &[String], most: usize, seeds: &str) -> Self {
+        let class = match classes.len() > most {
+            true => (0..most).map(|class| selection::asked(class, classes)).collect::<Vec<_>>().join(","),
             false => "all".into(),
         };
         Self { class, seeds: seeds.into(), ..Self::default() }
+    }
+
+    /// Holds values that no command line gave to what the command line takes: those of a picture's
+    /// note or of a sweep.
+    pub fn check(&self) -> Result<()> {
+        let (own, default) = (keys(self)?, keys(&Self::default())?);
+        let flags = own.iter().filter(|(key, value)| default.get(*key) != Some(value));
+        let flags = flags.filter_map(|(key, value)| flag(key, value));
+        let command = <Self as clap::Args>::augment_args(clap::Command::new("sample").no_binary_name(true));
+        match command.try_get_matches_from(flags) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let text = error.to_string();
+                let cause = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+                Err(usage(cause.split_whitespace().collect::<Vec<_>>().join(" ")))
+            }
+        }
+    }
+}
+
+fn keys(drawing: &Drawing) -> Result<Map<String, Value>> {
+    Ok(serde_json::from_value(serde_json::to_value(drawing)?)?)
+}
+
+/// A key of the JSON form as a flag; none where it says nothing.
+fn flag(key: &str, value: &Value) -> Option<String> {
+    let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) => Some(format!("--{key}")),
+        Value::Array(values) if values.is_empty() => None,
+        Value::Array(values) => {
+            Some(format!("--{key}={}", values.iter().map(word).collect::<Vec<_>>().join(",")))
+        }
+        value => Some(format!("--{key}={}", word(value))),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Drawing;
+
+    #[test]
+    fn values_that_no_flag_takes_are_refused_wherever_they_come_from() {
+        let refused = |drawing: Drawing| drawing.check().unwrap_err().to_string();
+        assert!(Drawing::default().check().is_ok());
+        assert!(refused(Drawing { scale: 255, ..Drawing::default() }).contains("255"));
+        assert!(refused(Drawing { strength: Some(0.5), ..Drawing::default() }).contains("--image"));
+        let several = Drawing {
+            guidance: vec![-1.0, 2.5],
+            guidance_schedule: Some("-1,2".into()),
+            history: Some("0".into()),
+            cfg_plus_plus: true,
+            run: "-x y".into(),
+            image: Some("a b.png".into()),
+            strength: Some(1e-7),
+            steps: Some(9),
+            ..Drawing::default()
+        };
+        several.check().unwrap();
+    }
 
     #[test]
     fn a_picture_that_says_nothing_of_history_was_drawn_without() {

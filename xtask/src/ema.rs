@@ -10,13 +10,14 @@ use crate::progress::Progress;
 use crate::run_folder;
 use crate::score::Score;
 use crate::snapshots;
-use crate::terminal::{err, out};
+use crate::terminal::{command, err, out};
 use crate::yardstick::Yardstick;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_model::{LoadedModel, UNet};
+use duet_optim::{POWER_LENGTHS, PowerAverage, power_factors};
+use duet_train::TrainError;
 use duet_train::checkpoint::{CONFIG_COPY, model_files};
-use duet_train::{POWER_LENGTHS, PowerAverage, TrainError, power_factors};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -80,12 +81,10 @@ pub fn run(args: Args) -> Result<()> {
         None => 0,
     };
     let Some(out) = args.out else {
-        out!(
-            "write it as a model folder with:\n  cargo xtask ema --run {} --length {} --step {} --out DIR",
-            run.display(),
-            lengths[best],
-            snapshots.last
-        );
+        let (run, length) = (run.display().to_string(), lengths[best].to_string());
+        let step = snapshots.last.to_string();
+        let words = ["ema", "--run", &run, "--length", &length, "--step", &step, "--out", "DIR"];
+        out!("write it as a model folder with:\n  {}", command(words));
         return Ok(());
     };
     let model = with_weights(&model, averages[best].clone(), &device)?;
@@ -107,7 +106,7 @@ fn sweep(
     (lengths, averages): (&[f64], &[BTreeMap<String, Tensor>]),
     device: &Device,
 ) -> Result<usize> {
-    let yardstick = Yardstick::new(Some(run), None)?;
+    let yardstick = Yardstick::new(Some(run), "--sweep")?;
     let mut progress = Progress::new(0, 1 + lengths.len() as u64, 1, "models/s");
     let score = |model: Model| {
         let guide = args.drawing.guide_with.as_deref();

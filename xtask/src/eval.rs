@@ -1,6 +1,6 @@
 //! `cargo xtask eval`: how good a model's samples are, or anybody's.
 
-use crate::classify::{self, of_every_class};
+use crate::classify::{self, of_classes};
 use crate::drawing::Drawing;
 use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
 use crate::exit::usage;
@@ -10,16 +10,17 @@ use crate::note::Form;
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::{create_parent, write_atomically};
-use crate::terminal::out;
-use crate::yardstick::{self, Yardstick};
+use crate::terminal::{err, out};
+use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each};
 use crate::{hardware, run_folder};
 use anyhow::Result;
 use candle_core::{DType, Device, Tensor};
-use duet_data::{Captions, DataError, Picture};
+use duet_data::{Captions, DataError, Picture, Shape, Splits};
 use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
 use duet_model::{ModelError, Purpose};
 use duet_sample::Trajectory;
 use serde_json::{Map, Value};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Held-out images for the denoising loss, and timesteps at which it is taken.
@@ -30,6 +31,11 @@ const BITS_IMAGES: usize = 128;
 const BITS_STRATA: usize = 48;
 /// Rows that the network is given at once.
 const BATCH: usize = 128;
+/// Values beyond this are none of images in [-1, 1], whatever drew them.
+const FAR_OUTSIDE: f32 = 3.0;
+/// More values than this share beyond that are worth a word.
+const MUCH_OUTSIDE: f64 = 0.01;
+const OUTSIDE: f32 = 1.01;
 /// Seeds of each class on the picture sheet, and pairs of nearest images.
 const SHOWN: usize = 10;
 const PAIRS: usize = 16;
@@ -51,7 +57,8 @@ pub struct Args {
     /// Held-out images that the model itself classifies, 0 for none
     #[arg(long, value_name = "N", default_value_t = 100)]
     classify: usize,
-    /// Where eval.json, eval.png and eval-nearest.png go [default: the run's folder, or here]
+    /// Where eval.json, eval.png and eval-nearest.png go [default: the run's folder, or here where there
+    /// is none that can be written]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Images in one pass through the network; they do not depend on it
@@ -89,40 +96,72 @@ pub fn run(args: Args) -> Result<()> {
         (Some(_), "latest") => None,
         (_, run) => run_folder::of(run)?,
     };
-    let yardstick = Yardstick::new(run.as_deref(), args.data.as_deref())?;
-    let (samples, model) = match &args.samples {
-        Some(path) => (read(path, &yardstick)?, None),
-        None => {
-            let models = Models::load(&args.drawing, &device)?;
-            (drawn(&args, &models, &yardstick, &device)?, Some(models.model))
+    let out = place(args.out.as_deref(), run.as_deref())?;
+    let splits = Yardstick::config(run.as_deref(), args.data.as_deref())?.load_data()?;
+    if let Some(reason) = yardstick::too_few(&splits) {
+        return Err(usage(format!("eval: {reason}")));
+    }
+    let given = args.samples.as_ref().map(|path| read(path, &splits)).transpose()?;
+    let models = match given {
+        Some(_) => None,
+        None => Some(Models::load(&args.drawing, &device)?),
+    };
+    let labels = models.as_ref().map(|models| yardstick::labels_of(&splits, &models.model)).transpose()?;
+    if let Some(reason) = yardstick::no_judge(&splits) {
+        err!("warning: {reason}: what needs one is not measured");
+    }
+    let yardstick = Yardstick::of(splits, run.as_deref())?;
+    let (samples, model) = match (given, models) {
+        (Some(samples), _) => (samples, None),
+        (None, Some(models)) => {
+            let labels = labels.unwrap_or_default();
+            (drawn(&args, &models, &labels, &device)?, Some(models.model))
         }
+        (None, None) => return Err(usage("eval: a model or --samples is needed")),
     };
     let mut found = measured(&yardstick, &samples)?;
     if let Some(model) = &model {
         of_model(&mut found.file, model, &yardstick, args.classify)?;
     }
     print_table(&samples, &found, &yardstick);
-    let out = args.out.or(run).unwrap_or_else(|| ".".into());
     write(&out, &samples, &found, &yardstick)
+}
+
+/// Where the results go. Whether they can be written there is tried before the work.
+fn place(wanted: Option<&Path>, run: Option<&Path>) -> Result<PathBuf> {
+    let folder = wanted.or(run).unwrap_or(Path::new("."));
+    let Err(cause) = try_writing(folder) else { return Ok(folder.into()) };
+    if wanted.is_some() || run.is_none() {
+        return Err(DataError::Write { path: folder.into(), cause }.into());
+    }
+    err!(
+        "warning: cannot write to {}: {cause}; the results go to this folder, or to --out",
+        folder.display()
+    );
+    try_writing(Path::new(".")).map_err(|cause| DataError::Write { path: ".".into(), cause })?;
+    Ok(".".into())
+}
+
+fn try_writing(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!(".eval-{}.tmp", std::process::id()));
+    let written = duet_files::create_new(&path).and_then(|mut file| file.write_all(&[0; 4096]));
+    let removed = std::fs::remove_file(&path);
+    written.and(removed)
 }
 
 /// Everything that was measured: for people, and for `eval.json`.
 struct Found {
     file: EvalFile,
-    confusion: Confusion,
+    /// Where there is a classifier.
+    confusion: Option<Confusion>,
     memorisation: Memorisation,
 }
 
-fn drawn(args: &Args, models: &Models, yardstick: &Yardstick, device: &Device) -> Result<Samples> {
-    let classes = yardstick.classifier.classes();
-    if models.model.classes.len() != classes {
-        let known = models.model.classes.len();
-        return Err(usage(format!(
-            "the data have {classes} classes, and the model knows {known}; see --data"
-        )));
-    }
-    let each = classify::each(args.n, classes).max(2);
-    let plan = Plan::new(&of_every_class(&args.drawing, each), models, args.batch, device)?;
+fn drawn(args: &Args, models: &Models, labels: &[u32], device: &Device) -> Result<Samples> {
+    let each = drawn_each(args.n, labels.len());
+    let drawing = of_classes(&args.drawing, labels, &models.model.classes, each);
+    let plan = Plan::new(&drawing, models, args.batch, device)?;
     let steps = plan.request.sampler.steps().len();
     let passes = plan.request.seeds.len().div_ceil(args.batch) * steps;
     let mut progress = Progress::new(0, passes as u64, args.batch, "denoised img/s");
@@ -139,9 +178,9 @@ fn drawn(args: &Args, models: &Models, yardstick: &Yardstick, device: &Device) -
         return Err(usage("the settings are an object"));
     };
     Ok(Samples {
-        sheet: Some(sheet(&drawn.images, &plan.drawing, (models, classes, each), device)?),
+        sheet: Some(sheet(&drawn.images, &plan.drawing, (models, labels, each), device)?),
         images: drawn.images,
-        asked: (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect(),
+        asked: labels.iter().flat_map(|class| std::iter::repeat_n(*class, each)).collect(),
         source: format!("{}: {}", models.model.folder.display(), plan.summary()),
         settings,
         model: Some(plan.note.model.clone()),
@@ -152,19 +191,20 @@ fn drawn(args: &Args, models: &Models, yardstick: &Yardstick, device: &Device) -
 fn sheet(
     images: &Tensor,
     drawing: &Drawing,
-    (models, classes, each): (&Models, usize, usize),
+    (models, labels, each): (&Models, &[u32], usize),
     device: &Device,
 ) -> Result<Sheet> {
     let shown = each.min(SHOWN);
-    let plan = Plan::new(&of_every_class(drawing, shown), models, SHOWN, device)?;
-    let rows: Vec<Tensor> = (0..classes)
-        .map(|class| images.narrow(0, class * each, shown))
+    let drawing = of_classes(drawing, labels, &models.model.classes, shown);
+    let plan = Plan::new(&drawing, models, SHOWN, device)?;
+    let rows: Vec<Tensor> = (0..labels.len())
+        .map(|row| images.narrow(0, row * each, shown))
         .collect::<candle_core::Result<_>>()?;
     Ok((plan.grid(&Tensor::cat(&rows, 0)?)?, plan.texts(Form::Grid)?))
 }
 
 /// Images and labels of a file.
-fn read(path: &Path, yardstick: &Yardstick) -> Result<Samples> {
+fn read(path: &Path, splits: &Splits) -> Result<Samples> {
     let refuse = |cause: String| DataError::Malformed {
         path: path.into(),
         cause,
@@ -178,19 +218,19 @@ fn read(path: &Path, yardstick: &Yardstick) -> Result<Samples> {
     let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
         return Err(refuse("the tensors images and labels are needed".into()).into());
     };
-    let shape = yardstick.classifier.shape();
-    let expected = [labels.elem_count(), shape.channels, shape.height, shape.width];
-    if images.dims() != expected || labels.rank() != 1 || expected[0] < 2 || !images.dtype().is_float() {
-        let (got, labels) = (images.dims(), labels.dims());
-        return Err(refuse(format!("images {got:?} and labels {labels:?}: expected {expected:?}")).into());
-    }
-    let classes = yardstick.classifier.classes() as i64;
+    check_shapes(images, labels, splits).map_err(refuse)?;
+    let classes = splits.train.classes().len() as i64;
     let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
     if let Some(label) = labels.iter().find(|&&label| !(0..classes).contains(&label)) {
         return Err(refuse(format!("label {label}: the data have classes 0 to {}", classes - 1)).into());
     }
+    let images = images.to_dtype(DType::F32)?;
+    let values = images.flatten_all()?.to_vec1::<f32>()?;
+    if let Some(warning) = check_range(&values, splits.train.shape().len()).map_err(refuse)? {
+        err!("warning: {}: {warning}", path.display());
+    }
     Ok(Samples {
-        images: images.to_dtype(DType::F32)?,
+        images,
         asked: labels.into_iter().map(|label| label as u32).collect(),
         source: path.display().to_string(),
         settings: Map::from_iter([("samples".to_string(), path.display().to_string().into())]),
@@ -199,28 +239,91 @@ fn read(path: &Path, yardstick: &Yardstick) -> Result<Samples> {
     })
 }
 
+/// What is wrong with the tensors, each thing by itself.
+fn check_shapes(images: &Tensor, labels: &Tensor, splits: &Splits) -> Result<(), String> {
+    let (shape, got) = (splits.train.shape(), images.dims());
+    if !matches!(*got, [_, c, h, w] if (c, h, w) == (shape.channels, shape.height, shape.width)) {
+        let Shape { channels, height, width } = shape;
+        return Err(format!(
+            "images are {got:?}, and those of the data are [n, {channels}, {height}, {width}]"
+        ));
+    }
+    if !images.dtype().is_float() {
+        let dtype = images.dtype();
+        return Err(format!("images are {dtype:?}: values in [-1, 1] are expected, bytes / 127.5 - 1"));
+    }
+    if labels.dims() != [got[0]] {
+        return Err(format!(
+            "labels are {:?} for {} images: one for each is expected",
+            labels.dims(),
+            got[0]
+        ));
+    }
+    match got[0] < FEWEST_HELD_OUT {
+        true => Err(format!("images are {}, and at least {FEWEST_HELD_OUT} can be measured", got[0])),
+        false => Ok(()),
+    }
+}
+
+/// Refuses values that cannot be images in [-1, 1], `each` of them an image; a warning where they look
+/// like images of another range.
+fn check_range(values: &[f32], each: usize) -> Result<Option<String>, String> {
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        return Err(format!("image {} has a value that is not finite", at / each));
+    }
+    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
+    if low < -FAR_OUTSIDE || high > FAR_OUTSIDE {
+        return Err(format!(
+            "values from {low} to {high}, where [-1, 1] is expected: of bytes from 0 to 255 take v / 127.5 - 1"
+        ));
+    }
+    if low >= 0.0 {
+        return Ok(Some(format!(
+            "no value is negative, they go from {low} to {high}: of images in [0, 1] take 2 v - 1, as \
+             [-1, 1] is expected"
+        )));
+    }
+    let outside = values.iter().filter(|value| value.abs() > OUTSIDE).count() as f64 / values.len() as f64;
+    Ok((outside > MUCH_OUTSIDE)
+        .then(|| format!("{:.1} % of the values are outside [-1, 1] and count as its ends", 100.0 * outside)))
+}
+
 /// The metrics of the samples alone.
 fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
-    let count = samples.asked.len();
-    let classes = &yardstick.splits.train.classes();
-    let features = yardstick.features(&samples.images)?;
-    let scores = yardstick.scores(&samples.images, &features, &samples.asked)?;
-    let interval = yardstick.frechet_interval(&features, &samples.asked, scores.frechet)?;
-    let floor = yardstick.floor(classify::each(count, classes.len()))?;
-    let by_class = yardstick.frechet_by_class(&features, &samples.asked);
-    let memorisation = yardstick.memorisation(&samples.images)?;
+    let memorisation = yardstick.memorisation(&samples.images, &samples.asked)?;
+    let mut file = EvalFile {
+        version: Some(1),
+        model: samples.model.clone(),
+        settings: Some(samples.settings.clone()),
+        images: Some(samples.asked.len() as u64),
+        classes: Some(yardstick.splits.train.classes().to_vec()),
+        memorisation: Some(eval_file::Memorisation {
+            copied_share: Some(memorisation.copied_share),
+            closer_share: Some(memorisation.closer_share),
+        }),
+        ..EvalFile::default()
+    };
+    let judge = yardstick.judge.as_ref();
+    let confusion = judge.map(|judge| judged(&mut file, judge, &yardstick.splits, samples)).transpose()?;
+    Ok(Found { file, confusion, memorisation })
+}
+
+/// Adds what a classifier is needed for.
+fn judged(file: &mut EvalFile, judge: &Judge, splits: &Splits, samples: &Samples) -> Result<Confusion> {
+    let classes = splits.train.classes();
+    let features = judge.features(&samples.images)?;
+    let scores = judge.scores(&samples.images, &features, &samples.asked)?;
+    let interval = judge.frechet_interval(&features, &samples.asked, scores.frechet)?;
+    let drawn = yardstick::present(splits).len();
+    let floor = judge.floor(&splits.train, classify::each(samples.asked.len(), drawn))?;
+    let by_class = judge.frechet_by_class(&features, &samples.asked);
     let numbers = 0..classes.len() as u32;
     let counted = |asked| -> Vec<u64> {
         numbers.clone().map(|answered| scores.confusion.count(asked, answered) as u64).collect()
     };
     let named = |values: Vec<Option<f64>>| Some(classes.iter().cloned().zip(values).collect());
     let accuracies = numbers.clone().map(|class| scores.confusion.accuracy_of(class)).collect();
-    let file = EvalFile {
-        version: Some(1),
-        model: samples.model.clone(),
-        settings: Some(samples.settings.clone()),
-        images: Some(count as u64),
-        classes: Some(classes.to_vec()),
+    *file = EvalFile {
         accuracy: Some(scores.confusion.accuracy()),
         accuracy_by_class: named(accuracies),
         confusion: Some(numbers.clone().map(counted).collect()),
@@ -231,18 +334,14 @@ fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
             floor: Some(floor),
         }),
         frechet_by_class: named(by_class),
-        kernel_distance: Some(yardstick.kernel_distance(&features)?),
+        kernel_distance: Some(judge.kernel_distance(&features)?),
         precision: Some(scores.precision),
         recall: Some(scores.recall),
         density: Some(scores.density),
         coverage: Some(scores.coverage),
-        memorisation: Some(eval_file::Memorisation {
-            copied_share: Some(memorisation.copied_share),
-            closer_share: Some(memorisation.closer_share),
-        }),
-        ..EvalFile::default()
+        ..std::mem::take(file)
     };
-    Ok(Found { file, confusion: scores.confusion, memorisation })
+    Ok(scores.confusion)
 }
 
 /// What the network itself says of held-out images.
@@ -279,11 +378,14 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
     let file = &found.file;
     out!("{} samples of {}", samples.asked.len(), samples.source);
     let line = |name: &str, text: String| out!("  {name:<24} {text}");
-    line("class accuracy", format!("{:.2} %", 100.0 * found.confusion.accuracy()));
+    if let Some(accuracy) = file.accuracy {
+        line("class accuracy", format!("{:.2} %", 100.0 * accuracy));
+    }
     if let Some(Frechet { value: Some(value), low: Some(low), high: Some(high), floor: Some(floor) }) =
         file.frechet
     {
-        let interval = format!("{low:.4} to {high:.4}; as many real training images: {floor:.4}");
+        let interval =
+            format!("{low:.4} to {high:.4}; as many real images, which the judge trained on: {floor:.4}");
         line("Fréchet distance", format!("{value:.4}  ({interval})"));
     }
     for (name, value) in [
@@ -299,18 +401,22 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
             line(name, format!("{value:.4}"));
         }
     }
-    let Memorisation { copied_share, closer_share, .. } = found.memorisation;
-    line("copied", format!("{:.2} %  (held-out images: 1 %)", 100.0 * copied_share));
+    let Memorisation { copied_share, expected_share, closer_share, .. } = found.memorisation;
+    line(
+        "copied",
+        format!("{:.2} %  (held-out images: {:.1} %)", 100.0 * copied_share, 100.0 * expected_share),
+    );
     line("closer than the median", format!("{:.1} %  (held-out images: 50 %)", 100.0 * closer_share));
+    let Some(confusion) = &found.confusion else { return };
     let classes = yardstick.splits.train.classes();
     for (class, name) in classes.iter().enumerate() {
-        if let Some(accuracy) = found.confusion.accuracy_of(class as u32) {
+        if let Some(accuracy) = confusion.accuracy_of(class as u32) {
             let distance = file.frechet_by_class.as_ref().and_then(|by_class| *by_class.get(name)?);
             let distance = distance.map_or(String::new(), |distance| format!("  Fréchet {distance:.3}"));
             line(&format!("  {name}"), format!("{:6.2} %{distance}", 100.0 * accuracy));
         }
     }
-    let confused = found.confusion.most_confused();
+    let confused = confusion.most_confused();
     let confused = confused.iter().take(5).map(|pair| {
         format!("{} as {}: {}", classes[pair.asked as usize], classes[pair.answered as usize], pair.count)
     });
@@ -372,7 +478,7 @@ fn nearest_sheet(samples: &Samples, found: &Found, yardstick: &Yardstick) -> Res
         pictures.push(Picture::from_unit(shape.channels, shape.height, shape.width, &values));
     }
     let captions = Captions {
-        title: "The samples that are closest to a training image, and that image".into(),
+        title: "The samples that are closest to a training image for their class, and that image".into(),
         rows: vec!["sample".into(), "training".into()],
         columns: pairs.iter().map(|pair| format!("{:.1}", pair.distance)).collect(),
     };

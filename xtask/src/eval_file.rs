@@ -3,8 +3,7 @@
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// Name of the file, in a run's folder or in a checkpoint.
@@ -111,13 +110,11 @@ impl EvalFile {
     /// The file in a folder; none where there is none.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(EVAL_FILE);
-        let Ok(file) = File::open(&path) else { return Ok(None) };
-        let mut text = String::new();
-        let read = || -> Result<Self> {
-            file.take(MAX_BYTES).read_to_string(&mut text)?;
-            Ok(serde_json::from_str(&text)?)
+        let bytes = match duet_files::read(&path, MAX_BYTES) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.with_context(|| path.display().to_string())?,
         };
-        Ok(Some(read().with_context(|| path.display().to_string())?))
+        Ok(Some(serde_json::from_slice(&bytes).with_context(|| path.display().to_string())?))
     }
 
     /// Every single number by a name for people, those that are missing too.
@@ -131,7 +128,7 @@ impl EvalFile {
             ("Fréchet distance", frechet.value, Lower),
             ("Fréchet distance, low", frechet.low, Neither),
             ("Fréchet distance, high", frechet.high, Neither),
-            ("Fréchet distance of real images", frechet.floor, Neither),
+            ("Fréchet distance of real training images", frechet.floor, Neither),
             ("kernel distance", self.kernel_distance, Lower),
             ("precision", self.precision, Higher),
             ("recall", self.recall, Higher),

@@ -2,6 +2,7 @@
 
 use crate::terminal::{err, lost};
 use duet_data::DataError;
+use duet_eval::ClassifierError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
 use duet_train::TrainError;
@@ -72,6 +73,9 @@ fn code(error: &anyhow::Error) -> u8 {
         if let Some(Child(code)) = cause.downcast_ref() {
             return *code;
         }
+        if cause.is::<duet_optim::OptimError>() {
+            return 2;
+        }
         if cause.is::<Usage>() || cause.is::<duet_schedule::ScheduleError>() || cause.is::<toml::de::Error>()
         {
             return 2;
@@ -94,6 +98,16 @@ fn code(error: &anyhow::Error) -> u8 {
         }
         if let Some(SampleError::Setting(_) | SampleError::Schedule(_)) = cause.downcast_ref() {
             return 2;
+        }
+        match cause.downcast_ref::<ClassifierError>() {
+            Some(ClassifierError::Write { .. }) => return 6,
+            Some(
+                ClassifierError::Read { .. } | ClassifierError::File { .. } | ClassifierError::Weights(_),
+            ) => {
+                return 5;
+            }
+            Some(ClassifierError::Data(_) | ClassifierError::Input(_)) => return 4,
+            _ => {}
         }
         if cause.is::<std::io::Error>() {
             return 6;

@@ -59,12 +59,8 @@ pub fn run(args: Args) -> Result<()> {
         &model.loaded.notes,
         &model.scheduler,
     )?;
-    let drawing = Drawing::of_first_classes(model.classes.len(), CLASSES, SEEDS);
-    let mut drawing = settings::resolved(&drawing, model);
-    if model.null_label.is_none() {
-        // There is nothing to be guided by.
-        drawing.guidance = vec![1.0];
-    }
+    let drawing = Drawing::of_first_classes(&model.classes, CLASSES, SEEDS);
+    let drawing = settings::resolved(&drawing, model)?;
     let pictures = pictures(&drawing, &models)?;
     let settings = pictures.as_ref().map(|pictures| pictures.settings.clone());
     if let Some(pictures) = pictures {
@@ -85,7 +81,7 @@ pub fn run(args: Args) -> Result<()> {
         pictures: settings,
         has_curves: files.contains_key("curves.svg"),
     };
-    files.insert("README.md".into(), card::markdown(&card).into_bytes());
+    files.insert("README.md".into(), card::written(&card).into_bytes());
     write_folder(&args.out, files)?;
     out!("{}: from {}", args.out.display(), model.folder.display());
     out!("load it in Python with UNet2DModel.from_pretrained({:?}, subfolder=\"unet\")", args.out);

@@ -4,19 +4,28 @@ use crate::terminal::out;
 use anyhow::{Context, Result, bail};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
     ("duet-kernels", &[]),
+    ("duet-optim", &["duet-kernels"]),
     ("duet-data", &["duet-files"]),
     ("duet-model", &["duet-files", "duet-kernels", "duet-random"]),
     ("duet-sample", &["duet-random", "duet-schedule"]),
     (
         "duet-train",
-        &["duet-data", "duet-files", "duet-kernels", "duet-model", "duet-random", "duet-schedule"],
+        &[
+            "duet-data",
+            "duet-files",
+            "duet-kernels",
+            "duet-model",
+            "duet-optim",
+            "duet-random",
+            "duet-schedule",
+        ],
     ),
-    ("duet-eval", &["duet-data", "duet-files", "duet-kernels", "duet-random", "duet-schedule", "duet-train"]),
+    ("duet-eval", &["duet-data", "duet-files", "duet-kernels", "duet-optim", "duet-random", "duet-schedule"]),
     ("duet-hub", &[]),
 ];
 

@@ -10,6 +10,7 @@ mod compare;
 mod compare_table;
 mod config;
 mod curves;
+mod docs;
 mod drawing;
 mod ema;
 mod eval;
@@ -17,12 +18,14 @@ mod eval_file;
 mod exit;
 mod export;
 mod fetch;
+mod file_names;
 mod hardware;
 mod html;
 mod images;
 mod import;
 mod interrupt;
 mod layering;
+mod markdown;
 mod model_folder;
 mod note;
 mod plan;
@@ -93,6 +96,8 @@ enum Verb {
     BenchWorker(bench_worker::Args),
     /// Run every check of this repository
     Ci(ci::Args),
+    /// Hold the documents' figures and pictures against what makes them
+    Docs(docs::Args),
     /// Check which crate depends on which
     Layering,
 }
@@ -117,6 +122,7 @@ fn main() -> std::process::ExitCode {
         Some(Verb::Bench(args)) => bench::run(args),
         Some(Verb::BenchWorker(args)) => bench_worker::run(args),
         Some(Verb::Ci(args)) => ci::run(args),
+        Some(Verb::Docs(args)) => docs::run(args),
         Some(Verb::Layering) => layering::run(),
     };
     exit::report(result)

@@ -1,5 +1,6 @@
 //! What `--run` names: a run, a checkpoint of it, or any model folder of diffusers.
 
+use crate::terminal::{command, err};
 use crate::{config, exit::usage, run_folder};
 use anyhow::{Context, Result};
 use candle_core::{DType, Device};
@@ -84,12 +85,17 @@ pub fn load(run: &str, device: &Device) -> Result<Model> {
 }
 
 fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
-    if folder.join(MANIFEST_FILE).exists() {
-        Manifest::verify(&folder)?;
+    if folder.join(MANIFEST_FILE).exists() && !Manifest::verify_model(&folder)? {
+        err!(
+            "{}: its training state is not there: it draws, and no training goes on from it",
+            folder.display()
+        );
     }
-    let loaded = duet_model::load_folder(&folder, device)?;
-    let scheduler = read_scheduler(&scheduler_path(&folder))?;
+    let mut loaded = duet_model::load_folder(&folder, device)?;
+    let scheduler = read_scheduler(&found_scheduler(&folder)?)?;
     let (classes, null_label) = labels(&loaded)?;
+    say_assumed(&loaded);
+    let null_label = with_null_last(&mut loaded, null_label)?;
     let copy = folder.join(CONFIG_COPY);
     let sample = match copy.is_file() {
         true => Some(config::RunConfig::load(&copy)?.0.sample),
@@ -100,7 +106,7 @@ fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
 
 fn find(run: &str) -> Result<PathBuf> {
     if run == "latest" {
-        return Ok(run_folder::latest()?.1);
+        return run_folder::latest_model();
     }
     let path = Path::new(run);
     if !path.is_dir() {
@@ -111,7 +117,7 @@ fn find(run: &str) -> Result<PathBuf> {
     if path.join("unet").is_dir() || path.join(duet_model::CONFIG_FILE).is_file() {
         return Ok(path.into());
     }
-    match run_folder::latest_checkpoint(path)? {
+    match run_folder::latest_model_of(path)? {
         Some(checkpoint) => Ok(checkpoint),
         None => {
             let reason =
@@ -121,26 +127,57 @@ fn find(run: &str) -> Result<PathBuf> {
     }
 }
 
-/// Where the scheduler of a model folder is: within it, or, of a bare `unet` folder, beside it.
-pub fn scheduler_path(folder: &Path) -> PathBuf {
-    let name = "scheduler/scheduler_config.json";
-    let beside = folder.parent().map(|parent| parent.join(name)).filter(|path| path.exists());
-    beside.filter(|_| !folder.join(name).exists()).unwrap_or(folder.join(name))
+/// Where the scheduler of a model folder is: within it; beside it, of a bare `unet` or `unet_ema`
+/// folder; above it, of a checkpoint that diffusers' training scripts leave in their output folder.
+pub fn scheduler_path(folder: &Path) -> Option<PathBuf> {
+    let is_checkpoint = |folder: &&Path| {
+        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("checkpoint-"))
+    };
+    let beside = folder.parent().filter(|_| folder.join(duet_model::CONFIG_FILE).is_file());
+    let above = [Some(folder), beside].into_iter().flatten().find(is_checkpoint).and_then(Path::parent);
+    let folders = [Some(folder), beside, above].into_iter().flatten();
+    let paths = folders.map(|folder| folder.join("scheduler/scheduler_config.json"));
+    let path = paths.chain([folder.join("scheduler_config.json")]).find(|path| path.exists())?;
+    if above.is_some_and(|above| path.parent().and_then(Path::parent) == Some(above)) {
+        err!("{}: the scheduler is that of {}", folder.display(), path.display());
+    }
+    Some(path)
+}
+
+fn found_scheduler(folder: &Path) -> Result<PathBuf> {
+    let Some(path) = scheduler_path(folder) else {
+        let source = folder.display().to_string();
+        let import = command(["import", &source, "--out", "DIR", "--scheduler", "scheduler_config.json"]);
+        let reason = format!(
+            "not there, so nothing says how its network was trained; make a whole folder with: {import} (without \
+             --scheduler, diffusers' defaults are taken)"
+        );
+        return Err(ModelError::File { path: folder.join("scheduler/scheduler_config.json"), reason }.into());
+    };
+    Ok(path)
 }
 
 /// Reads a `scheduler_config.json`.
 pub fn read_scheduler(path: &Path) -> Result<DiffusersScheduler> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
     let refuse = |reason: String| ModelError::File { path: path.into(), reason };
-    if std::fs::metadata(path).map_err(read)?.len() > MAX_SCHEDULER_BYTES {
-        return Err(refuse("larger than any scheduler's configuration".into()).into());
+    let text = duet_files::read_text(path, MAX_SCHEDULER_BYTES).map_err(read)?;
+    let read = DiffusersScheduler::from_json_with_ignored(&text);
+    let (scheduler, ignored) = read.map_err(|error| refuse(error.to_string()))?;
+    if !ignored.is_empty() {
+        err!(
+            "warning: {}: {} ignored, as diffusers does: keys of another scheduler, which {} has not",
+            path.display(),
+            ignored.join(", "),
+            scheduler.class_name()
+        );
     }
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    Ok(DiffusersScheduler::from_json(&text).map_err(|error| refuse(error.to_string()))?)
+    Ok(scheduler)
 }
 
-/// Class names and null label: those that the folder notes (a null label of `null` is none), or by
-/// the convention that the last row of the class embedding is the null label.
+/// Class names and null label: those that the folder notes (a null label of `null` is none). Where it
+/// notes none, there is none if every row of the class embedding has a name, and else the last row is
+/// taken. The names are those of the other rows, in their order.
 pub fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
     let Some(rows) = loaded.unet.config().num_class_embeds else { return Ok((Vec::new(), None)) };
     let wrong = |key: &str| {
@@ -155,16 +192,49 @@ pub fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
             let row = value.as_u64().filter(|&null| null < rows as u64);
             Some(row.ok_or_else(|| wrong("_duet_null_label"))? as u32)
         }
+        None if named(loaded) == Some(rows) => None,
         None => Some(rows as u32 - 1),
     };
+    let known = rows - usize::from(null.is_some());
     let classes = match loaded.notes.get("_duet_classes") {
         Some(value) => {
             serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| wrong("_duet_classes"))?
         }
-        None => (0..rows - usize::from(null.is_some())).map(|i| i.to_string()).collect(),
+        None => (0..known).map(|i| i.to_string()).collect(),
     };
-    if classes.len() > rows {
+    if classes.len() > known {
         return Err(wrong("_duet_classes"));
     }
     Ok((classes, null))
+}
+
+/// How many classes the folder names.
+fn named(loaded: &LoadedModel) -> Option<usize> {
+    Some(loaded.notes.get("_duet_classes")?.as_array()?.len())
+}
+
+/// Says which row is taken for the null label where nothing in the folder tells.
+fn say_assumed(loaded: &LoadedModel) {
+    let Some(rows) = loaded.unet.config().num_class_embeds else { return };
+    if loaded.notes.contains_key("_duet_null_label") || named(loaded).is_some() {
+        return;
+    }
+    let folder = loaded.folder.display().to_string();
+    let import = command(["import", &folder, "--null-label", "none", "--out", "DIR"]);
+    err!(
+        "{folder}: nothing says which of its {rows} class rows stands for no class; the last, row {}, is taken; if \
+         all are classes, make a folder that says so: {import}",
+        rows - 1
+    );
+}
+
+/// Moves the null label's row behind the classes' rows, so that a class's number is its row.
+fn with_null_last(loaded: &mut LoadedModel, null: Option<u32>) -> Result<Option<u32>> {
+    let (Some(row), Some(rows)) = (null, loaded.unet.config().num_class_embeds) else { return Ok(null) };
+    let last = rows as u32 - 1;
+    if row != last {
+        duet_model::move_class_row(&loaded.parameters, row)?;
+        loaded.notes.insert("_duet_null_label".into(), last.into());
+    }
+    Ok(Some(last))
 }

@@ -3,14 +3,18 @@
 use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::model_folder::Model;
+use crate::start::MAX_PICTURE_BYTES;
 use anyhow::Result;
 use duet_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The keyword under which a PNG carries its note, as JSON.
 const KEYWORD: &str = "duet";
+/// Files that are longer are not looked at, whatever a picture says of them.
+const MAX_FILE_BYTES: u64 = 1 << 32;
 
 /// All that it takes to draw a picture again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,7 +90,7 @@ impl Note {
 
     /// The note of a PNG file.
     pub fn read(path: &Path) -> Result<(Self, Vec<(String, String)>)> {
-        let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+        let bytes = read_picture(path)?;
         let refuse = |cause: String| DataError::Malformed {
             path: path.into(),
             cause,
@@ -95,7 +99,8 @@ impl Note {
         let texts = duet_data::texts_of_png(&bytes).map_err(|error| refuse(error.to_string()))?;
         let note = texts.iter().find(|(keyword, _)| keyword == KEYWORD);
         let (_, note) = note.ok_or_else(|| refuse("it does not say how it was made".into()))?;
-        let note = serde_json::from_str(note).map_err(|error| refuse(error.to_string()))?;
+        let note: Self = serde_json::from_str(note).map_err(|error| refuse(error.to_string()))?;
+        note.drawing.check().map_err(|error| refuse(format!("it names what no flag takes: {error}")))?;
         Ok((note, texts))
     }
 
@@ -119,7 +124,19 @@ impl Note {
     }
 }
 
+/// The bytes of a picture's file.
+pub fn read_picture(path: &Path) -> Result<Vec<u8>> {
+    let bytes = duet_files::read(path, MAX_PICTURE_BYTES);
+    Ok(bytes.map_err(|cause| DataError::Read { path: path.into(), cause })?)
+}
+
 fn hash_of(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
-    Ok(blake3::hash(&bytes).to_string())
+    let read = |cause| DataError::Read { path: path.into(), cause };
+    let mut file = duet_files::open(path).map_err(read)?.take(MAX_FILE_BYTES);
+    let mut hasher = blake3::Hasher::new();
+    let size = std::io::copy(&mut file, &mut hasher).map_err(read)?;
+    if size == MAX_FILE_BYTES {
+        return Err(read(std::io::ErrorKind::FileTooLarge.into()).into());
+    }
+    Ok(hasher.finalize().to_string())
 }

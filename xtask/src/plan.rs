@@ -60,7 +60,7 @@ impl<'a> Plan<'a> {
             return Err(usage("--batch 0: at least one image is needed"));
         }
         let model = &models.model;
-        let drawing = settings::resolved(drawing, model);
+        let drawing = settings::resolved(drawing, model)?;
         check_denoiser(model)?;
         if drawing.noise.is_some() && drawing.guidance.len() > 1 {
             return Err(usage("--guidance: several weights go with --seeds, not with --noise"));
@@ -69,6 +69,7 @@ impl<'a> Plan<'a> {
         let sampler = settings::sampler(&drawing, model)?;
         let solver = solver_name(&model.scheduler.solver()?);
         let start = Start::new(&drawing, model)?;
+        check_memory(&start)?;
         let guidance = match start.weights.is_empty() {
             true => guidance,
             false => guidance.with_weights(start.weights.clone()),
@@ -174,6 +175,16 @@ impl Frames {
         };
         self.0.iter().map(frame).collect()
     }
+}
+
+/// All images are kept until they are written, and their starting noise or the picture they begin
+/// with beside them.
+fn check_memory(start: &Start) -> Result<()> {
+    let (channels, height, width) = start.shape;
+    let sides = [start.seeds.len(), channels, height, width, 2 * size_of::<f32>()];
+    let bytes = sides.iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
+    let what = format!("{} images of {channels}×{height}×{width} values", start.seeds.len());
+    Ok(duet_model::check_memory(&what, bytes)?)
 }
 
 fn check_denoiser(model: &Model) -> Result<()> {

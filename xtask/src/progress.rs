@@ -52,7 +52,7 @@ impl Progress {
             Some(bar) => {
                 bar.set_position(done);
                 bar.set_prefix(left);
-                bar.set_message(message);
+                bar.set_message(harmless(&message));
             }
             None if self.last_line.elapsed() >= LINE_EVERY || done == self.total => {
                 self.last_line = Instant::now();

@@ -1,9 +1,12 @@
 //! `cargo xtask reproduce`: draws a picture again from what it says of itself.
 
 use crate::drawing::Drawing;
-use crate::note::{Form, Note};
+use crate::exit::usage;
+use crate::note::{Form, Note, read_picture};
 use crate::plan::{FRAME_MS, Frames, Plan};
 use crate::sample::{create_parent, write_atomically};
+use crate::selection;
+use crate::settings::STEPS;
 use crate::sweep::{Axes, Loaded};
 use crate::terminal::out;
 use crate::{hardware, images, model_folder};
@@ -26,6 +29,9 @@ pub struct Args {
     /// Where the picture goes [default: nowhere, it is compared]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Refuses a picture that takes more evaluations of a network: a stranger's may ask for any number
+    #[arg(long, value_name = "EVALUATIONS", default_value_t = 100_000)]
+    most: u64,
     /// Threads [default: all cores]
     #[arg(long)]
     threads: Option<usize>,
@@ -52,14 +58,20 @@ pub fn run(args: Args) -> Result<()> {
             drawing.run
         );
     }
-    let mut again = Again { image: &args.image, device: &device, texts, loaded: Loaded::default() };
+    let mut again = Again {
+        image: &args.image,
+        device: &device,
+        texts,
+        loaded: Loaded::default(),
+        work: Work { most: args.most, left: args.most },
+    };
     let bytes = again.draw(&note, &drawing)?;
     if let Some(out) = &args.out {
         create_parent(out)?;
         write_atomically(out, &bytes)?;
         out!("{}: drawn again by {}", out.display(), drawing.run);
     }
-    let made = std::fs::read(&args.image)?;
+    let made = read_picture(&args.image)?;
     if bytes != made {
         bail!(
             "{}: what is drawn now differs from it: another version of Duet, or another machine",
@@ -75,6 +87,44 @@ struct Again<'a> {
     device: &'a Device,
     texts: Vec<(String, String)>,
     loaded: Loaded,
+    work: Work,
+}
+
+/// Evaluations of the network that may still be asked for.
+struct Work {
+    most: u64,
+    left: u64,
+}
+
+impl Work {
+    /// Takes the product of these numbers.
+    fn take(&mut self, numbers: &[usize]) -> Result<()> {
+        let wanted = numbers.iter().fold(1u64, |product, &number| product.saturating_mul(number as u64));
+        match self.left.checked_sub(wanted) {
+            Some(left) => self.left = left,
+            None => {
+                let most = self.most;
+                return Err(usage(format!(
+                    "this picture takes more than {most} evaluations of the network; if you trust it, allow more \
+                     with --most N"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what finding an image's noise asks for, which is done before anything is drawn.
+    fn take_inversion(&mut self, drawing: &Drawing) -> Result<()> {
+        // Cheaper than making a plan of them: no class has fewer images than there are seeds.
+        let (seeds, most) = (selection::seeds(&drawing.seeds)?.len(), self.most);
+        Work { most, left: most }.take(&[seeds, drawing.guidance.len().max(1)])?;
+        self.take(&[drawing.invert.unwrap_or(0), drawing.steps.unwrap_or(STEPS)])
+    }
+
+    /// Takes what drawing `images` of the plan asks for.
+    fn take_images(&mut self, images: usize, plan: &Plan) -> Result<()> {
+        self.take(&[images, plan.request.sampler.steps().len()])
+    }
 }
 
 impl Again<'_> {
@@ -85,17 +135,24 @@ impl Again<'_> {
         if let Form::Sweep { rows, columns } = &note.form {
             note.check(&model_folder::load(&drawing.run, self.device)?, None)?;
             let axes = Axes::new(rows, columns.as_deref(), drawing)?;
+            // A cell has one image at the least.
+            Work { ..self.work }.take(&[axes.count(), drawing.steps.unwrap_or(1)])?;
             let mut pictures = Vec::new();
             for cell in axes.cells(drawing)? {
                 let models = self.loaded.of(&cell, self.device)?;
+                self.work.take_inversion(&cell)?;
                 let plan = Plan::new(&cell, models, BATCH, self.device)?;
+                self.work.take_images(plan.request.seeds.len(), &plan)?;
                 pictures.push(plan.grid(&plan.draw(|_| Ok(()))?.images)?);
             }
             return Ok(axes.sheet(pictures)?.encode_png_with(&texts));
         }
         let models = self.loaded.of(drawing, self.device)?;
         note.check(&models.model, models.guide.as_ref())?;
+        self.work.take_inversion(drawing)?;
         let mut plan = Plan::new(drawing, models, BATCH, self.device)?;
+        let images = plan.request.seeds.len();
+        self.work.take_images(if let Form::Image(_) = note.form { 1 } else { images }, &plan)?;
         Ok(match note.form {
             Form::Animation => {
                 let mut frames = Frames::default();

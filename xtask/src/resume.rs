@@ -1,8 +1,9 @@
 //! What may change between two parts of a run.
 
-use crate::{config, exit::usage};
+use crate::{config, exit::usage, model_folder};
 use anyhow::{Context, Result};
-use duet_train::{Manifest, checkpoint};
+use duet_schedule::{BETA_END, BETA_START, NoiseSchedule};
+use duet_train::{Diffusion, Manifest, checkpoint};
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::{Table, Value};
@@ -10,10 +11,15 @@ use toml::{Table, Value};
 /// Keys of a run's `config.toml` that may be edited before it is resumed: they change what is saved
 /// and shown, or say where images are whose fingerprint is checked, but not what is learnt. Every
 /// other key is refused, one that is new here too.
-const MAY_CHANGE: [&str; 14] = [
+const MAY_CHANGE: [&str; 19] = [
+    "data.max_gigabytes",
+    "data.max_megapixels",
     "data.source",
     "data.started_in",
+    "sample.clip",
+    "sample.eta",
     "sample.guidance",
+    "sample.guidance_schedule",
     "sample.history",
     "sample.interval",
     "sample.rule",
@@ -26,6 +32,29 @@ const MAY_CHANGE: [&str; 14] = [
     "save.sample_every",
     "save.save_every",
 ];
+
+/// Gives a run that is older than the range of betas the one it began with: 0.0001 to 0.02 whatever its
+/// number of timesteps. Refuses to go on under another noise schedule than the checkpoint's.
+pub fn keep_schedule(diffusion: &mut Diffusion, found: &Path) -> Result<()> {
+    let saved = model_folder::read_scheduler(&model_folder::scheduler_path(found))?.noise_schedule()?;
+    let same = |other: &NoiseSchedule| {
+        let mut pairs = saved.alphas_cumprod().iter().zip(other.alphas_cumprod());
+        saved.len() == other.len() && pairs.all(|(a, b)| (a - b).abs() <= 1e-9)
+    };
+    if same(&diffusion.noise_schedule()?) {
+        return Ok(());
+    }
+    let old = Diffusion { beta_start: Some(BETA_START), beta_end: Some(BETA_END), ..diffusion.clone() };
+    let unnamed = diffusion.beta_start.is_none() && diffusion.beta_end.is_none();
+    if unnamed && old.noise_schedule().is_ok_and(|schedule| same(&schedule)) {
+        *diffusion = old;
+        return Ok(());
+    }
+    Err(usage(format!(
+        "{}: its noise schedule is not that of config.toml; put back the configuration that it was saved with",
+        found.display()
+    )))
+}
 
 /// Refuses a run's configuration that differs from the one a checkpoint was saved with, by key.
 pub fn check_configuration(path: &Path, text: &str, found: &Path) -> Result<()> {

@@ -179,7 +179,7 @@ fn is_half(name: &str) -> bool {
     if random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return true;
     }
-    let known = [".step-", ".judge.", ".metrics.", ".config."].iter().any(|start| name.starts_with(start));
+    let known = [".step-", ".judge", ".metrics.", ".config."].iter().any(|start| name.starts_with(start));
     let numbers =
         name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map(|(_, numbers)| numbers);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -412,6 +412,26 @@ pub fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
         err!("warning: {error}");
     }
     Ok(found)
+}
+
+/// The newest checkpoint of a run whose network is whole, with or without its training state.
+pub fn latest_model_of(run: &Path) -> Result<Option<PathBuf>> {
+    let (found, passed) = checkpoint::latest_model(&run.join("checkpoints"))?;
+    for error in passed {
+        err!("warning: {error}");
+    }
+    Ok(found)
+}
+
+/// The same of the newest run that has one.
+pub fn latest_model() -> Result<PathBuf> {
+    for (_, run) in numbered()?.into_iter().rev() {
+        if let Some(found) = latest_model_of(&run)? {
+            return Ok(found);
+        }
+    }
+    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `cargo xtask train`");
+    Err(TrainError::Checkpoint { path: RUNS.into(), reason }).context("latest")
 }
 
 /// The run of what `--run` names: itself, or the one whose checkpoint it is; none of another folder.

@@ -1,9 +1,9 @@
 //! The quick metrics of a model: images of every class, drawn and measured at once.
 
-use crate::classify::{self, of_every_class};
+use crate::classify::of_classes;
 use crate::drawing::Drawing;
 use crate::plan::{Models, Plan};
-use crate::yardstick::Yardstick;
+use crate::yardstick::{self, Yardstick, drawn_each};
 use anyhow::Result;
 use candle_core::Device;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,8 @@ pub struct Score {
 }
 
 impl Score {
-    /// Of `count` images, the same number of every class from seed 0 on, `batch` at once.
+    /// Of `count` images, the same number of every class with training images from seed 0 on, `batch` at
+    /// once.
     pub fn of(
         drawing: &Drawing,
         models: &Models,
@@ -30,13 +31,14 @@ impl Score {
         (count, batch): (usize, usize),
         device: &Device,
     ) -> Result<Self> {
-        let classes = yardstick.classifier.classes();
-        let each = classify::each(count, classes).max(2);
-        let plan = Plan::new(&of_every_class(drawing, each), models, batch, device)?;
+        let judge = yardstick.judge()?;
+        let labels = yardstick::labels_of(&yardstick.splits, &models.model)?;
+        let each = drawn_each(count, labels.len());
+        let drawing = of_classes(drawing, &labels, &models.model.classes, each);
+        let plan = Plan::new(&drawing, models, batch, device)?;
         let images = plan.draw(|_| Ok(()))?.images;
-        let asked: Vec<u32> =
-            (0..classes as u32).flat_map(|class| std::iter::repeat_n(class, each)).collect();
-        let scores = yardstick.scores(&images, &yardstick.features(&images)?, &asked)?;
+        let asked: Vec<u32> = labels.into_iter().flat_map(|class| std::iter::repeat_n(class, each)).collect();
+        let scores = judge.scores(&images, &judge.features(&images)?, &asked)?;
         Ok(Self {
             accuracy: scores.confusion.accuracy(),
             frechet: scores.frechet,

@@ -1,5 +1,6 @@
 //! From the flags of a drawing to guidance and sampler.
 
+use crate::config::{RunConfig, Sample};
 use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::model_folder::Model;
@@ -8,8 +9,8 @@ use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
-    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, UniPc, UniPcVariant,
-    Variance,
+    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, ThirdOrder, UniPc,
+    UniPcVariant, Variance,
 };
 
 /// Where neither a flag nor a run says otherwise.
@@ -20,17 +21,24 @@ const HISTORY: (f64, f64) = (0.5, 3.0);
 /// Of CFG++, as its paper has it (Chung et al. 2024, section 4).
 const LAMBDA: f64 = 0.6;
 
-/// The drawing with what the model's run says where no flag does.
-pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
-    let run = model.sample.as_ref();
+/// The drawing with what the preset, or else the model's run, says where no flag does.
+pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
     let mut drawing = drawing.clone();
+    let preset = drawing.preset.take().map(|name| RunConfig::preset_sample(&name)).transpose()?;
+    if let Some(preset) = &preset {
+        drawing.spacing = drawing.spacing.or_else(|| Some(preset.spacing.to_string()));
+    }
+    let run = preset.as_ref().or(model.sample.as_ref());
     if drawing.guidance.is_empty() {
-        drawing.guidance = vec![match drawing.cfg_plus_plus {
-            true => LAMBDA,
-            false => run.map_or(GUIDANCE, |run| run.guidance),
+        drawing.guidance = vec![match run {
+            _ if drawing.cfg_plus_plus => LAMBDA,
+            _ if !can_be_guided(&drawing, model) => 1.0,
+            Some(run) => run.guidance,
+            None => GUIDANCE,
         }];
     }
     drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
+    drawing.clip = drawing.clip.or_else(|| run.and_then(|run| run.clip.clone()));
     // CFG++ is as its paper has it: plain, everywhere, with DDIM, whose eta and inversion are also its.
     if !drawing.cfg_plus_plus {
         drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
@@ -39,11 +47,33 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Drawing {
         if drawing.invert.is_none() {
             drawing.history = drawing.history.or_else(|| run.and_then(|run| run.history.clone()));
         }
+        let schedule = || run.and_then(|run| run.guidance_schedule.clone());
+        drawing.guidance_schedule = drawing.guidance_schedule.or_else(schedule);
+        if drawing.invert.is_none() {
+            with_sampler_of(&mut drawing, run);
+        }
     }
-    if drawing.eta == 0.0 && drawing.invert.is_none() && !drawing.cfg_plus_plus {
-        drawing.sampler = drawing.sampler.or_else(|| run.and_then(|run| run.sampler.clone()));
+    drawing.guidance_schedule = drawing.guidance_schedule.or_else(|| Some("constant".into()));
+    drawing.eta = drawing.eta.or(Some(0.0));
+    Ok(drawing)
+}
+
+/// Takes the sampler and its η from the run. An η that is asked for asks for DDIM, and the run's goes
+/// with its own sampler.
+fn with_sampler_of(drawing: &mut Drawing, run: Option<&Sample>) {
+    let Some(run) = run else { return };
+    if drawing.sampler.is_none() && drawing.eta.unwrap_or(0.0) == 0.0 {
+        drawing.sampler.clone_from(&run.sampler);
     }
-    drawing
+    if drawing.sampler == run.sampler {
+        drawing.eta = drawing.eta.or(run.eta);
+    }
+}
+
+/// Whether there is anything to be led away from.
+fn can_be_guided(drawing: &Drawing, model: &Model) -> bool {
+    let asked = drawing.negative.is_some() || drawing.guide_with.is_some() || drawing.independent_condition;
+    asked || model.null_label.is_some()
 }
 
 /// Guidance as the flags ask for it; none for a model without classes, unless by another model.
@@ -58,7 +88,7 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
     }
     let interval = interval(drawing.interval.as_deref(), &model.scheduler.noise_schedule()?)?;
     let guidance = Guidance::new(weight, None)
-        .with_schedule(schedule(&drawing.guidance_schedule)?)
+        .with_schedule(schedule(drawing.guidance_schedule.as_deref())?)
         .with_interval(interval)
         .with_rule(rule(drawing.rule.as_deref())?)
         .with_history(history)
@@ -98,7 +128,8 @@ fn away(drawing: &Drawing, model: &Model) -> Result<Option<Away>> {
     })
 }
 
-fn schedule(text: &str) -> Result<WeightSchedule> {
+fn schedule(text: Option<&str>) -> Result<WeightSchedule> {
+    let text = text.unwrap_or("constant");
     Ok(match text {
         "constant" => WeightSchedule::Constant,
         "linear" => WeightSchedule::Linear,
@@ -112,6 +143,17 @@ fn schedule(text: &str) -> Result<WeightSchedule> {
             })?)
         }
     })
+}
+
+/// The same for so many steps, which a list must have.
+pub fn schedule_for(text: Option<&str>, steps: usize) -> Result<WeightSchedule> {
+    match schedule(text)? {
+        WeightSchedule::List(weights) if weights.len() != steps => Err(usage(format!(
+            "guidance_schedule: {} weights for {steps} steps; one for each is needed",
+            weights.len()
+        ))),
+        schedule => Ok(schedule),
+    }
 }
 
 /// The interval of a text such as "0.3:5" or "100t:800t"; everywhere without one.
@@ -181,13 +223,7 @@ pub fn rule(text: Option<&str>) -> Result<Rule> {
 /// The sampler of the flags, and of the model's scheduler where they say nothing.
 pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     let scheduler = &model.scheduler;
-    let solver = match solver(drawing.sampler.as_deref(), scheduler.solver()?)? {
-        Solver::Ddim { .. } => Solver::Ddim { eta: drawing.eta },
-        _ if drawing.eta != 0.0 => {
-            return Err(usage(format!("--eta {}: only --sampler ddim has it", drawing.eta)));
-        }
-        solver => solver,
-    };
+    let solver = with_eta(solver(drawing.sampler.as_deref(), scheduler.solver()?)?, drawing.eta)?;
     if solver == Solver::Heun && drawing.cfg_plus_plus {
         return Err(usage(
             "--cfg-plus-plus: puts noise back once a step, and heun asks twice; use another sampler",
@@ -200,6 +236,17 @@ pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     let steps = kept(drawing, steps(drawing, model, solver)?)?;
     let sampler = Sampler::new(steps, prediction, solver).context("--sampler")?;
     Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?))
+}
+
+/// The solver with DDIM's η; 0 without one.
+pub fn with_eta(solver: Solver, eta: Option<f64>) -> Result<Solver> {
+    let eta = eta.unwrap_or(0.0);
+    match solver {
+        _ if !(0.0..=1.0).contains(&eta) => Err(usage(format!("--eta {eta}: must be 0 to 1"))),
+        Solver::Ddim { .. } => Ok(Solver::Ddim { eta }),
+        _ if eta != 0.0 => Err(usage(format!("--eta {eta}: only --sampler ddim has it"))),
+        solver => Ok(solver),
+    }
 }
 
 /// The deterministic DDIM whose way `--invert` goes back.
@@ -236,6 +283,7 @@ pub fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
             order: 2,
             algorithm,
             second_order: SecondOrder::Midpoint,
+            third_order: ThirdOrder::Exact,
             lower_order_final: true,
             euler_at_final: true,
         })
@@ -261,7 +309,8 @@ pub fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
     })
 }
 
-fn clip(text: Option<&str>, default: Clip) -> Result<Clip> {
+/// The rule of a text such as "dynamic:0.9"; `default` without one.
+pub fn clip(text: Option<&str>, default: Clip) -> Result<Clip> {
     let Some(text) = text else { return Ok(default) };
     let wrong = || usage(format!("--clip {text}: none, static[:LIMIT above 0] or dynamic[:RATIO 0 to 1]"));
     let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
@@ -290,9 +339,8 @@ pub fn summary(drawing: &Drawing, solver: &str) -> String {
     parts.extend(drawing.interval.as_ref().map(|interval| format!("interval {interval}")));
     parts.extend(drawing.rule.clone().filter(|rule| rule != "plain"));
     parts.extend(drawing.history.as_ref().filter(|h| *h != "0").map(|h| format!("history {h}")));
-    if drawing.guidance_schedule != "constant" {
-        parts.push(format!("{} schedule", drawing.guidance_schedule));
-    }
+    let schedule = drawing.guidance_schedule.as_ref().filter(|schedule| *schedule != "constant");
+    parts.extend(schedule.map(|schedule| format!("{schedule} schedule")));
     if drawing.rescale != 0.0 {
         parts.push(format!("rescale {}", drawing.rescale));
     }

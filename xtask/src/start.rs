@@ -2,6 +2,7 @@
 
 use crate::drawing::Drawing;
 use crate::exit::usage;
+use crate::file_names;
 use crate::images::counted;
 use crate::model_folder::Model;
 use crate::selection::{self, Choice};
@@ -18,6 +19,10 @@ use std::path::Path;
 const MOST_BETWEEN: usize = 1000;
 /// Images in a row where nothing says how many.
 const COLUMNS: usize = 8;
+/// No command draws more images than this at once.
+const MOST_IMAGES: usize = 1_000_000;
+/// A larger file is no picture.
+pub const MAX_PICTURE_BYTES: u64 = 512 << 20;
 
 /// What the trajectories begin with.
 pub struct Start {
@@ -60,8 +65,7 @@ impl Start {
 
     /// Every class with every weight and every seed, or what is between two of them.
     fn drawn(drawing: &Drawing, model: &Model) -> Result<Self> {
-        let config = model.loaded.unet.config();
-        let Some(size) = config.sample_size else {
+        let Some(size) = model.loaded.unet.config().sample_size else {
             let path = model.loaded.folder.join("config.json");
             return Err(usage(format!(
                 "{}: sample_size is null, so the image size is unknown; --noise has one",
@@ -73,12 +77,19 @@ impl Start {
             None => selection::seeds(&drawing.seeds)?,
         };
         let choices = choices(drawing, model)?;
-        let table = match drawing.interpolate.as_deref().map(between).transpose()? {
+        let (config, (height, width)) = (model.loaded.unet.config(), size.sides());
+        let between = drawing.interpolate.as_deref().map(between).transpose()?;
+        check_count(&[
+            choices.len(),
+            drawing.guidance.len(),
+            seeds.len(),
+            between.as_ref().map_or(1, |b| b.1),
+        ])?;
+        let table = match between {
             None => Table::of_seeds(&choices, &seeds, drawing),
             Some((What::Seeds, count)) => Table::between_seeds(&choices, &seeds, count, drawing)?,
             Some((What::Classes, count)) => Table::between_classes(&choices, &seeds, count, drawing)?,
         };
-        let (height, width) = size.sides();
         table.start((config.in_channels, height, width))
     }
 
@@ -106,7 +117,7 @@ impl Start {
                 format!("noise is {dims:?} {dtype:?}, expected (n, {inputs}, H, W) F32, n at least 1");
             return Err(refuse(reason).into());
         }
-        config.check_sides(height, width).map_err(|error| refuse(error.to_string()))?;
+        config.check_pass(height, width).map_err(|error| refuse(error.to_string()))?;
         let labels = match (config.num_class_embeds, tensors.remove("labels")) {
             (None, None) => None,
             (None, Some(_)) => return Err(refuse("has labels, and the model no classes".into()).into()),
@@ -125,9 +136,8 @@ impl Start {
         if let Some(name) = tensors.keys().next() {
             return Err(refuse(format!("has a tensor {name}; noise, labels and seeds are read")).into());
         }
-        let name = |label: u32| model.classes.get(label as usize).cloned().unwrap_or(label.to_string());
         let class = |i: usize| match &labels {
-            Some(labels) => format!("class-{}_", file_name(&name(labels[i]), &[(labels[i], 1.0)])),
+            Some(labels) => format!("class-{}_", file_names::of_class(labels[i], &model.classes)),
             None => String::new(),
         };
         Ok(Self {
@@ -171,6 +181,16 @@ fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
     }
 }
 
+/// The product of how many there are of each, if that is not too many.
+fn check_count(numbers: &[usize]) -> Result<usize> {
+    let count = numbers.iter().try_fold(1usize, |product, &number| product.checked_mul(number));
+    count.filter(|&count| count <= MOST_IMAGES).ok_or_else(|| {
+        usage(format!(
+            "classes, weights and seeds ask for more than {MOST_IMAGES} images; draw them in parts"
+        ))
+    })
+}
+
 enum What {
     Seeds,
     Classes,
@@ -199,7 +219,7 @@ struct Table {
 fn names(choice: Option<&Choice>, weight: f64, several: bool) -> (String, String) {
     let weight = if several { format!("w {weight}") } else { String::new() };
     let (name, stem) = match choice {
-        Some(choice) => (choice.name.as_str(), format!("class-{}_", file_name(&choice.name, &choice.parts))),
+        Some(choice) => (choice.name.as_str(), format!("class-{}_", choice.file_name)),
         None => ("", String::new()),
     };
     let stem = if several { format!("{stem}{}_", weight.replace(' ', "-")) } else { stem };
@@ -317,7 +337,7 @@ impl Table {
             shape,
             row_names: self.rows,
             column_names: self.columns,
-            stems: cells.into_iter().map(|cell| cell.stem).collect(),
+            stems: file_names::unique(cells.into_iter().map(|cell| cell.stem).collect()),
         })
     }
 }
@@ -325,18 +345,6 @@ impl Table {
 /// Places from 0 to 1, both included.
 fn shares(count: usize) -> impl Iterator<Item = (usize, f64)> {
     (0..count).map(move |k| (k, k as f64 / (count - 1) as f64))
-}
-
-/// A class's name as part of a file name, or its number where the name would not do.
-fn file_name(name: &str, parts: &[(u32, f64)]) -> String {
-    if name.chars().all(|c| c.is_alphanumeric() || "-_ ".contains(c)) {
-        return name.into();
-    }
-    let part = |&(label, share): &(u32, f64)| match share {
-        1.0 => label.to_string(),
-        share => format!("{label}x{share}"),
-    };
-    parts.iter().map(part).collect::<Vec<_>>().join("+")
 }
 
 /// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
@@ -360,7 +368,7 @@ fn read_picture(path: &Path, channels: usize, height: usize, width: usize) -> Re
     if height != width || ![1, 3].contains(&channels) {
         return Err(usage(format!("{}: the model's images are no square pictures", path.display())));
     }
-    let bytes = std::fs::read(path).map_err(|cause| DataError::Read { path: path.into(), cause })?;
+    let bytes = crate::note::read_picture(path)?;
     let refuse = |error: DataError| DataError::Malformed {
         path: path.into(),
         cause: error.to_string(),

@@ -84,6 +84,11 @@ impl Axes {
         })
     }
 
+    /// How many cells there are.
+    pub fn count(&self) -> usize {
+        self.rows.values.len().saturating_mul(self.columns.values.len())
+    }
+
     /// What is drawn in each cell, row by row; the sheet has the captions.
     pub fn cells(&self, drawing: &Drawing) -> Result<Vec<Drawing>> {
         let mut cells = Vec::new();
@@ -169,7 +174,8 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
         Value::Object(keys) => keys,
         _ => Map::new(),
     };
-    if !keys.contains_key(key) {
+    // Pictures do not note it: what it stands for is noted.
+    if !keys.contains_key(key) && key != "preset" {
         let known = keys.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         return Err(usage(format!("{key}: no flag of sample that decides what it draws; those are {known}")));
     }
@@ -179,7 +185,8 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
         [Some(Value::String(value.clone())), number.clone(), number.map(|number| Value::Array(vec![number]))];
     for reading in readings.into_iter().flatten() {
         keys.insert(key.into(), reading);
-        if let Ok(drawing) = serde_json::from_value(Value::Object(keys.clone())) {
+        if let Ok(drawing) = serde_json::from_value::<Drawing>(Value::Object(keys.clone())) {
+            drawing.check()?;
             return Ok(drawing);
         }
     }
@@ -197,7 +204,7 @@ impl Sweep<'_> {
     fn cells(&self, drawings: &[Drawing]) -> Result<(Vec<Picture>, Vec<Cell>)> {
         let yardstick = match self.args.score {
             0 => None,
-            _ => Some(Yardstick::new(run_folder::of(&drawings[0].run)?.as_deref(), None)?),
+            _ => Some(Yardstick::new(run_folder::of(&drawings[0].run)?.as_deref(), "--score")?),
         };
         let mut progress = Progress::new(0, drawings.len() as u64, 1, "cells/s");
         let (mut pictures, mut done, mut loaded) = (Vec::new(), Vec::new(), Loaded::default());
@@ -228,7 +235,10 @@ impl Sweep<'_> {
         yardstick: Option<&Yardstick>,
     ) -> Result<(Picture, Cell)> {
         let plan = Plan::new(drawing, models, self.args.batch, self.device)?;
-        let asked = serde_json::to_string(&(&plan.note, self.args.score))?;
+        let asked = match yardstick {
+            None => serde_json::to_string(&(&plan.note, self.args.score))?,
+            Some(yardstick) => serde_json::to_string(&(&plan.note, self.args.score, yardstick.key()))?,
+        };
         let name = blake3::hash(asked.as_bytes()).to_hex();
         let (picture_path, cell_path) =
             (self.cells.join(format!("{name}.png")), self.cells.join(format!("{name}.json")));

@@ -44,6 +44,21 @@ pub fn status(text: Arguments) {
     let _ = write!(io::stderr().lock(), "\r{text}");
 }
 
+/// A command for a person to type: the words as a shell takes them, quoted where it would take them
+/// otherwise.
+pub fn command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
+    let quoted = |word: S| {
+        let word = word.as_ref();
+        let plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%^".contains(c);
+        match !word.is_empty() && word.chars().all(plain) {
+            true => word.to_string(),
+            false => format!("'{}'", word.replace('\'', r"'\''")),
+        }
+    };
+    let words = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+    format!("cargo xtask {words}")
+}
+
 /// Why standard output is not complete, if it is not: a full disk, but not a reader that went away.
 pub fn lost() -> Option<io::Error> {
     LOST.lock().unwrap_or_else(|held| held.into_inner()).take()
@@ -74,6 +89,17 @@ mod tests {
     fn what_a_terminal_obeys_is_shown_instead() {
         assert_eq!(harmless("\u{1b}]0;owned\u{7}"), "\\u{1b}]0;owned\\u{7}");
         assert_eq!(harmless("a\u{9b}2J\u{202e}b\u{7f}\r"), "a\\u{9b}2J\\u{202e}b\\u{7f}\\u{d}");
+    }
+
+    #[test]
+    fn a_printed_command_is_what_a_shell_reads() {
+        assert_eq!(command(["train", "--resume", "my run"]), "cargo xtask train --resume 'my run'");
+        assert_eq!(
+            command(["sample", "--run", "it's", "--class", "@3,4"]),
+            r"cargo xtask sample --run 'it'\''s' --class @3,4"
+        );
+        assert_eq!(command(["sample", "--run", "a;$(b)", ""]), "cargo xtask sample --run 'a;$(b)' ''");
+        assert_eq!(command(["sample", "--run", "図/runs"]), "cargo xtask sample --run 図/runs");
     }
 
     #[test]

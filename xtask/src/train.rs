@@ -13,16 +13,16 @@ use crate::resume;
 use crate::run_folder::{self, History, Metrics, RunFolder};
 use crate::sample::{create_parent, write_atomically};
 use crate::score::Score;
+use crate::selection;
 use crate::snapshots;
-use crate::terminal::{err, out};
-use crate::yardstick::{FEWEST_HELD_OUT, Yardstick};
+use crate::terminal::{command, err, out};
+use crate::yardstick::{self, Yardstick};
 use anyhow::{Context, Result};
 use candle_core::{Device, Var};
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
-use duet_train::{
-    DataOrder, HeldOut, POWER_LENGTHS, RealDisk, TrainError, Trainer, checkpoint, held_out_loss,
-};
+use duet_optim::{POWER_LENGTHS, ema_decay, ema_reached};
+use duet_train::{DataOrder, HeldOut, RealDisk, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use toml::Value;
@@ -41,7 +41,8 @@ const PREVIEW_CLASSES: usize = 10;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, or digits-long for half an hour
+    /// Settings to start from: digits, digits-long for half an hour, or original, the recipe that the
+    /// project began with
     #[arg(long, default_value = "digits")]
     preset: String,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
@@ -57,6 +58,12 @@ pub struct Args {
     /// 1 for grey, 3 for colour [default: as they are]
     #[arg(long, value_name = "1|3")]
     channels: Option<usize>,
+    /// Most pixels of one image file, in millions [default: 64]
+    #[arg(long, value_name = "N")]
+    max_megapixels: Option<u64>,
+    /// Most memory that all images may take, in gigabytes [default: 4]
+    #[arg(long, value_name = "N")]
+    max_gigabytes: Option<u64>,
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -112,10 +119,11 @@ impl Args {
     /// The flags that were given, as keys of the configuration.
     fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
+        let limits = [self.max_megapixels, self.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
-        let large = large
-            .into_iter()
-            .chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
+        let large = large.into_iter().chain(limits);
+        let large =
+            large.chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
@@ -125,6 +133,8 @@ impl Args {
             self.data.clone().map(|data| ("data.source", Value::String(data))),
             size("data.image_size", self.image_size),
             size("data.channels", self.channels),
+            integer("data.max_megapixels", self.max_megapixels),
+            integer("data.max_gigabytes", self.max_gigabytes),
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
@@ -214,8 +224,10 @@ impl Session {
         if let Some(warning) = config.diffusion.warning()? {
             err!("warning: {warning}");
         }
+        warn_of_label_dropout(&config);
         let text = toml::to_string(&config)?;
         err!("\n{text}");
+        err!("{}\n", average(&config));
         let path = args.out.clone().unwrap_or_else(|| run_folder::next(&data.name));
         preflight(&config, &trainer, &path);
         if args.dry_run {
@@ -244,11 +256,14 @@ impl Session {
         let (mut config, config_text) = RunConfig::load(&path)?;
         if let Some(found) = &found {
             resume::check_configuration(&path, &config_text, found)?;
+            resume::keep_schedule(&mut config.diffusion, found)?;
         }
         config.validate().with_context(|| format!("{}", path.display()))?;
         if let Some(data) = &args.data {
             config.data.source.clone_from(data);
         }
+        config.data.max_megapixels = args.max_megapixels.or(config.data.max_megapixels);
+        config.data.max_gigabytes = args.max_gigabytes.or(config.data.max_gigabytes);
         let data = config.load_data_of_run(&path)?;
         check_images(&config, &data)?;
         let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
@@ -388,7 +403,12 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&mut self) -> Result<PathBuf> {
         let model = self.model()?;
-        let drawing = Drawing::of_first_classes(model.classes.len(), PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut drawing = Drawing::of_first_classes(&model.classes, PREVIEW_CLASSES, PREVIEW_SEEDS);
+        let mut learnt = yardstick::present(&self.data);
+        if learnt.len() < model.classes.len() {
+            learnt.truncate(PREVIEW_CLASSES);
+            drawing.class = selection::list(&learnt, &model.classes);
+        }
         let models = Models { model, guide: None };
         let mut plan = Plan::new(&drawing, &models, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
@@ -436,7 +456,8 @@ impl Session {
         if self.trainer.steps() > 0 {
             let saved = self.save()?;
             err!("stopped after step {}; saved {}", self.trainer.steps(), saved.display());
-            err!("go on with:\n  cargo xtask train --resume {}", self.folder.path().display());
+            let folder = self.folder.path().display().to_string();
+            err!("go on with:\n  {}", command(["train", "--resume", &folder]));
         } else {
             err!("stopped before the first step; there is nothing to save");
         }
@@ -446,18 +467,16 @@ impl Session {
     fn say_goodbye(&self, time: &str) -> Result<()> {
         let run = self.folder.path();
         let preview = self.folder.preview(self.trainer.steps());
-        let settings = &self.config.sample;
         out!("trained {} steps in {time}", self.trainer.steps());
         if let Some(model) = run_folder::latest_checkpoint(run)? {
             out!("model:   {}", model.display());
         }
         out!("picture: {}", preview.display());
-        out!(
-            "try:\n  cargo xtask sample --run {} --class {} --guidance {} --out samples.png",
-            run.display(),
-            self.data.train.classes().len().min(PREVIEW_CLASSES) - 1,
-            settings.guidance,
-        );
+        let classes = self.data.train.classes();
+        let class = yardstick::present(&self.data).into_iter().take(PREVIEW_CLASSES).next_back().unwrap_or(0);
+        let class = selection::asked(class as usize, classes);
+        let run = run.display().to_string();
+        out!("try:\n  {}", command(["sample", "--run", &run, "--class", &class, "--out", "samples.png"]));
         Ok(())
     }
 }
@@ -478,6 +497,29 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
     match &config.data.held_out_fingerprint {
         Some(held_out) if *held_out != data.test.fingerprint() => refuse("held-out "),
         _ => Ok(()),
+    }
+}
+
+fn warn_of_label_dropout(config: &RunConfig) {
+    if config.train.label_dropout == 1.0 {
+        err!(
+            "warning: label_dropout is 1: every label is hidden, so the classes are never learned and no image \
+             follows its class; 0.1 is usual"
+        );
+    }
+}
+
+/// What the average of the weights is at the end, where the warm-up of its decay counts.
+fn average(config: &RunConfig) -> String {
+    let (asked, steps) = (config.train.ema_decay, config.train.steps);
+    let (last, reached) = (ema_decay(asked, steps), ema_reached(asked));
+    match steps < reached {
+        true => format!(
+            "The weights' average keeps {last:.4} a step at the end, about the last {} steps: its warm-up \
+             reaches ema_decay, {asked}, at step {reached} alone",
+            steps.div_ceil(10)
+        ),
+        false => format!("The weights' average keeps {last} a step from step {reached} on"),
     }
 }
 
@@ -529,15 +571,9 @@ fn snapshot_bytes(trainer: &Trainer) -> u64 {
 
 /// Refuses to measure what there is nothing to compare with.
 fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
-    match config.save.eval_every > 0 && data.test.len() < FEWEST_HELD_OUT {
-        true => Err(usage(format!(
-            "--eval-every {}: drawn images are compared with held-out ones, of which {} has {}; at least \
-             {FEWEST_HELD_OUT} are needed",
-            config.save.eval_every,
-            data.name,
-            data.test.len()
-        ))),
-        false => Ok(()),
+    match config.save.eval_every {
+        0 => Ok(()),
+        every => yardstick::check(data, &format!("--eval-every {every}")),
     }
 }
 

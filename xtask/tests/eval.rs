@@ -21,6 +21,150 @@ fn models_and_samples_are_measured() {
     a_model_says_what_it_sees(dir);
     a_run_measures_itself(dir);
     what_cannot_be_measured_is_not_begun(dir);
+    other_data_are_judged_by_their_own_classifier(dir);
+    a_classifier_that_is_damaged_or_cannot_be_kept_ends_nothing(dir);
+    samples_of_another_range_are_told(dir);
+}
+
+/// Labels that are swapped make another data set of the same shape and number of classes.
+fn other_data_are_judged_by_their_own_classifier(dir: &Path) {
+    for (name, class) in [("left", "a"), ("right", "b")] {
+        let folder = dir.join("other").join(if class == "a" { "right" } else { "left" });
+        std::fs::create_dir_all(&folder).unwrap();
+        for entry in std::fs::read_dir(dir.join("data").join(name)).unwrap().flatten() {
+            std::fs::copy(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+    }
+    let flags = ["eval", "--run", "run", "--n", "40", "--classify", "0", "--out", "swapped"];
+    let flags = [&flags[..], &["--data", "other"]].concat();
+    let before = std::fs::read(dir.join("run/judge.safetensors")).unwrap();
+    assert!(run(dir, &flags, 0).contains("training a classifier"));
+    let accuracy = json(&dir.join("swapped/eval.json"))["accuracy"].as_f64().unwrap();
+    assert!(accuracy < 0.1, "the classes are swapped: {accuracy}");
+    assert!(!run(dir, &flags, 0).contains("training a classifier"), "it was kept beside the run's own");
+    assert_eq!(std::fs::read(dir.join("run/judge.safetensors")).unwrap(), before);
+}
+
+/// It is trained again to the same one, and what it was needed for goes on.
+fn a_classifier_that_is_damaged_or_cannot_be_kept_ends_nothing(dir: &Path) {
+    let judge = dir.join("scored/judge.safetensors");
+    let (whole, metrics) = (std::fs::read(&judge).unwrap(), dir.join("scored/metrics.jsonl"));
+    let measured = std::fs::read_to_string(&metrics).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 64;
+    for bytes in [&whole[..100], &[], &flipped[..]] {
+        std::fs::write(&judge, bytes).unwrap();
+        std::fs::remove_dir_all(dir.join("scored/checkpoints/step-000060")).unwrap();
+        let text = run(dir, &["train", "--resume", "scored"], 0);
+        assert!(text.contains("judge.safetensors") && text.contains("is trained again"), "{text}");
+        assert_eq!(std::fs::read(&judge).unwrap(), whole, "the training depends on nothing else");
+        assert_eq!(std::fs::read_to_string(&metrics).unwrap(), measured);
+    }
+    // In the place of a folder no file can be written, whoever tries.
+    std::fs::remove_file(&judge).unwrap();
+    std::fs::create_dir_all(judge.join("full")).unwrap();
+    std::fs::remove_dir_all(dir.join("scored/checkpoints/step-000060")).unwrap();
+    let text = run(dir, &["train", "--resume", "scored"], 0);
+    assert!(text.contains("the classifier is not kept"), "{text}");
+    assert_eq!(std::fs::read_to_string(&metrics).unwrap(), measured);
+}
+
+fn samples_of_another_range_are_told(dir: &Path) {
+    let tensors = duet_model::read_tensors(&dir.join("x.safetensors"), &candle_core::Device::Cpu).unwrap();
+    let (images, labels) = (&tensors["images"], &tensors["labels"]);
+    let write = |name: &str, images: candle_core::Tensor, labels: &candle_core::Tensor| {
+        let tensors = std::collections::HashMap::from([("images", images), ("labels", labels.clone())]);
+        candle_core::safetensors::save(&tensors, dir.join(name)).unwrap();
+    };
+    let said = |name: &str, code: i32| {
+        run(dir, &["eval", "--run", "run", "--samples", name, "--out", "elsewhere"], code)
+    };
+    write("unit.safetensors", ((images + 1.0).unwrap() / 2.0).unwrap(), labels);
+    let text = said("unit.safetensors", 0);
+    assert!(text.contains("no value is negative") && text.contains("2 v - 1"), "{text}");
+    write("bytes.safetensors", ((images + 1.0).unwrap() * 127.5).unwrap(), labels);
+    let text = said("bytes.safetensors", 4);
+    assert!(text.contains("bytes.safetensors: values from") && text.contains("v / 127.5 - 1"), "{text}");
+    write("one.safetensors", images.narrow(0, 0, 1).unwrap(), &labels.narrow(0, 0, 1).unwrap());
+    assert!(said("one.safetensors", 4).contains("images are 1, and at least 6"));
+    write("pairs.safetensors", images.clone(), &labels.narrow(0, 0, 7).unwrap());
+    assert!(said("pairs.safetensors", 4).contains("labels are [7] for 40 images"));
+    write("u8.safetensors", images.to_dtype(candle_core::DType::U8).unwrap(), labels);
+    assert!(said("u8.safetensors", 4).contains("u8.safetensors: "));
+    write("flat.safetensors", images.narrow(2, 0, 4).unwrap(), labels);
+    assert!(said("flat.safetensors", 4).contains("those of the data are [n, 1, 8, 8]"));
+    // Where the results cannot go is found before the work.
+    let text = run(dir, &["eval", "--run", "run", "--out", "tiny.toml/x"], 6);
+    assert!(!text.contains("denoised") && text.contains("tiny.toml/x"), "{text}");
+}
+
+/// A classifier needs two classes; the rest is measured.
+#[test]
+fn one_class_is_measured_by_what_needs_no_classifier() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    support::images(dir);
+    support::config(dir);
+    std::fs::create_dir_all(dir.join("only")).unwrap();
+    std::fs::rename(dir.join("data/left"), dir.join("only/test")).unwrap();
+    std::fs::create_dir_all(dir.join("one/train")).unwrap();
+    std::fs::create_dir_all(dir.join("one/test/a")).unwrap();
+    std::fs::rename(dir.join("data/right"), dir.join("one/train/a")).unwrap();
+    for i in 0..8 {
+        let name = format!("{i:02}.png");
+        std::fs::rename(dir.join("only/test").join(&name), dir.join("one/test/a").join(&name)).unwrap();
+    }
+    let flags = ["train", "--config", "tiny.toml", "--data", "one", "--out", "run"];
+    let text = run(dir, &[&flags[..], &["--eval-every", "5"]].concat(), 2);
+    assert!(text.contains("--eval-every 5") && text.contains("images of 1"), "{text}");
+    run(dir, &flags, 0);
+    let text = run(dir, &["eval", "--run", "run", "--n", "8", "--classify", "0", "--steps", "2"], 0);
+    assert!(text.contains("not measured") && !text.contains("NaN") && text.contains("copied"), "{text}");
+    let found = json(&dir.join("run/eval.json"));
+    assert!(found.get("accuracy").is_none() && found["bits_per_dimension"].as_f64().is_some(), "{found}");
+    assert!(found["memorisation"]["copied_share"].as_f64().is_some());
+    for flags in [
+        &["sweep", "--run", "run", "--rows", "steps=1", "--score", "20"][..],
+        &["ema", "--run", "run", "--sweep"],
+    ] {
+        assert!(run(dir, flags, 2).contains("images of 1"), "{flags:?}");
+    }
+}
+
+/// Labels may leave classes without an image, of which nothing is learnt.
+#[test]
+fn classes_without_an_image_are_neither_drawn_nor_scored() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    support::config(dir);
+    std::fs::create_dir(dir.join("idx")).unwrap();
+    for (split, count) in [("train", 40u32), ("t10k", 20)] {
+        let labels: Vec<u8> = (0..count).map(|i| 1 + (i % 2) as u8).collect();
+        let bright = |i: u32, p: u32| (p % 8 >= 4) == (i % 2 == 1);
+        let pixels = (0..count * 64).map(|at| if bright(at / 64, at % 64) { 200 } else { (at / 64) as u8 });
+        let sizes = |sizes: &[u32]| sizes.iter().flat_map(|size| size.to_be_bytes()).collect::<Vec<u8>>();
+        let images = [sizes(&[0x803, count, 8, 8]), pixels.collect()].concat();
+        std::fs::write(dir.join(format!("idx/{split}-images-idx3-ubyte")), images).unwrap();
+        let labels = [sizes(&[0x801, count]), labels].concat();
+        std::fs::write(dir.join(format!("idx/{split}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    let flags = ["train", "--config", "tiny.toml", "--data", "idx", "--out", "run", "--eval-every", "60"];
+    let text = run(dir, &flags, 0);
+    assert!(
+        text.contains("8 of 10 classes have no training image") && text.contains("60: 100.0 % right"),
+        "{text}"
+    );
+    let (_, height) = image_sides(&dir.join("run/samples/step-000060.png"));
+    assert!(height < 4 * (8 * 2 + 8), "two rows, not ten: {height}");
+    run(dir, &["eval", "--run", "run", "--n", "20", "--classify", "0"], 0);
+    let found = json(&dir.join("run/eval.json"));
+    assert_eq!((&found["images"], &found["accuracy_by_class"]["0"]), (&Value::from(20), &Value::Null));
+    assert!(found["accuracy"].as_f64().unwrap() > 0.9, "{found}");
+}
+
+fn image_sides(path: &Path) -> (usize, usize) {
+    let picture = duet_data::Picture::read(path).unwrap();
+    (picture.width, picture.height)
 }
 
 /// A run that was stopped between two measurements goes on to the same ones.

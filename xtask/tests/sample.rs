@@ -37,6 +37,7 @@ fn sampling_does_what_its_flags_say() {
     mixtures_and_what_is_between_are_drawn(dir);
     a_picture_is_changed_kept_in_part_and_inverted(dir);
     every_png_is_made_again_byte_for_byte(dir);
+    a_preset_draws_by_its_settings_and_flags_beat_it(dir);
     a_plain_folder_of_diffusers_is_sampled_too(dir);
     bad_flags_are_refused_with_their_code_and_reason(dir);
 }
@@ -291,6 +292,44 @@ fn every_png_is_made_again_byte_for_byte(dir: &Path) {
     assert!(run(dir, &["reproduce", "again/d.png"], 2).contains("again/a.png: not what it was"));
     assert!(run(dir, &["reproduce", "mask.png"], 4).contains("does not say how it was made"));
     assert!(run(dir, &["reproduce", "x.safetensors"], 4).contains("does not begin as one"));
+}
+
+fn a_preset_draws_by_its_settings_and_flags_beat_it(dir: &Path) {
+    let one = ["--class", "0", "--seeds", "1"];
+    let named = [
+        "--guidance",
+        "W",
+        "--spacing",
+        "sigmoid",
+        "--sampler",
+        "ddim",
+        "--interval",
+        "all",
+        "--rule",
+        "plain",
+        "--history",
+        "0",
+        "--eta",
+        "0",
+    ];
+    let preset: toml::Table = include_str!("../../configs/original.toml").parse().unwrap();
+    let weight = preset["sample"]["guidance"].to_string();
+    let clip = preset["sample"]["clip"].as_str().unwrap();
+    let named = named.map(|word| if word == "W" { weight.as_str() } else { word });
+    let original = samples_of(dir, &[&one[..], &["--preset", "original"]].concat());
+    assert_eq!(original, samples_of(dir, &[&one[..], &named, &["--clip", clip, "--steps", "25"]].concat()));
+    let fewer = samples_of(dir, &[&one[..], &["--preset", "original", "--steps", "7"]].concat());
+    assert_eq!(fewer, samples_of(dir, &[&one[..], &named, &["--clip", clip, "--steps", "7"]].concat()));
+    // Its picture notes what the preset stood for, not its name.
+    run(dir, &[&["sample", "--run", "run", "--preset", "original", "--out", "p.png"], &one[..]].concat(), 0);
+    drawn_again(dir, "p.png");
+    let texts = duet_data::texts_of_png(&std::fs::read(dir.join("p.png")).unwrap()).unwrap();
+    let note = &texts.iter().find(|(keyword, _)| keyword == "duet").unwrap().1;
+    assert!(!note.contains("preset") && note.contains("\"spacing\":\"sigmoid"), "{note}");
+    let text = run(dir, &["sample", "--run", "run", "--preset", "cats"], 2);
+    assert!(text.contains("--preset cats: there are digits, digits-long, original"), "{text}");
+    run(dir, &["sweep", "--run", "run", "--rows", "preset=digits,original", "--seeds", "0", "--out", "s"], 0);
+    drawn_again(dir, "s/sheet.png");
 }
 
 fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {

@@ -231,3 +231,97 @@ fn without_a_verb_the_verbs_are_listed() {
         assert!(text.contains(verb), "{text}");
     }
 }
+
+/// The recipe's named parts, and a tiny model that is trained by them and draws.
+#[test]
+fn the_original_recipe_trains_and_draws() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = images(dir.path());
+    let small = "[model]\nblock_out_channels = [8, 16]\n[train]\nsteps = 60\nbatch = 8\nema_snapshots = 0\n\
+                 [save]\nsave_every = 0\nsample_every = 0\nfirst_sample = 0\nheld_out_every = 20\nheld_out_images = 8\n";
+    std::fs::write(dir.path().join("small.toml"), small).unwrap();
+    let flags =
+        ["--preset", "original", "--config", "small.toml", "--data", data.to_str().unwrap(), "--out", "run"];
+    let text = run(dir.path(), &[&["train"], &flags[..]].concat(), 0);
+    assert!(text.contains("The weights' average keeps 0.8714 a step at the end"), "{text}");
+    let saved = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    for line in [
+        "norm_num_groups = 1",
+        "resnet_time_scale_shift = \"default\"",
+        "schedule = \"linear\"",
+        "prediction = \"epsilon\"",
+        "optimizer = \"adamw\"",
+        "weight_decay = 0.01",
+        "betas = [0.9, 0.999]",
+        "clip = 1.0",
+        "label_dropout = 0.1",
+        "loss_weighting = \"late",
+        "timestep_sampling = \"uniform\"",
+        "sampler = \"ddim\"",
+        "spacing = \"sigmoid",
+        "interval = \"all\"",
+        "rule = \"plain\"",
+        "history = \"0\"",
+    ] {
+        assert!(saved.contains(line), "{line}: {saved}");
+    }
+    let metrics = std::fs::read_to_string(dir.path().join("run/metrics.jsonl")).unwrap();
+    let held_out = metrics.lines().filter_map(|line| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["held_out_loss"].as_f64()
+    });
+    let held_out: Vec<f64> = held_out.collect();
+    assert!(held_out.len() == 3 && held_out[2] < held_out[0], "it learns: {held_out:?}");
+    let text = run(dir.path(), &["sample", "--run", "run", "--class", "left", "--out", "x.png"], 0);
+    assert!(text.contains("ddim, 25 steps") && text.contains("50.0 an image"), "{text}");
+    drawn_again(dir.path(), "x.png");
+}
+
+/// Without a hidden label there is no null label, so nothing claims or uses one.
+#[test]
+fn label_dropout_of_none_and_of_all_are_taken_at_their_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (images(dir.path()), config(dir.path()));
+    let text = std::fs::read_to_string(&config).unwrap().replace("steps = 60", "steps = 2");
+    let trained = |name: &str, label_dropout: &str| {
+        let changed = text.replace("[train]", &format!("[train]\nlabel_dropout = {label_dropout}"));
+        std::fs::write(dir.path().join("changed.toml"), changed).unwrap();
+        let data = data.to_str().unwrap();
+        run(dir.path(), &["train", "--config", "changed.toml", "--data", data, "--out", name], 0)
+    };
+    let text_of_none = trained("none", "0.0");
+    assert!(text_of_none.contains("--class 1 --guidance 1 --out"), "{text_of_none}");
+    let network =
+        std::fs::read_to_string(dir.path().join("none/checkpoints/step-000002/unet/config.json")).unwrap();
+    assert!(network.contains("\"_duet_null_label\": null"), "{network}");
+    let text = run(dir.path(), &["sample", "--run", "none"], 0);
+    assert!(text.contains("w 1,"), "{text}");
+    let text = run(dir.path(), &["sample", "--run", "none", "--guidance", "2"], 2);
+    assert!(text.contains("the model has no null label, so only 1 works"), "{text}");
+    let warning = "the classes are never learned";
+    assert!(!text_of_none.contains(warning) && trained("all", "1.0").contains(warning));
+}
+
+#[test]
+fn a_run_draws_by_the_eta_clip_and_schedule_of_its_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (images(dir.path()), config(dir.path()));
+    let text = std::fs::read_to_string(config).unwrap().replace("steps = 60", "steps = 2");
+    let sample = "sampler = \"ddim\"\neta = 0.5\nclip = \"dynamic:0.9\"\nguidance_schedule = \"linear\"\n";
+    std::fs::write(dir.path().join("own.toml"), text + sample).unwrap();
+    run(dir.path(), &["train", "--config", "own.toml", "--data", data.to_str().unwrap(), "--out", "run"], 0);
+    drawn_again(dir.path(), "run/samples/step-000002.png");
+    let drawn = |flags: &[&str]| {
+        let base = ["sample", "--run", "run", "--seeds", "0", "--out", "x.safetensors"];
+        run(dir.path(), &[&base[..], flags].concat(), 0);
+        std::fs::read(dir.path().join("x.safetensors")).unwrap()
+    };
+    let own = ["--eta", "0.5", "--clip", "dynamic:0.9", "--guidance-schedule", "linear"];
+    assert_eq!(drawn(&[]), drawn(&own));
+    for (i, other) in ["0", "none", "constant"].into_iter().enumerate() {
+        let mut flags = own;
+        flags[2 * i + 1] = other;
+        assert_ne!(drawn(&[]), drawn(&flags), "{flags:?}");
+    }
+    // η is DDIM's: another sampler is asked for without it.
+    drawn(&["--sampler", "unipc"]);
+}

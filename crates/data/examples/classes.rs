@@ -29,7 +29,7 @@ fn splits() -> Result<Splits, Box<dyn Error>> {
         Some(size) => Some(size.to_string_lossy().parse()?),
         None => None,
     };
-    let options = FolderOptions { image_size, channels: None };
+    let options = FolderOptions { image_size, channels: None, ..FolderOptions::default() };
     Ok(duet_data::open(&dir, &options)?)
 }
 

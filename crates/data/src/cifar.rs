@@ -3,11 +3,9 @@
 //! The format is described at <https://www.cs.toronto.edu/~kriz/cifar.html>: the pixels are the
 //! red, the green and the blue plane of 32 rows each, which is this crate's order.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
-use crate::{DataError, Dataset, Shape, Splits, classes};
+use crate::{DataError, Dataset, Shape, Splits, classes, fit};
 
 /// Where the published archive puts the files.
 pub(crate) const SUBFOLDER: &str = "cifar-10-batches-bin";
@@ -33,7 +31,7 @@ pub(crate) fn is_here(files: &[String]) -> bool {
 /// # Errors
 /// A missing batch, a size that is not a multiple of 3073, a label above 9, or a file of class
 /// names that does not name ten.
-pub(crate) fn read(dir: &Path) -> Result<Splits, DataError> {
+pub(crate) fn read(dir: &Path, max_bytes: u64) -> Result<Splits, DataError> {
     let missing: Vec<String> = TRAIN
         .iter()
         .chain([&TEST])
@@ -53,10 +51,12 @@ pub(crate) fn read(dir: &Path) -> Result<Splits, DataError> {
         let mut pixels = Vec::new();
         for name in names {
             read_batch(&dir.join(name), &mut labels, &mut pixels)?;
+            fit::check_bytes(dir, "CIFAR-10's batches up to this one", pixels.len() as u64, max_bytes)?;
         }
         Dataset::new(SHAPE, pixels, labels, classes.clone())
     };
-    Ok(Splits { name: "cifar-10".into(), train: split(&TRAIN)?, test: split(&[TEST])? })
+    let (train, test) = (split(&TRAIN)?, split(&[TEST])?);
+    Ok(Splits { name: "cifar-10".into(), train, test, left_out: Vec::new() })
 }
 
 fn class_names(dir: &Path) -> Result<Vec<String>, DataError> {
@@ -86,10 +86,7 @@ pub(crate) fn read_bytes(records: &[u8]) -> Result<Dataset, DataError> {
 }
 
 fn read_batch(path: &Path, labels: &mut Vec<u32>, pixels: &mut Vec<u8>) -> Result<(), DataError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| DataError::read(path, e))?;
+    let bytes = duet_files::read(path, MAX_BYTES).map_err(|e| DataError::read(path, e))?;
     append_records(path, &bytes, labels, pixels)
 }
 
@@ -100,7 +97,7 @@ fn append_records(
     labels: &mut Vec<u32>,
     pixels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
-    if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) || bytes.len() as u64 > MAX_BYTES {
+    if bytes.is_empty() || !bytes.len().is_multiple_of(RECORD) {
         return Err(DataError::malformed(
             path,
             format!("{} bytes are not a whole number of CIFAR-10's records of {RECORD} bytes", bytes.len()),

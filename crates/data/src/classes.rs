@@ -1,7 +1,6 @@
 //! Class names: those of well-known data sets, those in a file, and how a person refers to one.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::DataError;
@@ -81,20 +80,14 @@ fn letters(chars: impl IntoIterator<Item = char>) -> Vec<String> {
 /// # Errors
 /// A file that cannot be read or is not UTF-8; an empty line before a name; repeated names.
 pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
-    let there = match fs::metadata(path) {
-        Ok(there) => there,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(DataError::read(path, e)),
-    };
-    // Opening a pipe would wait for ever.
-    if !there.is_file() {
-        return Err(malformed(path, "not a regular file".into()));
+    match duet_files::read(path, MAX_BYTES) {
+        Ok(bytes) => read_bytes(path, &bytes).map(Some),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) if matches!(e.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput) => {
+            Err(malformed(path, e.to_string()))
+        }
+        Err(e) => Err(DataError::read(path, e)),
     }
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(|e| DataError::read(path, e))?;
-    read_bytes(path, &bytes).map(Some)
 }
 
 /// The names in these bytes, one a line; `path` is what messages call them.

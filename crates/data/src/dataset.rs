@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::{DataError, suspicion};
 
 /// The shape of one image: channels, then rows, then columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -233,9 +233,17 @@ pub struct Splits {
     pub train: Dataset,
     /// Held out.
     pub test: Dataset,
+    /// What beside the images was left out, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 impl Splits {
+    /// What a person should know before training on these images, a sentence each: files that were left
+    /// out, classes without an image, images that are blank or nearly black.
+    pub fn warnings(&self) -> Vec<String> {
+        self.left_out.iter().cloned().chain(suspicion::of(self)).collect()
+    }
+
     /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`.
     pub fn describe(&self) -> String {
         format!(

@@ -1,102 +1,117 @@
 //! From a PNG or JPEG file to a picture: upright, opaque, 8 bits, grey if it has no colour.
 
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic;
 use std::path::Path;
 
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::{Picture, jpeg, png_check};
 
 /// Longest side of an image that is read.
 pub(crate) const MAX_SIDE: u32 = 16_384;
 
-/// Most bytes of one unpacked image, and most bytes of its file.
+/// Most bytes of an image file.
 const MAX_BYTES: u64 = 512 << 20;
+
+/// Most bytes of a pixel: four samples of 16 bits.
+const PIXEL_BYTES: u64 = 8;
+
+/// How the reason ends that an image has too many pixels.
+pub(crate) const MOST_OF_A_FILE: &str = "are read of a file";
 
 /// Endings of the files that are read, and of images that cannot be.
 const READ: [&str; 3] = ["png", "jpg", "jpeg"];
-const NOT_READ: [&str; 11] =
-    ["avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jxl", "tif", "tiff", "webp"];
+const NOT_READ: [&str; 56] = [
+    "apng", "arw", "avif", "bmp", "cr2", "cr3", "cur", "dcm", "dds", "dib", "dng", "exr", "ff", "gif", "hdr",
+    "heic", "heics", "heif", "hif", "icns", "ico", "j2k", "jfif", "jp2", "jpe", "jpx", "jxl", "jxr", "nef",
+    "nrw", "orf", "pam", "pbm", "pcx", "pef", "pfm", "pgm", "pnm", "ppm", "psb", "psd", "qoi", "raf", "ras",
+    "rw2", "sgi", "svg", "svgz", "tga", "tif", "tiff", "wbmp", "webp", "xbm", "xcf", "xpm",
+];
 
 /// Whether a path ends as an image's does, one that can be read or not.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     ending(path).is_some_and(|e| READ.contains(&e.as_str()) || NOT_READ.contains(&e.as_str()))
 }
 
-/// Width and height of the upright image, from the header alone.
-pub(crate) fn size(path: &Path) -> Result<(u32, u32), String> {
+/// What an image's header says.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Header {
+    /// Width and height of the upright image.
+    pub size: (u32, u32),
+    /// Of the unpacked image.
+    pub bytes: u64,
+    /// Whether a pixel may have a colour.
+    pub has_colour: bool,
+}
+
+/// The header of an image of at most `max_pixels`.
+pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<Header, String> {
     if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
         return Err(format!("{other} is not read, convert it to PNG or JPEG"));
     }
-    let there = fs::metadata(path).map_err(|e| e.to_string())?;
-    // Opening a pipe would wait for ever.
-    if !there.is_file() {
-        return Err("not a regular file".into());
+    let file = duet_files::open(path).map_err(|e| e.to_string())?;
+    let length = file.metadata().map_err(|e| e.to_string())?.len();
+    if length > MAX_BYTES {
+        return Err(format!("{length} bytes, more than {MAX_BYTES}"));
     }
-    if there.len() > MAX_BYTES {
-        return Err(format!("{} bytes, more than {MAX_BYTES}", there.len()));
-    }
-    let file = File::open(path).map_err(|e| e.to_string())?;
-    let (decoder, orientation) = decoder(BufReader::new(file), there.len())?;
+    let (decoder, orientation) = decoder(BufReader::new(file), length, max_pixels)?;
     let (width, height) = decoder.dimensions();
-    Ok(match is_turned(orientation) {
-        true => (height, width),
-        false => (width, height),
-    })
+    let size = if is_turned(orientation) { (height, width) } else { (width, height) };
+    let color = decoder.color_type();
+    Ok(Header { size, bytes: decoder.total_bytes(), has_colour: color.has_color() || color.has_alpha() })
 }
 
-/// The picture of a file, as [`from_bytes`] says. Call [`size`] first: it refuses what is no image.
-pub(crate) fn picture(path: &Path) -> Result<Picture, String> {
-    from_bytes(&fs::read(path).map_err(|e| e.to_string())?)
+/// The picture of a file, as [`from_bytes`] says. Call [`header`] first: it refuses what is no image.
+pub(crate) fn picture(path: &Path, max_pixels: u64) -> Result<Picture, String> {
+    from_bytes(&duet_files::read(path, MAX_BYTES).map_err(|e| e.to_string())?, max_pixels)
 }
 
 /// The image with its EXIF orientation applied, over white where it is transparent, of 1 channel
 /// if no pixel has a colour and of 3 otherwise.
-pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Picture, String> {
+pub(crate) fn from_bytes(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
     // The decoders are other people's: a mistake in one is to cost one file and not the whole run.
-    panic::catch_unwind(|| decoded(bytes)).unwrap_or_else(|cause| {
+    panic::catch_unwind(|| decoded(bytes, max_pixels)).unwrap_or_else(|cause| {
         let message = cause.downcast_ref::<String>().map(String::as_str);
         let message = message.or(cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
         Err(format!("its decoder panicked on it: {message}"))
     })
 }
 
-fn decoded(bytes: &[u8]) -> Result<Picture, String> {
+fn decoded(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
     if bytes.starts_with(&png_check::START) {
         png_check::check_palette(bytes)?;
     }
-    let (decoder, orientation) = decoder(Cursor::new(bytes), bytes.len() as u64)?;
-    limits().reserve(decoder.total_bytes()).map_err(|e| e.to_string())?;
+    let (decoder, orientation) = decoder(Cursor::new(bytes), bytes.len() as u64, max_pixels)?;
+    limits(max_pixels).reserve(decoder.total_bytes()).map_err(|e| e.to_string())?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     image.apply_orientation(orientation);
     let (height, width) = (image.height() as usize, image.width() as usize);
     let (channels, pixels) = if image.color().has_alpha() {
-        (3, over_white(&image.into_rgba8()))
+        (3, over_white(image.into_rgba8().into_raw()))
     } else if image.color().has_color() {
         (3, image.into_rgb8().into_raw())
     } else {
         (1, image.into_luma8().into_raw())
     };
     let colourless = pixels.chunks_exact(channels).all(|pixel| pixel.iter().all(|&v| v == pixel[0]));
-    let picture = Picture::new(channels, height, width, pixels).map_err(|e| e.to_string())?;
-    Ok(match colourless {
-        true => picture.with_channels(1),
-        false => picture,
-    })
+    let (channels, pixels) = match (channels, colourless) {
+        (3, true) => (1, first_of_three(pixels)),
+        whole => (whole.0, pixels),
+    };
+    Picture::new(channels, height, width, pixels).map_err(|e| e.to_string())
 }
 
 fn ending(path: &Path) -> Option<String> {
     Some(path.extension()?.to_str()?.to_ascii_lowercase())
 }
 
-fn limits() -> Limits {
+fn limits(max_pixels: u64) -> Limits {
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
+    limits.max_alloc = Some(max_pixels.saturating_mul(PIXEL_BYTES));
     limits
 }
 
@@ -105,11 +120,12 @@ fn limits() -> Limits {
 fn decoder<'a, R: BufRead + Seek + 'a>(
     mut source: R,
     length: u64,
+    max_pixels: u64,
 ) -> Result<(Box<dyn ImageDecoder + 'a>, Orientation), String> {
     let start = source.fill_buf().map_err(|e| e.to_string())?;
     let (mut decoder, fewest_bytes) = if start.starts_with(&png_check::START) {
         let bits_per_pixel = png_check::bits_per_pixel(start);
-        let decoder = limited(source, ImageFormat::Png)?;
+        let decoder = limited(source, ImageFormat::Png, max_pixels)?;
         let bits_per_pixel = bits_per_pixel.ok_or("the PNG data is cut short")?;
         let fewest_bytes = png_check::fewest_bytes(decoder.dimensions(), bits_per_pixel);
         (decoder, fewest_bytes)
@@ -118,27 +134,37 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         jpeg::check(&bytes)?;
-        let decoder = limited(Cursor::new(bytes), ImageFormat::Jpeg)?;
+        let decoder = limited(Cursor::new(bytes), ImageFormat::Jpeg, max_pixels)?;
         let fewest_bytes = jpeg::fewest_bytes(decoder.dimensions());
         (decoder, fewest_bytes)
     } else {
         return Err(not_an_image(start));
     };
+    let (width, height) = decoder.dimensions();
     // Memory is taken for what the header claims.
     if length < fewest_bytes {
-        let (width, height) = decoder.dimensions();
         return Err(format!("{length} bytes cannot hold the {width}x{height} pixels of the header"));
+    }
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > max_pixels {
+        return Err(too_many(pixels, max_pixels));
     }
     let orientation = decoder.orientation().map_err(|e| e.to_string())?;
     Ok((decoder, orientation))
 }
 
+fn too_many(pixels: u64, max_pixels: u64) -> String {
+    let mega = |pixels: u64| pixels as f64 / 1e6;
+    format!("its {:.1} megapixels are more than the {} that {MOST_OF_A_FILE}", mega(pixels), mega(max_pixels))
+}
+
 fn limited<'a, R: BufRead + Seek + 'a>(
     source: R,
     format: ImageFormat,
+    max_pixels: u64,
 ) -> Result<Box<dyn ImageDecoder + 'a>, String> {
     let mut reader = ImageReader::with_format(source, format);
-    reader.limits(limits());
+    reader.limits(limits(max_pixels));
     Ok(Box::new(reader.into_decoder().map_err(|e| e.to_string())?))
 }
 
@@ -148,6 +174,9 @@ fn not_an_image(start: &[u8]) -> String {
         [] => return "the file is empty".into(),
         [b'G', b'I', b'F', b'8', ..] => "GIF",
         [b'B', b'M', ..] => "BMP",
+        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..] => "PBM, PGM, PPM or PAM",
+        [b'q', b'o', b'i', b'f', ..] => "QOI",
+        [b'8', b'B', b'P', b'S', ..] => "PSD",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "WebP",
         [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => "TIFF",
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => "HEIC or AVIF",
@@ -166,13 +195,25 @@ fn is_turned(orientation: Orientation) -> bool {
     )
 }
 
-/// RGB of an image laid on white paper.
-fn over_white(image: &RgbaImage) -> Vec<u8> {
-    image
-        .pixels()
-        .flat_map(|pixel| {
-            let [r, g, b, a] = pixel.0.map(u32::from);
-            [r, g, b].map(|v| ((v * a + 255 * (255 - a) + 127) / 255) as u8)
-        })
-        .collect()
+/// RGB of RGBA pixels laid on white paper, in the same memory.
+fn over_white(mut pixels: Vec<u8>) -> Vec<u8> {
+    let count = pixels.len() / 4;
+    for i in 0..count {
+        let [r, g, b, a] = [0, 1, 2, 3].map(|c| u32::from(pixels[4 * i + c]));
+        let laid = [r, g, b].map(|v| ((v * a + 255 * (255 - a) + 127) / 255) as u8);
+        pixels[3 * i..3 * i + 3].copy_from_slice(&laid);
+    }
+    pixels.truncate(3 * count);
+    pixels
+}
+
+/// The first channel of RGB pixels, in the same memory.
+fn first_of_three(mut pixels: Vec<u8>) -> Vec<u8> {
+    let count = pixels.len() / 3;
+    for i in 0..count {
+        pixels[i] = pixels[3 * i];
+    }
+    pixels.truncate(count);
+    pixels.shrink_to_fit();
+    pixels
 }

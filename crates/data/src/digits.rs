@@ -66,6 +66,7 @@ pub fn digits() -> Result<Splits, DataError> {
         name: "digits".into(),
         train: interleave(&decoded, TRAIN_PER_CLASS)?,
         test: interleave(&test, TEST_PER_CLASS)?,
+        left_out: Vec::new(),
     })
 }
 

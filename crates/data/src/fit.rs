@@ -1,10 +1,15 @@
 //! Bringing images to the size and the channels that a person asked for.
 
+use std::path::Path;
+
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
 
 use crate::decode::MAX_SIDE;
 use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, parallel};
+
+/// Images that are resized at once, of which both sizes are in memory.
+const AT_ONCE: usize = 1024;
 
 /// # Errors
 /// A size of 0 or beyond what is read, channels other than 1 and 3.
@@ -22,11 +27,7 @@ pub(crate) fn check(options: &FolderOptions) -> Result<(), DataError> {
 
 /// Both splits with the size and channels asked for; as they are where nothing was.
 pub(crate) fn splits(splits: Splits, options: &FolderOptions) -> Result<Splits, DataError> {
-    Ok(Splits {
-        train: dataset(splits.train, options)?,
-        test: dataset(splits.test, options)?,
-        name: splits.name,
-    })
+    Ok(Splits { train: dataset(splits.train, options)?, test: dataset(splits.test, options)?, ..splits })
 }
 
 fn dataset(dataset: Dataset, options: &FolderOptions) -> Result<Dataset, DataError> {
@@ -39,14 +40,18 @@ fn dataset(dataset: Dataset, options: &FolderOptions) -> Result<Dataset, DataErr
     if new == old {
         return Ok(dataset);
     }
+    let bytes = new.checked_len().and_then(|len| len.checked_mul(dataset.len())).unwrap_or(usize::MAX);
+    check_bytes(Path::new("the images"), &format!("at {new}"), bytes as u64, options.max_bytes)?;
     let indices: Vec<usize> = (0..dataset.len()).collect();
-    let pictures = parallel::map(&indices, |&i| {
-        let picture = from_planes(old, dataset.pixels(i));
-        picture.map(|p| picture_of(p, options.image_size).with_channels(new.channels))
-    });
     let mut pixels = reserve(new, dataset.len())?;
-    for picture in pictures {
-        append_planes(&picture?, &mut pixels);
+    for indices in indices.chunks(AT_ONCE) {
+        let pictures = parallel::map(indices, |&i| {
+            let picture = from_planes(old, dataset.pixels(i));
+            picture.map(|p| picture_of(p, options.image_size).with_channels(new.channels))
+        });
+        for picture in pictures {
+            append_planes(&picture?, &mut pixels);
+        }
     }
     let classes: std::sync::Arc<[String]> = dataset.classes().into();
     Dataset::new(new, pixels, dataset.labels().to_vec(), classes)
@@ -84,6 +89,19 @@ fn square<P: Pixel<Subpixel = u8> + 'static>(image: &ImageBuffer<P, Vec<u8>>, si
         return middle.to_image().into_raw();
     }
     imageops::resize(&*middle, size, size, FilterType::Triangle).into_raw()
+}
+
+/// # Errors
+/// More bytes than a data set may have; `claim` is what needs them.
+pub(crate) fn check_bytes(path: &Path, claim: &str, bytes: u64, most: u64) -> Result<(), DataError> {
+    match bytes > most {
+        true => Err(DataError::malformed(
+            path,
+            format!("{claim}, {bytes} bytes, and {most} are read of a data set"),
+            "use fewer or smaller images, or raise the limit with --max-gigabytes N (the max_bytes option)",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Room for `count` images, or an error that says how much was asked for.

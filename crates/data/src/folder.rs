@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::BadFile;
+use crate::decode::Header;
+use crate::error::{BadFile, count, shown};
+use crate::left_out::{LeftOut, folder_with_images};
 use crate::open::{Listing, entries, file_name_bytes};
-use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, decode, fit, parallel};
+use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, decode, fit, made, parallel};
 
 /// One image in this many is held out.
 const HELD_OUT: u64 = 10;
 
 /// Most bad files that an error lists.
 const MAX_LISTED: usize = 20;
+
+/// Bytes of images that are unpacked side by side; a larger one is unpacked alone.
+const UNPACKED: u64 = 256 << 20;
 
 /// Names of the folder that is the training split.
 const TRAIN_NAMES: [&str; 2] = ["train", "training"];
@@ -27,6 +32,7 @@ pub(crate) struct Found {
     classes: Vec<String>,
     train: Vec<ImageFile>,
     test: Vec<ImageFile>,
+    left_out: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -35,39 +41,61 @@ struct ImageFile {
     label: u32,
 }
 
-/// The images of `dir`, whose visible subfolders are `folders`. `None` if none of these holds one.
+/// The images of `dir`, in which is what `listing` says. `None` if none of its folders holds one.
 ///
 /// # Errors
-/// A folder that cannot be listed, an empty class, class names that differ by case alone or are
-/// not UTF-8, a class in the test split that the training split lacks.
-pub(crate) fn find(dir: &Path, folders: &[PathBuf]) -> Result<Option<Found>, DataError> {
+/// A folder that cannot be listed, an empty class, images in a folder of a class folder, class names
+/// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
+pub(crate) fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+    let mut left_out = LeftOut::default();
+    let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return Ok(None) };
+    found.left_out.extend(left_out.sentence());
+    if listing.has_images() {
+        let images = count(listing.images(), "image");
+        found.left_out.push(format!("{images} beside the class folders, and in none of them, are left out"));
+    }
+    Ok(Some(found))
+}
+
+fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Found>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
         // A class may be named train: then it holds images and not folders.
         let inside = Listing::of(train)?;
         if inside.has_images() {
             continue;
         }
-        if let Some(classes) = class_folders(&inside.folders)? {
-            return given_split(dir, classes, &named(folders, &TEST_NAMES)).map(Some);
+        if let Some(classes) = class_folders(&inside.folders, left_out)? {
+            let mut found = given_split(dir, classes, &named(folders, &TEST_NAMES), left_out)?;
+            found.left_out.extend(beside_train(folders, train)?);
+            return Ok(Some(found));
         }
     }
-    match class_folders(folders)? {
+    match class_folders(folders, left_out)? {
         Some(classes) => held_out_split(dir, classes).map(Some),
         None => Ok(None),
     }
 }
 
-/// A class's name, folder and image files.
+/// A class's name and folder, and the image files and the folders in it.
 struct Class {
     name: String,
     folder: PathBuf,
     files: Vec<PathBuf>,
+    inside: Vec<PathBuf>,
 }
 
 /// The classes that these folders are, in byte order. `None` if no folder holds an image.
-fn class_folders(folders: &[PathBuf]) -> Result<Option<Vec<Class>>, DataError> {
+fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<Class>>, DataError> {
     let mut classes = Vec::new();
+    let mut others = Vec::new();
     for folder in folders {
+        let (inside, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+        let (files, other): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|path| decode::is_image_name(path));
+        if made::is_made(folder, &inside, !files.is_empty())? {
+            continue;
+        }
+        others.extend(other);
         let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
             return Err(DataError::malformed(
                 folder,
@@ -75,15 +103,21 @@ fn class_folders(folders: &[PathBuf]) -> Result<Option<Vec<Class>>, DataError> {
                 "rename it",
             ));
         };
-        let files = entries(folder)?
-            .into_iter()
-            .filter(|path| decode::is_image_name(path) && !path.is_dir())
-            .collect();
-        classes.push(Class { name: name.into(), folder: folder.clone(), files });
+        classes.push(Class { name: name.into(), folder: folder.clone(), files, inside });
     }
     if classes.iter().all(|class| class.files.is_empty()) {
         return Ok(None);
     }
+    for class in &classes {
+        if let Some(deeper) = folder_with_images(&class.inside) {
+            return Err(DataError::malformed(
+                &deeper,
+                "this folder holds images, and only those directly in a class folder are read",
+                format!("move them to {}, or the folder elsewhere", shown(&class.folder)),
+            ));
+        }
+    }
+    others.iter().for_each(|path| left_out.add(path));
     if let Some(empty) = classes.iter().find(|class| class.files.is_empty()) {
         return Err(DataError::malformed(
             &empty.folder,
@@ -117,16 +151,52 @@ fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
         .collect()
 }
 
+/// Says which folders of images beside the training split are passed over.
+fn beside_train(folders: &[PathBuf], train: &Path) -> Result<Vec<String>, DataError> {
+    let split_names = [&TRAIN_NAMES[..], &TEST_NAMES[..]].concat();
+    let splits = named(folders, &split_names);
+    let mut sentences = Vec::new();
+    for folder in folders.iter().filter(|folder| !splits.contains(&folder.as_path())) {
+        let inside = Listing::of(folder)?;
+        let has_images = inside.has_images() || folder_with_images(&inside.folders).is_some();
+        if has_images && !made::is_made(folder, &inside.folders, inside.has_images())? {
+            let (name, train) = (name_of(folder), name_of(train));
+            sentences.push(format!("{name} is left out, as {train} beside it is the training split"));
+        }
+    }
+    Ok(sentences)
+}
+
+fn name_of(folder: &Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// The split that train/ and test/ make; with no folder for test images some of train's are held
 /// out.
-fn given_split(dir: &Path, train: Vec<Class>, tests: &[&Path]) -> Result<Found, DataError> {
-    let mut test = None;
+fn given_split(
+    dir: &Path,
+    train: Vec<Class>,
+    tests: &[&Path],
+    left_out: &mut LeftOut,
+) -> Result<Found, DataError> {
+    let (mut test, mut used) = (None, None);
     for folder in tests {
-        test = class_folders(&Listing::of(folder)?.folders)?;
+        test = class_folders(&Listing::of(folder)?.folders, left_out)?;
         if test.is_some() {
+            used = Some(*folder);
             break;
         }
     }
+    let unused = tests.iter().filter(|folder| used.is_some_and(|used| used != **folder));
+    let unused: Vec<String> = unused
+        .map(|folder| {
+            format!(
+                "{} is left out, as {} is the test split",
+                name_of(folder),
+                name_of(used.unwrap_or(folder))
+            )
+        })
+        .collect();
     let test = match (test, tests.first()) {
         (Some(test), _) => test,
         (None, None) => return held_out_split(dir, train),
@@ -144,6 +214,7 @@ fn given_split(dir: &Path, train: Vec<Class>, tests: &[&Path]) -> Result<Found, 
         classes: train.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
         test: Vec::new(),
+        left_out: unused,
     };
     for class in train {
         add(&mut found.train, &found.classes, class);
@@ -173,6 +244,7 @@ fn held_out_split(dir: &Path, classes: Vec<Class>) -> Result<Found, DataError> {
         classes: classes.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
         test: Vec::new(),
+        left_out: Vec::new(),
     };
     for (label, class) in classes.into_iter().enumerate() {
         let held_out = held_out(&class);
@@ -231,18 +303,26 @@ impl Found {
         let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
 
         // Headers first: whether sizes agree is known before anything large is in memory.
-        let sizes = parallel::map(&files, |file| decode::size(&file.path));
-        let differ = first_difference(&files, &sizes).filter(|_| options.image_size.is_none());
-        let keep = differ.is_none() && sizes.iter().all(Result::is_ok);
+        let headers =
+            parallel::map(&files, |file| decode::header(&file.path, options.max_pixels).map_err(with_limit));
+        let differ = first_difference(&files, &headers).filter(|_| options.image_size.is_none());
+        let keep = differ.is_none() && headers.iter().all(Result::is_ok);
 
         if keep {
-            check_memory(&sizes, options)?;
+            check_memory(&self.dir, &headers, options)?;
         }
+        let memory = parallel::Memory::new(UNPACKED);
         let indices: Vec<usize> = (0..files.len()).collect();
         let pictures = parallel::map(&indices, |&i| {
-            sizes[i].clone()?;
-            let picture = decode::picture(&files[i].path)?;
-            Ok(keep.then(|| fit::picture_of(picture, options.image_size)))
+            let header = headers[i].clone()?;
+            memory.with(header.bytes, || {
+                let picture = decode::picture(&files[i].path, options.max_pixels)?;
+                let picture = keep.then(|| fit::picture_of(picture, options.image_size));
+                Ok(picture.map(|picture| match options.channels {
+                    Some(1) => picture.with_channels(1),
+                    _ => picture,
+                }))
+            })
         });
         let bad = bad_files(&files, &pictures);
         if !bad.is_empty() {
@@ -269,16 +349,17 @@ impl Found {
             name: name.into(),
             train: gather(shape, pictures, &self.train, &classes)?,
             test: gather(shape, test_pictures, &self.test, &classes)?,
+            left_out: self.left_out,
         })
     }
 }
 
 /// The first file whose size is not the first file's, in the order of the paths.
-fn first_difference(files: &[&ImageFile], sizes: &[Result<(u32, u32), String>]) -> Option<DataError> {
+fn first_difference(files: &[&ImageFile], headers: &[Result<Header, String>]) -> Option<DataError> {
     let mut sized: Vec<(&Path, (u32, u32))> = files
         .iter()
-        .zip(sizes)
-        .filter_map(|(file, size)| Some((file.path.as_path(), *size.as_ref().ok()?)))
+        .zip(headers)
+        .filter_map(|(file, header)| Some((file.path.as_path(), header.as_ref().ok()?.size)))
         .collect();
     sized.sort();
     let &(first, first_size) = sized.first()?;
@@ -286,17 +367,30 @@ fn first_difference(files: &[&ImageFile], sizes: &[Result<(u32, u32), String>]) 
     Some(DataError::SizesDiffer { first: first.into(), first_size, second: second.into(), second_size })
 }
 
-/// Whether there is room for all images at the first one's size, before any is unpacked.
-fn check_memory(sizes: &[Result<(u32, u32), String>], options: &FolderOptions) -> Result<(), DataError> {
-    if let (Some(Ok((width, height))), None) = (sizes.first(), options.image_size) {
-        let shape = Shape {
-            channels: options.channels.unwrap_or(1),
-            height: *height as usize,
-            width: *width as usize,
-        };
-        fit::reserve(shape, sizes.len())?;
+/// Whether all images may be in memory, before any is unpacked.
+fn check_memory(
+    dir: &Path,
+    headers: &[Result<Header, String>],
+    options: &FolderOptions,
+) -> Result<(), DataError> {
+    let headers: Vec<&Header> = headers.iter().flatten().collect();
+    let Some(first) = headers.first() else { return Ok(()) };
+    let (width, height) = options.image_size.map_or(first.size, |side| (side as u32, side as u32));
+    let has_colour = headers.iter().any(|header| header.has_colour);
+    let channels = options.channels.unwrap_or(if has_colour { 3 } else { 1 });
+    let shape = Shape { channels, height: height as usize, width: width as usize };
+    let images = headers.len();
+    let bytes = shape.checked_len().map_or(u64::MAX, |len| (len as u64).saturating_mul(images as u64));
+    fit::check_bytes(dir, &format!("{} of {shape}", count(images, "image")), bytes, options.max_bytes)?;
+    fit::reserve(shape, images).map(drop)
+}
+
+/// Says how to raise the limit, where that is what the reason is about.
+fn with_limit(reason: String) -> String {
+    match reason.ends_with(decode::MOST_OF_A_FILE) {
+        true => reason + ", a limit that --max-megapixels N (the max_pixels option) raises",
+        false => reason,
     }
-    Ok(())
 }
 
 fn bad_files<T>(files: &[&ImageFile], results: &[Result<T, String>]) -> Vec<BadFile> {

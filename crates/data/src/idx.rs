@@ -6,7 +6,6 @@
 //! A header is a claim: memory grows with what is really in the file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,13 +14,14 @@ use flate2::bufread::MultiGzDecoder;
 
 use crate::dataset::check_names;
 use crate::error::shown;
-use crate::{DataError, Dataset, Shape, Splits, classes};
-
-/// Most bytes that an images file may unpack to. EMNIST's largest has 0.55 GB.
-const MAX_BYTES: u64 = 4 << 30;
+use crate::open::MAX_BYTES;
+use crate::{DataError, Dataset, Shape, Splits, classes, fit};
 
 /// Most labels that a labels file may hold.
 const MAX_LABELS: u64 = 100_000_000;
+
+/// Most bytes that deflate makes of one.
+const MOST_PACKED: u64 = 1032;
 
 /// The four files of one data set.
 #[derive(Debug)]
@@ -145,10 +145,10 @@ impl IdxSet {
     ///
     /// # Errors
     /// Whatever the files turn out to be wrong about; see [`DataError::Malformed`].
-    pub(crate) fn read(&self, folder_name: &str) -> Result<Splits, DataError> {
+    pub(crate) fn read(&self, folder_name: &str, max_bytes: u64) -> Result<Splits, DataError> {
         let naming = self.naming(folder_name)?;
-        let train = read_files(&self.train, &naming)?;
-        let test = read_files(&self.test, &naming)?;
+        let train = read_files(&self.train, &naming, max_bytes)?;
+        let test = read_files(&self.test, &naming, max_bytes)?;
         if train.shape() != test.shape() {
             return Err(DataError::malformed(
                 &self.test.images,
@@ -165,7 +165,7 @@ impl IdxSet {
             "" => folder_name,
             family => family,
         };
-        Ok(Splits { name: name.into(), train, test })
+        Ok(Splits { name: name.into(), train, test, left_out: Vec::new() })
     }
 
     fn naming(&self, folder_name: &str) -> Result<Naming, DataError> {
@@ -215,20 +215,24 @@ pub(crate) fn read_bytes(images: &[u8], labels: &[u8], names: Arc<[String]>) -> 
     check_names(&names).map_err(DataError::invalid)?;
     let fix = "if the labels are right, pass all class names".into();
     let naming = Naming { names, first_label: 0, transposed: false, fix };
-    let images = Stream::new(Path::new("images"), images).expect("memory can be read");
-    let labels = Stream::new(Path::new("labels"), labels).expect("memory can be read");
-    read_pair(images, labels, &naming)
+    let (image_bytes, label_bytes) = (images.len() as u64, labels.len() as u64);
+    let images = Stream::new(Path::new("images"), images, image_bytes).expect("memory can be read");
+    let labels = Stream::new(Path::new("labels"), labels, label_bytes).expect("memory can be read");
+    read_pair(images, labels, &naming, MAX_BYTES)
 }
 
-fn read_files(pair: &Pair, naming: &Naming) -> Result<Dataset, DataError> {
-    read_pair(Stream::open(&pair.images)?, Stream::open(&pair.labels)?, naming)
+fn read_files(pair: &Pair, naming: &Naming, max_bytes: u64) -> Result<Dataset, DataError> {
+    read_pair(Stream::open(&pair.images)?, Stream::open(&pair.labels)?, naming, max_bytes)
 }
 
-fn read_pair(mut images: Stream, mut labels: Stream, naming: &Naming) -> Result<Dataset, DataError> {
+fn read_pair(
+    mut images: Stream,
+    mut labels: Stream,
+    naming: &Naming,
+    max_bytes: u64,
+) -> Result<Dataset, DataError> {
     let (label_count, labels_path) = (read_label_count(&mut labels)?, labels.path);
-    let labels = labels.payload(label_count, &format!("{label_count} labels"))?;
-    let labels = check_labels(&labels, labels_path, naming)?;
-
+    let label_bytes = labels.payload(label_count, &format!("{label_count} labels"))?;
     let [count, rows, columns] = images.header(3, "images")?;
     let claim = format!("{count} images of {rows}x{columns}");
     if count != label_count {
@@ -237,22 +241,15 @@ fn read_pair(mut images: Stream, mut labels: Stream, naming: &Naming) -> Result<
             "use two files that belong together",
         ));
     }
-    let claimed_bytes = rows
-        .checked_mul(columns)
-        .and_then(|len| len.checked_mul(count))
-        .filter(|&bytes| bytes <= MAX_BYTES)
-        .ok_or_else(|| {
-            images.malformed(
-                format!("the header claims {claim}, more than {MAX_BYTES} bytes are not read"),
-                "check that this is the right file",
-            )
-        })?;
+    let claimed_bytes = rows.saturating_mul(columns).saturating_mul(count);
+    fit::check_bytes(images.path, &format!("the header claims {claim}"), claimed_bytes, max_bytes)?;
     if claimed_bytes == 0 {
         return Err(images.malformed(
             format!("the header claims {claim}: there is nothing in it"),
             "use a file with images",
         ));
     }
+    let labels = check_labels(&label_bytes, labels_path, naming)?;
     let mut pixels = images.payload(claimed_bytes, &claim)?;
     let (mut height, mut width) = (rows as usize, columns as usize);
     if naming.transposed {
@@ -317,23 +314,29 @@ struct Stream<'a> {
     path: &'a Path,
     reader: Box<dyn Read + 'a>,
     gzipped: bool,
+    /// Most bytes that can be in it, by its own length.
+    most: u64,
 }
 
 impl<'a> Stream<'a> {
     fn open(path: &'a Path) -> Result<Self, DataError> {
-        File::open(path)
-            .and_then(|file| Stream::new(path, BufReader::new(file)))
-            .map_err(|e| DataError::read(path, e))
+        let stream = || {
+            let file = duet_files::open(path)?;
+            let length = file.metadata()?.len();
+            Stream::new(path, BufReader::new(file), length)
+        };
+        stream().map_err(|e| DataError::read(path, e))
     }
 
-    /// What `source` holds; `path` is what messages call it.
-    fn new(path: &'a Path, mut source: impl BufRead + 'a) -> io::Result<Self> {
+    /// What `source` of `length` bytes holds; `path` is what messages call it.
+    fn new(path: &'a Path, mut source: impl BufRead + 'a, length: u64) -> io::Result<Self> {
         let gzipped = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn Read + 'a> = match gzipped {
             true => Box::new(MultiGzDecoder::new(source)),
             false => Box::new(source),
         };
-        Ok(Stream { path, reader, gzipped })
+        let most = if gzipped { length.saturating_mul(MOST_PACKED) } else { length };
+        Ok(Stream { path, reader, gzipped, most })
     }
 
     /// Magic number and `N` sizes. `dimensions` is what the magic number should say.
@@ -386,6 +389,9 @@ impl<'a> Stream<'a> {
 
     fn read_at_most(&mut self, limit: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
+        // All at once, as growing would hold the old and the new: no more than there can be.
+        let room = usize::try_from(limit.min(self.most)).unwrap_or(usize::MAX);
+        bytes.try_reserve_exact(room).map_err(|e| DataError::read(self.path, io::Error::other(e)))?;
         self.reader
             .by_ref()
             .take(limit)

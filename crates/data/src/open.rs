@@ -9,8 +9,9 @@ use crate::{DataError, Splits, cifar, decode, fit, folder, idx};
 /// Where the common downloaders put IDX files below the directory that they are given.
 const IDX_SUBFOLDERS: [&str; 2] = ["raw", "gzip"];
 
-/// What a person wants of images, whatever their files hold. The default takes them as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a person wants of images, whatever their files hold. The default takes them as they are, within
+/// [`MAX_PIXELS`] a file and [`MAX_BYTES`] a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderOptions {
     /// Rows and columns: each image's middle square, resized. `None`: as they are, which for an
     /// image folder means that all must be of one size.
@@ -18,6 +19,22 @@ pub struct FolderOptions {
     /// 1 (grey) or 3 (RGB). `None`: for an image folder 1 if every image is grey and 3 otherwise,
     /// and what the format has for the others.
     pub channels: Option<usize>,
+    /// Most pixels of one image file. A few bytes of a file can hold very many.
+    pub max_pixels: u64,
+    /// Most bytes of a data set's pixels, which are all in memory.
+    pub max_bytes: u64,
+}
+
+/// Pixels of one image file that are read unless more are asked for: 64 megapixels.
+pub const MAX_PIXELS: u64 = 64_000_000;
+
+/// Bytes of a data set that are read unless more are asked for: 4 gigabytes.
+pub const MAX_BYTES: u64 = 4_000_000_000;
+
+impl Default for FolderOptions {
+    fn default() -> Self {
+        Self { image_size: None, channels: None, max_pixels: MAX_PIXELS, max_bytes: MAX_BYTES }
+    }
 }
 
 /// Opens a data set by looking at what is in `dir`, in this order:
@@ -41,23 +58,23 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     let listing = Listing::of(&dir)?;
 
     if let Some(set) = idx::find(&dir, &listing.files, chosen.as_deref())? {
-        return fit::splits(set.read(&folder_name(&dir))?, options);
+        return fit::splits(set.read(&folder_name(&dir), options.max_bytes)?, options);
     }
     if cifar::is_here(&listing.files) {
-        return fit::splits(cifar::read(&dir)?, options);
+        return fit::splits(cifar::read(&dir, options.max_bytes)?, options);
     }
     for sub in IDX_SUBFOLDERS.map(|sub| dir.join(sub)) {
         if sub.is_dir()
             && let Some(set) = idx::find(&sub, &Listing::of(&sub)?.files, None)?
         {
-            return fit::splits(set.read(&folder_name(&dir))?, options);
+            return fit::splits(set.read(&folder_name(&dir), options.max_bytes)?, options);
         }
     }
     let batches = dir.join(cifar::SUBFOLDER);
     if batches.is_dir() && cifar::is_here(&Listing::of(&batches)?.files) {
-        return fit::splits(cifar::read(&batches)?, options);
+        return fit::splits(cifar::read(&batches, options.max_bytes)?, options);
     }
-    match folder::find(&dir, &listing.folders)? {
+    match folder::find(&dir, &listing)? {
         Some(found) => found.read(&folder_name(&dir), options),
         None => Err(DataError::NotRecognised { seen: listing.describe(), dir }),
     }
@@ -118,8 +135,16 @@ impl Listing {
     }
 
     pub(crate) fn has_images(&self) -> bool {
-        let is_image = |file: &String| decode::is_image_name(Path::new(file));
-        self.files.iter().any(is_image)
+        self.images() > 0
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    /// Number of files that are named as images are.
+    pub(crate) fn images(&self) -> usize {
+        self.files.iter().filter(|file| decode::is_image_name(Path::new(file))).count()
     }
 
     fn describe(&self) -> String {
@@ -128,7 +153,7 @@ impl Listing {
             let fits = |f: &&String| ends.iter().any(|end| f.ends_with(end));
             self.files.iter().find(fits)
         };
-        if self.files.is_empty() && self.folders.is_empty() {
+        if self.is_empty() {
             return "the directory is empty".into();
         }
         if has("data_batch_1") || self.folders.iter().any(|f| f.ends_with("cifar-10-batches-py")) {
@@ -156,8 +181,8 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     for entry in fs::read_dir(dir).map_err(|e| DataError::read(dir, e))? {
         let entry = entry.map_err(|e| DataError::read(dir, e))?;
         let name = entry.file_name();
-        // macOS puts its own files into archives under the second name.
-        if !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX" {
+        // macOS puts its own files into archives under the one name, Synology beside images under the other.
+        if !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX" && name != "@eaDir" {
             paths.push(entry.path());
         }
     }

@@ -1,6 +1,7 @@
 //! The same work on every item of a slice, on all cores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
 /// `work` of every item, in the order of the items. Threads take the items one by one, so that
@@ -33,4 +34,35 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
     });
     results.sort_by_key(|&(i, _)| i);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Lets work that takes much memory go on alone, and work that takes little side by side.
+pub(crate) struct Memory {
+    most: u64,
+    taken: Mutex<u64>,
+    freed: Condvar,
+}
+
+impl Memory {
+    /// For work that takes `most` bytes at once; what takes more by itself is done alone.
+    pub(crate) fn new(most: u64) -> Self {
+        Self { most, taken: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    /// Does the work once there is room for its `bytes`. A panic in `work` is passed on.
+    pub(crate) fn with<R>(&self, bytes: u64, work: impl FnOnce() -> R) -> R {
+        struct Taken<'a>(&'a Memory, u64);
+        impl Drop for Taken<'_> {
+            fn drop(&mut self) {
+                *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;
+                self.0.freed.notify_all();
+            }
+        }
+        let bytes = bytes.min(self.most);
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = self.freed.wait_while(taken, |taken| *taken + bytes > self.most);
+        *waiting.unwrap_or_else(PoisonError::into_inner) += bytes;
+        let _taken = Taken(self, bytes);
+        work()
+    }
 }

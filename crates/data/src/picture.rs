@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::{DataError, FolderOptions, atomic, decode, fit, png_check};
+use crate::{DataError, FolderOptions, MAX_PIXELS, atomic, decode, fit, png_check};
 
 /// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
 ///
@@ -44,10 +44,26 @@ impl Picture {
     /// has a colour and 3 otherwise.
     ///
     /// # Errors
-    /// Another format, damage, a side above 16384, a header of more pixels than the bytes can hold.
+    /// Another format, damage, a side above 16384, more than [`MAX_PIXELS`], a header of more pixels than
+    /// the bytes can hold.
     pub fn decode(bytes: &[u8]) -> Result<Picture, DataError> {
-        decode::from_bytes(bytes)
+        decode::from_bytes(bytes, MAX_PIXELS)
             .map_err(|cause| DataError::invalid(format!("this image cannot be used: {cause}")))
+    }
+
+    /// The same of a file.
+    ///
+    /// # Errors
+    /// As [`Picture::decode`], with the file's name; also what is no regular file, such as a pipe.
+    pub fn read(path: &Path) -> Result<Picture, DataError> {
+        let header = decode::header(path, MAX_PIXELS);
+        header.and_then(|_| decode::picture(path, MAX_PIXELS)).map_err(|cause| {
+            DataError::malformed(
+                path,
+                format!("this image cannot be used: {cause}"),
+                "use a PNG or JPEG file",
+            )
+        })
     }
 
     /// A picture of `values` in [-1, 1], (channels, height, width): `round((v + 1) * 127.5)`.
@@ -185,7 +201,8 @@ impl Picture {
     /// # Errors
     /// Channels other than 1 and 3, a size of 0 or above 16384.
     pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
-        fit::check(&FolderOptions { image_size: Some(size), channels: Some(channels) })?;
+        let (image_size, channels_wanted) = (Some(size), Some(channels));
+        fit::check(&FolderOptions { image_size, channels: channels_wanted, ..FolderOptions::default() })?;
         Ok(fit::picture_of(self, Some(size)).with_channels(channels))
     }
 
@@ -223,9 +240,16 @@ pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_TEXT });
     decoder.set_ignore_text_chunk(false);
     let reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
+    let mut left = MAX_TEXT;
     let text = |chunk: &png::text_metadata::ITXtChunk| {
+        let mut chunk = chunk.clone();
+        // The limit of the decoder holds for what is compressed; this one for what comes of it.
+        chunk.decompress_text_with_limit(left + 1).map_err(|error| refuse(error.to_string()))?;
         let text = chunk.get_text().map_err(|error| refuse(error.to_string()))?;
-        Ok((chunk.keyword.clone(), text))
+        left = left
+            .checked_sub(text.len())
+            .ok_or_else(|| refuse(format!("more than {MAX_TEXT} bytes of text")))?;
+        Ok((chunk.keyword, text))
     };
     reader.info().utf8_text.iter().map(text).collect()
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::assert_says;
-use duet_data::{Dataset, Picture, Shape, class_index};
+use duet_data::{Dataset, Picture, Shape, Splits, class_index};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
 
@@ -81,6 +81,37 @@ fn the_fingerprint_covers_everything() {
     assert_ne!(make(SHAPE, pixels.clone(), &[1, 0, 1, 0], &["a", "b"]), base);
     assert_ne!(make(SHAPE, pixels.clone(), &labels, &["a", "c"]), base);
     assert_ne!(make(SHAPE, pixels, &labels, &["a", "b", "c"]), base);
+}
+
+fn splits(pixels: Vec<u8>, labels: Vec<u32>, names_of: &[&str]) -> Splits {
+    let shape = Shape { channels: 1, height: 1, width: pixels.len() / labels.len() };
+    let train = Dataset::new(shape, pixels, labels, names(names_of)).unwrap();
+    let test = Dataset::new(shape, Vec::new(), Vec::new(), names(names_of)).unwrap();
+    Splits { name: "some".into(), train, test, left_out: Vec::new() }
+}
+
+#[test]
+fn classes_without_an_image_are_warned_about() {
+    let found = splits(vec![0, 255, 0, 255], vec![2, 1], &["a", "b", "c", "d"]).warnings();
+    assert!(
+        found.len() == 1 && found[0].contains("2 of 4 classes") && found[0].contains(": a, d;"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn blank_images_are_warned_about() {
+    let found = splits(vec![255, 255, 0, 255], vec![0, 0], &["a"]).warnings();
+    assert!(found.len() == 1 && found[0].contains("1 of 2 images are blank"), "{found:?}");
+    assert!(splits(vec![255, 0], vec![0, 0], &["a"]).warnings().is_empty(), "images of one pixel");
+}
+
+#[test]
+fn images_of_few_values_are_warned_about() {
+    let found = splits(vec![0, 15, 3, 9], vec![0, 0], &["a"]).warnings();
+    assert!(found.len() == 1 && found[0].contains("values 0 to 15") && found[0].contains("6 %"), "{found:?}");
+    assert!(splits(vec![0, 63], vec![0], &["a"]).warnings().is_empty());
+    assert_eq!(duet_data::digits().unwrap().warnings(), Vec::<String>::new());
 }
 
 #[test]

@@ -29,7 +29,7 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 }
 
 fn with(dir: &Path, image_size: Option<usize>, channels: Option<usize>) -> Splits {
-    let options = FolderOptions { image_size, channels };
+    let options = FolderOptions { image_size, channels, ..FolderOptions::default() };
     duet_data::open(dir, &options).unwrap()
 }
 
@@ -69,6 +69,125 @@ fn classes_are_folders_in_byte_order_and_other_files_are_ignored() {
         splits.describe().split_once(": ").unwrap().1.split(',').next(),
         Some("3 training and 1 test image")
     );
+}
+
+#[test]
+fn files_that_are_left_out_are_told() {
+    let dir = directory();
+    for path in ["b/1.png", "b/2.png", "c/1.png"] {
+        put(dir.path(), path, &grey(2, 1, 7));
+    }
+    for path in ["b/notes.txt", "b/labels.TXT", "c/0001", "c/Thumbs.db", "c/desktop.ini"] {
+        put(dir.path(), path, b"no image");
+    }
+    let warnings = open(dir.path()).unwrap().left_out;
+    assert_says(&warnings.join("\n"), &["3 files in the class folders", "1 with .txt", "1 with no ending"]);
+    put(dir.path(), "samples.png", &grey(2, 1, 7));
+    let warnings = open(dir.path()).unwrap().left_out;
+    assert_says(&warnings.join("\n"), &["1 image beside the class folders"]);
+}
+
+#[test]
+fn folders_beside_a_split_are_told() {
+    let dir = directory();
+    for path in ["train/a/1.png", "test/a/2.png", "val/a/3.png", "extra/a/4.png", "more/5.png"] {
+        put(dir.path(), path, &grey(1, 1, 7));
+    }
+    put(dir.path(), "docs/readme.txt", b"");
+    let told = open(dir.path()).unwrap().left_out;
+    let told: Vec<&str> =
+        told.iter().filter_map(|line| line.split_once(" is left out")).map(|(name, _)| name).collect();
+    assert_eq!(told, ["val", "extra", "more"]);
+}
+
+#[test]
+fn images_that_no_folder_of_classes_can_have_are_refused_and_not_dropped() {
+    let endings =
+        ["pgm", "ppm", "PNM", "tga", "ico", "dds", "exr", "hdr", "qoi", "psd", "svg", "cr2", "jxl", "dcm"];
+    let dir = directory();
+    put(dir.path(), "a/1.png", &grey(1, 1, 7));
+    for ending in endings {
+        put(dir.path(), &format!("a/x.{ending}"), b"P5 1 1 255 0");
+    }
+    let message = refusal(dir.path());
+    assert_says(&message, &["14 image files cannot be used", "pgm is not read, convert it"]);
+    put(dir.path(), "b/1.png", b"P5\n1 1\n255\n0");
+    assert_says(&refusal(dir.path()), &["b/1.png: neither a PNG nor a JPEG file but PBM, PGM"]);
+}
+
+#[test]
+fn images_one_folder_deeper_are_refused_and_not_dropped() {
+    let dir = directory();
+    for path in ["a/1.png", "b/1.png", "b/more/2.png"] {
+        put(dir.path(), path, &grey(1, 1, 7));
+    }
+    assert_says(&refusal(dir.path()), &["b/more: ", "directly in a class folder", "move them to"]);
+    fs::rename(dir.path().join("b/more/2.png"), dir.path().join("b/2.png")).unwrap();
+    assert_eq!(open(dir.path()).unwrap().train.classes(), ["a", "b"]);
+    put(dir.path(), "c/2024/may/1.png", &grey(1, 1, 7));
+    assert_says(&refusal(dir.path()), &["c/2024/may: "]);
+}
+
+#[test]
+fn what_duet_makes_in_a_folder_of_images_is_no_class() {
+    let dir = directory();
+    for path in ["a/1.png", "a/2.png", "b/1.png", "b/2.png"] {
+        put(dir.path(), path, &grey(1, 1, path.len() as u8));
+    }
+    let before = open(dir.path()).unwrap();
+    fs::create_dir_all(dir.path().join("runs/00002-killed")).unwrap();
+    for made in [
+        "runs/00001-photos/config.toml",
+        "runs/00001-photos/LOCK",
+        "runs/00001-photos/eval.png",
+        "runs/00001-photos/samples/step-000010.png",
+        "started/LOCK",
+        "mine/config.toml",
+        "mine/checkpoints/step-000010/manifest.json",
+        "exported/model_index.json",
+        "exported/samples.png",
+        "sweep/sheet.png",
+        "sweep/table.csv",
+        "sweep/cells/1.png",
+    ] {
+        put(dir.path(), made, b"");
+    }
+    assert_eq!(open(dir.path()).unwrap(), before);
+    // A class may be called so.
+    put(dir.path(), "runs/1.png", &grey(1, 1, 7));
+    assert_says(&refusal(dir.path()), &["runs/00001-photos"]);
+    fs::remove_dir_all(dir.path().join("runs")).unwrap();
+    put(dir.path(), "runs/1.png", &grey(1, 1, 7));
+    assert_eq!(open(dir.path()).unwrap().train.classes(), ["a", "b", "runs"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_named_as_images_are_refused_at_once() {
+    let dir = directory();
+    put(dir.path(), "a/1.png", &grey(1, 1, 7));
+    let pipe = dir.path().join("a/2.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", dir.path().join("a/3.jpg")).unwrap();
+    assert_says(&refusal(dir.path()), &["2 image files", "a pipe", "a device"]);
+    assert_says(&Picture::read(&pipe).unwrap_err().to_string(), &["2.png", "a pipe"]);
+}
+
+#[test]
+fn images_and_sets_have_limits_that_can_be_raised() {
+    let dir = directory();
+    for path in ["a/1.png", "a/2.png"] {
+        put(dir.path(), path, &colour(10, 10, [1, 2, 3]));
+    }
+    let with = |max_pixels, max_bytes| {
+        let options = FolderOptions { max_pixels, max_bytes, ..FolderOptions::default() };
+        duet_data::open(dir.path(), &options).map_err(|error| error.to_string())
+    };
+    assert!(with(100, 600).is_ok());
+    assert_says(&with(99, 600).unwrap_err(), &["2 image files", "megapixels", "--max-megapixels"]);
+    assert_says(&with(100, 599).unwrap_err(), &["2 images of 3x10x10, 600 bytes", "599", "--max-gigabytes"]);
+    let small = FolderOptions { image_size: Some(5), max_bytes: 599, ..FolderOptions::default() };
+    assert_eq!(duet_data::open(dir.path(), &small).unwrap().train.shape().len(), 75);
 }
 
 #[test]
@@ -174,7 +293,7 @@ fn without_test_some_of_train_are_held_out() {
 fn a_class_may_be_named_train() {
     let dir = directory();
     put(dir.path(), "train/1.png", &grey(1, 1, 0));
-    put(dir.path(), "train/unused/1.png", &grey(1, 1, 0));
+    put(dir.path(), "train/unused/1.txt", b"");
     put(dir.path(), "plane/1.png", &grey(1, 1, 0));
     assert_eq!(open(dir.path()).unwrap().train.classes(), ["plane", "train"]);
 }
@@ -191,7 +310,7 @@ fn a_test_class_without_training_images_is_refused() {
 fn empty_classes_and_names_alike_are_refused() {
     let dir = directory();
     put(dir.path(), "cat/1.png", &grey(1, 1, 0));
-    put(dir.path(), "dog/deeper/1.png", &grey(1, 1, 0));
+    put(dir.path(), "dog/deeper/1.txt", b"");
     assert_says(&refusal(dir.path()), &["dog", "no PNG or JPEG", "directly"]);
     put(dir.path(), "dog/1.png", &grey(1, 1, 0));
     assert!(open(dir.path()).is_ok());
@@ -399,7 +518,7 @@ fn options_out_of_range_are_refused() {
     let dir = directory();
     put(dir.path(), "a/1.png", &grey(1, 1, 0));
     let refusal = |image_size, channels| {
-        let options = FolderOptions { image_size, channels };
+        let options = FolderOptions { image_size, channels, ..FolderOptions::default() };
         duet_data::open(dir.path(), &options).unwrap_err().to_string()
     };
     assert_says(&refusal(Some(0), None), &["image size", "not 0"]);
@@ -456,7 +575,7 @@ proptest! {
         }
         let dir = directory();
         put(&dir.path().join("class"), name.to_str().unwrap(), &bytes);
-        let options = FolderOptions { image_size: Some(6), channels: None };
+        let options = FolderOptions { image_size: Some(6), channels: None, ..FolderOptions::default() };
         if let Ok(splits) = duet_data::open(dir.path(), &options) {
             prop_assert_eq!(splits.train.len(), 1);
         }

@@ -212,6 +212,34 @@ fn a_gzip_bomb_is_read_no_further_than_its_header_claims() {
 }
 
 #[test]
+fn a_set_has_a_limit_that_can_be_raised() {
+    let dir = directory();
+    put_golden(dir.path());
+    let with = |max_bytes| {
+        let options = FolderOptions { max_bytes, ..FolderOptions::default() };
+        duet_data::open(dir.path(), &options).map_err(|error| error.to_string())
+    };
+    assert!(with(12).is_ok());
+    assert_says(&with(11).unwrap_err(), &["2 images of 2x3, 12 bytes", "11 are read", "--max-gigabytes"]);
+    let large = FolderOptions { image_size: Some(4), max_bytes: 12, ..FolderOptions::default() };
+    assert_says(&duet_data::open(dir.path(), &large).unwrap_err().to_string(), &["at 1x4x4, 32 bytes"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_in_the_place_of_a_file_is_refused_at_once() {
+    for name in [TRAIN_IMAGES, TRAIN_LABELS, "classes.txt"] {
+        let dir = directory();
+        put_golden(dir.path());
+        let path = dir.path().join(name);
+        let _ = std::fs::remove_file(&path);
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        let message = open(dir.path()).map(drop).unwrap_err().to_string();
+        assert_says(&message, &[name]);
+    }
+}
+
+#[test]
 fn damaged_gzip_is_told_from_a_short_file() {
     let packed = gzip(&GOLDEN_IMAGES);
     let cut = refusal_with(TRAIN_IMAGES, &packed[..packed.len() - 9]);
@@ -252,7 +280,7 @@ fn an_empty_set_is_refused() {
 fn size_and_channels_can_be_asked_for() {
     let dir = directory();
     put_golden(dir.path());
-    let options = FolderOptions { image_size: Some(4), channels: Some(3) };
+    let options = FolderOptions { image_size: Some(4), channels: Some(3), ..FolderOptions::default() };
     let test = duet_data::open(dir.path(), &options).unwrap().test;
     let shape = test.shape();
     assert_eq!((shape.channels, shape.height, shape.width), (3, 4, 4));

@@ -208,6 +208,28 @@ fn texts_come_back_from_a_png() {
 }
 
 #[test]
+fn compressed_texts_are_held_to_the_limit_of_plain_ones() {
+    let compressed = |sizes: &[usize]| {
+        let mut bytes = Vec::new();
+        let mut writer = png::Encoder::new(&mut bytes, 1, 1).write_header().unwrap();
+        for &size in sizes {
+            let mut chunk = png::text_metadata::ITXtChunk::new("duet", " ".repeat(size));
+            chunk.compress_text().unwrap();
+            writer.write_text_chunk(&chunk).unwrap();
+        }
+        writer.write_image_data(&[0]).unwrap();
+        writer.finish().unwrap();
+        bytes
+    };
+    let mebibyte = 1 << 20;
+    assert_eq!(texts_of_png(&compressed(&[100])).unwrap()[0].1.len(), 100);
+    assert_eq!(texts_of_png(&compressed(&[10_000])).unwrap()[0].1.len(), 10_000);
+    for sizes in [&[mebibyte + 1][..], &[100 << 20], &[mebibyte / 2; 3]] {
+        assert_says(&texts_of_png(&compressed(sizes)).unwrap_err().to_string(), &["cannot be read"]);
+    }
+}
+
+#[test]
 fn a_picture_is_fitted_and_becomes_values_again() {
     let wide = picture(3, 2, 4, &[9; 24]);
     let fitted = wide.fitted(1, 2).unwrap();

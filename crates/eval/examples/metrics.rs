@@ -47,6 +47,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         )
     })?;
     timed("density and coverage", || density_coverage(&Manifold::new(&real, DENSITY_COVERAGE_K)?, &samples))?;
-    timed("memorisation", || memorisation(&samples, &held_out, &real, 0.01))?;
+    let classes = vec![0; n];
+    let of = |features| Classed { features, classes: &classes };
+    timed("memorisation", || memorisation(of(&samples), of(&held_out), &real, 0.01))?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A classifier of images: the judge of samples.
 
 use crate::network::{FEATURES, Layout, Network, channels_last};
-use crate::{ClassifierError, weights};
+use crate::{ClassifierError, TrainingOptions, weights};
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, Shape};
 use rayon::prelude::*;
@@ -38,6 +38,11 @@ impl Classifier {
     pub(crate) fn new(layout: Layout, parameters: BTreeMap<String, Tensor>) -> Result<Self, ClassifierError> {
         let network = Network::new(&layout, |name| parameters.get(name), false)?;
         Ok(Self { layout, parameters, network })
+    }
+
+    /// Whether there can be a classifier of such images, of `classes` classes.
+    pub fn takes(shape: Shape, classes: usize) -> Result<(), ClassifierError> {
+        Layout::new(shape, classes).map(drop)
     }
 
     /// The shape of the images that it takes.
@@ -97,10 +102,7 @@ impl Classifier {
     /// few, too many, of another shape or type, or with a value that is not finite.
     pub fn load(path: &Path) -> Result<Self, ClassifierError> {
         let bytes = weights::read(path)?;
-        Self::from_bytes(&bytes).map_err(|error| match error {
-            ClassifierError::Weights(reason) => ClassifierError::File { path: path.into(), reason },
-            error => error,
-        })
+        Self::from_bytes(&bytes).map_err(|error| in_file(path, error))
     }
 
     /// As [`Classifier::load`], of a file's bytes.
@@ -115,9 +117,37 @@ impl Classifier {
         weights::write(path, &self.to_bytes()?)
     }
 
+    /// What the weights of a training are a function of, as 64 hexadecimal digits: the images with their
+    /// labels and class names, and the options.
+    pub fn training_key(data: &Dataset, options: &TrainingOptions) -> String {
+        let text = format!("1 {} {options:?}", data.fingerprint());
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
+    /// As [`Classifier::save`], for [`Classifier::load_for`]: the file says which training it is of, and
+    /// has a hash of all that it says.
+    pub fn save_for(&self, path: &Path, key: &str) -> Result<(), ClassifierError> {
+        weights::write(path, &weights::to_bytes(&self.layout, &self.parameters, Some(key))?)
+    }
+
+    /// A classifier that [`Classifier::save_for`] wrote, of the training with this key; none where it
+    /// is of another.
+    ///
+    /// A file is refused as by [`Classifier::load`], where a single bit of it has changed, and where it
+    /// does not say which training it is of.
+    pub fn load_for(path: &Path, key: &str) -> Result<Option<Self>, ClassifierError> {
+        let named = |error| in_file(path, error);
+        let (layout, parameters, found) = weights::from_keyed_bytes(&weights::read(path)?).map_err(named)?;
+        match found {
+            Some(found) if found == key => Self::new(layout, parameters).map(Some).map_err(named),
+            Some(_) => Ok(None),
+            None => Err(named(ClassifierError::Weights("it does not say what it was trained on".into()))),
+        }
+    }
+
     /// The bytes of the file that [`Classifier::save`] writes.
     pub fn to_bytes(&self) -> Result<Vec<u8>, ClassifierError> {
-        weights::to_bytes(&self.layout, &self.parameters)
+        weights::to_bytes(&self.layout, &self.parameters, None)
     }
 
     /// (n, classes)
@@ -164,6 +194,14 @@ impl Classifier {
             ))),
             None => Ok(values),
         }
+    }
+}
+
+/// The error of a file's bytes as that of the file.
+fn in_file(path: &Path, error: ClassifierError) -> ClassifierError {
+    match error {
+        ClassifierError::Weights(reason) => ClassifierError::File { path: path.into(), reason },
+        error => error,
     }
 }
 

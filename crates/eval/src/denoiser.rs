@@ -45,7 +45,7 @@ pub(crate) struct Row {
 pub(crate) struct Errors {
     /// ‖ε - ε̂‖².
     pub epsilon: f64,
-    /// ‖x_0 - x̂_0‖².
+    /// ‖x_0 - x̂_0‖², x̂_0 clipped to [-1, 1], where x_0 is.
     pub x0: f64,
 }
 
@@ -110,7 +110,7 @@ impl Denoiser<'_> {
         for (((&x, &p), &c), &e) in x.iter().zip(answer).zip(clean).zip(noise) {
             let (x, p) = (f64::from(x), f64::from(p));
             sums.epsilon += (f64::from(e) - of_x * x - of_p * p).powi(2);
-            sums.x0 += (f64::from(c) - x0_of_x * x - x0_of_p * p).powi(2);
+            sums.x0 += (f64::from(c) - (x0_of_x * x + x0_of_p * p).clamp(-1.0, 1.0)).powi(2);
         }
         sums
     }

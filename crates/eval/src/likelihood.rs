@@ -27,7 +27,8 @@ pub struct Bits {
 ///
 /// Prior KL(q(x_{T-1}|x_0) ‖ N(0, I)); diffusion Σ_t ½ (SNR(t-1) - SNR(t)) ‖x_0 - x̂_0(x_t, t)‖² over
 /// t from 1 to T-1, estimated by one t of each of `strata` parts of them, which are shorter at small t,
-/// where most of the sum is; reconstruction -log p(x_0|x_0') with every value's distribution over the
+/// where most of the sum is; x̂_0 is clipped to the values that a pixel may have: with any function of x_t
+/// for it the sum is a bound, and with a closer one a tighter bound. Reconstruction -log p(x_0|x_0') with every value's distribution over the
 /// 256 levels ∝ N(x_0'; √ᾱ_0 v, 1-ᾱ_0). The network is asked `strata` times an image at most.
 ///
 /// Errors: no images, another number of labels, no strata, the network's.

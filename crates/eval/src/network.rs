@@ -3,8 +3,9 @@
 use crate::ClassifierError;
 use candle_core::{Result, Tensor};
 use duet_data::Shape;
-use duet_kernels::tape::{ConvWeights, Gradients, Images, NormWeights, Sum, Tape};
+use duet_kernels::tape::{Gradients, Images, Tape};
 use duet_kernels::{Activation, Padding};
+use duet_kernels::{ConvWeights, NormWeights, Sum};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_kernels::optimise;
 use duet_kernels::tape::Gradients;
+use duet_optim::{AdamW, AdamWOptions, LearningRate, clip_global_norm, ema_decay};
 use duet_random::Draws;
-use duet_train::{AdamW, AdamWOptions, LearningRate, clip_global_norm, ema_decay, is_decayed};
 use half::f16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -123,6 +123,7 @@ struct Training<'a> {
     rate: LearningRate,
     parameters: BTreeMap<String, Var>,
     average: BTreeMap<String, Var>,
+    steps: u64,
     adam: AdamW,
     images_seen: u64,
 }
@@ -135,7 +136,7 @@ impl<'a> Training<'a> {
         let (parameters, average) = (seeded(&layout, options.seed)?, seeded(&layout, options.seed)?);
         let adamw = AdamWOptions { betas: BETAS, eps: 1e-8, weight_decay: options.weight_decay };
         let adam = AdamW::new(named(&parameters), adamw)?;
-        Ok(Self { data, options, layout, rate, parameters, average, adam, images_seen: 0 })
+        Ok(Self { data, options, layout, rate, parameters, average, steps: 0, adam, images_seen: 0 })
     }
 
     /// One step on these images; returns the loss before it.
@@ -144,11 +145,12 @@ impl<'a> Training<'a> {
         let (loss, mut gradients) = self.loss_and_gradients(indices)?;
         let norm = clip_global_norm(&mut gradients, CLIP)?;
         if !loss.is_finite() || !norm.is_finite() {
-            return diverged(self.adam.steps + 1, if loss.is_finite() { "gradient" } else { "loss" });
+            return diverged(self.steps + 1, if loss.is_finite() { "gradient" } else { "loss" });
         }
-        let rate = self.rate.at(self.adam.steps);
-        self.adam.step(named(&self.parameters), &gradients, rate, is_decayed)?;
-        let decay = ema_decay(self.options.ema_decay, self.adam.steps);
+        let rate = self.rate.at(self.steps);
+        self.steps += 1;
+        self.adam.step(self.steps, named(&self.parameters), &gradients, rate, |_, rank| rank > 1)?;
+        let decay = ema_decay(self.options.ema_decay, self.steps);
         for (average, var) in self.average.values().zip(self.parameters.values()) {
             optimise::average(average, var, decay)?;
         }
@@ -208,7 +210,7 @@ impl<'a> Training<'a> {
             let values: Vec<f32> = var.flatten_all()?.to_vec1()?;
             let values: Vec<f32> = values.into_iter().map(|value| f16::from_f32(value).to_f32()).collect();
             if values.iter().any(|value| !value.is_finite()) {
-                return Err(ClassifierError::Diverged { step: self.adam.steps, what: "weight" });
+                return Err(ClassifierError::Diverged { step: self.steps, what: "weight" });
             }
             rounded.insert(name.clone(), Tensor::from_vec(values, var.shape(), &Device::Cpu)?);
         }

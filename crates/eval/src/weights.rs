@@ -8,30 +8,22 @@ use half::f16;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The metadata's only key: the images' shape, as in 1x28x28. All else follows from the tensors.
 const IMAGE: &str = "image";
+/// The only key of a file that is kept for later: the shape, the key of its training, and the hash of
+/// all that the file says. One key, as the order of several would differ from file to file.
+const JUDGE: &str = "judge";
 /// Larger files are refused.
 const MAX_BYTES: u64 = 64 << 20;
 
 /// The bytes of a file that is not larger than any classifier.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClassifierError> {
     let failed = |cause| ClassifierError::Read { path: path.into(), cause };
-    let file = File::open(path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(ClassifierError::File { path: path.into(), reason: "not a file".into() });
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        let reason = format!("larger than {MAX_BYTES} bytes, so not a classifier");
-        return Err(ClassifierError::File { path: path.into(), reason });
-    }
-    Ok(bytes)
+    duet_files::read(path, MAX_BYTES).map_err(failed)
 }
 
 /// Writes a temporary sibling, which no other thread or process writes, and renames it.
@@ -42,7 +34,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ClassifierError> {
     name.push(path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?);
     name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
-    let written = File::create(&temporary)
+    let written = duet_files::create_new(&temporary)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
@@ -52,9 +44,11 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ClassifierError> {
     written.map_err(failed)
 }
 
+/// With a key of the training, a file that says it, and a hash of all of itself.
 pub(crate) fn to_bytes(
     layout: &Layout,
     parameters: &BTreeMap<String, Tensor>,
+    key: Option<&str>,
 ) -> Result<Vec<u8>, ClassifierError> {
     let mut halves = Vec::with_capacity(parameters.len());
     for (name, tensor) in parameters {
@@ -67,18 +61,32 @@ pub(crate) fn to_bytes(
         Ok((name.as_str(), TensorView::new(Dtype::F16, shape.clone(), bytes).map_err(failed)?))
     });
     let views = views.collect::<Result<Vec<_>, ClassifierError>>()?;
-    let metadata = HashMap::from([(IMAGE.to_string(), layout.shape.to_string())]);
+    let metadata = match key {
+        None => (IMAGE.to_string(), layout.shape.to_string()),
+        Some(key) => {
+            let tensors =
+                halves.iter().map(|(name, shape, bytes)| (name.as_str(), shape.as_slice(), &bytes[..]));
+            let hash = hash(&layout.shape.to_string(), key, tensors);
+            (JUDGE.to_string(), format!("{} {key} {hash}", layout.shape))
+        }
+    };
+    let metadata = HashMap::from([metadata]);
     safetensors::serialize(views, Some(metadata)).map_err(failed)
 }
 
 /// The layout that a file says it has, and exactly the parameters of that layout.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Layout, BTreeMap<String, Tensor>), ClassifierError> {
+    from_keyed_bytes(bytes).map(|(layout, parameters, _)| (layout, parameters))
+}
+
+/// The same, and the key of its training, where the file says it.
+pub(crate) fn from_keyed_bytes(bytes: &[u8]) -> Result<Keyed, ClassifierError> {
     let refuse = |reason: String| Err(ClassifierError::Weights(reason));
     let file = match SafeTensors::deserialize(bytes) {
         Ok(file) => file,
         Err(error) => return refuse(format!("not a safetensors file: {error}")),
     };
-    let layout = layout(bytes, &file)?;
+    let (layout, key) = layout(bytes, &file)?;
     let expected = layout.parameters();
     if let Some(name) = file.names().into_iter().find(|name| !expected.iter().any(|(known, _)| known == name))
     {
@@ -98,16 +106,58 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Layout, BTreeMap<String, Tenso
         }
         parameters.insert(name, Tensor::from_vec(values, shape, &Device::Cpu)?);
     }
-    Ok((layout, parameters))
+    Ok((layout, parameters, key))
 }
 
-/// From the metadata the images' shape, from the last bias the number of classes.
-fn layout(bytes: &[u8], file: &SafeTensors) -> Result<Layout, ClassifierError> {
+/// What a file holds: a classifier, and the key of its training.
+type Keyed = (Layout, BTreeMap<String, Tensor>, Option<String>);
+
+/// Of everything in a file that is kept for later.
+fn hash<'a>(
+    shape: &str,
+    key: &str,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [u8])>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    add(shape.as_bytes());
+    add(key.as_bytes());
+    for (name, shape, bytes) in tensors {
+        add(name.as_bytes());
+        shape.iter().for_each(|side| add(&(*side as u64).to_le_bytes()));
+        add(bytes);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Checks that a file is as it was written; shape and key of what it says of itself.
+fn shape_and_key<'a>(text: &'a str, file: &SafeTensors) -> Result<(&'a str, &'a str), ClassifierError> {
+    let damaged = || ClassifierError::Weights("it is damaged: its hash is another".into());
+    let [shape, key, hash_of_it] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(damaged()) };
+    let mut names = file.names();
+    names.sort_unstable();
+    let views = names.into_iter().map(|name| file.tensor(name).map(|view| (name, view)));
+    let views = views.collect::<Result<Vec<_>, _>>().map_err(|_| damaged())?;
+    let tensors = views.iter().map(|(name, view)| (*name, view.shape(), view.data()));
+    match hash(shape, key, tensors) == hash_of_it {
+        true => Ok((shape, key)),
+        false => Err(damaged()),
+    }
+}
+
+/// From the metadata the images' shape and any key, from the last bias the number of classes.
+fn layout(bytes: &[u8], file: &SafeTensors) -> Result<(Layout, Option<String>), ClassifierError> {
     let refuse = |reason: String| Err(ClassifierError::Weights(reason));
     let metadata = SafeTensors::read_metadata(bytes).map(|(_, metadata)| metadata);
     let metadata = metadata.map_err(|error| ClassifierError::Weights(error.to_string()))?;
-    let Some(text) = metadata.metadata().as_ref().and_then(|metadata| metadata.get(IMAGE)) else {
-        return refuse(format!("its metadata has no {IMAGE:?}, the images' shape"));
+    let said = |key| metadata.metadata().as_ref().and_then(|metadata| metadata.get(key));
+    let (text, key) = match (said(JUDGE), said(IMAGE)) {
+        (Some(text), _) => shape_and_key(text, file).map(|(shape, key)| (shape, Some(key.to_string())))?,
+        (None, Some(text)) => (text.as_str(), None),
+        (None, None) => return refuse(format!("its metadata has no {IMAGE:?}, the images' shape")),
     };
     let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();
     let Some(&[channels, height, width]) = sides.as_deref() else {
@@ -118,5 +168,5 @@ fn layout(bytes: &[u8], file: &SafeTensors) -> Result<Layout, ClassifierError> {
         Err(_) => return refuse("head.bias is missing".into()),
     };
     let layout = Layout::new(Shape { channels, height, width }, classes);
-    layout.map_err(|error| ClassifierError::Weights(error.to_string()))
+    layout.map(|layout| (layout, key)).map_err(|error| ClassifierError::Weights(error.to_string()))
 }

@@ -72,7 +72,7 @@ fn the_embedded_classifier_is_right_on_99_of_100_of_mnist_s_test_images() {
         writeln!(std::io::stderr(), "{message}").unwrap();
         return;
     }
-    let options = FolderOptions { image_size: None, channels: None };
+    let options = FolderOptions::default();
     let test = duet_data::open(&folder, &options).unwrap().test;
     let accuracy = Classifier::digits().unwrap().accuracy(&test).unwrap();
     println!("right on {:.2} % of {} images", 100.0 * accuracy, test.len());
@@ -209,6 +209,62 @@ fn malformed_files_are_refused_with_the_cause() {
     std::fs::write(&path, b"nothing").unwrap();
     let message = Classifier::load(&path).unwrap_err().to_string();
     assert!(message.starts_with(&path.display().to_string()), "{message}");
+}
+
+#[test]
+fn a_kept_classifier_is_found_by_its_training_alone() {
+    let data = colours(120);
+    let classifier = Classifier::train(&data, &TrainingOptions { epochs: 1, ..quick() }, |_, _| ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("judge.safetensors");
+    let key = Classifier::training_key(&data, &quick());
+    classifier.save_for(&path, &key).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    classifier.save_for(&path, &key).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "the same file each time");
+    let found = Classifier::load_for(&path, &key).unwrap().unwrap();
+    assert_eq!(found.to_bytes().unwrap(), classifier.to_bytes().unwrap());
+    // Another label, another pixel, another option: another key.
+    let relabelled = |labels: Vec<u32>| {
+        let pixels = (0..data.len()).flat_map(|i| data.pixels(i).to_vec()).collect();
+        Dataset::new(data.shape(), pixels, labels, data.classes().to_vec()).unwrap()
+    };
+    let mut labels = data.labels().to_vec();
+    assert_eq!(Classifier::training_key(&relabelled(labels.clone()), &quick()), key);
+    labels.swap(0, 1);
+    for other in [
+        Classifier::training_key(&relabelled(labels), &quick()),
+        Classifier::training_key(&data.take_per_class(30), &quick()),
+        Classifier::training_key(&data, &TrainingOptions { epochs: 5, ..quick() }),
+    ] {
+        assert_ne!(other, key);
+        assert!(Classifier::load_for(&path, &other).unwrap().is_none());
+    }
+    // A file that does not say what it was trained on may be of anything.
+    classifier.save(&path).unwrap();
+    let message = Classifier::load_for(&path, &key).unwrap_err().to_string();
+    assert!(message.contains("does not say what it was trained on"), "{message}");
+}
+
+#[test]
+fn every_changed_bit_of_a_kept_classifier_is_noticed() {
+    let data = colours(12);
+    let classifier = Classifier::train(&data, &TrainingOptions { epochs: 1, ..quick() }, |_, _| ()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("judge.safetensors");
+    classifier.save_for(&path, "key").unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for at in (0..whole.len()).step_by(997).chain(0..200) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &bytes).unwrap();
+        let found = Classifier::load_for(&path, "key");
+        assert!(!matches!(found, Ok(Some(_))), "byte {at}");
+    }
+    for cut in [0, 100, whole.len() - 1] {
+        std::fs::write(&path, &whole[..cut]).unwrap();
+        assert!(Classifier::load_for(&path, "key").is_err(), "{cut} bytes");
+    }
 }
 
 #[test]

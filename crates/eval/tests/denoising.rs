@@ -89,6 +89,20 @@ fn the_bound_of_the_best_denoiser_is_the_datas_entropy() {
     assert!(bits_per_dimension(&mut denoiser, data, 40, 0).unwrap().total > entropy + 0.2);
 }
 
+/// Pixels lie within [-1, 1], so an x̂_0 outside is none that anybody need pay for.
+#[test]
+fn what_is_seen_beyond_the_pixels_range_costs_no_bits() {
+    let (schedule, images) = (schedule(), images(20, 0.9, 0.3));
+    let bits = |x0: f64| {
+        let mut predict = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.affine(0.0, x0)?);
+        let mut denoiser =
+            Denoiser { schedule: &schedule, prediction: Prediction::X0, predict: &mut predict, batch: 100 };
+        bits_per_dimension(&mut denoiser, Labelled { images: &images, labels: None }, 20, 0).unwrap()
+    };
+    assert_eq!(bits(5.0), bits(1.0));
+    assert!(bits(-1.0).total > bits(1.0).total);
+}
+
 #[test]
 fn a_denoiser_knows_the_classes_it_explains_best() {
     let (schedule, means) = (schedule(), [-0.6, -0.2, 0.2, 0.6]);

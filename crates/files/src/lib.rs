@@ -27,15 +27,32 @@ use std::path::Path;
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
-    regular(custom(options, NONBLOCK).open(path))
+    regular(custom(options, NONBLOCK).open(path).map_err(socket))
 }
 
 /// Reads a regular file of at most `limit` bytes.
 ///
 /// The limit holds for what is read, not for the size that the file claims. A longer file is an
 /// error of kind `FileTooLarge`, and no more than `limit` bytes of it are kept.
+///
+/// A Git LFS pointer, which stands where the file itself was not fetched, is an error that says so.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    read_all(open(path)?, limit)
+    let bytes = read_all(open(path)?, limit)?;
+    match is_lfs_pointer(&bytes) {
+        true => Err(lfs_pointer()),
+        false => Ok(bytes),
+    }
+}
+
+/// Whether a file that begins so is a pointer of Git LFS to the file that belongs there.
+pub fn is_lfs_pointer(start: &[u8]) -> bool {
+    start.starts_with(b"version https://git-lfs.github.com/spec/")
+}
+
+/// What is said of such a file.
+pub fn lfs_pointer() -> io::Error {
+    let reason = "a Git LFS pointer, not the file itself; get it with `git lfs pull` in its repository";
+    io::Error::new(ErrorKind::InvalidData, reason)
 }
 
 /// As [`read`], of text. Bytes that are not UTF-8 are an error of kind `InvalidData`.
@@ -118,6 +135,11 @@ fn named(error: io::Error) -> io::Error {
         let reason = "it is a link, which is not followed for writing; put the file itself there";
         return io::Error::new(ErrorKind::InvalidInput, reason);
     }
+    socket(error)
+}
+
+/// So has a socket, and a pipe that nobody reads.
+fn socket(error: io::Error) -> io::Error {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ENXIO) {
         return io::Error::new(ErrorKind::InvalidInput, "not a file but a pipe or a socket");

@@ -77,3 +77,13 @@ fn create_empties_and_append_adds() {
     assert_eq!(read(&path, 10).unwrap(), b"d");
     assert_eq!(create_new(&path).unwrap_err().kind(), ErrorKind::AlreadyExists);
 }
+
+#[test]
+fn a_pointer_of_git_lfs_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.json");
+    std::fs::write(&path, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n").unwrap();
+    let error = duet_files::read(&path, 1000).unwrap_err().to_string();
+    assert!(error.contains("git lfs pull"), "{error}");
+    assert!(!duet_files::is_lfs_pointer(b"version 1"));
+}

@@ -1,16 +1,7 @@
-//! How a batch is cut for threads, and how images and weights change their layout.
+//! How images and weights change their layout.
 
 use crate::buffer::Buffer;
 use crate::simd::dispatch;
-
-/// Images that one thread works on at a time. Fixed, so that sums over images do not depend on the
-/// number of threads.
-pub(crate) const CHUNK: usize = 8;
-
-/// Values of a chunk whose images have this many.
-pub(crate) fn len(image: usize) -> usize {
-    CHUNK * image.max(1)
-}
 
 /// Each image's (rows, columns) as (columns, rows): to and from channels last.
 pub(crate) fn transpose(images: &[f32], rows: usize, columns: usize) -> Buffer {

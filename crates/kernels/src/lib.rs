@@ -17,31 +17,25 @@
 //! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/kernels.md
 //! what they reach.
 
-mod activation;
-mod attend;
+mod attention;
 mod buffer;
+mod candle;
 mod chunks;
 mod conv;
 mod elementwise;
-mod group_norm;
-mod kernel;
-mod linear;
-mod newton_schulz;
-mod normalise;
+mod norm;
 pub mod optimise;
-mod patches;
 pub mod peak;
 mod product;
-pub mod reference;
+mod resample;
+mod rows;
 mod simd;
-mod sizes;
 mod storage;
 pub mod tape;
-mod winograd;
 
-pub use activation::Activation;
-pub use conv::{Conv2d, conv2d};
-pub use group_norm::{GroupNorm, group_norm};
-pub use linear::linear;
+pub use candle::{Conv2d, GroupNorm, conv2d, group_norm, linear};
+pub use conv::sizes::Padding;
+pub use conv::{ConvWeights, Sum, reference};
+pub use elementwise::activation::Activation;
+pub use norm::NormWeights;
 pub use simd::{InstructionSet, instruction_set, with_instruction_set};
-pub use sizes::Padding;

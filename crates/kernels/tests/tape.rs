@@ -1,7 +1,8 @@
 //! The tape's operations and their gradients against the naive loops, with each instruction set.
 use duet_kernels::reference::{self, ConvShape, NormShape};
-use duet_kernels::tape::{ConvWeights, Images, NormWeights, Sum, Tape};
+use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{Activation, Conv2d, InstructionSet, Padding, with_instruction_set};
+use duet_kernels::{ConvWeights, NormWeights, Sum};
 use duet_random::Draws;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -223,6 +224,106 @@ proptest! {
                 agrees_with_differences("k", &of("k"), &inputs[1], |k| dot(&y(&q, k, &v), &grad));
                 agrees_with_differences("v", &of("v"), &inputs[2], |v| dot(&y(&q, &k, v), &grad));
             });
+        }
+    }
+}
+
+/// An attention's result and the gradients of q, k and v; all are (batch, tokens, heads · width).
+fn attend(
+    (batch, tokens, heads, width): (usize, usize, usize, usize),
+    inputs: &[Vec<f32>; 3],
+    grad: &[f32],
+) -> [Vec<f32>; 4] {
+    let mut tape = Tape::recording();
+    let mut variable = |name: &str, values: &[f32]| {
+        tape.variable(name, &Images::new([batch, tokens, 1, heads * width], values))
+    };
+    let images = [variable("q", &inputs[0]), variable("k", &inputs[1]), variable("v", &inputs[2])];
+    let out = tape.attention([&images[0], &images[1], &images[2]], heads);
+    let (values, gradients) = (out.values().to_vec(), tape.backward(&out, grad));
+    let of = |name: &str| gradients.get(name).expect(name);
+    [values, of("q"), of("k"), of("v")]
+}
+
+/// More tokens than a block has, and later keys with larger scores: what was summed must shrink.
+#[test]
+fn attention_in_blocks_agrees_with_the_naive_loops() {
+    for (tokens, heads, width) in [(97, 2, 5), (256, 1, 32), (257, 2, 8), (530, 1, 64), (784, 1, 17)] {
+        for growth in [0.0, 4.0] {
+            let sizes = (2, tokens, heads, width);
+            let n = 2 * tokens * heads * width;
+            let mut inputs = ["q", "k", "v"].map(|name| normals(name, n));
+            let image = tokens * heads * width;
+            for (i, k) in inputs[1].iter_mut().enumerate() {
+                *k *= 1.0 + growth * (i % image) as f32 / image as f32;
+            }
+            let grad = normals("grad", n);
+            let [q, k, v] = inputs.each_ref().map(|values| f64s(values));
+            let y = reference::attention(sizes, &q, &k, &v);
+            let [grad_q, grad_k, grad_v] = reference::attention_gradients(sizes, [&q, &k, &v], &f64s(&grad));
+            let expected = [("y", y), ("q", grad_q), ("k", grad_k), ("v", grad_v)];
+            for set in SETS {
+                let actual = with_instruction_set(set, || attend(sizes, &inputs, &grad));
+                for ((name, expected), actual) in expected.iter().zip(actual) {
+                    let worst = error(&actual, expected);
+                    assert!(worst < 1e-5, "{set:?} {name} of {sizes:?}, growth {growth}: {worst}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn an_image_attends_alike_alone_and_in_a_batch() {
+    let (tokens, heads, width) = (300, 2, 8);
+    let image = tokens * heads * width;
+    let inputs = ["q", "k", "v"].map(|name| normals(name, 3 * image));
+    let grad = normals("grad", 3 * image);
+    let together = attend((3, tokens, heads, width), &inputs, &grad);
+    for i in 0..3 {
+        let own = i * image..(i + 1) * image;
+        let alone = inputs.each_ref().map(|values| values[own.clone()].to_vec());
+        let alone = attend((1, tokens, heads, width), &alone, &grad[own.clone()]);
+        for (together, alone) in together.iter().zip(alone) {
+            assert_eq!(together[own.clone()], alone);
+        }
+    }
+}
+
+/// Scores of ±10⁶ leave one key to each query; the others' exponentials are zero, not garbage.
+#[test]
+fn attention_with_extreme_scores_chooses_one_key() {
+    let (tokens, width) = (300, 8);
+    let n = tokens * width;
+    // Every key is a multiple of the same direction; that of the last token is the longest.
+    let k: Vec<f32> = (0..n).map(|i| if i % width == 0 { (i / width) as f32 * 100.0 } else { 0.0 }).collect();
+    let q: Vec<f32> = (0..n).map(|i| if i % width == 0 { 100.0 } else { 0.0 }).collect();
+    let v = normals("v", n);
+    for set in SETS {
+        let results = with_instruction_set(set, || {
+            attend((1, tokens, 1, width), &[q.clone(), k.clone(), v.clone()], &normals("grad", n))
+        });
+        for row in results[0].chunks(width) {
+            assert_eq!(row, &v[n - width..], "{set:?}");
+        }
+        assert!(results.iter().flatten().all(|value| value.is_finite()), "{set:?}");
+    }
+}
+
+#[test]
+fn attention_passes_on_what_is_no_number() {
+    let (tokens, width) = (300, 8);
+    for (which, token) in [(0, 3), (1, 0), (1, 290), (2, 17)] {
+        let mut inputs = ["q", "k", "v"].map(|name| normals(name, tokens * width));
+        inputs[which][token * width] = f32::NAN;
+        for set in SETS {
+            let [y, ..] = with_instruction_set(set, || {
+                attend((1, tokens, 1, width), &inputs, &normals("grad", tokens * width))
+            });
+            let nan = |row: &[f32]| row.iter().any(|value| value.is_nan());
+            let rows = y.chunks(width).filter(|row| nan(row)).count();
+            let expected = if which == 0 { 1 } else { tokens };
+            assert_eq!(rows, expected, "{set:?}, input {which}, token {token}");
         }
     }
 }

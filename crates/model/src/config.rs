@@ -1,6 +1,7 @@
 //! The configuration of a U-Net: diffusers' `config.json`.
 
 use crate::ModelError;
+use crate::memory::check_memory;
 use duet_kernels::Activation;
 use serde::{Deserialize, Serialize};
 
@@ -64,6 +65,12 @@ pub struct UNetConfig {
 /// No network has more channels or levels than this; a file that claims more is wrong.
 const MAX_CHANNELS: usize = 1 << 16;
 const MAX_LEVELS: usize = 16;
+/// Longest side of an image.
+const MAX_SIDE: usize = 1 << 14;
+
+/// What diffusers' `EMAModel` writes beside the keys of the network that it averages.
+const EMA_KEYS: [&str; 7] =
+    ["decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup"];
 
 impl UNetConfig {
     /// `UNet2DModel`'s defaults (diffusers 0.42), which stand for keys absent from a file.
@@ -107,13 +114,14 @@ impl UNetConfig {
     }
 
     /// Reads a `config.json`. Keys that begin with an underscore are dropped, as diffusers drops
-    /// them; any other unknown key is an error, and so is a value that this crate cannot compute.
+    /// them, and so are those of an average (`EMAModel`), which say how it came about; any other
+    /// unknown key is an error, and so is a value that this crate cannot compute.
     pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let mut keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
         if let Some(class) = keys.get("_class_name").filter(|class| *class != "UNet2DModel") {
             return Err(unsupported("_class_name", class, "only UNet2DModel is supported"));
         }
-        keys.retain(|key, _| !key.starts_with('_'));
+        keys.retain(|key, _| !key.starts_with('_') && !EMA_KEYS.contains(&key.as_str()));
         // One by one, so that an error can name its key.
         for (key, value) in &keys {
             let alone = serde_json::Map::from_iter([(key.clone(), value.clone())]);
@@ -356,6 +364,11 @@ impl UNetConfig {
 
     /// Checks that images of these sides can be halved at every level but the last.
     pub fn check_sides(&self, height: usize, width: usize) -> Result<(), ModelError> {
+        if height > MAX_SIDE || width > MAX_SIDE {
+            return Err(ModelError::Input(format!(
+                "images of {height}×{width} pixels: no side may be longer than {MAX_SIDE}"
+            )));
+        }
         let multiple = 1usize << (self.levels() - 1);
         if height == 0 || width == 0 || !height.is_multiple_of(multiple) || !width.is_multiple_of(multiple) {
             return Err(ModelError::Input(format!(
@@ -365,6 +378,33 @@ impl UNetConfig {
             )));
         }
         Ok(())
+    }
+
+    /// Checks that a pass of one image of these sides through the network can fit into memory.
+    pub fn check_pass(&self, height: usize, width: usize) -> Result<(), ModelError> {
+        self.check_sides(height, width)?;
+        let bytes = self.pass_bytes(height, width);
+        check_memory(&format!("a pass of one image of {height}×{width} pixels"), bytes)
+    }
+
+    /// Bytes that a pass of one image takes at the least: what waits for the way up, and as much again
+    /// of the first level. None where they are beyond counting.
+    fn pass_bytes(&self, height: usize, width: usize) -> Option<u64> {
+        let mut values = 0u64;
+        for (level, &channels) in self.block_out_channels.iter().enumerate() {
+            let area = (height >> level) as u64 * (width >> level) as u64;
+            let images = self.layers_per_block as u64 + if level == 0 { 2 } else { 1 };
+            values = values.checked_add(area.checked_mul(channels as u64)?.checked_mul(images)?)?;
+        }
+        values.checked_mul(4)
+    }
+
+    /// Checks that `copies` of the parameters fit into memory: one to draw with; to train, one each
+    /// for gradients, average and each of the optimiser's moments too.
+    pub fn check_memory(&self, copies: u64) -> Result<(), ModelError> {
+        let count = self.parameter_count()?;
+        let bytes = count.checked_mul(4).and_then(|bytes| bytes.checked_mul(copies));
+        check_memory(&format!("a network of {count} parameters"), bytes)
     }
 }
 

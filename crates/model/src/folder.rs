@@ -1,6 +1,6 @@
 //! Model folders as diffusers writes them: `config.json` beside the weights.
 
-use crate::tensors::read_tensors;
+use crate::weights::{self, find_weights};
 use crate::{ModelError, Parameters, UNet, UNetConfig};
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
@@ -27,81 +27,42 @@ pub struct LoadedModel {
 }
 
 /// Loads a network from `folder`, which holds `config.json` and the weights, or a `unet` folder
-/// with them. Errors name the file, the key or the tensor.
+/// with them; [`find_weights`] says which files those may be. Errors name the file, the key or the
+/// tensor.
 pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let inner = folder.join("unet");
     let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
-    load_files(&folder.join(CONFIG_FILE), &folder.join(WEIGHTS_FILE), device)
+    load_files(&folder.join(CONFIG_FILE), &find_weights(&folder)?, device)
 }
 
-/// Loads a network from its two files, wherever they are; attention layers may have the names that
-/// diffusers gave them before version 0.15. Errors as [`load_folder`].
-pub fn load_files(config: &Path, weights: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
+/// Loads a network from its configuration and its weights, wherever they are.
+///
+/// Weights in several files are named by their index. Attention layers may have the names that
+/// diffusers gave them before version 0.15, and all tensors the prefix `_orig_mod.` or `module.`.
+/// Errors as [`load_folder`].
+pub fn load_files(path: &Path, weights_path: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let in_file = |path: &Path, error: ModelError| match error {
         ModelError::Read { .. } => error,
         error => ModelError::File { path: path.into(), reason: error.to_string() },
     };
-    let text = read_config(config)?;
-    let folder = config.parent().unwrap_or(Path::new("")).to_path_buf();
-    let config = UNetConfig::from_json(&text).map_err(|error| in_file(config, error))?;
+    let text = read_config(path)?;
+    let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
+    let config = UNetConfig::from_json(&text).map_err(|error| in_file(path, error))?;
     let mut notes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
     notes.retain(|key, _| key.starts_with('_'));
-    if !weights.exists() {
-        check_alternatives(weights)?;
+    config.check_memory(1).map_err(|error| in_file(path, error))?;
+    if let Some((height, width)) = config.sample_size.map(|size| size.sides()) {
+        config.check_pass(height, width).map_err(|error| in_file(path, error))?;
     }
-    let tensors = read_tensors(weights, device)?;
-    let (unet, parameters) = renamed(tensors)
-        .and_then(|tensors| UNet::from_tensors(&config, tensors, device))
-        .map_err(|error| in_file(weights, error))?;
+    let tensors = weights::read(weights_path, device)?;
+    let (unet, parameters) =
+        UNet::from_tensors(&config, tensors, device).map_err(|error| in_file(weights_path, error))?;
     Ok(LoadedModel { unet, parameters, folder, notes })
-}
-
-/// What to do about weights that are there in a form that is not read.
-fn check_alternatives(weights: &Path) -> Result<(), ModelError> {
-    let reason = if weights.with_extension("bin").exists() {
-        "missing, beside pickled weights (.bin), which are never read, since reading them can run any code; \
-         save them again in Python with save_pretrained(folder, safe_serialization=True)"
-    } else if weights.with_extension("safetensors.index.json").exists() {
-        "missing, beside weights in several files, which are not read; save them again in Python with \
-         save_pretrained(folder, max_shard_size=\"100GB\")"
-    } else {
-        return Ok(());
-    };
-    Err(ModelError::File { path: weights.into(), reason: reason.into() })
 }
 
 fn read_config(path: &Path) -> Result<String, ModelError> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
-    if std::fs::metadata(path).map_err(read)?.len() > MAX_CONFIG_BYTES {
-        return Err(ModelError::File { path: path.into(), reason: "larger than any configuration".into() });
-    }
-    std::fs::read_to_string(path).map_err(read)
-}
-
-/// What diffusers' attention layers were called before version 0.15, and their names since.
-const OLD_NAMES: [(&str, &str); 4] =
-    [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
-
-/// Gives old attention layers their names of today, as diffusers does.
-fn renamed(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let mut named = BTreeMap::new();
-    for (name, tensor) in tensors {
-        let today = name_of_today(&name).unwrap_or_else(|| name.clone());
-        if named.insert(today.clone(), tensor).is_some() {
-            return Err(ModelError::Weights(format!(
-                "{name} is another name of {today}, which is there too"
-            )));
-        }
-    }
-    Ok(named)
-}
-
-fn name_of_today(name: &str) -> Option<String> {
-    let mut parts: Vec<&str> = name.split('.').collect();
-    let [.., attentions, _, layer, _] = parts.as_mut_slice() else { return None };
-    let (_, today) = OLD_NAMES.iter().find(|(old, _)| *attentions == "attentions" && old == layer)?;
-    *layer = today;
-    Some(parts.join("."))
+    duet_files::read_text(path, MAX_CONFIG_BYTES).map_err(read)
 }
 
 /// A safetensors file of these tensors, as torch writes it (metadata `{"format": "pt"}`).

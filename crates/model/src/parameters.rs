@@ -6,6 +6,7 @@ use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use duet_random::Draws;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Named parameters in the order of their names; the values are shared with the network.
@@ -145,7 +146,48 @@ impl UNet {
     }
 }
 
+impl UNetConfig {
+    /// Number of values of the network's parameters; none is made for that. Errors as
+    /// [`UNetConfig::validate`], and where the number is beyond counting.
+    pub fn parameter_count(&self) -> Result<u64, ModelError> {
+        self.validate()?;
+        let counter = Arc::new(Counter::default());
+        let shared = Counting(counter.clone());
+        UNet::new(self, VarBuilder::from_backend(Box::new(shared), DType::F32, Device::Cpu))?;
+        match counter.load(Ordering::Relaxed) {
+            u64::MAX => Err(ModelError::Input("the network has more parameters than can be counted".into())),
+            count => Ok(count),
+        }
+    }
+}
+
+type Counter = AtomicU64;
+
+/// Counts the values that a network asks for, and gives it views of a single one.
+struct Counting(Arc<Counter>);
+
+impl SimpleBackend for Counting {
+    fn get(&self, s: Shape, _: &str, _: Init, dtype: DType, dev: &Device) -> candle_core::Result<Tensor> {
+        let count = s.dims().iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
+        let sum = self.0.load(Ordering::Relaxed).checked_add(count.unwrap_or(u64::MAX));
+        self.0.store(sum.unwrap_or(u64::MAX), Ordering::Relaxed);
+        Tensor::zeros((), dtype, dev)?.broadcast_as(s)
+    }
+
+    fn get_unchecked(&self, name: &str, _: DType, _: &Device) -> candle_core::Result<Tensor> {
+        candle_core::bail!("{name} was asked for without a shape")
+    }
+
+    fn contains_tensor(&self, _: &str) -> bool {
+        true
+    }
+}
+
 fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, Parameters), ModelError> {
+    // What is read from a file is in memory already, and of the file's size.
+    if let Source::Seed(_) = source {
+        config.check_memory(1)?;
+    }
     config.validate()?;
     let loads = matches!(source, Source::Tensors(_));
     let store = Arc::new(Store { source: Mutex::new(source), vars: Mutex::default() });

@@ -6,7 +6,8 @@ use crate::unet::Inputs;
 use crate::{ModelError, Parameters, UNet};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
-use duet_kernels::tape::{self, ConvWeights, Gradients, Images, NormWeights, Tape};
+use duet_kernels::tape::{Gradients, Images, Tape};
+use duet_kernels::{ConvWeights, NormWeights};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -245,8 +246,8 @@ fn channels_last(x: &Tensor) -> Result<Images> {
     })
 }
 
-fn sum_of<'a>(sum: &Sum<'a, Images>) -> tape::Sum<'a> {
-    tape::Sum { time: sum.time, residual: sum.residual, scale: sum.scale as f32 }
+fn sum_of<'a>(sum: &Sum<'a, Images>) -> duet_kernels::Sum<'a> {
+    duet_kernels::Sum { time: sum.time, residual: sum.residual, scale: sum.scale as f32 }
 }
 
 impl Graph for TapeGraph<'_> {
@@ -291,7 +292,7 @@ impl Graph for TapeGraph<'_> {
 
     fn conv_of_doubled(&mut self, x: &Images, layer: &Conv) -> Result<Images> {
         let weights = self.snapshot.convolution(&layer.affine)?;
-        Ok(self.tape.conv_of_doubled(x, &weights, layer.options.padding, tape::Sum::NOTHING))
+        Ok(self.tape.conv_of_doubled(x, &weights, layer.options.padding, duet_kernels::Sum::NOTHING))
     }
 
     fn double(&mut self, x: &Images) -> Result<Images> {

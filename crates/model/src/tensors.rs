@@ -5,13 +5,13 @@
 //! names that come twice, limits, and numbers that are none.
 
 use crate::ModelError;
+use crate::memory::check_memory;
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt::Formatter;
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// A header of more bytes is refused.
@@ -25,16 +25,19 @@ const MAX_RANK: usize = 8;
 ///
 /// Refused with the name of the file and of the tensor: a header above 1 MiB, more than 4,096
 /// tensors, more than 8 dimensions, other types, a name that comes twice, offsets that overlap,
-/// leave gaps or do not fit shape or file, and values that are not finite. Memory is bounded by
-/// the file's size, twice that for 16-bit values.
+/// leave gaps or do not fit shape or file, values that are not finite, and a file that does not fit
+/// into memory. Memory is bounded by the file's size, twice that for 16-bit values.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
-    let file = File::open(path).map_err(read)?;
-    let metadata = file.metadata().map_err(read)?;
-    if !metadata.is_file() {
-        return Err(ModelError::File { path: path.into(), reason: "not a file".into() });
+    let file = duet_files::open(path).map_err(read)?;
+    let size = file.metadata().map_err(read)?.len();
+    let mut file = BufReader::new(file);
+    if duet_files::is_lfs_pointer(file.fill_buf().map_err(read)?) {
+        return Err(read(duet_files::lfs_pointer()));
     }
-    read_from(&mut BufReader::new(file), metadata.len(), device).map_err(|error| match error {
+    check_memory("its tensors", Some(size))
+        .map_err(|error| ModelError::File { path: path.into(), reason: error.to_string() })?;
+    read_from(&mut file, size, device).map_err(|error| match error {
         Failure::Read(cause) => read(cause),
         Failure::Refused(reason) => ModelError::File { path: path.into(), reason },
         Failure::Candle(error) => error.into(),

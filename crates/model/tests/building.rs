@@ -219,3 +219,40 @@ fn unusual_networks_run_and_every_parameter_has_a_finite_gradient() {
         }
     }
 }
+
+#[test]
+fn parameters_are_counted_without_making_them() {
+    let config = UNetConfig { num_class_embeds: Some(3), ..tiny() };
+    let (_, parameters) = UNet::seeded(&config, 0, &Device::Cpu).unwrap();
+    assert_eq!(config.parameter_count().unwrap(), parameters.count() as u64);
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused_before_it_is_made() {
+    let levels = 16;
+    let names = |name: &str| vec![name.to_string(); levels];
+    let config = UNetConfig {
+        block_out_channels: vec![1 << 16; levels],
+        down_block_types: names("DownBlock2D"),
+        up_block_types: names("UpBlock2D"),
+        sample_size: None,
+        norm_num_groups: 32,
+        ..tiny()
+    };
+    let text = UNet::seeded(&config, 0, &Device::Cpu).unwrap_err().to_string();
+    assert!(text.contains("parameters takes at least") && text.contains("of memory is free"), "{text}");
+    for side in [1usize << 20, 1 << 40, 1 << 62, usize::MAX - 3] {
+        for (height, width) in [(side, side), (4, side), (side, 4)] {
+            let text = tiny().check_pass(height, width).unwrap_err().to_string();
+            assert!(text.contains("no side may be longer"), "{text}");
+        }
+    }
+    let wide = UNetConfig { block_out_channels: vec![1 << 16], ..config };
+    let wide = UNetConfig {
+        down_block_types: names("DownBlock2D")[..1].into(),
+        up_block_types: names("UpBlock2D")[..1].into(),
+        ..wide
+    };
+    let text = wide.check_pass(1 << 14, 1 << 14).unwrap_err().to_string();
+    assert!(text.contains("a pass of one image of 16384×16384"), "{text}");
+}

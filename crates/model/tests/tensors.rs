@@ -162,14 +162,118 @@ fn weights_in_another_form_say_how_to_save_them() {
     let folder = tempfile::tempdir().unwrap();
     save(folder.path(), &BTreeMap::new());
     let weights = folder.path().join("diffusion_pytorch_model.safetensors");
-    for (other, advice) in [
-        ("diffusion_pytorch_model.bin", "safe_serialization=True"),
-        ("diffusion_pytorch_model.safetensors.index.json", "max_shard_size"),
-    ] {
-        let _ = std::fs::remove_file(&weights);
-        std::fs::write(folder.path().join(other), "x").unwrap();
+    std::fs::remove_file(&weights).unwrap();
+    std::fs::write(weights.with_extension("bin"), "x").unwrap();
+    let error = load_folder(folder.path(), &CPU).unwrap_err().to_string();
+    assert!(error.contains("safe_serialization=True"), "{error}");
+    let pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 178000\n";
+    for name in ["diffusion_pytorch_model.safetensors", "config.json"] {
+        std::fs::write(folder.path().join(name), pointer).unwrap();
         let error = load_folder(folder.path(), &CPU).unwrap_err().to_string();
-        assert!(error.contains(advice), "{error}");
-        std::fs::remove_file(folder.path().join(other)).unwrap();
+        assert!(error.contains(name) && error.contains("git lfs pull"), "{error}");
     }
+}
+
+fn seeded() -> BTreeMap<String, Tensor> {
+    let (_, parameters) = UNet::seeded(&network(), 3, &CPU).unwrap();
+    parameters.iter().map(|(name, var)| (name.into(), var.as_tensor().clone())).collect()
+}
+
+fn assert_loads(folder: &Path, tensors: &BTreeMap<String, Tensor>) {
+    let loaded = load_folder(folder, &CPU).unwrap();
+    assert_eq!(loaded.parameters.len(), tensors.len());
+    for (name, var) in loaded.parameters.iter() {
+        assert_eq!(values(var), values(&tensors[name]), "{name}");
+    }
+}
+
+#[test]
+fn a_wrappers_prefix_before_every_name_is_taken_off() {
+    let (folder, tensors) = (tempfile::tempdir().unwrap(), seeded());
+    for prefix in ["_orig_mod.", "module.", "module._orig_mod."] {
+        let wrapped = tensors.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone()));
+        let mut wrapped: BTreeMap<String, Tensor> = wrapped.collect();
+        save(folder.path(), &wrapped);
+        assert_loads(folder.path(), &tensors);
+        wrapped.insert("alone".into(), Tensor::zeros(1, DType::F32, &CPU).unwrap());
+        save(folder.path(), &wrapped);
+        assert!(load_folder(folder.path(), &CPU).is_err());
+    }
+}
+
+#[test]
+fn a_single_variant_is_read_and_of_several_none() {
+    let (folder, tensors) = (tempfile::tempdir().unwrap(), seeded());
+    save(folder.path(), &tensors);
+    let usual = folder.path().join("diffusion_pytorch_model.safetensors");
+    for variant in ["fp16", "bf16", "non_ema"] {
+        let path = usual.with_extension(format!("{variant}.safetensors"));
+        std::fs::rename(&usual, &path).unwrap();
+        assert_loads(folder.path(), &tensors);
+        std::fs::rename(&path, &usual).unwrap();
+    }
+    for variant in ["fp16", "bf16"] {
+        std::fs::copy(&usual, usual.with_extension(format!("{variant}.safetensors"))).unwrap();
+    }
+    assert_loads(folder.path(), &tensors);
+    std::fs::remove_file(&usual).unwrap();
+    let error = load_folder(folder.path(), &CPU).unwrap_err().to_string();
+    assert!(error.contains("bf16.safetensors and") && error.contains("import FILE"), "{error}");
+}
+
+#[test]
+fn weights_in_several_files_are_read_by_their_index() {
+    let (folder, tensors) = (tempfile::tempdir().unwrap(), seeded());
+    save(folder.path(), &BTreeMap::new());
+    let usual = folder.path().join("diffusion_pytorch_model.safetensors");
+    std::fs::remove_file(&usual).unwrap();
+    let name = |i: usize| format!("diffusion_pytorch_model-{:05}-of-00002.safetensors", i % 2 + 1);
+    let map: BTreeMap<&String, String> = tensors.keys().enumerate().map(|(i, key)| (key, name(i))).collect();
+    for i in 0..2 {
+        let part = tensors.iter().filter(|(key, _)| map[key] == name(i));
+        let part = part.map(|(key, tensor)| (key.clone(), tensor.clone())).collect();
+        std::fs::write(folder.path().join(name(i)), weights_to_bytes(&part).unwrap()).unwrap();
+    }
+    let index = |map: &BTreeMap<&String, String>| {
+        let text = format!("{{\"metadata\": {{}}, \"weight_map\": {}}}", serde_json::to_string(map).unwrap());
+        std::fs::write(usual.with_extension("safetensors.index.json"), text).unwrap();
+    };
+    index(&map);
+    assert_loads(folder.path(), &tensors);
+    let refused = |wrong: &str, file: &str| {
+        let mut map = map.clone();
+        let wrong = wrong.to_string();
+        map.insert(&wrong, file.into());
+        index(&map);
+        load_folder(folder.path(), &CPU).unwrap_err().to_string()
+    };
+    assert!(refused("absent", &name(0)).contains("absent is not in"));
+    assert!(refused("conv_in.bias", "../other.safetensors").contains("outside its folder"));
+    let other = if map[&"conv_in.bias".to_string()] == name(0) { name(1) } else { name(0) };
+    assert!(refused("conv_in.bias", &other).contains("it holds conv_in.bias"));
+    let part = duet_model::load_files(&folder.path().join("config.json"), &folder.path().join(name(0)), &CPU);
+    assert!(part.unwrap_err().to_string().contains("name their folder"));
+}
+
+#[test]
+fn an_averages_own_keys_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    save(folder.path(), &seeded());
+    let path = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let own = "\"decay\": 0.9999, \"inv_gamma\": 1.0, \"min_decay\": 0.0, \"optimization_step\": 1, \"power\": 0.75, \
+               \"update_after_step\": 0, \"use_ema_warmup\": true,";
+    std::fs::write(&path, text.replacen('{', &format!("{{ {own}"), 1)).unwrap();
+    assert_loads(folder.path(), &seeded());
+}
+
+#[test]
+fn a_row_of_classes_moves_behind_the_others() {
+    let config = UNetConfig { num_class_embeds: Some(4), ..network() };
+    let (_, parameters) = UNet::seeded(&config, 3, &CPU).unwrap();
+    let rows = || parameters.get("class_embedding.weight").unwrap().to_vec2::<f32>().unwrap();
+    let before = rows();
+    duet_model::move_class_row(&parameters, 1).unwrap();
+    let expected = [0, 2, 3, 1].map(|row| before[row].clone());
+    assert_eq!(rows(), expected);
 }

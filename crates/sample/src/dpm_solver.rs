@@ -1,15 +1,28 @@
 //! DPM-Solver and DPM-Solver++, multistep, of order 1 to 3 (Lu et al. 2022, 2022b).
 //!
-//! With α = √ᾱ, σ = √(1-ᾱ), λ = ln(α/σ) and h = λ' - λ, the probability flow has the exact solution
-//! x' = σ'/σ x + σ' ∫ e^λ x̂_0 dλ. The integral is taken of a polynomial in λ through the last
-//! estimates, its derivatives being differences of them.
+//! With α = √ᾱ, σ = √(1-ᾱ), λ = ln(α/σ), h = λ' - λ and s from 0 to 1 along the step, the flow and the
+//! reverse process, in x̂_0 and in ε̂, have the exact solutions
+//!
+//! | | |
+//! |---|---|
+//! | flow, x̂_0 | x' = σ'/σ x + α' ∫ h e^{-(1-s)h} x̂_0 ds |
+//! | flow, ε̂ | x' = α'/α x - σ' ∫ h e^{(1-s)h} ε̂ ds |
+//! | process, x̂_0 | x' = σ'/σ e^-h x + α' ∫ 2h e^{-2(1-s)h} x̂_0 ds + σ' √(1 - e^-2h) z |
+//! | process, ε̂ | x' = α'/α x - 2σ' ∫ h e^{(1-s)h} ε̂ ds + σ' √(e^2h - 1) z |
+//!
+//! The integrals are taken of a polynomial through the last estimates, m_0 + D_1 s + D_2 s² with D_1 its
+//! slope and D_2 its divided difference at s = 0. With J_n(h) = ∫ h e^{-(1-s)h} s^n ds, J_0 = 1 - e^-h and
+//! J_n = 1 - n/h J_{n-1}, the factors of m_0, D_1 and D_2 are α' J_n(h), σ' J_n(-h), α' J_n(2h) and
+//! 2σ' J_n(-h): for D_2 of the flow in x̂_0 -2α' ((e^-h - 1 + h)/h² - ½), of the process
+//! 2α' (½ - 1/(2h) + (1 - e^-2h)/(4h²)).
 //!
 //! Where h is infinite, from ᾱ = 0 or into ᾱ = 1, the forms in ε̂ have factors 0 · ∞. There, every
 //! algorithm takes the step of order 1 in x̂_0, which solves the same process and stays finite.
 
 use crate::level::{Level, back};
+use crate::moments::moments;
 use crate::{SampleError, sampler::Update};
-use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder};
+use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder, ThirdOrder};
 
 /// With fewer steps than this the last ones are of lower order, where that is asked for.
 const FEW: usize = 15;
@@ -90,8 +103,8 @@ fn infinite_step(end: &Level, start: &Level, algorithm: DpmAlgorithm) -> Update 
     }
 }
 
-/// Factors of x, of the newest estimate, of the first and second derivatives (in units of h), and
-/// of the noise.
+/// Factors of x, of the newest estimate, of the first and second divided differences (in units of h),
+/// and of the noise.
 struct Integrals {
     of_x: f64,
     value: f64,
@@ -104,23 +117,21 @@ fn integrals(end: &Level, start: &Level, h: f64, order: usize, settings: DpmSolv
     let phi = |u: f64| u.exp_m1();
     let (alpha, sigma) = (end.alpha, end.sigma);
     let midpoint = settings.second_order == SecondOrder::Midpoint && order == 2;
+    let second = second(end, h, settings);
     match settings.algorithm {
         DpmAlgorithm::DataOde => {
             let value = -alpha * phi(-h);
             let first = if midpoint { 0.5 * value } else { alpha * (phi(-h) / h + 1.0) };
-            let second = -alpha * ((phi(-h) + h) / (h * h) - 0.5);
             Integrals { of_x: sigma / start.sigma, value, first, second, noise: 0.0 }
         }
         DpmAlgorithm::NoiseOde => {
             let value = -sigma * phi(h);
             let first = if midpoint { 0.5 * value } else { -sigma * (phi(h) / h - 1.0) };
-            let second = -sigma * ((phi(h) - h) / (h * h) - 0.5);
             Integrals { of_x: alpha / start.alpha, value, first, second, noise: 0.0 }
         }
         DpmAlgorithm::DataSde => {
             let value = -alpha * phi(-2.0 * h);
             let first = if midpoint { 0.5 * value } else { alpha * (phi(-2.0 * h) / (2.0 * h) + 1.0) };
-            let second = alpha * ((-phi(-2.0 * h) - 2.0 * h) / (4.0 * h * h) - 0.5);
             let noise = sigma * (-phi(-2.0 * h)).sqrt();
             Integrals { of_x: sigma / start.sigma * (-h).exp(), value, first, second, noise }
         }
@@ -128,7 +139,24 @@ fn integrals(end: &Level, start: &Level, h: f64, order: usize, settings: DpmSolv
             let value = -2.0 * sigma * phi(h);
             let first = if midpoint { 0.5 * value } else { -2.0 * sigma * (phi(h) / h - 1.0) };
             let noise = sigma * phi(2.0 * h).sqrt();
-            Integrals { of_x: alpha / start.alpha, value, first, second: 0.0, noise }
+            Integrals { of_x: alpha / start.alpha, value, first, second, noise }
         }
+    }
+}
+
+/// The factor of D_2.
+fn second(end: &Level, h: f64, settings: DpmSolver) -> f64 {
+    let exact = match settings.algorithm {
+        DpmAlgorithm::DataOde => end.alpha * moments(h, 3)[2],
+        DpmAlgorithm::NoiseOde => end.sigma * moments(-h, 3)[2],
+        DpmAlgorithm::DataSde => end.alpha * moments(2.0 * h, 3)[2],
+        // There is none of order 3.
+        DpmAlgorithm::NoiseSde => 0.0,
+    };
+    match (settings.third_order, settings.algorithm) {
+        (ThirdOrder::Exact, _) => exact,
+        // α ((1 - e^-2h - 2h)/(2h)² - ½), where the exact factor is 2α ((1 - e^-2h - 2h)/(2h)² + ½).
+        (ThirdOrder::Diffusers, DpmAlgorithm::DataSde) => 0.5 * exact - end.alpha,
+        (ThirdOrder::Diffusers, _) => 0.5 * exact,
     }
 }

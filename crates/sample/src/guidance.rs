@@ -4,8 +4,8 @@ use crate::{Apg, History, Interval, SampleError, WeightSchedule};
 
 /// Classifier-free guidance (Ho & Salimans 2022, equation 6) and what can be varied about it.
 ///
-/// p̃ = p(x, ∅) + w · (p(x, c) - p(x, ∅)). **w = 1 is no guidance** and w = 0 unconditional; larger
-/// w trades variety for fidelity to the class. Ho & Salimans write (1 + w')p(x, c) - w'p(x, ∅):
+/// p̃ = p(x, ∅) + w · (p(x, c) - p(x, ∅)). **w = 1 is no guidance** and w = 0 unconditional, with the
+/// plain rule: the others are at w = 0 what their formulas say, the limit of small w. Larger w trades variety for fidelity to the class. Ho & Salimans write (1 + w')p(x, c) - w'p(x, ∅):
 /// w = 1 + w'. The rule holds for ε, v and x_0 predictions alike, which are affine in each other.
 ///
 /// The network is asked twice for an image only in steps where its answer for the null label counts.
@@ -52,7 +52,7 @@ pub enum Rule {
     /// Ho & Salimans 2022.
     #[default]
     Plain,
-    /// With the null prediction scaled to fit the conditional one best (Fan et al. 2025,
+    /// With the null prediction scaled to fit the conditional one best, both as v (Fan et al. 2025,
     /// "CFG-Zero*").
     ZeroStar,
     /// Adaptive projected guidance (Sadat et al. 2024).
@@ -65,21 +65,19 @@ pub enum Renoise {
     /// What the guided x̂_0 leaves of x.
     #[default]
     Guided,
-    /// The null prediction's ε: CFG++ (Chung et al. 2024), whose λ in [0, 1] is w here.
+    /// The null prediction's ε: CFG++ (Chung et al. 2024), whose λ in [0, 1] is w here. Outside the
+    /// interval of guidance a step is the conditional prediction's alone.
     Null,
 }
 
-/// Where on its way a trajectory is.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Place {
-    /// Steps before this one.
-    pub step: usize,
-    /// Steps in all.
-    pub steps: usize,
-    /// t, as the network is told.
-    pub timestep: usize,
-    /// ᾱ at this step.
-    pub alpha_bar: f64,
+impl Renoise {
+    /// Where a weight that grows begins: at no guidance, and with CFG++ at λ = 0.
+    pub(crate) fn first_weight(self) -> f64 {
+        match self {
+            Self::Guided => 1.0,
+            Self::Null => 0.0,
+        }
+    }
 }
 
 impl Guidance {
@@ -117,7 +115,7 @@ impl Guidance {
     }
 
     /// φ from 0 (not at all) to 1: how far the guided prediction's deviation is brought back to the
-    /// conditional one's (Lin et al. 2023, section 3.4).
+    /// conditional one's (Lin et al. 2023, section 3.4), both as v.
     pub fn with_rescale(self, rescale: f64) -> Result<Self, SampleError> {
         if !(0.0..=1.0).contains(&rescale) {
             return Err(SampleError::Setting(format!("rescale {rescale}: must be 0 to 1")));
@@ -130,9 +128,15 @@ impl Guidance {
         Self { renoise, ..self }
     }
 
-    /// How each estimate is led on by that of the step before.
+    /// How each estimate is led on by that of the step before: guidance of its own, at every w, also 1.
     pub fn with_history(self, history: History) -> Self {
         Self { history, ..self }
+    }
+
+    /// Whether a step depends on what those before it saw.
+    pub(crate) fn remembers(&self) -> bool {
+        let momentum = matches!(self.rule, Rule::Adaptive(apg) if apg.momentum != 0.0);
+        momentum || !self.history.is_none()
     }
 
     /// The same for a part of the batch.

@@ -1,8 +1,9 @@
 //! From the networks' answers to the pair (x̂_0, ε̂) that a sampler steps with.
 
+use crate::answers::{Answers, Pass};
 use crate::per_image::column;
 use crate::question::{Question, ask};
-use crate::{Away, Estimate, Guidance, Labels, Networks, Place, Renoise, Rule, SampleError};
+use crate::{Away, Estimate, Guidance, Labels, Networks, Place, Renoise, Rule, SampleError, WeightSchedule};
 use crate::{cfg_zero, rescale};
 use candle_core::Tensor;
 use duet_random::Draws;
@@ -33,18 +34,10 @@ pub struct Reading {
 /// What guidance remembers from step to step; a new one for each trajectory.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    /// APG's momentum, the shape of x.
+    /// APG's momentum, the shape of x: of steps that took both passes.
     momentum: Option<Tensor>,
     /// x̂_0 of the step before, for history guidance; the shape of x.
     before: Option<Tensor>,
-}
-
-/// Which predictions an image needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pass {
-    Given,
-    Away,
-    Both,
 }
 
 impl Guidance {
@@ -85,7 +78,7 @@ impl Guidance {
         let answers = Answers::new(given, free.clone(), &passes);
         let guided = self.combined(answers, &weights, state, prediction, memory)?;
         let estimate = Estimate::new(x, &guided, prediction, place.alpha_bar, clip)?;
-        let estimate = match self.history.led_on(&estimate, place.alpha_bar, &mut memory.before)? {
+        let estimate = match self.history.led_on(&estimate, place, &mut memory.before)? {
             Some(x0) => Estimate::of_x0(x, x0, place.alpha_bar, clip)?,
             None => estimate,
         };
@@ -132,9 +125,7 @@ impl Guidance {
     fn passes(&self, state: State<'_>) -> Result<(Vec<Pass>, Vec<f64>), SampleError> {
         let State { x, labels, seeds, place } = state;
         let images = x.dim(0)?;
-        if let Some(w) = self.weights.iter().find(|w| !w.is_finite()) {
-            return Err(SampleError::Setting(format!("guidance {w}: must be a finite number")));
-        }
+        self.check_weights()?;
         let fits = |what: &str, count: usize| match count == images {
             true => Ok(()),
             false => Err(SampleError::Setting(format!("{count} {what} for {images} images"))),
@@ -147,16 +138,35 @@ impl Guidance {
         };
         fits("guidance weights", weights.len())?;
         let inside = self.applies_at(place);
-        let at = |&w: &f64| if inside { self.schedule.at(w, place) } else { Ok(1.0) };
+        let first = self.renoise.first_weight();
+        let at = |&w: &f64| if inside { self.schedule.at((first, w), place) } else { Ok(1.0) };
         let weights = weights.iter().map(at).collect::<Result<Vec<f64>, _>>()?;
         let null_counts = self.renoises_with_null(state);
+        let null_is_enough = self.rule == Rule::Plain && self.rescale == 0.0;
         let pass = |&w: &f64| match w {
             _ if !self.has_two_answers(state) => Pass::Given,
             1.0 if !null_counts => Pass::Given,
-            0.0 => Pass::Away,
+            // The other rules scale or lead on from the conditional prediction at every weight.
+            0.0 if null_is_enough => Pass::Away,
             _ => Pass::Both,
         };
         Ok((weights.iter().map(pass).collect(), weights))
+    }
+
+    /// All of them at the first step, also those of later ones.
+    fn check_weights(&self) -> Result<(), SampleError> {
+        let listed = match &self.schedule {
+            WeightSchedule::List(list) => list.as_slice(),
+            WeightSchedule::Constant | WeightSchedule::Linear | WeightSchedule::Cosine => &[],
+        };
+        let (within, range) = match self.renoise {
+            Renoise::Guided => (f64::MIN..=f64::MAX, "must be a finite number"),
+            Renoise::Null => (0.0..=1.0, "with CFG++ it is 0 to 1"),
+        };
+        match self.weights.iter().chain(listed).find(|w| !within.contains(w)) {
+            Some(w) => Err(SampleError::Setting(format!("guidance {w}: {range}"))),
+            None => Ok(()),
+        }
     }
 
     fn led_away_from(&self, images: &[u32], state: State<'_>) -> Result<Question, SampleError> {
@@ -166,7 +176,7 @@ impl Guidance {
             Some(Away::Label(label) | Away::GuideLabel(label)) => Question::of_label(images, |_| label),
             Some(Away::Guide) => Question::of_labels(images, labels),
             Some(Away::Independent { classes }) => Question::of_label(images, |i| {
-                let mut draws = Draws::new(seeds[i], "independent condition", place.step as u64);
+                let mut draws = Draws::new(seeds[i], "independent condition", place.interval as u64);
                 draws.below(classes.into()) as u32
             }),
             None => {
@@ -191,23 +201,62 @@ impl Guidance {
         let Some((both, given, free)) = answers.pairs()? else { return answers.in_order(None) };
         let weights: Vec<f64> = both.iter().map(|&i| weights[i as usize]).collect();
         let weights = column(&weights, &given)?;
+        let images = Tensor::new(both.as_slice(), state.x.device())?;
+        let at = At { x: state.x.index_select(&images, 0)?, prediction, alpha_bar: state.place.alpha_bar };
         let guided = match self.rule {
             Rule::Plain => plain(&given, &free, &weights)?,
-            Rule::ZeroStar => plain(&given, &cfg_zero::scaled(&given, &free)?, &weights)?,
+            Rule::ZeroStar => {
+                let (given, free) = (at.as_v(&given)?, at.as_v(&free)?);
+                at.of_v(&plain(&given, &cfg_zero::scaled(&given, &free)?, &weights)?)?
+            }
             Rule::Adaptive(apg) => {
-                let images = Tensor::new(both.as_slice(), state.x.device())?;
-                let x = state.x.index_select(&images, 0)?;
-                let mix = |p: &Tensor, (of_x, of_p): (f64, f64)| (&x * of_x)? + (p * of_p)?;
-                let to_x0 = prediction.x0_coefficients(state.place.alpha_bar);
                 let before = memory.momentum.as_ref().map(|all| all.index_select(&images, 0)).transpose()?;
-                let (x0, momentum) =
-                    apg.guided(&mix(&given, to_x0)?, &mix(&free, to_x0)?, &weights, before.as_ref())?;
-                memory.keep(state.x, &both, momentum)?;
-                // Back to a prediction, so that what follows is the same for every rule.
-                mix(&x0, prediction.of_x0_coefficients(state.place.alpha_bar))?
+                let (given, free) = (at.as_x0(&given)?, at.as_x0(&free)?);
+                let (x0, momentum) = apg.guided(&given, &free, &weights, before.as_ref())?;
+                if !state.place.at_end {
+                    memory.keep(state.x, &both, momentum)?;
+                }
+                at.of_x0(&x0)?
             }
         };
-        answers.in_order(Some(rescale::rescaled(&guided, &given, self.rescale)?))
+        let guided = match self.rescale {
+            0.0 => guided,
+            phi => at.of_v(&rescale::rescaled(&at.as_v(&guided)?, &at.as_v(&given)?, phi)?)?,
+        };
+        answers.in_order(Some(guided))
+    }
+}
+
+/// Where some images are, to read a prediction otherwise than as what the network predicts: rules that
+/// are not affine must not depend on that.
+struct At {
+    x: Tensor,
+    prediction: Prediction,
+    alpha_bar: f64,
+}
+
+impl At {
+    fn as_v(&self, p: &Tensor) -> candle_core::Result<Tensor> {
+        self.mixed(p, self.prediction.v_coefficients(self.alpha_bar))
+    }
+
+    fn of_v(&self, v: &Tensor) -> candle_core::Result<Tensor> {
+        self.mixed(v, self.prediction.of_v_coefficients(self.alpha_bar))
+    }
+
+    fn as_x0(&self, p: &Tensor) -> candle_core::Result<Tensor> {
+        self.mixed(p, self.prediction.x0_coefficients(self.alpha_bar))
+    }
+
+    fn of_x0(&self, x0: &Tensor) -> candle_core::Result<Tensor> {
+        self.mixed(x0, self.prediction.of_x0_coefficients(self.alpha_bar))
+    }
+
+    fn mixed(&self, p: &Tensor, factors: (f64, f64)) -> candle_core::Result<Tensor> {
+        match factors {
+            (0.0, 1.0) => Ok(p.clone()),
+            (of_x, of_p) => (&self.x * of_x)? + (p * of_p)?,
+        }
     }
 }
 
@@ -226,66 +275,6 @@ impl Memory {
         let order = Tensor::new(order, x.device())?;
         self.momentum = Some(Tensor::cat(&[all, momentum], 0)?.index_select(&order, 0)?);
         Ok(())
-    }
-}
-
-/// What the networks said of the images that each was asked about.
-struct Answers {
-    given: Option<Tensor>,
-    free: Option<Tensor>,
-    rows: Vec<Rows>,
-}
-
-/// Where the answers about an image are.
-enum Rows {
-    Given(u32),
-    Free(u32),
-    Both { given: u32, free: u32 },
-}
-
-impl Answers {
-    fn new(given: Option<Tensor>, free: Option<Tensor>, passes: &[Pass]) -> Self {
-        let (mut givens, mut frees) = (0.., 0..);
-        let mut rows = |pass: &Pass| match pass {
-            Pass::Given => Some(Rows::Given(givens.next()?)),
-            Pass::Away => Some(Rows::Free(frees.next()?)),
-            Pass::Both => Some(Rows::Both { given: givens.next()?, free: frees.next()? }),
-        };
-        let rows = passes.iter().filter_map(&mut rows).collect();
-        Self { given, free, rows }
-    }
-
-    /// The images that have both answers, with these.
-    fn pairs(&self) -> Result<Option<(Vec<u32>, Tensor, Tensor)>, SampleError> {
-        let both = self.rows.iter().enumerate().filter_map(|(i, rows)| match rows {
-            Rows::Both { given, free } => Some((i as u32, (*given, *free))),
-            _ => None,
-        });
-        let (both, (in_given, in_free)): (Vec<u32>, (Vec<u32>, Vec<u32>)) = both.unzip();
-        let (Some(given), Some(free), false) = (&self.given, &self.free, both.is_empty()) else {
-            return Ok(None);
-        };
-        let select = |all: &Tensor, rows: Vec<u32>| all.index_select(&Tensor::new(rows, all.device())?, 0);
-        Ok(Some((both, select(given, in_given)?, select(free, in_free)?)))
-    }
-
-    /// All images' predictions: what the networks said where one answer is enough, and `guided` of the
-    /// rest.
-    fn in_order(&self, guided: Option<Tensor>) -> Result<Tensor, SampleError> {
-        let count = |part: &Option<Tensor>| part.as_ref().map_or(Ok(0), |part| part.dim(0));
-        let first_free = count(&self.given)? as u32;
-        let mut next_guided = first_free + count(&self.free)? as u32..;
-        let order: Vec<u32> = (self.rows.iter())
-            .filter_map(|rows| match rows {
-                Rows::Given(row) => Some(*row),
-                Rows::Free(row) => Some(first_free + row),
-                Rows::Both { .. } => next_guided.next(),
-            })
-            .collect();
-        let parts: Vec<&Tensor> = [&self.given, &self.free, &guided].into_iter().flatten().collect();
-        let all = Tensor::cat(&parts, 0)?;
-        let order = Tensor::new(order, all.device())?;
-        Ok(all.index_select(&order, 0)?)
     }
 }
 

@@ -13,24 +13,27 @@
 use crate::{euler, sampler::Update};
 use duet_schedule::{EPSILON_MIN_ALPHA_BAR, ScheduleError, Steps};
 
-/// The evaluations t_0, t_1, t_1, t_2, t_2, …, t_{N-1} of N intervals, and their steps.
-pub(crate) fn expanded(intervals: &Steps) -> Result<(Steps, Vec<Update>), ScheduleError> {
+/// The evaluations t_0, t_1, t_1, t_2, t_2, …, t_{N-1} of N intervals, their steps, and which of them are
+/// the second of an interval.
+pub(crate) fn expanded(intervals: &Steps) -> Result<(Steps, Vec<Update>, Vec<bool>), ScheduleError> {
     let (timesteps, alpha_bars) = (intervals.timesteps(), intervals.alpha_bars());
-    let (mut asked, mut levels, mut updates) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut asked, mut levels, mut updates, mut second) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, pair) in alpha_bars.windows(2).enumerate() {
         let (alpha_bar, next) = (pair[0], pair[1]);
         asked.push(timesteps[i]);
         levels.push(alpha_bar);
         updates.push(euler::update(next));
+        second.push(false);
         let after = timesteps.get(i + 1).filter(|_| alpha_bar >= EPSILON_MIN_ALPHA_BAR);
         if let Some(&after) = after {
             asked.push(after);
             levels.push(next);
             updates.push(correction(alpha_bar, next));
+            second.push(true);
         }
     }
     levels.push(alpha_bars[timesteps.len()]);
-    Ok((Steps::from_levels(asked, levels)?, updates))
+    Ok((Steps::from_levels(asked, levels)?, updates, second))
 }
 
 /// What is added to Euler's step from ᾱ to ᾱ'.

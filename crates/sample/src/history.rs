@@ -1,6 +1,6 @@
 //! Leading away from what was seen before (Sadat et al. 2025, "HiGS: History-Guided Sampling").
 
-use crate::{Estimate, Interval, SampleError};
+use crate::{Estimate, Interval, Place, SampleError};
 use candle_core::Tensor;
 
 /// What a step sees, led on by how it differs from what the step before saw: x̂_0 + κ · (x̂_0 - x̂_0'), x̂_0'
@@ -8,7 +8,7 @@ use candle_core::Tensor;
 ///
 /// An estimate at more noise is closer to the mean of all images that are still possible, so away from it
 /// lies more of one image's own. It brings back variety that guidance by class takes, and asks the network
-/// nothing. The paper leads away from an average of all steps, orthogonally, and in high frequencies more;
+/// nothing, and has a weight of its own, which counts at every guidance weight, also at none. The paper leads away from an average of all steps, orthogonally, and in high frequencies more;
 /// this is its difference alone.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct History {
@@ -26,19 +26,28 @@ impl History {
         }
     }
 
-    /// x̂_0, led on, or none where it stays; `before` becomes what this step saw.
+    /// Whether nothing is led on.
+    pub(crate) fn is_none(&self) -> bool {
+        self.weight == 0.0
+    }
+
+    /// x̂_0, led on, or none where it stays; `before` becomes what this step saw, at the start of an
+    /// interval.
     pub(crate) fn led_on(
         &self,
         estimate: &Estimate,
-        alpha_bar: f64,
+        place: Place,
         before: &mut Option<Tensor>,
     ) -> Result<Option<Tensor>, SampleError> {
-        if self.weight == 0.0 {
+        if self.is_none() {
             return Ok(None);
         }
         let x0 = &estimate.x0;
-        let before = before.replace(x0.detach());
-        let inside = before.filter(|_| self.interval.contains(alpha_bar));
+        let before = match place.at_end {
+            true => before.clone(),
+            false => before.replace(x0.detach()),
+        };
+        let inside = before.filter(|_| self.interval.contains(place.alpha_bar));
         let led_on = |before: Tensor| Ok((x0 + ((x0 - before)? * self.weight)?)?);
         inside.map(led_on).transpose()
     }

@@ -1,6 +1,6 @@
 //! From images back to the noise that DDIM makes them of.
 
-use crate::{Guidance, Labels, Memory, Networks, Place, Reading, Renoise, SampleError, Sampler, State};
+use crate::{Guidance, Labels, Memory, Networks, Reading, Renoise, SampleError, Sampler, State};
 use candle_core::Tensor;
 use duet_schedule::Clip;
 
@@ -49,16 +49,20 @@ impl Inversion {
 
     /// Takes one step, calling the network once an iteration. Does nothing once done.
     ///
-    /// Errors: CFG++, whose steps are not DDIM's.
+    /// Errors: CFG++, whose steps are not DDIM's; history and APG's momentum, which remember steps that the
+    /// way back has not seen.
     pub fn step(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
         let Some(step) = self.left.checked_sub(1) else { return Ok(()) };
         if guidance.renoise == Renoise::Null {
             return Err(SampleError::Setting("CFG++ cannot be inverted: its steps are not DDIM's".into()));
         }
+        if guidance.remembers() {
+            let cause = "history and momentum cannot be inverted: they remember noisier steps";
+            return Err(SampleError::Setting(cause.into()));
+        }
         let steps = self.sampler.steps();
-        let (timestep, alpha_bars) = (steps.timesteps()[step], steps.alpha_bars());
+        let (place, alpha_bars) = (self.sampler.place(step), steps.alpha_bars());
         let (alpha_bar, next) = (alpha_bars[step], alpha_bars[step + 1]);
-        let place = Place { step, steps: steps.len(), timestep, alpha_bar };
         let reading = Reading { clip: Clip::No, ..self.sampler.reading() };
         let (by_epsilon, by_x0) = (Fixpoint::of_epsilon(alpha_bar, next), Fixpoint::of_x0(alpha_bar, next));
         let end = self.x.clone();

@@ -23,6 +23,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answers;
 mod apg;
 mod cfg_zero;
 mod ddim;
@@ -40,8 +41,10 @@ mod inversion;
 mod known;
 mod labels;
 mod level;
+mod moments;
 mod noise;
 mod per_image;
+mod place;
 mod question;
 mod rescale;
 mod sampler;
@@ -52,7 +55,7 @@ mod weight;
 pub use apg::Apg;
 pub use error::SampleError;
 pub use estimate::Estimate;
-pub use guidance::{Away, Guidance, Place, Renoise, Rule};
+pub use guidance::{Away, Guidance, Renoise, Rule};
 pub use guided::{Memory, Reading, State};
 pub use history::History;
 pub use interval::Interval;
@@ -60,6 +63,7 @@ pub use inversion::Inversion;
 pub use known::Known;
 pub use labels::Labels;
 pub use noise::{initial_noise, interpolate_noise, step_noise};
+pub use place::Place;
 pub use question::{Denoise, Networks};
 pub use sampler::{Sampler, Update};
 pub use trajectory::Trajectory;

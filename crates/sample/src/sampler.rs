@@ -1,6 +1,6 @@
 //! A sampler: the steps of a trajectory as sums of what is known.
 
-use crate::{Estimate, Reading, SampleError, ddim, ddpm, dpm_solver, euler, heun, unipc};
+use crate::{Estimate, Place, Reading, SampleError, ddim, ddpm, dpm_solver, euler, heun, unipc};
 use candle_core::Tensor;
 use duet_schedule::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Steps};
 
@@ -26,6 +26,8 @@ pub struct Update {
 pub struct Sampler {
     steps: Steps,
     updates: Vec<Update>,
+    /// Whether the network is asked at the end of an interval at whose start it was asked.
+    second: Vec<bool>,
     prediction: Prediction,
     clip: Clip,
 }
@@ -50,11 +52,12 @@ impl Sampler {
             Solver::UniPc(settings) => unipc::updates(alpha_bars, settings)?,
             Solver::Euler => euler::updates(alpha_bars),
             Solver::Heun => {
-                let (steps, updates) = heun::expanded(&steps)?;
-                return Ok(Self { steps, updates, prediction, clip: Clip::No });
+                let (steps, updates, second) = heun::expanded(&steps)?;
+                return Ok(Self { steps, updates, second, prediction, clip: Clip::No });
             }
         };
-        Ok(Self { steps, updates, prediction, clip: Clip::No })
+        let second = vec![false; updates.len()];
+        Ok(Self { steps, updates, second, prediction, clip: Clip::No })
     }
 
     /// DDIM with η from 0 to 1 between timesteps of a schedule, which fall strictly.
@@ -80,6 +83,23 @@ impl Sampler {
     /// The step's sum.
     pub fn update(&self, i: usize) -> &Update {
         &self.updates[i]
+    }
+
+    /// Where step `i` is on the way, for guidance.
+    pub fn place(&self, i: usize) -> Place {
+        let intervals = |second: &[bool]| second.iter().filter(|second| !**second).count();
+        Place {
+            interval: intervals(&self.second[..=i]) - 1,
+            intervals: intervals(&self.second),
+            at_end: self.second[i],
+            timestep: self.steps.timesteps()[i],
+            alpha_bar: self.steps.alpha_bars()[i],
+        }
+    }
+
+    /// Whether the network is asked twice in an interval.
+    pub(crate) fn asks_twice(&self) -> bool {
+        self.second.contains(&true)
     }
 
     /// How many estimates a step looks at, at most.

@@ -1,7 +1,7 @@
 //! The way from noise to images, one step at a time.
 
 use crate::{
-    Estimate, Guidance, Known, Labels, Memory, Networks, Place, SampleError, Sampler, State, initial_noise,
+    Estimate, Guidance, Known, Labels, Memory, Networks, Renoise, SampleError, Sampler, State, initial_noise,
     noise, step_noise,
 };
 use candle_core::{Device, Tensor};
@@ -131,11 +131,18 @@ impl Trajectory {
     }
 
     /// Takes one step with the networks named, as guidance by another network needs it.
+    ///
+    /// Errors: as [`Guidance::estimate`]; CFG++ with a sampler that asks twice in an interval.
     pub fn step_with(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
-        let steps = self.sampler.steps();
-        let Some(&timestep) = steps.timesteps().get(self.done) else { return Ok(()) };
-        let alpha_bar = steps.alpha_bars()[self.done];
-        let place = Place { step: self.done, steps: steps.len(), timestep, alpha_bar };
+        if self.is_done() {
+            return Ok(());
+        }
+        if guidance.renoise == Renoise::Null && self.sampler.asks_twice() {
+            let cause = "CFG++ puts noise back once a step, and heun asks twice: use another sampler";
+            return Err(SampleError::Setting(cause.into()));
+        }
+        let place = self.sampler.place(self.done);
+        let alpha_bar = place.alpha_bar;
         let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
         let estimate = guidance.estimate(state, self.sampler.reading(), &mut self.memory, &mut networks)?;
         let Estimate { x0, epsilon } = match &self.known {

@@ -10,6 +10,7 @@
 //! latter's end is not corrected, since the correction, a slope over h, has no meaning there.
 
 use crate::level::{Level, back};
+use crate::moments::moments;
 use crate::{SampleError, sampler::Update};
 use duet_schedule::{UniPc, UniPcVariant};
 
@@ -100,30 +101,4 @@ fn lagrange(nodes: &[f64], k: usize) -> Vec<f64> {
         }
     }
     coefficients
-}
-
-/// J_n = ∫ h e^{-(1-s)h} s^n ds over [0, 1], for n below `count`.
-fn moments(h: f64, count: usize) -> Vec<f64> {
-    if h < 1.0 {
-        return (0..count).map(|n| moment_of_small(h, n)).collect();
-    }
-    // J_0 = 1 - e^-h, J_n = 1 - n/h J_{n-1}
-    let mut moments = vec![-(-h).exp_m1()];
-    for n in 1..count {
-        moments.push(1.0 - n as f64 / h * moments[n - 1]);
-    }
-    moments
-}
-
-/// J_n = Σ_k (-1)^k h^{k+1} n!/(n+k+1)!, where the recurrence would divide what has cancelled by h.
-fn moment_of_small(h: f64, n: usize) -> f64 {
-    // More than f64 resolves at h = 1.
-    const TERMS: usize = 20;
-    let mut term = h / (n + 1) as f64;
-    let mut sum = term;
-    for k in 1..TERMS {
-        term *= -h / (n + k + 1) as f64;
-        sum += term;
-    }
-    sum
 }

@@ -1,12 +1,12 @@
 //! What images are asked to show, what they are led away from, and what they begin with.
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{
-    Apg, Away, Guidance, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError, Sampler,
-    Trajectory, initial_noise, interpolate_noise,
+    Apg, Away, Guidance, History, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError,
+    Sampler, Trajectory, initial_noise, interpolate_noise,
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, Variance,
+    Steps, ThirdOrder, Variance,
 };
 use std::cell::RefCell;
 
@@ -119,17 +119,45 @@ fn independent_conditions_are_drawn_anew_for_each_image_and_step() {
     assert_eq!(values(&draw(&labels, &guidance, &network, None)), values(&images));
 }
 
+/// Heun asks at t_0, t_1, t_1, t_2, t_2 and t_3: two times in each interval but the last.
+#[test]
+fn heun_draws_an_independent_condition_for_each_interval() {
+    let network = Network::default();
+    let guidance = Guidance::new(2.0, None).with_away(Away::Independent { classes: 1000 });
+    let labels = Labels::new(&[1, 1, 1]);
+    let sampler = Sampler::new(steps(5).last(4), Prediction::V, Solver::Heun).unwrap();
+    let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, Some(labels), &Device::Cpu).unwrap();
+    while !trajectory.is_done() {
+        trajectory.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap();
+    }
+    let drawn: Vec<Vec<u32>> = network.asked.take().iter().map(|rows| rows[3..].to_vec()).collect();
+    let (firsts, seconds) = ([&drawn[0], &drawn[2], &drawn[4]], [&drawn[1], &drawn[3], &drawn[5]]);
+    assert_eq!(firsts, seconds);
+    assert!(drawn.len() == 7 && firsts[0] != firsts[1] && firsts[1] != firsts[2], "{drawn:?}");
+}
+
+#[test]
+fn cfg_plus_plus_is_refused_where_a_sampler_asks_twice() {
+    let sampler = Sampler::new(steps(3), Prediction::V, Solver::Heun).unwrap();
+    let labels = Some(Labels::new(&[1, 1, 1]));
+    let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, labels, &Device::Cpu).unwrap();
+    let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
+    let network = Network::default();
+    let error = trajectory.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap_err().to_string();
+    assert!(error.contains("CFG++") && error.contains("heun"), "{error}");
+}
+
 /// Whatever else is in the batch: weights that need one pass, the other or both, and APG's memory.
 #[test]
 fn an_image_is_the_same_alone_and_among_others() {
     let labels = [3, 6, 1];
-    let weights = [1.0, 2.5, 0.0];
-    for guidance in [
-        Guidance::new(1.0, Some(NULL)),
-        Guidance::new(1.0, Some(NULL)).with_rule(Rule::Adaptive(Apg::PAPER)),
-        Guidance::new(1.0, Some(NULL)).with_rule(Rule::ZeroStar).with_rescale(0.5).unwrap(),
-        Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null),
+    for (guidance, w) in [
+        (Guidance::new(1.0, Some(NULL)), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::Adaptive(Apg::PAPER)), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::ZeroStar).with_rescale(0.5).unwrap(), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), 0.6),
     ] {
+        let weights = [1.0, w, 0.0];
         let network = Network::default();
         let all =
             draw(&Labels::new(&labels), &guidance.clone().with_weights(weights.to_vec()), &network, None);
@@ -213,6 +241,7 @@ fn what_is_known_arrives_unchanged_with_every_sampler() {
             order: 2,
             algorithm,
             second_order: SecondOrder::Midpoint,
+            third_order: ThirdOrder::Exact,
             lower_order_final: true,
             euler_at_final: true,
         })
@@ -265,10 +294,18 @@ fn an_inversion_is_undone_by_sampling() {
     let errors = [1, 4, 12].map(error);
     assert!(errors[0] > 5.0 * errors[1] && errors[2] < 1e-5, "{errors:?}");
     assert!(Inversion::new(ddim(8), images.clone(), None, 0).is_err());
-    let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
-    let plus_plus = Guidance::new(0.5, Some(NULL)).with_renoise(Renoise::Null);
-    let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
-    assert!(inversion.step(&plus_plus, Networks { denoise: &mut denoise, guide: None }).is_err());
+    // What is not DDIM's step, or depends on steps before it.
+    let guidance = || Guidance::new(0.5, Some(NULL));
+    for (wrong, cause) in [
+        (guidance().with_renoise(Renoise::Null), "CFG++"),
+        (guidance().with_history(History::new(0.5, Interval::default()).unwrap()), "history"),
+        (guidance().with_rule(Rule::Adaptive(Apg::PAPER)), "momentum"),
+    ] {
+        let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
+        let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
+        let step = inversion.step(&wrong, Networks { denoise: &mut denoise, guide: None });
+        assert!(step.unwrap_err().to_string().contains(cause));
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use duet_sample::{
 };
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps,
+    Steps, ThirdOrder,
 };
 use std::cell::RefCell;
 
@@ -84,7 +84,7 @@ impl Network {
     }
 }
 
-const PLACE: Place = Place { step: 2, steps: 5, timestep: 500, alpha_bar: 0.3 };
+const PLACE: Place = Place { interval: 2, intervals: 5, at_end: false, timestep: 500, alpha_bar: 0.3 };
 
 /// The estimate of a prediction as it is.
 fn of(prediction: &Tensor, kind: Prediction) -> Estimate {
@@ -153,10 +153,9 @@ fn outside_its_interval_guidance_costs_nothing() {
 
 #[test]
 fn weights_follow_their_schedule() {
-    let at = |schedule: &WeightSchedule, step| {
-        schedule.at(3.0, Place { step, steps: 5, timestep: 500, alpha_bar: 0.5 }).unwrap()
-    };
-    let all = |schedule: WeightSchedule| [0, 1, 2, 3, 4].map(|step| at(&schedule, step));
+    let at =
+        |schedule: &WeightSchedule, interval| schedule.at((1.0, 3.0), Place { interval, ..PLACE }).unwrap();
+    let all = |schedule: WeightSchedule| [0, 1, 2, 3, 4].map(|interval| at(&schedule, interval));
     assert_eq!(all(WeightSchedule::Constant), [3.0; 5]);
     assert_eq!(all(WeightSchedule::Linear), [1.0, 1.5, 2.0, 2.5, 3.0]);
     let root = 0.5f64.sqrt();
@@ -164,14 +163,14 @@ fn weights_follow_their_schedule() {
     assert!(all(WeightSchedule::Cosine).iter().zip(cosine).all(|(a, b)| (a - b).abs() < 1e-12));
     assert_eq!(all(WeightSchedule::List(vec![1.0, 0.0, -2.0, 5.0, 7.0])), [1.0, 0.0, -2.0, 5.0, 7.0]);
     for list in [vec![1.0; 4], vec![f64::NAN; 5]] {
-        assert!(WeightSchedule::List(list).at(3.0, PLACE).is_err());
+        assert!(WeightSchedule::List(list).at((1.0, 3.0), PLACE).is_err());
     }
     // The first step of a weight that grows from 1 needs no null pass.
     let network = Network::new();
     let guidance = Guidance::new(3.0, Some(NULL)).with_schedule(WeightSchedule::Linear);
-    for (step, asked) in [(0, IMAGES), (1, 2 * IMAGES)] {
+    for (interval, asked) in [(0, IMAGES), (1, 2 * IMAGES)] {
         network
-            .estimate_at(&guidance, Prediction::V, Place { step, ..PLACE }, &mut Memory::default())
+            .estimate_at(&guidance, Prediction::V, Place { interval, ..PLACE }, &mut Memory::default())
             .unwrap();
         assert_eq!(network.asked(), [asked]);
     }
@@ -190,13 +189,18 @@ fn deviations(x: &Tensor) -> Vec<f32> {
         .unwrap()
 }
 
+/// √ᾱ ε̂ - √(1-ᾱ) x̂_0
+fn v_of(estimate: &Estimate) -> Tensor {
+    let (of_epsilon, of_x0) = (PLACE.alpha_bar.sqrt(), (1.0 - PLACE.alpha_bar).sqrt());
+    ((&estimate.epsilon * of_epsilon).unwrap() - (&estimate.x0 * of_x0).unwrap()).unwrap()
+}
+
 #[test]
 fn a_rescaled_prediction_has_the_conditional_ones_deviation() {
     let network = Network::new();
-    // x_0-prediction, so that the estimate is the prediction.
     let at = |phi| {
         let guidance = Guidance::new(4.0, Some(NULL)).with_rescale(phi).unwrap();
-        network.estimate(&guidance, Prediction::X0).x0
+        v_of(&network.estimate(&guidance, Prediction::V))
     };
     assert_close(&at(0.0), &plain(&network, 4.0));
     for (a, b) in deviations(&at(1.0)).iter().zip(deviations(&network.given)) {
@@ -213,8 +217,9 @@ fn dots(a: &Tensor, b: &Tensor) -> Vec<f32> {
 #[test]
 fn zero_star_leaves_nothing_of_the_null_prediction_in_the_difference() {
     let network = Network::new();
-    let at = |w| network.estimate(&Guidance::new(w, Some(NULL)).with_rule(Rule::ZeroStar), Prediction::X0).x0;
-    // At w = 2 it is 2 p(c) - s p(∅).
+    let zero_star = |w| Guidance::new(w, Some(NULL)).with_rule(Rule::ZeroStar);
+    let at = |w| v_of(&network.estimate(&zero_star(w), Prediction::V));
+    // At w = 2 it is 2 v(c) - s v(∅).
     let scaled = ((&network.given * 2.0).unwrap() - at(2.0)).unwrap();
     let rest = (&network.given - &scaled).unwrap();
     assert!(
@@ -334,6 +339,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
         order: 1,
         algorithm: DpmAlgorithm::DataOde,
         second_order: SecondOrder::Midpoint,
+        third_order: ThirdOrder::Exact,
         lower_order_final: false,
         euler_at_final: true,
     };
@@ -359,4 +365,142 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
     network.asked();
     network.estimate(&Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), Prediction::V);
     assert_eq!(network.asked(), [2 * IMAGES]);
+}
+
+/// λ u, u from 0 to 1 over the steps.
+#[test]
+fn the_weight_of_cfg_plus_plus_grows_from_nothing_and_stays_within_zero_and_one() {
+    let network = Network::new();
+    let at = |schedule: WeightSchedule, interval| {
+        let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null).with_schedule(schedule);
+        let place = Place { interval, ..PLACE };
+        network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default())
+    };
+    for (interval, linear, cosine) in [(0, 0.0, 0.0), (2, 0.3, 0.3), (4, 0.6, 0.6)] {
+        let expected = |w| of(&plain(&network, w), Prediction::V).x0;
+        assert_close(&at(WeightSchedule::Linear, interval).unwrap().x0, &expected(linear));
+        assert_close(&at(WeightSchedule::Cosine, interval).unwrap().x0, &expected(cosine));
+    }
+    let list = |w| WeightSchedule::List(vec![0.0, 1.0, w, 0.5, 0.5]);
+    assert_close(&at(list(0.2), 2).unwrap().x0, &of(&plain(&network, 0.2), Prediction::V).x0);
+    for wrong in [1.1, -0.1] {
+        // At once, not after some steps.
+        let error = at(list(wrong), 0).unwrap_err().to_string();
+        assert!(error.contains(&format!("guidance {wrong}")) && error.contains("0 to 1"), "{error}");
+    }
+}
+
+/// What the second question of an interval saw is no step before the next interval's.
+#[test]
+fn memory_advances_once_an_interval() {
+    let network = Network::new();
+    let (start, end) = (Place { interval: 1, ..PLACE }, Place { interval: 1, at_end: true, ..PLACE });
+    let next = Place { interval: 2, ..PLACE };
+    // History's κ = 1: twice what is seen, less what was.
+    let history = History::new(1.0, Interval::default()).unwrap();
+    let mut memory = Memory::default();
+    let mut see = |w, place| {
+        let guidance = Guidance::new(w, Some(NULL)).with_history(history);
+        network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0
+    };
+    let seen = |w| plain(&network, w);
+    let led_on = |w, before| ((seen(w) * 2.0).unwrap() - seen(before)).unwrap();
+    assert_close(&see(1.0, start), &seen(1.0));
+    assert_close(&see(2.0, end), &led_on(2.0, 1.0));
+    assert_close(&see(0.5, next), &led_on(0.5, 1.0));
+    // Momentum: D, then twice D + β D.
+    let apg = Apg { eta: 1.0, norm: f64::INFINITY, momentum: -0.5 };
+    let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Adaptive(apg));
+    let mut memory = Memory::default();
+    let mut step = |place| {
+        let x0 = network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0;
+        (x0 - &network.given).unwrap()
+    };
+    let first = step(start);
+    for place in [end, next] {
+        assert_close(&step(place), &(&first * 0.5).unwrap());
+    }
+}
+
+/// The second question of an interval is at the noise of the next one's first.
+#[test]
+fn a_growing_weight_is_one_at_a_noise_level() {
+    let at = |interval, at_end| {
+        let place = Place { interval, at_end, ..PLACE };
+        WeightSchedule::Linear.at((1.0, 3.0), place).unwrap()
+    };
+    assert_eq!([at(0, false), at(0, true), at(1, false)], [1.0, 1.5, 1.5]);
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(3, &schedule).unwrap()).unwrap();
+    let heun = Sampler::new(steps, Prediction::V, Solver::Heun).unwrap();
+    let places: Vec<(usize, bool)> = (0..5).map(|i| (heun.place(i).interval, heun.place(i).at_end)).collect();
+    assert_eq!(places, [(0, false), (0, true), (1, false), (1, true), (2, false)]);
+    assert_eq!(heun.place(0).intervals, 3);
+}
+
+/// Every rule, alone and with others.
+fn rules() -> Vec<Guidance> {
+    let guidance = || Guidance::new(1.0, Some(NULL));
+    vec![
+        guidance(),
+        guidance().with_rescale(0.7).unwrap(),
+        guidance().with_rule(Rule::ZeroStar),
+        guidance().with_rule(Rule::ZeroStar).with_rescale(1.0).unwrap(),
+        guidance().with_rule(Rule::Adaptive(Apg::PAPER)),
+        guidance()
+            .with_rule(Rule::Adaptive(Apg { eta: 0.3, norm: 0.5, momentum: -0.5 }))
+            .with_rescale(0.5)
+            .unwrap(),
+    ]
+}
+
+/// Networks that see the same image and noise, and say so as ε, v or x_0.
+#[test]
+fn no_rule_depends_on_what_the_network_predicts() {
+    for alpha_bar in [1e-3, 0.3, 0.999] {
+        let place = Place { alpha_bar, ..PLACE };
+        for guidance in rules() {
+            let estimates = KINDS.map(|kind| {
+                let mut network = Network::new();
+                let (of_x, of_x0) = kind.of_x0_coefficients(alpha_bar);
+                let said = |x0: &Tensor| ((normal("x") * of_x).unwrap() + (x0 * of_x0).unwrap()).unwrap();
+                (network.given, network.free) = (said(&network.given), said(&network.free));
+                let guidance = guidance.clone().with_weights(vec![3.0]);
+                network.estimate_at(&guidance, kind, place, &mut Memory::default()).unwrap()
+            });
+            for estimate in &estimates[1..] {
+                // ε is as exact as f32 has x_0 behind it.
+                let scale = ((1.0 - alpha_bar) / alpha_bar).sqrt().max(10.0);
+                let close =
+                    |a: &Tensor, b: &Tensor| assert_close(&(a / scale).unwrap(), &(b / scale).unwrap());
+                close(&estimate.x0, &estimates[0].x0);
+                close(&estimate.epsilon, &estimates[0].epsilon);
+            }
+        }
+    }
+}
+
+/// At w = 0, where the null prediction is enough for the plain rule, and at w = 1, where the other is.
+#[test]
+fn every_rule_is_continuous_in_the_weight() {
+    let network = Network::new();
+    for guidance in rules() {
+        let at = |w: f64, kind| network.estimate(&guidance.clone().with_weights(vec![w]), kind).x0;
+        for kind in KINDS {
+            for w in [0.0, 1.0] {
+                for near in [-1e-9, 1e-9] {
+                    assert_close(&at(w + near, kind), &at(w, kind));
+                }
+            }
+        }
+        // w = 1 is no guidance by every rule.
+        assert_close(&at(1.0, Prediction::V), &of(&network.given, Prediction::V).x0);
+    }
+    let asked = |guidance: &Guidance| {
+        network.asked();
+        network.estimate(&guidance.clone().with_weights(vec![0.0]), Prediction::V);
+        network.asked()
+    };
+    assert_eq!(asked(&rules()[0]), [IMAGES]);
+    assert!(rules()[1..].iter().all(|guidance| asked(guidance) == [2 * IMAGES]));
 }

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use duet_sample::{Estimate, Guidance, Inversion, Networks, Sampler, Trajectory, Update};
 use duet_schedule::{
     BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, UniPc, UniPcVariant, Variance,
+    Steps, ThirdOrder, UniPc, UniPcVariant, Variance,
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -17,8 +17,14 @@ fn uni_pc(order: usize, variant: UniPcVariant, corrector: bool, lower_order_fina
 }
 
 fn dpm(algorithm: DpmAlgorithm, order: usize, second_order: SecondOrder) -> Solver {
-    let (lower_order_final, euler_at_final) = (false, false);
-    Solver::DpmSolver(DpmSolver { order, algorithm, second_order, lower_order_final, euler_at_final })
+    Solver::DpmSolver(DpmSolver {
+        order,
+        algorithm,
+        second_order,
+        third_order: ThirdOrder::Exact,
+        lower_order_final: false,
+        euler_at_final: false,
+    })
 }
 
 /// Those that add no noise.
@@ -180,37 +186,91 @@ fn updated(update: &Update, x: f64, x0: &[f64], epsilon: &[f64], noise: f64) -> 
     update.x * x + sum(&update.x0, x0) + sum(&update.epsilon, epsilon) + update.noise * noise
 }
 
-/// For data N(0, s²), the exact ε at (x, t) is √(1-ᾱ) x / (ᾱ s² + 1 - ᾱ), and the probability flow
-/// keeps x / √(ᾱ s² + 1 - ᾱ). The levels are even in λ, from σ = 20 to 0.05.
-fn gaussian_error(solver: Solver, intervals: usize) -> f64 {
-    let variance = 0.25;
-    let deviation = |alpha_bar: f64| (alpha_bar * variance + 1.0 - alpha_bar).sqrt();
+/// What the exact x of normal data does between two levels, for x without the noise that is added.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// The probability flow keeps x / √(ᾱ s² + 1 - ᾱ).
+    Flow,
+    /// The mean of x' given x, two levels of the process that makes noise of data.
+    Process,
+}
+
+/// Of data N(0, s²), ᾱ s² + 1 - ᾱ is the variance of x.
+const DATA_VARIANCE: f64 = 0.25;
+
+fn variance(alpha_bar: f64) -> f64 {
+    alpha_bar * DATA_VARIANCE + 1.0 - alpha_bar
+}
+
+impl Way {
+    fn exact(self, x: f64, from: f64, to: f64) -> f64 {
+        match self {
+            Self::Flow => x * (variance(to) / variance(from)).sqrt(),
+            Self::Process => x * (from / to).sqrt() * variance(to) / variance(from),
+        }
+    }
+}
+
+/// Even in λ, from σ = 20 to 0.05.
+fn even_steps(intervals: usize) -> Steps {
     let level = |i: usize| {
         let log_sigma = 20f64.ln() + (0.05f64 / 20.0).ln() * i as f64 / intervals as f64;
         1.0 / (1.0 + (2.0 * log_sigma).exp())
     };
-    let steps = Steps::from_levels(vec![0; intervals], (0..=intervals).map(level).collect()).unwrap();
-    let sampler = Sampler::new(steps, Prediction::Epsilon, solver).unwrap();
-    let (mut x, mut x0, mut epsilon) = (1.3, Vec::new(), Vec::new());
-    for (i, &alpha_bar) in sampler.steps().alpha_bars()[..sampler.steps().len()].iter().enumerate() {
-        epsilon.push((1.0 - alpha_bar).sqrt() * x / deviation(alpha_bar).powi(2));
-        let (of_x, of_epsilon) = Prediction::Epsilon.x0_coefficients(alpha_bar);
-        x0.push(of_x * x + of_epsilon * epsilon[i]);
-        x = updated(sampler.update(i), x, &x0, &epsilon, 0.0);
-    }
-    (x - 1.3 * deviation(level(intervals)) / deviation(level(0))).abs()
+    Steps::from_levels(vec![0; intervals], (0..=intervals).map(level).collect()).unwrap()
 }
 
-/// The orders that the errors with ever twice as many intervals show.
-fn orders(solver: Solver) -> Vec<f64> {
-    let errors = [20, 40, 80, 160, 320].map(|intervals| gaussian_error(solver, intervals));
+/// The exact (x̂_0, ε̂) of this data at x: ε̂ = √(1-ᾱ) x / (ᾱ s² + 1 - ᾱ).
+fn of_normal_data(x: f64, alpha_bar: f64) -> (f64, f64) {
+    (
+        alpha_bar.sqrt() * DATA_VARIANCE * x / variance(alpha_bar),
+        (1.0 - alpha_bar).sqrt() * x / variance(alpha_bar),
+    )
+}
+
+/// The error at the end of a trajectory.
+fn gaussian_error(solver: Solver, intervals: usize) -> f64 {
+    let sampler = Sampler::new(even_steps(intervals), Prediction::Epsilon, solver).unwrap();
+    let levels = sampler.steps().alpha_bars();
+    let (mut x, mut x0, mut epsilon) = (1.3, Vec::new(), Vec::new());
+    for (i, &alpha_bar) in levels[..levels.len() - 1].iter().enumerate() {
+        let estimate = of_normal_data(x, alpha_bar);
+        x0.push(estimate.0);
+        epsilon.push(estimate.1);
+        x = updated(sampler.update(i), x, &x0, &epsilon, 0.0);
+    }
+    (x - Way::Flow.exact(1.3, levels[0], levels[levels.len() - 1])).abs()
+}
+
+/// The sum of what each step is off that begins at the exact x and knows the exact estimates before it,
+/// from the first that has as many as its order wants.
+fn sum_of_local_errors(solver: Solver, way: Way, order: usize, intervals: usize) -> f64 {
+    let sampler = Sampler::new(even_steps(intervals), Prediction::Epsilon, solver).unwrap();
+    let levels = sampler.steps().alpha_bars();
+    let (mut x, mut x0, mut epsilon, mut sum) = (1.3, Vec::new(), Vec::new(), 0.0);
+    for (i, pair) in levels.windows(2).enumerate() {
+        let estimate = of_normal_data(x, pair[0]);
+        x0.push(estimate.0);
+        epsilon.push(estimate.1);
+        let stepped = updated(sampler.update(i), x, &x0, &epsilon, 0.0);
+        x = way.exact(x, pair[0], pair[1]);
+        if i + 1 >= order {
+            sum += (stepped - x).abs();
+        }
+    }
+    sum
+}
+
+/// The orders that an error with ever twice as many intervals shows.
+fn orders(error: impl Fn(usize) -> f64) -> Vec<f64> {
+    let errors = [20, 40, 80, 160, 320].map(error);
     let orders = errors.windows(2).map(|pair| (pair[0] / pair[1]).log2()).collect();
-    println!("{solver:?}: orders {orders:.2?}, errors {errors:.2?}");
+    println!("orders {orders:.2?}, errors {errors:?}");
     orders
 }
 
 fn converges(solver: Solver, order: std::ops::Range<f64>) {
-    let orders = orders(solver);
+    let orders = orders(|intervals| gaussian_error(solver, intervals));
     assert!(orders[1..].iter().all(|measured| order.contains(measured)), "{solver:?}: {orders:?}");
 }
 
@@ -226,10 +286,219 @@ fn heun_converges_with_order_two() {
     converges(Solver::Heun, 1.8..2.5);
 }
 
+/// The local errors of order p, of the process in the mean, are of order p + 1. In the mean x̂_0 stays the
+/// same, so for the process in x̂_0 there is none.
 #[test]
-fn dpm_solver_pp_2m_converges_with_order_two() {
+fn every_dpm_solver_has_its_order() {
+    for (algorithm, way) in [
+        (DpmAlgorithm::DataOde, Way::Flow),
+        (DpmAlgorithm::NoiseOde, Way::Flow),
+        (DpmAlgorithm::DataSde, Way::Process),
+        (DpmAlgorithm::NoiseSde, Way::Process),
+    ] {
+        for order in 1..=algorithm.max_order() {
+            for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
+                let solver = dpm(algorithm, order, second_order);
+                if algorithm == DpmAlgorithm::DataSde {
+                    assert!(sum_of_local_errors(solver, way, order, 40) < 1e-12, "{solver:?}");
+                    continue;
+                }
+                let orders = orders(|intervals| sum_of_local_errors(solver, way, order, intervals));
+                let within = order as f64 - 0.2..order as f64 + 0.2;
+                assert!(
+                    orders[2..].iter().all(|measured| within.contains(measured)),
+                    "{solver:?}: {orders:?}"
+                );
+            }
+        }
+    }
+}
+
+/// The first step has order 1, whose error of order 2 is kept: of order 3 it is a small share.
+#[test]
+fn dpm_solver_pp_3m_is_closer_than_2m_from_its_own_start_too() {
     for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
+        for intervals in [20, 40, 80, 160] {
+            let error = |order| gaussian_error(dpm(DpmAlgorithm::DataOde, order, second_order), intervals);
+            let errors = [2, 3].map(error);
+            assert!(errors[1] < 0.2 * errors[0], "{intervals}: {errors:?}");
+        }
         converges(dpm(DpmAlgorithm::DataOde, 2, second_order), 1.8..2.5);
+    }
+}
+
+/// The factors of the last of these steps, weighed with estimates λ^degree, and ∫ weight λ^degree.
+fn polynomial(solver: Solver, lambdas: &[f64], degree: i32, weight: impl Fn(f64) -> f64) -> (f64, f64) {
+    let alpha_bars = lambdas.iter().map(|lambda| 1.0 / (1.0 + (-2.0 * lambda).exp())).collect();
+    let steps = Steps::from_levels(vec![0; lambdas.len() - 1], alpha_bars).unwrap();
+    let sampler = Sampler::new(steps, Prediction::V, solver).unwrap();
+    let (start, end) = (lambdas[lambdas.len() - 2], lambdas[lambdas.len() - 1]);
+    let estimates: Vec<f64> = lambdas[..lambdas.len() - 1].iter().map(|lambda| lambda.powi(degree)).collect();
+    let found = updated(sampler.update(lambdas.len() - 2), 0.0, &estimates, &estimates, 0.0);
+    // Simpson's rule.
+    let (count, h) = (2000, end - start);
+    let value = |i: usize| {
+        let lambda = start + h * i as f64 / f64::from(count);
+        let times = if i == 0 || i == count as usize { 1.0 } else { 2.0 + 2.0 * (i % 2) as f64 };
+        times * weight(lambda) * lambda.powi(degree)
+    };
+    let integral = (0..=count as usize).map(value).sum::<f64>() * h / (3.0 * f64::from(count));
+    (found, integral)
+}
+
+/// Order p: the integral of a polynomial of degree below p is exact, over uneven steps and long ones.
+#[test]
+fn a_step_of_order_p_is_exact_for_polynomials_of_degree_below_p() {
+    let alpha = |lambda: f64| (1.0 / (1.0 + (-2.0 * lambda).exp())).sqrt();
+    let sigma = |lambda: f64| (1.0 / (1.0 + (2.0 * lambda).exp())).sqrt();
+    for scale in [0.1, 1.0, 3.0] {
+        for order in 1..=3usize {
+            let lambdas = &[-1.7, -0.9, 0.2, 1.1].map(|lambda| lambda * scale)[3 - order..];
+            let end = lambdas[order];
+            for degree in 0..=order as i32 {
+                let mut cases = vec![
+                    (
+                        DpmAlgorithm::DataOde,
+                        polynomial(
+                            dpm(DpmAlgorithm::DataOde, order, SecondOrder::Heun),
+                            lambdas,
+                            degree,
+                            |l| alpha(end) * (l - end).exp(),
+                        ),
+                    ),
+                    (
+                        DpmAlgorithm::DataSde,
+                        polynomial(
+                            dpm(DpmAlgorithm::DataSde, order, SecondOrder::Heun),
+                            lambdas,
+                            degree,
+                            |l| 2.0 * alpha(end) * (2.0 * (l - end)).exp(),
+                        ),
+                    ),
+                    (
+                        DpmAlgorithm::NoiseOde,
+                        polynomial(
+                            dpm(DpmAlgorithm::NoiseOde, order, SecondOrder::Heun),
+                            lambdas,
+                            degree,
+                            |l| -sigma(end) * (end - l).exp(),
+                        ),
+                    ),
+                ];
+                if order < 3 {
+                    let solver = dpm(DpmAlgorithm::NoiseSde, order, SecondOrder::Heun);
+                    let found = polynomial(solver, lambdas, degree, |l| -2.0 * sigma(end) * (end - l).exp());
+                    cases.push((DpmAlgorithm::NoiseSde, found));
+                }
+                for (algorithm, (found, integral)) in cases {
+                    let off = (found - integral).abs() / scale.powi(order as i32 + 1);
+                    let exact = degree < order as i32;
+                    assert!(
+                        if exact { off < 1e-6 } else { off > 1e-2 },
+                        "{algorithm:?} {order}, λ^{degree}, {scale}: {found}, not {integral}"
+                    );
+                }
+                let found =
+                    polynomial(uni_pc(order, UniPcVariant::Bh2, false, false), lambdas, degree, |l| {
+                        alpha(end) * (l - end).exp()
+                    });
+                assert!(
+                    order == 2 || degree == order as i32 || (found.0 - found.1).abs() < 1e-11,
+                    "UniPC {order}, λ^{degree}: {found:?}"
+                );
+            }
+        }
+    }
+}
+
+/// 2α' ∫ e^{-2(h-s)} s² ds = α' (h² - h + (1 - e^-2h)/2); diffusers' own has the wrong sign.
+#[test]
+fn the_second_difference_of_the_process_counts_what_the_integral_says() {
+    let lambdas = [-0.5, -0.25, 0.0, 0.25];
+    let alpha = (1.0 / (1.0 + f64::exp(-0.5))).sqrt();
+    let step = |third_order| {
+        let Solver::DpmSolver(settings) = dpm(DpmAlgorithm::DataSde, 3, SecondOrder::Midpoint) else {
+            unreachable!()
+        };
+        polynomial(Solver::DpmSolver(DpmSolver { third_order, ..settings }), &lambdas, 2, |_| 0.0).0 / alpha
+    };
+    let exact = 0.0625 - 0.25 - (-0.5f64).exp_m1() / 2.0;
+    assert!(
+        (exact - 0.0092).abs() < 5e-5 && (step(ThirdOrder::Exact) - exact).abs() < 1e-12,
+        "{}",
+        step(ThirdOrder::Exact)
+    );
+    assert!((step(ThirdOrder::Diffusers) + 0.0579).abs() < 5e-5, "{}", step(ThirdOrder::Diffusers));
+}
+
+/// The noise of a step is that of its order 1, so the variance at the end is right in the limit of many
+/// steps, and of order 1 at least.
+#[test]
+fn the_variance_of_every_process_is_that_of_the_data_in_many_steps() {
+    for solver in stochastic() {
+        let error = |intervals: usize| {
+            let sampler = Sampler::new(even_steps(intervals), Prediction::Epsilon, solver).unwrap();
+            let levels = sampler.steps().alpha_bars();
+            // Factors of the starting noise and of each step's.
+            let mut x = vec![0.0; intervals + 1];
+            x[0] = variance(levels[0]).sqrt();
+            let (mut x0, mut epsilon): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+            for (i, &level) in levels[..intervals].iter().enumerate() {
+                let of = |x: &f64| of_normal_data(*x, level);
+                x0.push(x.iter().map(|x| of(x).0).collect());
+                epsilon.push(x.iter().map(|x| of(x).1).collect());
+                let at =
+                    |all: &[Vec<f64>], k: usize| all.iter().map(|estimate| estimate[k]).collect::<Vec<f64>>();
+                let next = |(k, x): (usize, &f64)| {
+                    let noise = if k == i + 1 { 1.0 } else { 0.0 };
+                    updated(sampler.update(i), *x, &at(&x0, k), &at(&epsilon, k), noise)
+                };
+                x = x.iter().enumerate().map(next).collect();
+            }
+            (x.iter().map(|x| x * x).sum::<f64>() / variance(levels[intervals]) - 1.0).abs()
+        };
+        let errors = [25, 50, 100, 200].map(error);
+        println!("{solver:?}: {errors:?}");
+        assert!(
+            errors[3] < 0.03 && errors.windows(2).all(|pair| pair[1] < 0.62 * pair[0]),
+            "{solver:?}: {errors:?}"
+        );
+    }
+}
+
+/// DDIM with η = 1, DDPM and SDE-DPM-Solver++ of order 1 draw from the same posterior; DDIM with η = 0 is
+/// DPM-Solver and DPM-Solver++ of order 1.
+#[test]
+fn what_is_the_same_by_several_names_is_the_same() {
+    let steps = even_steps(7);
+    let groups = [
+        vec![
+            Solver::Ddim { eta: 1.0 },
+            Solver::Ddpm { variance: Variance::Small },
+            dpm(DpmAlgorithm::DataSde, 1, SecondOrder::Midpoint),
+        ],
+        vec![
+            Solver::Ddim { eta: 0.0 },
+            Solver::Euler,
+            dpm(DpmAlgorithm::DataOde, 1, SecondOrder::Midpoint),
+            dpm(DpmAlgorithm::NoiseOde, 1, SecondOrder::Heun),
+            uni_pc(1, UniPcVariant::Bh1, false, false),
+        ],
+    ];
+    for group in groups {
+        let step = |solver: Solver, i: usize, z: f64| {
+            let sampler = Sampler::new(steps.clone(), Prediction::V, solver).unwrap();
+            let a = steps.alpha_bars()[i];
+            let (x0, epsilon) = (0.4, -1.2);
+            let x = a.sqrt() * x0 + (1.0 - a).sqrt() * epsilon;
+            updated(sampler.update(i), x, &vec![x0; i + 1], &vec![epsilon; i + 1], z)
+        };
+        for i in 0..7 {
+            for z in [0.0, 1.0] {
+                let found: Vec<f64> = group.iter().map(|solver| step(*solver, i, z)).collect();
+                assert!(found.iter().all(|x| (x - found[0]).abs() < 1e-12), "step {i}: {found:?}");
+            }
+        }
     }
 }
 

@@ -8,18 +8,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::ScheduleError;
 
-/// The first β of `linear` and `scaled_linear` unless told otherwise (Ho et al. 2020, section 4).
+/// The first β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
+/// section 4).
 pub const BETA_START: f64 = 1e-4;
 
-/// The last β of `linear` and `scaled_linear` unless told otherwise (Ho et al. 2020, section 4).
+/// The last β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
+/// section 4).
 pub const BETA_END: f64 = 0.02;
 
 /// The largest T: a table of this length takes 8 MB, and a mistyped number takes no more.
 pub const MAX_TIMESTEPS: usize = 1_000_000;
 
-/// The largest β of a schedule that is given as ᾱ(u), so that ᾱ stays above 0 (Nichol & Dhariwal
-/// 2021, section 3.2).
+/// The largest β of a schedule that is given as ᾱ(u), or scaled to few timesteps, so that ᾱ stays above 0
+/// (Nichol & Dhariwal 2021, section 3.2).
 const MAX_BETA: f64 = 0.999;
+
+/// The first and the last β for T timesteps where nobody names others: [`BETA_START`] and [`BETA_END`]
+/// times 1000/T, at most 0.999.
+///
+/// ln ᾱ_{T-1} is about -Σβ, which then is the same for every T (Dhariwal & Nichol 2021 scale theirs so):
+/// without it `scaled_linear` with T = 100 would end at ᾱ = 0.48, far from the noise that sampling begins
+/// with.
+pub fn beta_range(timesteps: usize) -> (f64, f64) {
+    let scale = 1000.0 / timesteps.max(1) as f64;
+    ((BETA_START * scale).min(MAX_BETA), (BETA_END * scale).min(MAX_BETA))
+}
 
 /// A rule for β_t, t in 0..T-1, with ᾱ_t = Π_{s≤t} (1-β_s).
 ///
@@ -44,9 +57,8 @@ pub enum BetaSchedule {
 impl BetaSchedule {
     /// The T values β_t.
     ///
-    /// `linear` and `scaled_linear` run from `beta_start` to `beta_end`, both in (0, 1), for every
-    /// T: as in diffusers they are not rescaled, so that T much below 1000 ends far from pure
-    /// noise. `cosine` and `sigmoid` are β_t = min(1 - ᾱ((t+1)/T)/ᾱ(t/T), 0.999): ᾱ_t is the curve
+    /// `linear` and `scaled_linear` run from `beta_start` to `beta_end`, both in (0, 1), whatever T:
+    /// [`beta_range`] has a range for each. `cosine` and `sigmoid` are β_t = min(1 - ᾱ((t+1)/T)/ᾱ(t/T), 0.999): ᾱ_t is the curve
     /// at u = (t+1)/T, so that one step from x_0 already has noise, and the limit keeps the last ᾱ,
     /// whose curve ends in 0, just above it.
     /// Errors: T outside 1..=[`MAX_TIMESTEPS`], a β outside its range, a list of another length

@@ -4,8 +4,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::betas::{BETA_END, BETA_START, BetaSchedule};
+use crate::betas::{BETA_END, BETA_START, BetaSchedule, beta_range};
 use crate::dpm_keys::DpmKeys;
+use crate::foreign_keys;
 use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
 
 /// The version of diffusers whose keys and defaults these are.
@@ -26,7 +27,9 @@ enum Class {
 /// `DPMSolverMultistepScheduler`, read from and written to `scheduler_config.json`.
 ///
 /// Reading is strict, so that no model is sampled otherwise than its folder says: unknown keys,
-/// other schedulers and settings that this crate lacks are refused by name. Keys that begin with
+/// other schedulers and settings that this crate lacks are refused by name. Keys that a scheduler
+/// before left in the file mean nothing to this one, and diffusers ignores them:
+/// [`DiffusersScheduler::from_json_with_ignored`] names them. Keys that begin with
 /// `_` are dropped, as diffusers does; two begin with `_duet_` and say what diffusers' own keys
 /// cannot. Missing keys have diffusers' defaults. A value of this type is always valid: its
 /// schedule, prediction and spacing exist and fit each other.
@@ -77,7 +80,7 @@ struct ClipKeys {
 impl DiffusersScheduler {
     /// The configuration of a `DDIMScheduler` with a schedule (`zero_snr`: rescaled to zero terminal
     /// SNR) and a prediction, else as diffusers' defaults: leading spacing, x̂_0 clipped to [-1, 1],
-    /// betas from 1e-4 to 0.02; the `with_` methods change those.
+    /// betas of [`beta_range`], as [`NoiseSchedule::new`]; the `with_` methods change those.
     ///
     /// `sigmoid` and a user's own betas are written as `trained_betas`, before the rescale, which
     /// diffusers does itself.
@@ -95,10 +98,12 @@ impl DiffusersScheduler {
             BetaSchedule::Cosine => ("squaredcos_cap_v2", false),
             BetaSchedule::Sigmoid | BetaSchedule::Betas(_) => ("linear", true),
         };
-        let betas = || kind.betas(timesteps, BETA_START, BETA_END);
+        let (beta_start, beta_end) = beta_range(timesteps);
+        let betas = || kind.betas(timesteps, beta_start, beta_end);
         let mut config = Self::read(&mut Keys(Map::new()), Class::Ddim)?;
         config.duet_schedule = trained.then(|| kind.to_string());
         config.beta_schedule = beta_schedule.into();
+        (config.beta_start, config.beta_end) = (beta_start, beta_end);
         config.num_train_timesteps = timesteps;
         config.prediction_type = prediction.diffusers_name().into();
         config.rescale_betas_zero_snr = zero_snr;
@@ -137,14 +142,20 @@ impl DiffusersScheduler {
     /// Errors: text that is no JSON object; `_class_name` missing or another; an unknown key; a value
     /// of another type than diffusers', out of range or not supported.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
+        Self::from_json_with_ignored(text).map(|(scheduler, _)| scheduler)
+    }
+
+    /// As [`DiffusersScheduler::from_json`], with the names of the keys that belong to other schedulers
+    /// of diffusers and were ignored.
+    pub fn from_json_with_ignored(text: &str) -> Result<(Self, Vec<String>), ScheduleError> {
         let text = with_quoted_infinities(text);
         let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
         let class = keys.class()?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
-        match keys.0.keys().next() {
+        match keys.0.keys().find(|key| !foreign_keys::is_known(key)) {
             Some(unknown) => Err(ScheduleError::Json(format!("unknown key {unknown:?}"))),
-            None => config.checked(),
+            None => Ok((config.checked()?, keys.0.keys().cloned().collect())),
         }
     }
 

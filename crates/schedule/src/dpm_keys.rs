@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::diffusers::{Keys, MINUS_INFINITY, unsupported};
 use crate::distinct::strictly_falling;
 use crate::spacing::{KARRAS_RHO, finite_log_sigmas, karras_log_sigmas, position};
-use crate::{DpmAlgorithm, DpmSolver, NoiseSchedule, ScheduleError, SecondOrder, Steps};
+use crate::{DpmAlgorithm, DpmSolver, NoiseSchedule, ScheduleError, SecondOrder, Steps, ThirdOrder};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct DpmKeys {
@@ -91,7 +91,9 @@ impl DpmKeys {
                 return Err(unsupported(key, "true", "false"));
             }
         }
-        if let Some(variance) = &self.variance_type {
+        // The words of DDPM's fixed variances mean nothing to it, and may be left of one before.
+        if let Some(variance) = self.variance_type.as_ref().filter(|variance| variance.starts_with("learned"))
+        {
             return Err(unsupported("variance_type", variance, "null"));
         }
         let rules = [self.use_karras_sigmas, self.use_lu_lambdas, self.use_exponential_sigmas];
@@ -140,6 +142,8 @@ impl DpmKeys {
             order: self.solver_order,
             algorithm,
             second_order,
+            // A folder's model is drawn as diffusers draws it.
+            third_order: ThirdOrder::Diffusers,
             lower_order_final: self.lower_order_final,
             euler_at_final: self.euler_at_final || self.final_sigmas_type == "zero",
         })

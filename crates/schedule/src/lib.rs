@@ -21,17 +21,20 @@ mod diffusers;
 mod distinct;
 mod dpm_keys;
 mod error;
+mod foreign_keys;
 mod noise;
 mod prediction;
 mod solver;
 mod spacing;
 mod steps;
 
-pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS};
+pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS, beta_range};
 pub use diffusers::{DIFFUSERS_VERSION, DiffusersScheduler};
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
-pub use prediction::{EPSILON_MIN_ALPHA_BAR, Prediction};
-pub use solver::{Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, UniPc, UniPcVariant, Variance};
+pub use prediction::{EPSILON_MIN_ALPHA_BAR, MAX_LAST_ALPHA_BAR, Prediction};
+pub use solver::{
+    Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, ThirdOrder, UniPc, UniPcVariant, Variance,
+};
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
 pub use steps::Steps;

@@ -1,6 +1,6 @@
 //! The noise schedule: the table of ᾱ that training and sampling share.
 
-use crate::betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS};
+use crate::betas::{BetaSchedule, MAX_TIMESTEPS, beta_range};
 use crate::error::ScheduleError;
 
 /// The least relative fall of ᾱ from one t to the next: below it, f64's rounding could make two
@@ -16,16 +16,14 @@ pub struct NoiseSchedule {
 }
 
 impl NoiseSchedule {
-    /// The schedule of `kind` with T = `timesteps`, betas from [`BETA_START`] to [`BETA_END`] where
-    /// it asks for them.
+    /// The schedule of `kind` with T = `timesteps`, betas of [`beta_range`] where it asks for them: from
+    /// 1e-4 to 0.02 for T = 1000, ten times as much for T = 100.
     ///
-    /// As in diffusers that range is the same for every T: `linear` ends at ᾱ = 4e-5 for T = 1000
-    /// but at 0.36 for T = 100, so give a range of your own, or take `cosine` or `sigmoid`, for
-    /// another T.
     /// Errors: as [`BetaSchedule::betas`], and betas so large for so many timesteps that ᾱ leaves
     /// the range of f32.
     pub fn new(kind: &BetaSchedule, timesteps: usize) -> Result<Self, ScheduleError> {
-        Self::with_beta_range(kind, timesteps, BETA_START, BETA_END)
+        let (beta_start, beta_end) = beta_range(timesteps);
+        Self::with_beta_range(kind, timesteps, beta_start, beta_end)
     }
 
     /// As [`NoiseSchedule::new`], with `linear` and `scaled_linear` from `beta_start` to

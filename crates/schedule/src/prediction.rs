@@ -15,6 +15,10 @@ use crate::{NoiseSchedule, ScheduleError};
 /// lies between, at σ = 316.
 pub const EPSILON_MIN_ALPHA_BAR: f64 = 1e-5;
 
+/// Where the last ᾱ is larger, [`Prediction::check`] warns that sampling begins with noise which the network
+/// never saw: at the limit a tenth of the image, √ᾱ, is left in x. Stable Diffusion's betas end at 0.0047.
+pub const MAX_LAST_ALPHA_BAR: f64 = 0.01;
+
 /// What the network predicts of x_t = √ᾱ x_0 + √(1-ᾱ) ε.
 ///
 /// As text: `epsilon`, `v` or `x0`; read also in diffusers' words, `v_prediction` and `sample`.
@@ -83,14 +87,40 @@ impl Prediction {
         }
     }
 
-    /// Whether this prediction says anything of x_0 at the last timestep of `schedule`.
+    /// (g, h) of v = g·x + h·p, p the prediction, for ᾱ in [0, 1): both are infinite for ε at ᾱ = 0.
+    pub fn v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        let (signal, noise) = roots(alpha_bar);
+        match self {
+            // v = √ᾱ ε - √(1-ᾱ) x_0 = (ε - √(1-ᾱ) x)/√ᾱ
+            Self::Epsilon => (-noise / signal, 1.0 / signal),
+            Self::V => (0.0, 1.0),
+            // v = (√ᾱ x - x_0)/√(1-ᾱ)
+            Self::X0 => (signal / noise, -1.0 / noise),
+        }
+    }
+
+    /// (i, j) of p = i·x + j·v, the prediction that says v at x, for ᾱ in [0, 1].
+    pub fn of_v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
+        match self {
+            Self::Epsilon => Self::V.epsilon_coefficients(alpha_bar),
+            Self::V => (0.0, 1.0),
+            Self::X0 => Self::V.x0_coefficients(alpha_bar),
+        }
+    }
+
+    /// Whether sampling can begin at the last timestep of `schedule`, where x is to be noise alone and this
+    /// prediction to say something of x_0.
     ///
-    /// For ε: an error where the last ᾱ is exactly 0 (zero terminal SNR), and a warning to show to
-    /// a person where it is below [`EPSILON_MIN_ALPHA_BAR`]. `Ok(None)` for every other pair.
+    /// An error for ε where the last ᾱ is exactly 0 (zero terminal SNR). A warning to show to a person for
+    /// ε where it is below [`EPSILON_MIN_ALPHA_BAR`], and for all above [`MAX_LAST_ALPHA_BAR`].
     pub fn check(self, schedule: &NoiseSchedule) -> Result<Option<String>, ScheduleError> {
         let last = schedule.len() - 1;
         let (alpha_bar, sigma) = (schedule.alpha_bar(last), schedule.sigma(last));
         match self {
+            _ if alpha_bar > MAX_LAST_ALPHA_BAR => Ok(Some(format!(
+                "sampling begins with pure noise, which training never shows: at t = {last} alpha_bar is still \
+                 {alpha_bar:.2}; larger betas end below {MAX_LAST_ALPHA_BAR}, and so do cosine and sigmoid"
+            ))),
             Self::V | Self::X0 => Ok(None),
             Self::Epsilon if schedule.has_zero_terminal_snr() => Err(ScheduleError::EpsilonAtZeroSnr),
             Self::Epsilon if alpha_bar < EPSILON_MIN_ALPHA_BAR => Ok(Some(format!(

@@ -59,6 +59,8 @@ pub struct DpmSolver {
     pub algorithm: DpmAlgorithm,
     /// How a step of order 2 uses its two estimates.
     pub second_order: SecondOrder,
+    /// How a step of order 3 uses its three.
+    pub third_order: ThirdOrder,
     /// Of fewer than 15 steps the last has order 1 and the one before at most 2 (Lu et al. 2022b).
     pub lower_order_final: bool,
     /// The last step has order 1 however many there are.
@@ -95,6 +97,17 @@ pub enum SecondOrder {
     Midpoint,
     /// The derivative at its end, as the exact integral weighs it.
     Heun,
+}
+
+/// The two solvers of order 3, which differ in the factor of the second difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThirdOrder {
+    /// The integral of the parabola through the three estimates, which is of order 3.
+    Exact,
+    /// As diffusers 0.42 computes it, for models whose scheduler asks for that: half of the exact factor
+    /// for the two that solve the flow, which is of order 2, and about -√ᾱ for the one with noise, where
+    /// the exact factor goes to 0 with the step, which is of order 1.
+    Diffusers,
 }
 
 /// UniPC in x̂_0 (Zhao et al. 2023, algorithms 5 to 8).

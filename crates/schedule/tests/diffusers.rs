@@ -3,7 +3,7 @@
 
 use duet_schedule::{
     BetaSchedule, Clip, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing,
-    Variance,
+    ThirdOrder, Variance,
 };
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ fn other_schedulers_are_refused() {
 
 #[test]
 fn unknown_keys_are_refused_by_name_but_for_hidden_ones() {
-    assert!(refusal("skip_prk_steps", json!(true)).contains("skip_prk_steps"));
+    assert!(refusal("skip_prk", json!(true)).contains("skip_prk"));
     assert!(refusal("_duet_future", json!(1)).contains("_duet_future"));
     assert!(with("_anything", json!([1, 2])).is_ok());
 }
@@ -255,6 +255,14 @@ fn what_a_dpm_solver_cannot_do_is_refused_by_key_and_value() {
     assert!(DiffusersScheduler::from_json(&noise).unwrap_err().to_string().contains("sigma_min"));
 }
 
+#[test]
+fn a_folder_of_order_three_is_drawn_as_diffusers_draws_it() {
+    let third = DPM.replace("\"solver_order\": 2", "\"solver_order\": 3");
+    let scheduler = DiffusersScheduler::from_json(&third).unwrap();
+    let Ok(Solver::DpmSolver(settings)) = scheduler.solver() else { panic!("{:?}", scheduler.solver()) };
+    assert_eq!((settings.order, settings.third_order), (3, ThirdOrder::Diffusers));
+}
+
 /// Every rule gives N steps between levels that never fall, for every N it can.
 #[test]
 fn a_dpm_solver_takes_as_many_steps_as_it_is_asked() {
@@ -309,5 +317,23 @@ fn values_out_of_range_are_refused() {
         config["timestep_spacing"] = json!(timestep_spacing);
         config[key] = value.clone();
         assert!(DiffusersScheduler::from_json(&config.to_string()).is_err(), "{key} = {value}");
+    }
+}
+
+/// diffusers keeps them where `from_config` exchanges a scheduler, and ignores them.
+#[test]
+fn keys_that_a_scheduler_before_left_are_ignored_by_name() {
+    for (class, left) in [
+        ("DDIMScheduler", "variance_type"),
+        ("DPMSolverMultistepScheduler", "clip_sample"),
+        ("DDPMScheduler", "set_alpha_to_one"),
+        ("DDIMScheduler", "skip_prk_steps"),
+    ] {
+        let alone = format!("{{\"_class_name\": \"{class}\"}}");
+        let text = format!("{{\"_class_name\": \"{class}\", \"{left}\": null}}");
+        let (scheduler, ignored) = DiffusersScheduler::from_json_with_ignored(&text).unwrap();
+        assert_eq!(scheduler, DiffusersScheduler::from_json(&alone).unwrap());
+        assert_eq!(ignored, [left]);
+        assert!(!scheduler.to_json().contains(left));
     }
 }

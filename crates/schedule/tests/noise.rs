@@ -2,7 +2,9 @@
 
 mod references;
 
-use duet_schedule::{BetaSchedule, MAX_TIMESTEPS, NoiseSchedule, ScheduleError};
+use duet_schedule::{
+    BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS, NoiseSchedule, ScheduleError, beta_range,
+};
 use proptest::prelude::*;
 
 const KINDS: [BetaSchedule; 4] =
@@ -82,17 +84,29 @@ fn zero_terminal_snr_has_infinite_sigma_and_no_snr_at_the_end() {
     assert!(schedule.sigma(998).is_finite());
 }
 
+/// Betas of 1e-4 to 0.02 for T = 1000, and for every other T as much noise in the end.
 #[test]
-fn the_beta_range_is_not_rescaled_with_the_timesteps() {
-    let ends = |timesteps| {
+fn the_beta_range_is_scaled_to_the_timesteps_unless_it_is_given() {
+    for (timesteps, range) in
+        [(10, (0.01, 0.999)), (100, (1e-3, 0.2)), (1000, (1e-4, 0.02)), (4000, (2.5e-5, 0.005))]
+    {
+        let (first, last) = beta_range(timesteps);
+        assert!((first - range.0).abs() < 1e-15 && (last - range.1).abs() < 1e-15, "{timesteps}");
         let betas = NoiseSchedule::new(&BetaSchedule::Linear, timesteps).unwrap().betas();
-        (betas[0], betas[timesteps - 1])
-    };
-    for timesteps in [2, 100, 1000] {
-        let (first, last) = ends(timesteps);
-        assert!((first - 1e-4).abs() < 1e-15 && (last - 0.02).abs() < 1e-14);
+        assert!((betas[0] - first).abs() < 1e-13 && (betas[timesteps - 1] - last).abs() < 1e-12);
+        let last = |kind| NoiseSchedule::new(&kind, timesteps).unwrap().alpha_bar(timesteps - 1);
+        assert!(last(BetaSchedule::Linear) < 5e-5 && last(BetaSchedule::ScaledLinear) < 1e-3, "{timesteps}");
     }
-    assert!((NoiseSchedule::new(&BetaSchedule::Linear, 1).unwrap().alpha_bar(0) - 0.9999).abs() < 1e-15);
+    // Given, it is taken as it is: a folder of diffusers means these.
+    let given = |kind: BetaSchedule, timesteps| {
+        let schedule = NoiseSchedule::with_beta_range(&kind, timesteps, BETA_START, BETA_END).unwrap();
+        schedule.alpha_bar(timesteps - 1)
+    };
+    assert!((given(BetaSchedule::Linear, 1) - 0.9999).abs() < 1e-15);
+    for (timesteps, alpha_bar) in [(500, 0.027), (250, 0.16), (100, 0.48)] {
+        let found = given(BetaSchedule::ScaledLinear, timesteps);
+        assert!((found / alpha_bar - 1.0).abs() < 0.03, "{timesteps}: {found}");
+    }
 }
 
 #[test]
@@ -110,7 +124,8 @@ fn long_tables_stay_strict_and_longer_ones_are_refused_before_they_are_made() {
 
 #[test]
 fn betas_too_large_for_so_many_timesteps_are_refused() {
-    let error = NoiseSchedule::new(&BetaSchedule::Linear, 20_000).unwrap_err();
+    let error =
+        NoiseSchedule::with_beta_range(&BetaSchedule::Linear, 20_000, BETA_START, BETA_END).unwrap_err();
     assert!(matches!(error, ScheduleError::OutOfRange { .. }), "{error}");
 }
 

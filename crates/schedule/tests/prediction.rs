@@ -63,6 +63,45 @@ fn epsilon_is_refused_at_zero_snr_warned_of_near_it_and_fine_with_linear() {
     }
 }
 
+/// v = √ᾱ ε - √(1-ᾱ) x_0, whatever says it.
+#[test]
+fn every_prediction_is_read_as_v_and_back() {
+    for prediction in PREDICTIONS {
+        for alpha_bar in [1e-4_f64, 0.3, 0.9999] {
+            let (x0, epsilon) = (0.7, -1.3);
+            let of = |(a, b): (f64, f64)| a * x0 + b * epsilon;
+            let x = alpha_bar.sqrt() * x0 + (1.0 - alpha_bar).sqrt() * epsilon;
+            let (p, v) = (
+                of(prediction.target_coefficients(alpha_bar)),
+                of(Prediction::V.target_coefficients(alpha_bar)),
+            );
+            let mixed = |(of_x, of_p): (f64, f64), p: f64| of_x * x + of_p * p;
+            assert!((mixed(prediction.v_coefficients(alpha_bar), p) - v).abs() < 1e-10, "{prediction}");
+            assert!((mixed(prediction.of_v_coefficients(alpha_bar), v) - p).abs() < 1e-10, "{prediction}");
+        }
+    }
+}
+
+#[test]
+fn a_schedule_that_ends_far_from_noise_is_warned_of_whatever_is_predicted() {
+    let small = |timesteps| {
+        NoiseSchedule::with_beta_range(&BetaSchedule::ScaledLinear, timesteps, 1e-4, 0.02).unwrap()
+    };
+    for prediction in PREDICTIONS {
+        for timesteps in [100, 250, 500] {
+            let warning = prediction.check(&small(timesteps)).unwrap().unwrap();
+            assert!(warning.contains(&format!("t = {}", timesteps - 1)) && warning.contains("pure noise"));
+        }
+        assert_eq!(prediction.check(&small(1000)), Ok(None));
+        for timesteps in [100, 250, 500] {
+            let scaled = NoiseSchedule::new(&BetaSchedule::ScaledLinear, timesteps).unwrap();
+            assert_eq!(prediction.check(&scaled), Ok(None), "{timesteps}");
+        }
+        let zero = small(100).with_zero_terminal_snr();
+        assert!(prediction == Prediction::Epsilon || prediction.check(&zero) == Ok(None));
+    }
+}
+
 #[test]
 fn names_are_read_and_written() {
     for prediction in PREDICTIONS {

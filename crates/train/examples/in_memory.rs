@@ -51,6 +51,8 @@ fn diffusion() -> Diffusion {
     Diffusion {
         timesteps: 1000,
         schedule: BetaSchedule::Cosine,
+        beta_start: None,
+        beta_end: None,
         zero_terminal_snr: true,
         prediction: Prediction::X0,
     }

@@ -5,17 +5,16 @@
 
 use crate::checkpoints::{OLD, SAVING, beside};
 use crate::disk::above;
-use crate::{
-    Disk, FileEntry, MANIFEST_FILE, Manifest, POWER_LENGTHS, RealDisk, TrainError, Trainer, create_folders,
-};
+use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, RealDisk, TrainError, Trainer, create_folders};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
+use duet_optim::POWER_LENGTHS;
 use duet_schedule::{DIFFUSERS_VERSION, DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub use crate::checkpoints::{
-    folder, latest, latest_until, list, prune, prune_on, restore, set_aside, verify_step,
+    folder, latest, latest_model, latest_until, list, prune, prune_on, restore, set_aside, verify_step,
 };
 
 const STATE_FILE: &str = "training_state.safetensors";
@@ -159,12 +158,14 @@ fn moments(trainer: &Trainer) -> [(&'static str, &BTreeMap<String, Var>); 3] {
     [("adam_m", &adam.first), ("adam_v", &adam.second), ("muon_m", &muon.momentum)]
 }
 
-/// The notes that a checkpoint's network carries: names of the classes, and the null label.
+/// The notes that a checkpoint's network carries: names of the classes, and the null label, which is
+/// none where no label was ever dropped: its row is as it was drawn, and says nothing.
 pub fn notes(trainer: &Trainer, classes: &[String]) -> serde_json::Map<String, serde_json::Value> {
     let mut notes = serde_json::Map::new();
     notes.insert("_duet_classes".into(), classes.into());
     if let Some(rows) = trainer.unet.config().num_class_embeds {
-        notes.insert("_duet_null_label".into(), (rows - 1).into());
+        let learned = trainer.options.label_dropout > 0.0;
+        notes.insert("_duet_null_label".into(), learned.then_some(rows - 1).into());
     }
     notes
 }
@@ -178,6 +179,10 @@ pub fn scheduler(trainer: &Trainer, spacing: &Spacing) -> Result<DiffusersSchedu
         diffusion.timesteps,
         diffusion.prediction,
     )?;
+    let scheduler = match diffusion.beta_range()? {
+        Some((start, end)) => scheduler.with_beta_range(start, end)?,
+        None => scheduler,
+    };
     Ok(scheduler.with_spacing(spacing)?)
 }
 
@@ -259,7 +264,7 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
         )?;
     }
     refuse_left_over(&path, &averages)?;
-    trainer.adam.steps = manifest.step;
+    trainer.steps = manifest.step;
     Ok(manifest)
 }
 

@@ -97,12 +97,25 @@ pub fn latest(parent: &Path) -> Result<(Option<PathBuf>, Vec<TrainError>), Train
 
 /// As [`latest`], of those that are not after a step.
 pub fn latest_until(parent: &Path, last: u64) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
+    newest(parent, last, |folder, step| verify_step(folder, step).map(drop))
+}
+
+/// As [`latest`], of those whose network is whole, be their training state there or not.
+pub fn latest_model(parent: &Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
+    newest(parent, u64::MAX, |folder, _| Manifest::verify_model(folder).map(drop))
+}
+
+fn newest(
+    parent: &Path,
+    last: u64,
+    verify: impl Fn(&Path, u64) -> Result<(), TrainError>,
+) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
     let mut passed = Vec::new();
     'look: for looks in 1..=LOOKS {
         passed.clear();
         for (step, folder) in candidates(parent)?.into_iter().rev().filter(|(step, _)| *step <= last) {
-            match verify_step(&folder, step) {
-                Ok(_) => return Ok((Some(folder), passed)),
+            match verify(&folder, step) {
+                Ok(()) => return Ok((Some(folder), passed)),
                 // Whoever trains the run has removed or renamed it meanwhile.
                 Err(_) if !is_there(&folder) && looks < LOOKS => continue 'look,
                 Err(error) => passed.push(error),

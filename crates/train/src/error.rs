@@ -56,6 +56,9 @@ pub enum TrainError {
     /// An error of the schedule.
     #[error(transparent)]
     Schedule(#[from] duet_schedule::ScheduleError),
+    /// An average that cannot be made.
+    #[error(transparent)]
+    Optim(#[from] duet_optim::OptimError),
     /// An error of the network.
     #[error(transparent)]
     Model(#[from] duet_model::ModelError),

@@ -8,32 +8,24 @@
 //!
 //! [`checkpoint`] saves and loads a trainer as a model folder that diffusers reads too.
 
-mod adamw;
 pub mod checkpoint;
 mod checkpoints;
 mod disk;
 mod draws;
-mod ema;
 mod error;
 mod held_out;
-mod learning_rate;
 mod loss;
 mod manifest;
-mod muon;
+mod optimizer;
 mod options;
-mod power_ema;
 mod trainer;
 
-pub use adamw::{AdamW, AdamWOptions, clip_global_norm, is_decayed};
 pub use disk::{Disk, RealDisk, create_folders};
 pub use draws::{DataOrder, ImageDraws};
-pub use ema::ema_decay;
 pub use error::TrainError;
 pub use held_out::{HeldOut, held_out_loss};
-pub use learning_rate::LearningRate;
 pub use loss::{LossWeighting, TimestepSampling, loss_weights};
 pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
-pub use muon::{Muon, Optimizer, is_hidden_matrix};
+pub use optimizer::{Optimizer, is_decayed, is_hidden_matrix};
 pub use options::{Diffusion, TrainOptions};
-pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};
 pub use trainer::{Batch, StepReport, Trainer};

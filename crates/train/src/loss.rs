@@ -14,8 +14,11 @@ use std::str::FromStr;
 pub enum LossWeighting {
     /// Every timestep the same (Ho et al. 2020).
     Uniform,
-    /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t; λ = 1.
-    Late,
+    /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t.
+    Late {
+        /// 0 to 1000; 1 where only the name is given. The first timestep weighs 1 + λ times the last.
+        lambda: f64,
+    },
     /// ∝ 1 - ᾱ, the share of noise in x_t: more weight on the first denoising steps, which decide what
     /// an image shows. On v this is the plain loss on x_0.
     Noise,
@@ -34,13 +37,15 @@ pub enum LossWeighting {
     P2,
 }
 
-const LATE_LAMBDA: f64 = 1.0;
+const LATE: LossWeighting = LossWeighting::Late { lambda: 1.0 };
+/// Beyond it the last timesteps weigh nothing, and more changes nothing.
+const MAX_LATE_LAMBDA: f64 = 1000.0;
 const MIN_SNR_GAMMA: f64 = 5.0;
 const LOG_NORMAL: LossWeighting = LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 };
 
 const NAMES: [(&str, LossWeighting); 6] = [
     ("uniform", LossWeighting::Uniform),
-    ("late", LossWeighting::Late),
+    ("late", LATE),
     ("noise", LossWeighting::Noise),
     ("log_normal", LOG_NORMAL),
     ("min_snr", LossWeighting::MinSnr),
@@ -50,8 +55,13 @@ const NAMES: [(&str, LossWeighting); 6] = [
 impl FromStr for LossWeighting {
     type Err = String;
 
-    /// By name, or `log_normal:MEAN:DEVIATION`.
+    /// By name, `late:LAMBDA` or `log_normal:MEAN:DEVIATION`.
     fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(lambda) = text.strip_prefix("late:") {
+            return late_of(lambda).ok_or_else(|| {
+                format!("loss weighting \"{text}\": late:LAMBDA, LAMBDA 0 to {MAX_LATE_LAMBDA}")
+            });
+        }
         if let Some(numbers) = text.strip_prefix("log_normal:") {
             return log_normal_of(numbers).ok_or_else(|| {
                 format!(
@@ -64,6 +74,12 @@ impl FromStr for LossWeighting {
             format!("loss weighting \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", "))
         })
     }
+}
+
+fn late_of(lambda: &str) -> Option<LossWeighting> {
+    let lambda: f64 = lambda.parse().ok()?;
+    // A zero without its sign: -0 would print as another text.
+    (0.0..=MAX_LATE_LAMBDA).contains(&lambda).then_some(LossWeighting::Late { lambda: lambda.abs() })
 }
 
 fn log_normal_of(numbers: &str) -> Option<LossWeighting> {
@@ -90,6 +106,7 @@ impl From<LossWeighting> for String {
 impl fmt::Display for LossWeighting {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match (NAMES.iter().find(|(_, rule)| rule == self), self) {
+            (None, Self::Late { lambda }) => write!(f, "late:{lambda}"),
             (None, Self::LogNormal { mean, deviation }) => write!(f, "log_normal:{mean}:{deviation}"),
             (named, _) => f.write_str(named.map_or("", |(name, _)| name)),
         }
@@ -146,7 +163,7 @@ pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &Nois
     let each = |weight: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..schedule.len()).map(weight).collect() };
     let weights = match rule {
         LossWeighting::Uniform => each(&|_| 1.0),
-        LossWeighting::Late => each(&|t| 1.0 + LATE_LAMBDA * (1.0 - t as f64 / last)),
+        LossWeighting::Late { lambda } => each(&|t| 1.0 + lambda * (1.0 - t as f64 / last)),
         LossWeighting::Noise => each(&|t| 1.0 - schedule.alpha_bar(t)),
         LossWeighting::LogNormal { mean, deviation } => log_normal(mean, deviation, schedule),
         LossWeighting::MinSnr => each(&|t| (MIN_SNR_GAMMA / snr(t)).min(1.0) * from_epsilon(t)),

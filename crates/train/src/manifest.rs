@@ -12,8 +12,9 @@ const FORMAT_VERSION: u32 = 2;
 /// Still read; it had no checksum.
 const FIRST_VERSION: u32 = 1;
 /// No checkpoint is without these.
-const NEEDED: [&str; 3] =
-    ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", "training_state.safetensors"];
+const NEEDED: [&str; 3] = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", STATE_FILE];
+/// What training goes on from, and drawing does without.
+const STATE_FILE: &str = "training_state.safetensors";
 /// A larger manifest is no manifest.
 const MAX_BYTES: u64 = 1 << 20;
 /// Bytes of a file that are looked at together.
@@ -122,11 +123,23 @@ impl Manifest {
 
     /// Reads the manifest of a checkpoint and checks every file against it.
     pub fn verify(checkpoint: &Path) -> Result<Self, TrainError> {
+        Self::verify_but(checkpoint, |_| false)
+    }
+
+    /// The same, where the training state may be absent: a model draws without it. Returns whether it
+    /// is there.
+    pub fn verify_model(checkpoint: &Path) -> Result<bool, TrainError> {
+        let there = checkpoint.join(STATE_FILE).symlink_metadata().is_ok();
+        Self::verify_but(checkpoint, |name| name == STATE_FILE && !there)?;
+        Ok(there)
+    }
+
+    fn verify_but(checkpoint: &Path, passed: impl Fn(&str) -> bool) -> Result<Self, TrainError> {
         let manifest = Self::read(checkpoint)?;
         if let Some(name) = NEEDED.iter().find(|name| !manifest.files.contains_key(**name)) {
             return Err(TrainError::checkpoint(checkpoint, format!("its manifest does not name {name}")));
         }
-        for (name, entry) in &manifest.files {
+        for (name, entry) in manifest.files.iter().filter(|(name, _)| !passed(name)) {
             check_file(checkpoint, name, entry)?;
         }
         Ok(manifest)

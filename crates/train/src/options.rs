@@ -1,7 +1,7 @@
 //! The hyper-parameters of diffusion and of training.
 
 use crate::{LossWeighting, Optimizer, TimestepSampling, TrainError};
-use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
+use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, beta_range};
 use serde::{Deserialize, Serialize};
 
 /// What the network learns to undo.
@@ -12,6 +12,12 @@ pub struct Diffusion {
     pub timesteps: usize,
     /// "linear", "scaled_linear", "cosine" or "sigmoid".
     pub schedule: BetaSchedule,
+    /// The first β of "linear" and "scaled_linear", within (0, 1); none for 1e-4 · 1000/T (Ho et al. 2020).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta_start: Option<f64>,
+    /// Their last β; none for 0.02 · 1000/T.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beta_end: Option<f64>,
     /// Rescale the schedule so that x_T is pure noise (Lin et al. 2023).
     pub zero_terminal_snr: bool,
     /// "epsilon", "v" or "x0".
@@ -21,10 +27,30 @@ pub struct Diffusion {
 impl Diffusion {
     /// The ᾱ table. Errors where the prediction says nothing about x_0 at the last timestep.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, TrainError> {
-        let schedule = NoiseSchedule::new(&self.schedule, self.timesteps)?;
+        let schedule = match self.beta_range()? {
+            Some((start, end)) => NoiseSchedule::with_beta_range(&self.schedule, self.timesteps, start, end)?,
+            None => NoiseSchedule::new(&self.schedule, self.timesteps)?,
+        };
         let schedule = if self.zero_terminal_snr { schedule.with_zero_terminal_snr() } else { schedule };
         self.prediction.check(&schedule)?;
         Ok(schedule)
+    }
+
+    /// First and last β where one of them is given. Errors where the schedule has no range of them.
+    pub fn beta_range(&self) -> Result<Option<(f64, f64)>, TrainError> {
+        if self.beta_start.is_none() && self.beta_end.is_none() {
+            return Ok(None);
+        }
+        match self.schedule {
+            BetaSchedule::Linear | BetaSchedule::ScaledLinear => {
+                let (start, end) = beta_range(self.timesteps);
+                Ok(Some((self.beta_start.unwrap_or(start), self.beta_end.unwrap_or(end))))
+            }
+            _ => Err(TrainError::Option(format!(
+                "beta_start and beta_end: only the schedules \"linear\" and \"scaled_linear\" have them, not \"{}\"",
+                self.schedule
+            ))),
+        }
     }
 
     /// A warning where the prediction says next to nothing about x_0 at the last timestep.
@@ -63,13 +89,15 @@ pub struct TrainOptions {
     pub clip: f64,
     /// Probability that an image's label is replaced by the null label.
     pub label_dropout: f64,
-    /// "uniform", "late", "noise", "log_normal" or "log_normal:MEAN:DEVIATION", "min_snr" or "p2".
+    /// "uniform", "late" or "late:LAMBDA", "noise", "log_normal" or "log_normal:MEAN:DEVIATION", "min_snr" or "p2".
     pub loss_weighting: LossWeighting,
     /// "uniform", or "weighted": timesteps are drawn as often as they weigh. Files of older versions
     /// do not say, and mean "uniform".
     #[serde(default)]
     pub timestep_sampling: TimestepSampling,
-    /// Final decay of the moving average of the weights, below 1.
+    /// Decay of the moving average of the weights, below 1, as soon as its warm-up allows it: after s
+    /// steps it is at most (1 + s)/(10 + s), so that 0.999 is reached at step 8,990, and a shorter run
+    /// averages over about its last tenth ([`duet_optim::ema_reached`]).
     pub ema_decay: f64,
     /// Steps between snapshots of two more averages, of which any other can be made afterwards; 0 for
     /// none, and as in files of older versions, which say nothing of it.

@@ -2,13 +2,15 @@
 
 use crate::loss::WeightedTimesteps;
 use crate::{
-    AdamW, AdamWOptions, DataOrder, Diffusion, ImageDraws, LearningRate, Muon, POWER_LENGTHS,
-    TimestepSampling, TrainError, TrainOptions, clip_global_norm, ema_decay, is_decayed, loss_weights,
-    power_decay, power_exponent,
+    DataOrder, Diffusion, ImageDraws, TimestepSampling, TrainError, TrainOptions, is_decayed, loss_weights,
 };
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_model::{Parameters, Snapshot, UNet, UNetConfig, ValueAndGradients};
+use duet_optim::{
+    AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
+    power_exponent,
+};
 use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
@@ -64,6 +66,8 @@ pub struct Trainer {
     pub(crate) ema: (UNet, Parameters),
     /// The averages of [`POWER_LENGTHS`], where snapshots are asked for.
     pub(crate) powers: Vec<BTreeMap<String, Var>>,
+    /// Steps taken.
+    pub(crate) steps: u64,
     pub(crate) adam: AdamW,
     /// Of no parameter where AdamW moves all of them.
     pub(crate) muon: Muon,
@@ -104,6 +108,7 @@ impl Trainer {
         Ok(Self {
             weights,
             weighted,
+            steps: 0,
             adam: AdamW::new(others.into_iter(), adam)?,
             muon: Muon::new(hidden.into_iter(), options.weight_decay)?,
             options: options.clone(),
@@ -119,7 +124,7 @@ impl Trainer {
 
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
-        self.adam.steps
+        self.steps
     }
 
     /// Images seen so far.
@@ -220,7 +225,8 @@ impl Trainer {
         }
         let of_muon = |name: &str, var: &Var| self.options.optimizer.is_of_muon(name, var.rank());
         let others = self.parameters.iter().filter(|(name, var)| !of_muon(name, var));
-        self.adam.step(others, &gradients, learning_rate, is_decayed)?;
+        self.steps += 1;
+        self.adam.step(self.steps, others, &gradients, learning_rate, is_decayed)?;
         self.muon.step(self.parameters.iter(), &gradients, learning_rate)?;
         self.update_ema()?;
         if !self.is_finite()? {

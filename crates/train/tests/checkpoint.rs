@@ -156,6 +156,29 @@ fn the_model_in_a_checkpoint_has_the_averaged_weights() {
 }
 
 #[test]
+fn a_model_that_saw_every_label_claims_no_null_label() {
+    let options = TrainOptions { label_dropout: 0.0, ..options() };
+    let mut trainer = new(true, &options);
+    train(&mut trainer, 1);
+    let parent = tempfile::tempdir().unwrap();
+    let model = load_folder(&save(&trainer, parent.path()), &Device::Cpu).unwrap();
+    // Without the key, the last row would count as the null label.
+    assert_eq!(model.notes["_duet_null_label"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_scheduler_in_a_checkpoint_has_the_range_of_betas() {
+    let diffusion =
+        Diffusion { beta_start: Some(2e-4), beta_end: Some(0.03), ..diffusion(Prediction::Epsilon) };
+    let trainer = Trainer::new(&network(false), &diffusion, &options(), &Device::Cpu).unwrap();
+    let scheduler = checkpoint::scheduler(&trainer, &Spacing::Trailing).unwrap();
+    let read = DiffusersScheduler::from_json(&scheduler.to_json()).unwrap();
+    assert_eq!(&read.noise_schedule().unwrap(), trainer.schedule());
+    let betas = trainer.schedule().betas();
+    assert!((betas[0] - 2e-4).abs() < 1e-12 && (betas[999] - 0.03).abs() < 1e-12);
+}
+
+#[test]
 fn the_scheduler_in_a_checkpoint_is_that_of_the_training() {
     let kinds = [
         BetaSchedule::Linear,
@@ -168,6 +191,8 @@ fn the_scheduler_in_a_checkpoint_is_that_of_the_training() {
         let diffusion = Diffusion {
             timesteps: 100,
             schedule: schedule.clone(),
+            beta_start: None,
+            beta_end: None,
             zero_terminal_snr,
             prediction: Prediction::X0,
         };

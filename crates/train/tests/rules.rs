@@ -1,102 +1,20 @@
-//! What a step is made of: the optimiser, the weights of the loss, the learning rate, the draws.
-//!
-//! `references/adamw.safetensors` is made by `benches/make_references.py` with torch 2.15: ten
-//! steps of its AdamW after clipping the gradient's global norm to 1. `references/muon.safetensors`
-//! is ten steps of its Muon, in f32 where it would take bf16.
+//! What a step is made of: the weights of the loss, the draws, which rule moves which parameter.
 use candle_core::{Device, Tensor, Var};
+use duet_optim::{AdamW, AdamWOptions};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
-use duet_train::{
-    AdamW, AdamWOptions, DataOrder, ImageDraws, LearningRate, LossWeighting, Muon, POWER_LENGTHS,
-    PowerAverage, clip_global_norm, ema_decay, is_decayed, is_hidden_matrix, loss_weights, power_decay,
-    power_exponent, power_factors,
-};
+use duet_train::{DataOrder, ImageDraws, LossWeighting, is_decayed, is_hidden_matrix, loss_weights};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::collections::BTreeSet;
 
 const PREDICTIONS: [Prediction; 3] = [Prediction::Epsilon, Prediction::V, Prediction::X0];
 const WEIGHTINGS: [LossWeighting; 6] = [
     LossWeighting::Uniform,
-    LossWeighting::Late,
+    LossWeighting::Late { lambda: 1.0 },
     LossWeighting::Noise,
     LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 },
     LossWeighting::MinSnr,
     LossWeighting::P2,
 ];
-
-fn max_difference(a: &Tensor, b: &Tensor) -> f64 {
-    let largest = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
-    f64::from(largest.to_scalar::<f32>().unwrap())
-}
-
-#[test]
-fn ten_clipped_adamw_steps_are_those_of_torch() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/adamw.safetensors");
-    let reference = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    let start = |name: &str| (name.to_string(), Var::from_tensor(&reference[&format!("{name}.0")]).unwrap());
-    let parameters = BTreeMap::from(["p", "q"].map(start));
-    let iter = || parameters.iter().map(|(name, var)| (name.as_str(), var));
-    let options = AdamWOptions { betas: [0.9, 0.99], eps: 1e-8, weight_decay: 0.05 };
-    let mut adam = AdamW::new(iter(), options).unwrap();
-    for i in 1..=10 {
-        let gradient = |name: &str| (name.to_string(), reference[&format!("grad_{name}.{i}")].clone());
-        let mut gradients = BTreeMap::from(["p", "q"].map(gradient));
-        let norm = clip_global_norm(&mut gradients, 1.0).unwrap();
-        let expected = f64::from(reference[&format!("norm.{i}")].to_vec1::<f32>().unwrap()[0]);
-        assert!((norm - expected).abs() <= 1e-6 * expected, "norm {norm}, torch {expected}");
-        adam.step(iter(), &gradients, 1e-2, |_, _| true).unwrap();
-        for (name, var) in iter() {
-            let error = max_difference(var, &reference[&format!("{name}.{i}")]);
-            assert!(error <= 1e-6, "{name} after step {i}: {error:e}");
-        }
-    }
-    assert_eq!(adam.steps, 10);
-}
-
-#[test]
-fn ten_muon_steps_are_those_of_torch() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/references/muon.safetensors");
-    let reference = candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    let names = ["square", "tall", "wide"];
-    // A convolution's filters are rows of a matrix.
-    let shaped = |tensor: &Tensor| match tensor.dims() {
-        [6, 27] => tensor.reshape((6, 3, 3, 3)).unwrap(),
-        _ => tensor.clone(),
-    };
-    let start =
-        |name: &str| (name.to_string(), Var::from_tensor(&shaped(&reference[&format!("{name}.0")])).unwrap());
-    let parameters = BTreeMap::from(names.map(start));
-    let iter = || parameters.iter().map(|(name, var)| (name.as_str(), var));
-    let mut muon = Muon::new(iter(), 0.05).unwrap();
-    for i in 1..=10 {
-        let gradient = |name: &str| (name.to_string(), shaped(&reference[&format!("grad_{name}.{i}")]));
-        muon.step(iter(), &BTreeMap::from(names.map(gradient)), 1e-2).unwrap();
-        for (name, var) in iter() {
-            let error = max_difference(var, &shaped(&reference[&format!("{name}.{i}")]));
-            assert!(error <= 1e-5, "{name} after step {i}: {error:e}");
-        }
-    }
-}
-
-#[test]
-fn muon_moves_only_matrices_and_says_what_it_lacks() {
-    let matrix = Var::zeros((2, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
-    let bias = Var::zeros(3, candle_core::DType::F32, &Device::Cpu).unwrap();
-    let error = Muon::new([("bias", &bias)].into_iter(), 0.0).unwrap_err().to_string();
-    assert!(error.contains("bias") && error.contains("[3]"), "{error}");
-    let mut muon = Muon::new([("matrix", &matrix)].into_iter(), 0.0).unwrap();
-    let error = muon.step([("matrix", &matrix)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
-    assert!(error.to_string().contains("no gradient for matrix"), "{error}");
-    let misshapen = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap().t().unwrap())]);
-    let error = muon.step([("matrix", &matrix)].into_iter(), &misshapen, 0.1).unwrap_err();
-    assert!(error.to_string().contains("[3, 2]"), "{error}");
-    let error = muon.step([("bias", &bias)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
-    assert!(error.to_string().contains("0 of 1"), "{error}");
-    // A gradient of nothing but zeros has no direction: nothing moves, and nothing is divided by 0.
-    let zeros = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap())]);
-    muon.step([("matrix", &matrix), ("bias", &bias)].into_iter(), &zeros, 0.1).unwrap();
-    assert_eq!(matrix.to_vec2::<f32>().unwrap(), [[0.0; 3]; 2]);
-}
 
 #[test]
 fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
@@ -132,41 +50,6 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
     }
 }
 
-fn pair(first: &[f32], second: &[f32]) -> BTreeMap<String, Tensor> {
-    let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
-    BTreeMap::from([("a".to_string(), tensor(first)), ("b".to_string(), tensor(second))])
-}
-
-#[test]
-fn clipping_leaves_a_short_gradient_alone_and_keeps_the_direction_of_a_long_one() {
-    let values =
-        |g: &BTreeMap<String, Tensor>| [g["a"].to_vec1::<f32>(), g["b"].to_vec1()].map(Result::unwrap);
-    let mut short = pair(&[3.0, 0.0], &[-4.0]);
-    assert_eq!(clip_global_norm(&mut short, 5.1).unwrap(), 5.0);
-    assert_eq!(values(&short), [vec![3.0, 0.0], vec![-4.0]]);
-    let mut long = pair(&[30.0, 0.0], &[-40.0]);
-    assert_eq!(clip_global_norm(&mut long, 5.0).unwrap(), 50.0);
-    for (value, expected) in values(&long).concat().into_iter().zip([3.0f32, 0.0, -4.0]) {
-        assert!((value - expected).abs() < 1e-6, "{value}");
-    }
-}
-
-#[test]
-fn a_gradient_that_is_not_finite_is_reported_and_not_hidden_by_clipping() {
-    for bad in [f32::NAN, f32::INFINITY] {
-        let mut gradients = pair(&[1.0, bad], &[2.0]);
-        assert!(!clip_global_norm(&mut gradients, 1.0).unwrap().is_finite());
-        assert_eq!(gradients["b"].to_vec1::<f32>().unwrap(), [2.0]);
-    }
-}
-
-/// The sum of squares of these f32 values is beyond f32, not beyond f64.
-#[test]
-fn the_norm_of_a_huge_gradient_is_finite() {
-    let norm = clip_global_norm(&mut pair(&[3e30], &[4e30]), 1.0).unwrap();
-    assert!((norm / 5e30 - 1.0).abs() < 1e-6, "{norm}");
-}
-
 #[test]
 fn weight_decay_spares_norms_biases_and_the_class_embedding() {
     let one = |dims: &[usize]| {
@@ -183,10 +66,12 @@ fn weight_decay_spares_norms_biases_and_the_class_embedding() {
     let options = AdamWOptions { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.5 };
     let zero = |(name, var): (&str, &Var)| (name.to_string(), var.as_tensor().zeros_like().unwrap());
     let mut adam = AdamW::new(iter(), options).unwrap();
-    adam.step(iter(), &iter().map(zero).collect(), 0.1, is_decayed).unwrap();
+    adam.step(1, iter(), &iter().map(zero).collect(), 0.1, is_decayed).unwrap();
     for (name, var, expected) in &parameters {
         let expected = (var.as_tensor().ones_like().unwrap() * *expected).unwrap();
-        assert!(max_difference(var, &expected) < 1e-6, "{name}");
+        let error =
+            (var.as_tensor() - expected).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        assert!(error.to_scalar::<f32>().unwrap() < 1e-6, "{name}");
     }
 }
 
@@ -229,7 +114,7 @@ fn uniform_weights_are_all_one() {
 fn late_weights_fall_strictly_with_t_from_four_thirds_to_two_thirds() {
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
     for prediction in PREDICTIONS {
-        let weights = loss_weights(LossWeighting::Late, prediction, &schedule);
+        let weights = loss_weights(LossWeighting::Late { lambda: 1.0 }, prediction, &schedule);
         assert!(weights.windows(2).all(|pair| pair[0] > pair[1]));
         assert!((weights[0] - 4.0 / 3.0).abs() < 1e-12 && (weights[999] - 2.0 / 3.0).abs() < 1e-12);
     }
@@ -328,15 +213,34 @@ fn at_zero_snr_an_snr_rule_ignores_the_error_of_x0() {
 }
 
 #[test]
+fn the_first_timestep_weighs_one_and_lambda_times_the_last() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+    for lambda in [0.0, 0.5, 1.0, 4.0, 1000.0] {
+        let weights = loss_weights(LossWeighting::Late { lambda }, Prediction::Epsilon, &schedule);
+        let ratio = weights[0] / weights[999];
+        assert!((ratio / (1.0 + lambda) - 1.0).abs() < 1e-12, "{lambda}: {ratio}");
+        // Mean 1, so that the learning rate means the same under every λ.
+        assert!((weights.iter().sum::<f64>() / 1000.0 - 1.0).abs() < 1e-12, "{lambda}");
+    }
+}
+
+#[test]
 fn weightings_are_read_by_the_name_that_they_print() {
-    let other = LossWeighting::LogNormal { mean: -0.1, deviation: 1.25 };
-    for rule in WEIGHTINGS.into_iter().chain([other]) {
+    let others =
+        [LossWeighting::LogNormal { mean: -0.1, deviation: 1.25 }, LossWeighting::Late { lambda: 2.5 }];
+    for rule in WEIGHTINGS.into_iter().chain(others) {
         assert_eq!(rule.to_string().parse::<LossWeighting>().unwrap(), rule);
         let json = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<LossWeighting>(&json).unwrap(), rule);
     }
     // Files of older versions have the name alone.
     assert_eq!(LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 }.to_string(), "log_normal");
+    assert_eq!(LossWeighting::Late { lambda: 1.0 }.to_string(), "late");
+    assert_eq!("late:1".parse::<LossWeighting>().unwrap(), LossWeighting::Late { lambda: 1.0 });
+    for wrong in ["", "-1", "nan", "inf", "1001", "1:2", "one"] {
+        let error = format!("late:{wrong}").parse::<LossWeighting>().unwrap_err();
+        assert!(error.contains("late:LAMBDA") && error.contains("0 to 1000"), "{error}");
+    }
     let error = "early".parse::<LossWeighting>().unwrap_err();
     assert!(error.contains("early") && error.contains("min_snr"), "{error}");
     for wrong in ["", "1", "1:0", "nan:1", "0:inf", "21:1", "0:1:2"] {
@@ -345,38 +249,8 @@ fn weightings_are_read_by_the_name_that_they_print() {
     }
 }
 
-fn close(a: f64, b: f64) -> bool {
-    (a - b).abs() <= 1e-12 * a.abs().max(b.abs())
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
-
-    #[test]
-    fn the_learning_rate_rises_to_its_peak_and_falls_to_its_end(
-        peak in 1e-6f64..1.0,
-        warmup in 0u64..400,
-        steps in 1u64..500,
-        last in 0f64..=1.0,
-    ) {
-        let rate = LearningRate { peak, warmup, steps, last };
-        if warmup > 0 {
-            prop_assert!(close(rate.at(0), peak / warmup as f64));
-            prop_assert!(close(rate.at(warmup - 1), peak));
-        }
-        prop_assert!(close(rate.at(warmup), peak), "the first step after the warm-up");
-        prop_assert!((1..warmup).all(|step| rate.at(step) > rate.at(step - 1)), "it rises");
-        let end = steps.max(warmup + 1);
-        prop_assert!((warmup..end).all(|step| rate.at(step) >= rate.at(step + 1)), "it falls");
-        prop_assert!((rate.at(end) - peak * last).abs() <= 1e-12 * peak);
-        prop_assert_eq!(rate.at(end + 1000), rate.at(end), "beyond the end it stays");
-        // The first and the last step that a run takes both learn something.
-        prop_assert!(rate.at(0) > 0.0 && rate.at(steps - 1) > 0.0);
-        let middle = warmup + (end - warmup) / 2;
-        if steps > warmup && (end - warmup).is_multiple_of(2) {
-            prop_assert!(close(rate.at(middle), peak * (1.0 + last) / 2.0), "half-way down the cosine");
-        }
-    }
 
     #[test]
     fn each_epoch_shows_each_image_once(seed: u64, images in 1u32..200, epoch in 0u64..1 << 40) {
@@ -396,12 +270,6 @@ proptest! {
         for index in indices {
             prop_assert_eq!(order.image(index), DataOrder::new(seed, images).image(index));
         }
-    }
-
-    #[test]
-    fn the_averages_decay_rises_to_its_limit(decay in 0f64..1.0, step in 0u64..1 << 40) {
-        let now = ema_decay(decay, step);
-        prop_assert!((0.0..=decay).contains(&now) && now <= ema_decay(decay, step + 1));
     }
 }
 
@@ -458,90 +326,4 @@ fn timesteps_are_uniform_over_all_of_them() {
     }
     let mean = count as f64 / timesteps as f64;
     assert!(counts.iter().all(|c| (c - mean).abs() <= 5.0 * (mean * 0.9).sqrt()), "{counts:?}");
-}
-
-#[test]
-fn the_average_forgets_the_first_weights_quickly() {
-    assert_eq!(ema_decay(0.999, 0), 0.1);
-    assert_eq!(ema_decay(0.999, 1), 2.0 / 11.0);
-    assert_eq!(ema_decay(0.999, 90), 0.91);
-    assert_eq!(ema_decay(0.999, 1_000_000), 0.999);
-    assert_eq!(ema_decay(0.0, 1), 0.0);
-}
-
-/// The exponents of the lengths 0.05 and 0.10, as section 3.2 of Karras et al. 2024b gives them.
-#[test]
-fn a_length_is_that_of_its_exponent() {
-    assert!((power_exponent(0.05).unwrap() - 16.97).abs() < 5e-3);
-    assert!((power_exponent(0.10).unwrap() - 6.94).abs() < 5e-3);
-    for length in [1e-5, 1e-3, 0.02, 0.2, 0.288] {
-        let g = power_exponent(length).unwrap();
-        assert!((((g + 1.0) / (g + 3.0)).sqrt() / (g + 2.0) / length - 1.0).abs() < 1e-9, "{length}: {g}");
-    }
-    for length in [0.0, -0.1, 0.2887, 1.0, f64::NAN, f64::INFINITY] {
-        assert!(power_exponent(length).unwrap_err().to_string().contains("relative length"), "{length}");
-    }
-}
-
-/// The average of a length after every step of some weights, one by one.
-fn averages(weights: &[f64], length: f64) -> Vec<f64> {
-    let exponent = power_exponent(length).unwrap();
-    let mut average = 0.0;
-    let next = |(i, weight): (usize, &f64)| {
-        let decay = power_decay(exponent, i as u64 + 1);
-        average = decay * average + (1.0 - decay) * weight;
-        average
-    };
-    weights.iter().enumerate().map(next).collect()
-}
-
-/// Weights that wander and settle: what an average of each length is, kept as it went, and what it is
-/// as a sum of snapshots of two others.
-#[test]
-fn an_average_of_any_length_is_a_sum_of_snapshots_of_two() {
-    let (steps, every) = (4000, 400);
-    let mut noise = 1u32;
-    let mut walk = 0.0;
-    let weight = |i: usize| {
-        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        walk += (f64::from(noise) / f64::from(u32::MAX) - 0.5) * (1.0 - i as f64 / steps as f64);
-        walk
-    };
-    let weights: Vec<f64> = (0..steps).map(weight).collect();
-    let of_kept = POWER_LENGTHS.map(|length| averages(&weights, length));
-    let mut kept = Vec::new();
-    let mut values = Vec::new();
-    for step in (every..=steps).step_by(every) {
-        for (length, averages) in POWER_LENGTHS.into_iter().zip(&of_kept) {
-            kept.push(PowerAverage { step: step as u64, length });
-            values.push(averages[step - 1]);
-        }
-    }
-    let spread = weights.iter().fold(0f64, |most, w| most.max(w.abs()));
-    for length in [0.03, 0.05, 0.07, 0.1, 0.15, 0.2] {
-        for step in [2000, 4000] {
-            let wanted = PowerAverage { step, length };
-            let (factors, left) = power_factors(&kept, wanted).unwrap();
-            let sum: f64 = factors.iter().zip(&values).map(|(factor, value)| factor * value).sum();
-            let error = (sum - averages(&weights, length)[step as usize - 1]).abs() / spread;
-            println!("{wanted:?}: {left:.3} left, error {error:.5}");
-            assert!(error < 0.5 * left + 1e-9, "{wanted:?}: {left} left, error {error}");
-            assert!(
-                left < if (0.05..=0.1).contains(&length) { 0.06 } else { 0.2 },
-                "{wanted:?}: {left} left"
-            );
-            assert!((factors.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{wanted:?}: {factors:?}");
-        }
-    }
-    // One that was kept is itself.
-    let (factors, left) = power_factors(&kept, kept[7]).unwrap();
-    let alone = factors.iter().enumerate().all(|(i, f)| (f - f64::from(u8::from(i == 7))).abs() < 1e-6);
-    assert!(alone && left < 1e-6, "{left}: {factors:?}");
-    let refused = |kept: &[PowerAverage], step| {
-        power_factors(kept, PowerAverage { step, length: 0.1 }).unwrap_err().to_string()
-    };
-    assert!(refused(&kept, 4001).contains("after 4000") && refused(&[], 1).contains("after step 1"));
-    assert!(
-        refused(&kept, 0).contains("after step 0") && refused(&[kept[0], kept[0]], 400).contains("twice")
-    );
 }

@@ -5,11 +5,11 @@ use candle_core::{DType, Device, Tensor};
 use common::{diffusion, network, options, saved, trainer, two_sides};
 use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
+use duet_optim::{POWER_LENGTHS, ema_decay, power_exponent};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, Optimizer, POWER_LENGTHS,
-    TimestepSampling, TrainError, TrainOptions, Trainer, ema_decay, held_out_loss, is_hidden_matrix,
-    loss_weights, power_exponent,
+    Batch, DataOrder, Diffusion, HeldOut, ImageDraws, LossWeighting, Optimizer, TimestepSampling, TrainError,
+    TrainOptions, Trainer, held_out_loss, is_hidden_matrix, loss_weights,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -111,7 +111,7 @@ fn the_loss_is_the_weighted_mean_square_of_target_minus_prediction() {
         let (uniform, weighted) = (TimestepSampling::Uniform, TimestepSampling::Weighted);
         for (loss_weighting, timestep_sampling) in [
             (LossWeighting::Uniform, uniform),
-            (LossWeighting::Late, uniform),
+            (LossWeighting::Late { lambda: 1.0 }, uniform),
             (LossWeighting::P2, uniform),
             (LossWeighting::Uniform, weighted),
             (LossWeighting::Noise, weighted),
@@ -370,6 +370,17 @@ fn epsilon_is_refused_at_zero_terminal_snr_and_warned_of_near_it() {
         let mut trainer = new(zero(prediction)).unwrap();
         assert!(trainer.step(&[batch(&[0, 1, 2]), batch(&[3, 4, 5])]).unwrap().loss.is_finite());
     }
+}
+
+#[test]
+fn a_range_of_betas_is_refused_where_the_schedule_has_none() {
+    let linear = Diffusion { beta_end: Some(0.03), ..diffusion(Prediction::Epsilon) };
+    assert_eq!(linear.beta_range().unwrap(), Some((1e-4, 0.03)));
+    let cosine = Diffusion { schedule: BetaSchedule::Cosine, ..linear.clone() };
+    let error = cosine.noise_schedule().unwrap_err().to_string();
+    assert!(error.contains("beta_end") && error.contains("\"cosine\""), "{error}");
+    let above = Diffusion { beta_end: Some(1.0), ..linear };
+    assert!(above.noise_schedule().unwrap_err().to_string().contains("beta_end"));
 }
 
 /// The class embedding has no weight decay, so that a row without gradient stays as it is.

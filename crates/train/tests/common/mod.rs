@@ -29,7 +29,14 @@ pub fn network(attention: bool) -> UNetConfig {
 }
 
 pub fn diffusion(prediction: Prediction) -> Diffusion {
-    Diffusion { timesteps: 1000, schedule: BetaSchedule::Linear, zero_terminal_snr: false, prediction }
+    Diffusion {
+        timesteps: 1000,
+        schedule: BetaSchedule::Linear,
+        beta_start: None,
+        beta_end: None,
+        zero_terminal_snr: false,
+        prediction,
+    }
 }
 
 /// Everything is on: accumulation, warm-up, decay, clipping, label dropout, weighting.

@@ -1,0 +1,43 @@
+//! Folders that Duet makes beside images when it is run there: they are no classes.
+
+use std::path::{Path, PathBuf};
+
+use crate::DataError;
+use crate::open::Listing;
+
+/// Whether a folder, which holds these folders and images or none, is a run's, a model's or a sweep's, or
+/// holds nothing but such folders.
+pub(crate) fn is_made(folder: &Path, inside: &[PathBuf], has_images: bool) -> Result<bool, DataError> {
+    if is_one(folder)? {
+        return Ok(true);
+    }
+    if inside.is_empty() || has_images {
+        return Ok(false);
+    }
+    // A start that was killed at once leaves an empty folder.
+    let may_be_empty = folder.file_name().is_some_and(|name| name == "runs");
+    for inside in inside {
+        let made = is_one(inside)? || may_be_empty && Listing::of(inside)?.is_empty();
+        if !made {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// By the files that only such a folder has.
+fn is_one(folder: &Path) -> Result<bool, DataError> {
+    let file = |name: &str| folder.join(name).is_file();
+    let inside = |name: &str| folder.join(name).is_dir();
+    let run = file("config.toml") && (file("LOCK") || file("metrics.jsonl") || inside("checkpoints"));
+    let model = file("model_index.json") || inside("unet") && inside("scheduler");
+    let sweep = file("table.csv") && inside("cells");
+    if run || model || sweep {
+        return Ok(true);
+    }
+    // A run that was killed before it had a configuration.
+    Ok(file("LOCK") && {
+        let listing = Listing::of(folder)?;
+        listing.files.len() == 1 && listing.folders.is_empty()
+    })
+}

@@ -1,0 +1,77 @@
+//! What of a data set looks like a mistake, though it can be trained on.
+
+use crate::error::count;
+use crate::{Dataset, Splits};
+
+/// Classes that a sentence names.
+const NAMED: usize = 10;
+
+/// Images that use less of the 256 values, all together, are nearly blank.
+const FEW_VALUES: usize = 64;
+
+/// A sentence for each mistake that the images look like.
+pub(crate) fn of(splits: &Splits) -> Vec<String> {
+    let parts = [&splits.train, &splits.test];
+    [empty_classes(&splits.train), blank(parts), narrow(parts)].into_iter().flatten().collect()
+}
+
+fn empty_classes(train: &Dataset) -> Option<String> {
+    let counts = train.class_counts();
+    let empty: Vec<&str> = train
+        .classes()
+        .iter()
+        .zip(&counts)
+        .filter(|(_, n)| **n == 0)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let named = empty.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let more = if empty.len() > NAMED { " and others" } else { "" };
+    (!empty.is_empty()).then(|| {
+        format!(
+            "{} of {} classes have no training image, so nothing is learnt of them: {named}{more}; a \
+             classes.txt beside the files, one name a line, says which classes there are",
+            empty.len(),
+            counts.len()
+        )
+    })
+}
+
+fn blank(parts: [&Dataset; 2]) -> Option<String> {
+    let is_blank = |data: &Dataset, i: usize| {
+        let mut planes = data.pixels(i).chunks_exact(data.shape().height * data.shape().width);
+        planes.all(|plane| plane.iter().all(|&v| v == plane[0]))
+    };
+    // An image of one pixel is never anything else.
+    let can_differ = parts[0].shape().height * parts[0].shape().width > 1;
+    let blank = |data: &Dataset| (0..data.len()).filter(|&i| is_blank(data, i)).count();
+    let total: usize = parts.iter().map(|data| data.len()).sum();
+    let blank: usize = if can_differ { parts.into_iter().map(blank).sum() } else { 0 };
+    (blank > 0).then(|| {
+        format!(
+            "{blank} of {} are blank, all pixels alike; drawings in white on transparency become so, as \
+             images are laid on white: lay them on another colour, or remove what is blank",
+            count(total, "image")
+        )
+    })
+}
+
+fn narrow(parts: [&Dataset; 2]) -> Option<String> {
+    let mut ends = None;
+    for data in parts {
+        for i in 0..data.len() {
+            for &v in data.pixels(i) {
+                let (low, high) = ends.unwrap_or((v, v));
+                ends = Some((low.min(v), high.max(v)));
+            }
+        }
+    }
+    let (low, high) = ends?;
+    let used = usize::from(high - low) + 1;
+    (low < high && used < FEW_VALUES).then(|| {
+        format!(
+            "the images use the values {low} to {high} of 0 to 255 alone, {:.0} % of the range; 16-bit files \
+             that hold 10 or 12 bits look so: stretch them to the whole range",
+            100.0 * used as f64 / 256.0
+        )
+    })
+}

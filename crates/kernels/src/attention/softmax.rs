@@ -1,0 +1,126 @@
+//! Rows of a block of scores, turned into exponentials and gradients.
+
+use crate::elementwise::passes::exp;
+use crate::simd::registers;
+use pulp::{Simd, WithSimd};
+
+/// A block of values (queries, keys) whose rows begin `stride` values apart.
+pub(crate) struct Block<'a> {
+    pub values: &'a mut [f32],
+    pub stride: usize,
+    pub keys: usize,
+}
+
+impl Block<'_> {
+    fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_mut(self.stride).map(|row| &mut row[..self.keys])
+    }
+}
+
+/// The exponentials of a block of scores s, relative to the largest score of the row so far:
+/// e^((s - largest) · scale).
+pub(crate) struct Exponentials<'a> {
+    pub block: Block<'a>,
+    pub scale: f32,
+    /// The largest score of each row so far, -∞ before the first block.
+    pub largest: &'a mut [f32],
+    /// Σ of each row's exponentials so far, relative to `largest`.
+    pub sums: &'a mut [f32],
+    /// What multiplies what was summed before, since `largest` has grown.
+    pub factors: &'a mut [f32],
+}
+
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, s: S) {
+        let rows = self.block.rows().zip(self.largest).zip(self.sums).zip(self.factors);
+        for (((row, largest), sum), factor) in rows {
+            let before = *largest;
+            *largest = before.max(greatest(s, row));
+            *factor = ((before - *largest) * self.scale).exp();
+            *sum = *sum * *factor + exponentials(s, row, *largest, self.scale, 1.0);
+        }
+    }
+}
+
+/// The probabilities of a block of scores s: e^((s - largest) · scale) / sum.
+pub(crate) struct Probabilities<'a> {
+    pub block: Block<'a>,
+    pub scale: f32,
+    pub largest: &'a [f32],
+    pub sums: &'a [f32],
+}
+
+impl WithSimd for Probabilities<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, s: S) {
+        for ((row, &largest), &sum) in self.block.rows().zip(self.largest).zip(self.sums) {
+            exponentials(s, row, largest, self.scale, 1.0 / sum);
+        }
+    }
+}
+
+/// The gradient of a block of scores from that of the probabilities p, in its place:
+/// p · (gradient - mean) · scale, where a row's mean is Σ p · gradient over all of its keys.
+pub(crate) struct ScoreGradients<'a> {
+    pub block: Block<'a>,
+    pub probabilities: &'a [f32],
+    pub means: &'a [f32],
+    pub scale: f32,
+}
+
+impl WithSimd for ScoreGradients<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, s: S) {
+        let stride = self.block.stride;
+        let scale = s.splat_f32s(self.scale);
+        for ((row, p), &mean) in self.block.rows().zip(self.probabilities.chunks(stride)).zip(self.means) {
+            let mean = s.splat_f32s(mean);
+            for (first, lanes) in registers::<S>(row.len()) {
+                let values = &mut row[first..][..lanes];
+                let p = s.partial_load_f32s(&p[first..][..lanes]);
+                let grad = s.sub_f32s(s.partial_load_f32s(values), mean);
+                s.partial_store_f32s(values, s.mul_f32s(s.mul_f32s(p, grad), scale));
+            }
+        }
+    }
+}
+
+/// The largest value of a row. (A value that is no number may be passed over: its exponential is
+/// none either.)
+#[inline(always)]
+fn greatest<S: Simd>(s: S, row: &[f32]) -> f32 {
+    let (whole, rest) = S::as_simd_f32s(row);
+    let largest = rest.iter().fold(f32::NEG_INFINITY, |largest, &value| largest.max(value));
+    let mut lanes = s.splat_f32s(largest);
+    for &values in whole {
+        lanes = s.max_f32s(lanes, values);
+    }
+    s.reduce_max_f32s(lanes)
+}
+
+/// row = e^((row - largest) · scale) · factor; returns the row's sum.
+#[inline(always)]
+fn exponentials<S: Simd>(s: S, row: &mut [f32], largest: f32, scale: f32, factor: f32) -> f32 {
+    let constants = [s.splat_f32s(largest), s.splat_f32s(scale), s.splat_f32s(factor)];
+    let (whole, rest) = S::as_mut_simd_f32s(row);
+    let mut sum = s.splat_f32s(0.0);
+    for scores in whole {
+        *scores = exponential(s, *scores, constants);
+        sum = s.add_f32s(sum, *scores);
+    }
+    s.partial_store_f32s(rest, exponential(s, s.partial_load_f32s(rest), constants));
+    // Loaded again: lanes that lie behind the row are zero.
+    s.reduce_sum_f32s(s.add_f32s(sum, s.partial_load_f32s(rest)))
+}
+
+#[inline(always)]
+fn exponential<S: Simd>(s: S, score: S::f32s, [largest, scale, factor]: [S::f32s; 3]) -> S::f32s {
+    s.mul_f32s(exp(s, s.mul_f32s(s.sub_f32s(score, largest), scale)), factor)
+}

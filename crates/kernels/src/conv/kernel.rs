@@ -1,0 +1,163 @@
+//! A convolution's weights, and the choice of the algorithm that each of its uses runs.
+
+use super::sizes::{Epilogue, Sizes};
+use super::{patches, winograd};
+use crate::buffer::Buffer;
+use std::sync::OnceLock;
+
+/// Weights (O, C, kh, kw) and bias (O), with the forms that the algorithms need made once.
+pub(crate) struct Kernel {
+    pub outputs: usize,
+    pub channels: usize,
+    pub size: (usize, usize),
+    weight: Buffer,
+    pub bias: Buffer,
+    gradients: bool,
+    winograd: OnceLock<winograd::Weights>,
+    patches: OnceLock<patches::Weights>,
+    thin: OnceLock<patches::Weights>,
+}
+
+/// How a convolution of given sizes is computed. The batch has no say in it: the result for one
+/// image does not depend on the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Algorithm {
+    Winograd,
+    Patches,
+    /// Few outputs: the adjoint of the convolution with inputs and outputs exchanged, so that the
+    /// few stand where patches are unfolded, and the many in the vector registers.
+    Thin(Sizes),
+}
+
+impl Algorithm {
+    fn of(sizes: &Sizes) -> Self {
+        match sizes.adjoint() {
+            _ if winograd::applies(sizes) => Self::Winograd,
+            Some(adjoint) if sizes.outputs < 8 && sizes.channels > 2 * sizes.outputs && sizes.taps() > 1 => {
+                Self::Thin(adjoint)
+            }
+            _ => Self::Patches,
+        }
+    }
+}
+
+impl Kernel {
+    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients`, only the result will be asked for.
+    pub fn new(weight: &[f32], bias: &[f32], channels: usize, size: (usize, usize), gradients: bool) -> Self {
+        let outputs = bias.len();
+        assert_eq!(weight.len(), outputs * channels * size.0 * size.1, "weights of another size");
+        Self {
+            outputs,
+            channels,
+            size,
+            weight: Buffer::copy(weight),
+            bias: Buffer::copy(bias),
+            gradients,
+            winograd: OnceLock::new(),
+            patches: OnceLock::new(),
+            thin: OnceLock::new(),
+        }
+    }
+
+    fn winograd(&self) -> &winograd::Weights {
+        let make = || winograd::Weights::new(&self.weight, self.outputs, self.channels, self.gradients);
+        self.winograd.get_or_init(make)
+    }
+
+    fn patches(&self) -> &patches::Weights {
+        let taps = self.size.0 * self.size.1;
+        self.patches.get_or_init(|| patches::Weights::new(&self.weight, self.outputs, self.channels, taps))
+    }
+
+    /// The weights turned by 180°, inputs and outputs exchanged.
+    fn thin(&self) -> &patches::Weights {
+        let taps = self.size.0 * self.size.1;
+        self.thin.get_or_init(|| {
+            let turned = turned(&self.weight, self.outputs, self.channels, taps);
+            patches::Weights::new(&turned, self.channels, self.outputs, taps)
+        })
+    }
+
+    /// Whether images are best seen doubled by the algorithm itself (`Sizes::doubled`).
+    pub fn sees_doubled(sizes: &Sizes) -> bool {
+        Algorithm::of(sizes) == Algorithm::Winograd
+    }
+
+    /// y = conv(x, w), with what the epilogue adds; x (B, H, W, C), y (B, H', W', O).
+    pub fn forward(&self, sizes: &Sizes, batch: usize, x: &[f32], epilogue: Epilogue, y: &mut [f32]) {
+        match Algorithm::of(sizes) {
+            Algorithm::Winograd => winograd::forward(sizes, batch, x, self.winograd(), epilogue, y),
+            Algorithm::Patches => patches::forward(sizes, batch, x, self.patches(), epilogue, y),
+            Algorithm::Thin(adjoint) => {
+                epilogue.start(batch, sizes, y);
+                patches::backward_input(&adjoint, x, self.thin(), y);
+                epilogue.finish(y);
+            }
+        }
+    }
+
+    /// Adds the gradients to those of x (B, H, W, C) and of the weights, (kh·kw, C, O), as wanted.
+    pub fn backward(
+        &self,
+        sizes: &Sizes,
+        batch: usize,
+        x: &[f32],
+        grad: &[f32],
+        grad_x: Option<&mut [f32]>,
+        grad_weight: Option<&mut [f32]>,
+    ) {
+        let (outputs, channels, taps) = (self.outputs, self.channels, sizes.taps());
+        assert!(grad_weight.as_ref().is_none_or(|grad| grad.len() == taps * channels * outputs));
+        match Algorithm::of(sizes) {
+            Algorithm::Winograd => {
+                let mut places = grad_weight.is_some().then(|| Buffer::scratch(36 * outputs * channels));
+                winograd::backward(sizes, batch, x, grad, self.winograd(), grad_x, places.as_deref_mut());
+                if let (Some(places), Some(grad_weight)) = (places, grad_weight) {
+                    winograd::add_weight_gradient(&places, grad_weight);
+                }
+            }
+            Algorithm::Patches => {
+                if let Some(grad_x) = grad_x {
+                    patches::backward_input(sizes, grad, self.patches(), grad_x);
+                }
+                if let Some(grad_weight) = grad_weight {
+                    patches::backward_weights(sizes, x, grad, grad_weight);
+                }
+            }
+            Algorithm::Thin(adjoint) => {
+                if let Some(grad_x) = grad_x {
+                    let zeros = vec![0.0; channels];
+                    let mut part = Buffer::scratch(grad_x.len());
+                    let epilogue = Epilogue { bias: &zeros, residual: Some(grad_x), scale: 1.0 };
+                    patches::forward(&adjoint, batch, grad, self.thin(), epilogue, &mut part);
+                    grad_x.copy_from_slice(&part);
+                }
+                if let Some(grad_weight) = grad_weight {
+                    // Of the turned kernel with inputs and outputs exchanged: (taps, O, C).
+                    let mut turned = Buffer::zeros(grad_weight.len());
+                    patches::backward_weights(&adjoint, grad, x, &mut turned);
+                    for tap in 0..taps {
+                        for c in 0..channels {
+                            for o in 0..outputs {
+                                grad_weight[(tap * channels + c) * outputs + o] +=
+                                    turned[((taps - 1 - tap) * outputs + o) * channels + c];
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// (O, C, taps) as (C, O, taps), each kernel turned by 180°.
+fn turned(weight: &[f32], outputs: usize, channels: usize, taps: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(weight.len());
+    for c in 0..channels {
+        for o in 0..outputs {
+            let first = (o * channels + c) * taps;
+            out.extend(weight[first..first + taps].iter().rev());
+        }
+    }
+    out
+}

@@ -1,0 +1,186 @@
+//! Convolution on the tape, and the linear layer, which is a convolution of one pixel.
+
+pub(crate) mod kernel;
+mod patches;
+pub mod reference;
+pub(crate) mod sizes;
+mod winograd;
+
+use crate::buffer::Buffer;
+use crate::elementwise::passes;
+use crate::storage::with_values;
+use crate::tape::{Images, Pending, Step, Tape};
+use candle_core::Tensor;
+use kernel::Kernel;
+use sizes::{Epilogue, Padding, Sizes};
+use std::sync::Arc;
+
+/// Weights of a convolution or of a linear layer (a kernel of one pixel), under the name that
+/// their gradients get: `name.weight`, `name.bias`.
+pub struct ConvWeights {
+    name: String,
+    kernel: Kernel,
+}
+
+impl ConvWeights {
+    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients` it only runs forward.
+    pub fn new(
+        name: impl Into<String>,
+        weight: &[f32],
+        bias: &[f32],
+        channels: usize,
+        kernel: (usize, usize),
+        gradients: bool,
+    ) -> Self {
+        Self { name: name.into(), kernel: Kernel::new(weight, bias, channels, kernel, gradients) }
+    }
+
+    /// Copies candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) of a linear layer,
+    /// and bias (O). Errors name shapes that do not fit.
+    pub fn from_tensors(
+        name: impl Into<String>,
+        weight: &Tensor,
+        bias: &Tensor,
+        gradients: bool,
+    ) -> candle_core::Result<Self> {
+        let name = name.into();
+        let (outputs, channels, kernel) = match *weight.dims() {
+            [outputs, channels, height, width] => (outputs, channels, (height, width)),
+            [outputs, channels] => (outputs, channels, (1, 1)),
+            ref dims => candle_core::bail!("{name} has weights of shape {dims:?}"),
+        };
+        if bias.dims() != [outputs] {
+            candle_core::bail!("{name} has weights {:?} and bias {:?}", weight.dims(), bias.dims());
+        }
+        with_values(weight, |weight| {
+            with_values(bias, |bias| Ok(Self::new(name, weight, bias, channels, kernel, gradients)))
+        })
+    }
+}
+
+/// What is added to a convolution's result before it is stored: (y + time + residual) · scale.
+#[derive(Clone, Copy)]
+pub struct Sum<'a> {
+    /// (B, 1, 1, O): one value an image and channel.
+    pub time: Option<&'a Images>,
+    /// As large as the result.
+    pub residual: Option<&'a Images>,
+    /// Factor of the sum.
+    pub scale: f32,
+}
+
+impl Sum<'_> {
+    /// The result alone.
+    pub const NOTHING: Sum<'static> = Sum { time: None, residual: None, scale: 1.0 };
+}
+
+impl Tape {
+    /// Convolution, (B, H, W, C) → (B, H', W', O), plus `sum`.
+    pub fn conv(
+        &mut self,
+        x: &Images,
+        weights: &Arc<ConvWeights>,
+        stride: usize,
+        padding: Padding,
+        sum: Sum,
+    ) -> Images {
+        let sizes = sizes(x, &weights.kernel, stride, padding, 1);
+        self.convolve(x, weights, sizes, sum)
+    }
+
+    /// Nearest-neighbour doubling of height and width, then a convolution of stride 1.
+    pub fn conv_of_doubled(
+        &mut self,
+        x: &Images,
+        weights: &Arc<ConvWeights>,
+        padding: Padding,
+        sum: Sum,
+    ) -> Images {
+        let sizes = sizes(x, &weights.kernel, 1, padding, 2);
+        if Kernel::sees_doubled(&sizes) {
+            return self.convolve(x, weights, Sizes { doubled: true, ..sizes }, sum);
+        }
+        let doubled = self.double(x);
+        self.convolve(&doubled, weights, sizes, sum)
+    }
+
+    fn convolve(&mut self, x: &Images, weights: &Arc<ConvWeights>, mut sizes: Sizes, sum: Sum) -> Images {
+        let (batch, channels, kernel) = (x.shape[0], sizes.channels, &weights.kernel);
+        assert_eq!(x.shape[3], kernel.channels, "channels of x and weights of {}", weights.name);
+        let (out_height, out_width) = sizes.out();
+        let shape = [batch, out_height, out_width, kernel.outputs];
+        // Pixels that do not see each other are one long image.
+        let mut parts = batch;
+        if sizes.is_pointwise() && sum.time.is_none() {
+            (sizes.height, sizes.width, parts) = (batch * sizes.height * sizes.width, 1, 1);
+        }
+        let mut bias = Buffer::copy(&kernel.bias);
+        if let Some(time) = sum.time {
+            assert_eq!(time.shape, [batch, 1, 1, kernel.outputs], "the time term of {}", weights.name);
+            bias = Buffer::copy(&time.values);
+            bias.chunks_exact_mut(kernel.outputs).for_each(|row| passes::add(row, &kernel.bias));
+        }
+        let residual = sum.residual.map(|residual| residual.values());
+        self.multiply_adds += (shape.iter().product::<usize>() * channels * sizes.taps()) as u64;
+        let mut y = Buffer::scratch(shape.iter().product());
+        kernel.forward(
+            &sizes,
+            parts,
+            &x.values,
+            Epilogue { bias: &bias, residual, scale: sum.scale },
+            &mut y,
+        );
+        let step = self.records.then(|| {
+            let (x, weights, scale) = (x.kept(), weights.clone(), sum.scale);
+            let (time, residual) = (sum.time.map(Images::hollow), sum.residual.map(Images::hollow));
+            let pixels = out_height * out_width;
+            let step = move |mut grad: Buffer, pending: &mut Pending| {
+                let kernel = &weights.kernel;
+                if scale != 1.0 {
+                    passes::scale(&mut grad, scale);
+                }
+                let mut sums = Buffer::scratch(batch * kernel.outputs);
+                passes::sum_pixels(&grad, kernel.outputs, pixels, &mut sums);
+                let grad_bias = pending.parameters.slot(format!("{}.bias", weights.name), kernel.outputs);
+                sums.chunks_exact(kernel.outputs).for_each(|row| passes::add(grad_bias, row));
+                if let Some(time) = time {
+                    pending.give(&time, sums);
+                }
+                // Taken out, so that it and the weights' can be borrowed at once.
+                let shape = (sizes.taps(), kernel.channels, kernel.outputs);
+                let mut grad_x =
+                    x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
+                let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
+                kernel.backward(
+                    &sizes,
+                    parts,
+                    &x.recalled(),
+                    &grad,
+                    grad_x.as_deref_mut(),
+                    Some(grad_weight),
+                );
+                if let Some(grad_x) = grad_x {
+                    pending.give(&x, grad_x);
+                }
+                if let Some(residual) = residual {
+                    pending.give(&residual, grad);
+                }
+            };
+            Box::new(step) as Step
+        });
+        self.push(shape, y, true, step)
+    }
+
+    /// Linear layer on the channels, (B, H, W, C) → (B, H, W, O), plus `sum` (without time).
+    pub fn linear(&mut self, x: &Images, weights: &Arc<ConvWeights>, sum: Sum) -> Images {
+        self.conv(x, weights, 1, Padding::default(), sum)
+    }
+}
+
+/// The sizes of a convolution of images, seen `times` as high and wide.
+fn sizes(x: &Images, kernel: &Kernel, stride: usize, padding: Padding, times: usize) -> Sizes {
+    let [_, height, width, channels] = x.shape;
+    let (height, width) = (times * height, times * width);
+    let (outputs, kernel) = (kernel.outputs, kernel.size);
+    Sizes { channels, height, width, outputs, kernel, stride, padding, doubled: false }
+}

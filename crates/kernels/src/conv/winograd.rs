@@ -1,0 +1,723 @@
+//! 3×3 convolution of stride 1 by Winograd's minimal filtering F(4×4, 3×3).
+//!
+//! Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks": a tile of 4×4 outputs
+//! is Y = Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A with the 6×6 inputs d around it and the 3×3 weights g; summed
+//! over channels, the 36 places of ⊙ are 36 products of (tiles, C) by (C, O). That is 36
+//! multiplications for 16 outputs, where the direct sum takes 144.
+//!
+//! Gradients are the adjoints of the same three linear maps: with M' = A Y' Aᵀ the gradient before
+//! the output transform, the weights' is Gᵀ (V ⊙ M') G and the input's B (U ⊙ M') Bᵀ, added where
+//! tiles overlap.
+
+use super::sizes::{Epilogue, Sizes};
+use crate::buffer::Buffer;
+use crate::chunks::taps_first;
+use crate::product::{Matrix, Product, Start};
+use crate::simd::{dispatch, load, mul_add, registers, store};
+use pulp::{Simd, WithSimd};
+
+/// Outputs along a tile's side, inputs along it, and products a tile.
+const OUT: usize = 4;
+const IN: usize = 6;
+const PLACES: usize = IN * IN;
+
+/// Whether this algorithm computes the convolution with fewer multiplications than the direct sum.
+pub(crate) fn applies(sizes: &Sizes) -> bool {
+    let (height, width) = sizes.out();
+    let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
+    sizes.kernel == (3, 3)
+        && sizes.stride == 1
+        && sizes.channels >= 4
+        && sizes.outputs >= 4
+        && PLACES * tiles < 9 * height * width
+}
+
+/// Bᵀ d along one axis.
+#[inline(always)]
+fn input_transform<S: Simd>(s: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
+    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+    let (minus_four, minus_five) = (s.splat_f32s(-4.0), s.splat_f32s(-5.0));
+    // d4 - 4 d2, d3 - 4 d1, d4 - d2, 2 (d3 - d1)
+    let (a, b) = (mul_add(s, minus_four, d[2], d[4]), mul_add(s, minus_four, d[1], d[3]));
+    let (c, e) = (s.sub_f32s(d[4], d[2]), s.mul_f32s(two, s.sub_f32s(d[3], d[1])));
+    [
+        mul_add(s, four, d[0], mul_add(s, minus_five, d[2], d[4])),
+        s.add_f32s(a, b),
+        s.sub_f32s(a, b),
+        s.add_f32s(c, e),
+        s.sub_f32s(c, e),
+        mul_add(s, four, d[1], mul_add(s, minus_five, d[3], d[5])),
+    ]
+}
+
+/// B v along one axis: the adjoint of `input_transform`.
+#[inline(always)]
+fn input_adjoint<S: Simd>(s: S, v: [S::f32s; IN]) -> [S::f32s; IN] {
+    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+    let minus_five = s.splat_f32s(-5.0);
+    let (sum12, dif12) = (s.add_f32s(v[1], v[2]), s.sub_f32s(v[1], v[2]));
+    let (sum34, dif34) = (s.add_f32s(v[3], v[4]), s.mul_f32s(two, s.sub_f32s(v[3], v[4])));
+    [
+        s.mul_f32s(four, v[0]),
+        s.sub_f32s(s.mul_f32s(four, s.sub_f32s(v[5], dif12)), dif34),
+        s.sub_f32s(mul_add(s, minus_five, v[0], s.mul_f32s(s.splat_f32s(-4.0), sum12)), sum34),
+        mul_add(s, minus_five, v[5], s.add_f32s(dif12, dif34)),
+        s.add_f32s(v[0], s.add_f32s(sum12, sum34)),
+        v[5],
+    ]
+}
+
+/// Aᵀ m along one axis.
+#[inline(always)]
+fn output_transform<S: Simd>(s: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
+    let (two, four, eight) = (s.splat_f32s(2.0), s.splat_f32s(4.0), s.splat_f32s(8.0));
+    let (sum12, dif12) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
+    let (sum34, dif34) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
+    [
+        s.add_f32s(m[0], s.add_f32s(sum12, sum34)),
+        mul_add(s, two, dif34, dif12),
+        mul_add(s, four, sum34, sum12),
+        s.add_f32s(mul_add(s, eight, dif34, dif12), m[5]),
+    ]
+}
+
+/// A y along one axis: the adjoint of `output_transform`.
+#[inline(always)]
+fn output_adjoint<S: Simd>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
+    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+    let (even, odd) = (s.add_f32s(y[0], y[2]), s.add_f32s(y[1], y[3]));
+    let even2 = mul_add(s, four, y[2], y[0]);
+    let odd2 = s.mul_f32s(two, mul_add(s, four, y[3], y[1]));
+    [
+        y[0],
+        s.add_f32s(even, odd),
+        s.sub_f32s(even, odd),
+        s.add_f32s(even2, odd2),
+        s.sub_f32s(even2, odd2),
+        y[3],
+    ]
+}
+
+/// A linear map along the columns, then along the rows. (A macro: closures are not inlined into
+/// functions with other instruction sets.)
+macro_rules! in_two_axes {
+    ($simd:expr, $values:expr, $map:ident, $from:expr, $to:expr) => {{
+        let values = $values;
+        let mut columns = [[$simd.splat_f32s(0.0); $from]; $to];
+        for j in 0..$from {
+            let mut column = [$simd.splat_f32s(0.0); $from];
+            for i in 0..$from {
+                column[i] = values[i][j];
+            }
+            let mapped = $map($simd, column);
+            for i in 0..$to {
+                columns[i][j] = mapped[i];
+            }
+        }
+        let mut out = [[$simd.splat_f32s(0.0); $to]; $to];
+        for i in 0..$to {
+            out[i] = $map($simd, columns[i]);
+        }
+        out
+    }};
+}
+
+/// G, in the order of `output_transform`'s points 0, 1, -1, 2, -2, ∞.
+const G: [[f32; 3]; IN] = [
+    [1.0 / 4.0, 0.0, 0.0],
+    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+    [0.0, 0.0, 1.0],
+];
+
+/// The weights (O, C, 3, 3) in the two forms that products need.
+pub(crate) struct Weights {
+    /// (36, C, O)
+    forward: Buffer,
+    /// (36, O, C); empty if no gradients are wanted.
+    backward: Buffer,
+}
+
+impl Weights {
+    pub fn new(weight: &[f32], outputs: usize, channels: usize, gradients: bool) -> Self {
+        let transformed = |taps: &[f32]| {
+            let mut places = Buffer::scratch(PLACES * outputs * channels);
+            dispatch(KernelTransform { taps, places: &mut places, count: outputs * channels });
+            places
+        };
+        let backward = || {
+            let mut taps = Buffer::scratch(weight.len());
+            for (i, kernel) in weight.chunks_exact(9).enumerate() {
+                kernel.iter().enumerate().for_each(|(tap, &w)| taps[tap * outputs * channels + i] = w);
+            }
+            transformed(&taps)
+        };
+        Self {
+            forward: transformed(&taps_first(weight, 9, channels, outputs)),
+            backward: if gradients { backward() } else { Buffer::scratch(0) },
+        }
+    }
+}
+
+/// G g Gᵀ of `count` kernels side by side: (9, count) → (36, count).
+struct KernelTransform<'a> {
+    taps: &'a [f32],
+    places: &'a mut [f32],
+    count: usize,
+}
+
+impl WithSimd for KernelTransform<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { taps, places, count } = self;
+        for (first, lanes) in registers::<S>(count) {
+            let mut g = [[s.splat_f32s(0.0); 3]; 3];
+            for u in 0..3 {
+                for v in 0..3 {
+                    g[v][u] = s.partial_load_f32s(&taps[(u * 3 + v) * count + first..][..lanes]);
+                }
+            }
+            for (i, row) in G.iter().enumerate() {
+                let along = [dot3(s, row, g[0]), dot3(s, row, g[1]), dot3(s, row, g[2])];
+                for (j, column) in G.iter().enumerate() {
+                    let out = &mut places[(i * IN + j) * count + first..][..lanes];
+                    s.partial_store_f32s(out, dot3(s, column, along));
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
+    let first = s.mul_f32s(s.splat_f32s(row[0]), g[0]);
+    mul_add(s, s.splat_f32s(row[2]), g[2], mul_add(s, s.splat_f32s(row[1]), g[1], first))
+}
+
+/// Adds Gᵀ M G of the products' gradients (36, C, O) to `grad` (9, C, O).
+pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
+    let count = grad.len() / 9;
+    assert!(places.len() == PLACES * count && grad.len() == 9 * count);
+    dispatch(KernelAdjoint { places, taps: grad, count });
+}
+
+/// Gᵀ m G side by side, (36, count) → (9, count), added to what is there.
+struct KernelAdjoint<'a> {
+    places: &'a [f32],
+    taps: &'a mut [f32],
+    count: usize,
+}
+
+impl WithSimd for KernelAdjoint<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, s: S) {
+        let Self { places, taps, count } = self;
+        for (first, lanes) in registers::<S>(count) {
+            let mut along = [[s.splat_f32s(0.0); 3]; IN];
+            for (i, along) in along.iter_mut().enumerate() {
+                for (j, g) in G.iter().enumerate() {
+                    let m = s.partial_load_f32s(&places[(i * IN + j) * count + first..][..lanes]);
+                    for v in 0..3 {
+                        along[v] = mul_add(s, s.splat_f32s(g[v]), m, along[v]);
+                    }
+                }
+            }
+            for u in 0..3 {
+                for v in 0..3 {
+                    let mut sum = s.splat_f32s(0.0);
+                    for (i, g) in G.iter().enumerate() {
+                        sum = mul_add(s, s.splat_f32s(g[u]), along[i][v], sum);
+                    }
+                    let tap = &mut taps[(u * 3 + v) * count + first..][..lanes];
+                    s.partial_store_f32s(tap, s.add_f32s(s.partial_load_f32s(tap), sum));
+                }
+            }
+        }
+    }
+}
+
+/// All tiles of a batch, and how many are worked on at a time.
+#[derive(Clone, Copy)]
+struct Tiles {
+    sizes: Sizes,
+    down: usize,
+    across: usize,
+    count: usize,
+    block: usize,
+}
+
+/// A tile's place: image, first output row and column.
+#[derive(Clone, Copy)]
+struct Tile {
+    image: usize,
+    row: usize,
+    column: usize,
+}
+
+impl Tiles {
+    fn new(sizes: Sizes, batch: usize) -> Self {
+        let (height, width) = sizes.out();
+        let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
+        let count = batch * down * across;
+        // Both transformed sides of a block fill about 768 KiB, a part of the second-level cache;
+        // or as much as the weights, which each block reads once.
+        let (c, o) = (sizes.channels, sizes.outputs);
+        let most = (196_608 / (PLACES * (c + o))).max(c * o / (c + o)).clamp(24, 96);
+        let blocks = count.div_ceil(most).max(1);
+        let block = count.div_ceil(blocks).next_multiple_of(2);
+        Self { sizes, down, across, count, block: block.min(count.max(1)) }
+    }
+
+    fn at(&self, tile: usize) -> Tile {
+        let (image, place) = (tile / (self.down * self.across), tile % (self.down * self.across));
+        Tile { image, row: place / self.across * OUT, column: place % self.across * OUT }
+    }
+
+    /// Values from one place to the next in a block's (36, tiles, channels): a cache line more
+    /// than needed, so that the 36 do not compete for the same lines of the cache.
+    fn stride(&self, channels: usize) -> usize {
+        (self.block * channels).next_multiple_of(16) + 16
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let Self { block, count, .. } = *self;
+        (0..count).step_by(block.max(1)).map(move |first| (first, block.min(count - first)))
+    }
+}
+
+/// y = conv(x, w), with what the epilogue adds.
+pub(crate) fn forward(
+    sizes: &Sizes,
+    batch: usize,
+    x: &[f32],
+    weights: &Weights,
+    epilogue: Epilogue,
+    y: &mut [f32],
+) {
+    let (height, width) = sizes.out();
+    assert_eq!(x.len(), batch * sizes.image());
+    assert_eq!(y.len(), batch * height * width * sizes.outputs);
+    assert_eq!(weights.forward.len(), PLACES * sizes.channels * sizes.outputs);
+    epilogue.check(batch, y.len(), sizes.outputs);
+    dispatch(Forward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
+}
+
+struct Forward<'a> {
+    tiles: Tiles,
+    x: &'a [f32],
+    weights: &'a Weights,
+    epilogue: Epilogue<'a>,
+    y: &'a mut [f32],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, x, weights, epilogue, y } = self;
+        let (c, o) = (tiles.sizes.channels, tiles.sizes.outputs);
+        let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
+        let mut v = Buffer::scratch(PLACES * v_stride);
+        let mut m = Buffer::scratch(PLACES * m_stride);
+        for (first, count) in tiles.blocks() {
+            simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+            for place in 0..PLACES {
+                simd.vectorize(Product {
+                    sizes: (count, o, c),
+                    left: Matrix::rows(&v[place * v_stride..], c),
+                    right: &weights.forward[place * c * o..],
+                    right_row: o,
+                    out: &mut m[place * m_stride..],
+                    out_row: o,
+                    start: Start::Zero,
+                });
+            }
+            simd.vectorize(OutputBlock { tiles, first, count, m: &m, epilogue, y });
+        }
+    }
+}
+
+/// The gradients' way back: adds to `grad_x` (if wanted), and writes the gradient of the products'
+/// weights (36, C, O) (if wanted).
+pub(crate) fn backward(
+    sizes: &Sizes,
+    batch: usize,
+    x: &[f32],
+    grad: &[f32],
+    weights: &Weights,
+    grad_x: Option<&mut [f32]>,
+    grad_places: Option<&mut [f32]>,
+) {
+    let (height, width) = sizes.out();
+    assert_eq!(x.len(), batch * sizes.image());
+    assert_eq!(grad.len(), batch * height * width * sizes.outputs);
+    if let Some(grad_x) = &grad_x {
+        assert_eq!(grad_x.len(), x.len());
+        assert_eq!(weights.backward.len(), PLACES * sizes.channels * sizes.outputs);
+    }
+    if let Some(places) = &grad_places {
+        assert_eq!(places.len(), PLACES * sizes.channels * sizes.outputs);
+    }
+    dispatch(Backward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grad_x, grad_places });
+}
+
+struct Backward<'a> {
+    tiles: Tiles,
+    x: &'a [f32],
+    grad: &'a [f32],
+    weights: &'a Weights,
+    grad_x: Option<&'a mut [f32]>,
+    grad_places: Option<&'a mut [f32]>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, x, grad, weights, mut grad_x, mut grad_places } = self;
+        let (c, o) = (tiles.sizes.channels, tiles.sizes.outputs);
+        let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
+        let mut v = Buffer::scratch(PLACES * v_stride);
+        let mut m = Buffer::scratch(PLACES * m_stride);
+        for (first, count) in tiles.blocks() {
+            simd.vectorize(GradientBlock { tiles, first, count, grad, m: &mut m });
+            if let Some(grad_places) = grad_places.as_deref_mut() {
+                simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+                for place in 0..PLACES {
+                    simd.vectorize(Product {
+                        sizes: (c, o, count),
+                        left: Matrix::rows(&v[place * v_stride..], c).transposed(),
+                        right: &m[place * m_stride..],
+                        right_row: o,
+                        out: &mut grad_places[place * c * o..],
+                        out_row: o,
+                        start: if first == 0 { Start::Zero } else { Start::Out },
+                    });
+                }
+            }
+            if let Some(grad_x) = grad_x.as_deref_mut() {
+                for place in 0..PLACES {
+                    simd.vectorize(Product {
+                        sizes: (count, c, o),
+                        left: Matrix::rows(&m[place * m_stride..], o),
+                        right: &weights.backward[place * c * o..],
+                        right_row: c,
+                        out: &mut v[place * v_stride..],
+                        out_row: c,
+                        start: Start::Zero,
+                    });
+                }
+                simd.vectorize(InputAdjointBlock { tiles, first, count, v: &v, grad_x });
+            }
+        }
+    }
+}
+
+/// The part of an image that a tile's window of `side` pixels sees: for each pixel of the window
+/// its offset in the image, in pixels, or none outside.
+#[derive(Clone, Copy)]
+struct Window {
+    height: usize,
+    width: usize,
+    row: isize,
+    column: isize,
+    /// Binary digits that an image's rows and columns have fewer than the window's.
+    halved: u32,
+}
+
+impl Window {
+    /// The 6×6 inputs of a tile.
+    fn input(sizes: &Sizes, tile: Tile) -> Self {
+        Self {
+            height: sizes.height,
+            width: sizes.width,
+            row: tile.row as isize - sizes.padding.top as isize,
+            column: tile.column as isize - sizes.padding.left as isize,
+            halved: u32::from(sizes.doubled),
+        }
+    }
+
+    /// The 4×4 outputs of a tile.
+    fn output(sizes: &Sizes, tile: Tile) -> Self {
+        let (height, width) = sizes.out();
+        Self { height, width, row: tile.row as isize, column: tile.column as isize, halved: 0 }
+    }
+
+    #[inline(always)]
+    fn pixel(&self, i: usize, j: usize) -> Option<usize> {
+        let (y, x) = (self.row + i as isize, self.column + j as isize);
+        let inside = y >= 0 && x >= 0 && (y as usize) < self.height && (x as usize) < self.width;
+        inside.then(|| self.at(y as usize, x as usize))
+    }
+
+    /// The image's pixel that is seen at a row and column.
+    #[inline(always)]
+    fn at(&self, y: usize, x: usize) -> usize {
+        (y >> self.halved) * (self.width >> self.halved) + (x >> self.halved)
+    }
+
+    /// Whether all of a window of this side is inside.
+    fn is_inside(&self, side: usize) -> bool {
+        self.pixel(0, 0).is_some() && self.pixel(side - 1, side - 1).is_some()
+    }
+}
+
+/// One register of a window's pixels; zeros outside the image.
+///
+/// # Safety
+/// `image` has `channels` values for each pixel of the window's image, of which `lanes` from the
+/// pointer's channel on can be read.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn read_window<S: Simd, const SIDE: usize>(
+    simd: S,
+    window: Window,
+    image: *const f32,
+    channels: usize,
+    lanes: usize,
+) -> [[S::f32s; SIDE]; SIDE] {
+    let mut pixels = [[simd.splat_f32s(0.0); SIDE]; SIDE];
+    if window.is_inside(SIDE) {
+        let (y, x) = (window.row as usize, window.column as usize);
+        for (i, row) in pixels.iter_mut().enumerate() {
+            for (j, pixel) in row.iter_mut().enumerate() {
+                // SAFETY: every pixel of the window is inside the image.
+                *pixel = unsafe { load(simd, image.add(window.at(y + i, x + j) * channels), lanes) };
+            }
+        }
+    } else {
+        for (i, row) in pixels.iter_mut().enumerate() {
+            for (j, pixel) in row.iter_mut().enumerate() {
+                if let Some(inside) = window.pixel(i, j) {
+                    // SAFETY: this pixel is inside the image.
+                    *pixel = unsafe { load(simd, image.add(inside * channels), lanes) };
+                }
+            }
+        }
+    }
+    pixels
+}
+
+/// Bᵀ d B of a block's tiles, into (36, tiles, C).
+struct InputBlock<'a> {
+    tiles: Tiles,
+    first: usize,
+    count: usize,
+    x: &'a [f32],
+    v: &'a mut [f32],
+}
+
+impl WithSimd for InputBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, first, count, x, v } = self;
+        let (sizes, channels) = (tiles.sizes, tiles.sizes.channels);
+        let stride = tiles.stride(channels);
+        assert!(count <= tiles.block && v.len() >= PLACES * stride);
+        for t in 0..count {
+            let tile = tiles.at(first + t);
+            let window = Window::input(&sizes, tile);
+            let image = &x[tile.image * sizes.image()..][..sizes.image()];
+            for (c, lanes) in registers::<S>(channels) {
+                // SAFETY: the image has `channels` values a pixel, `lanes` of them from c on; the
+                // block has room for `count` tiles at each place.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let d = read_window::<S, IN>(simd, window, image.as_ptr().add(c), channels, lanes);
+                    write_places(
+                        simd,
+                        in_two_axes!(simd, d, input_transform, IN, IN),
+                        v.as_mut_ptr().add(t * channels + c),
+                        stride,
+                        lanes,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `lanes` values can be written at each of the 36 places, `stride` values apart.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn write_places<S: Simd>(
+    simd: S,
+    values: [[S::f32s; IN]; IN],
+    to: *mut f32,
+    stride: usize,
+    lanes: usize,
+) {
+    for (i, row) in values.into_iter().enumerate() {
+        for (j, value) in row.into_iter().enumerate() {
+            // SAFETY: as asked.
+            unsafe { store(simd, to.add((i * IN + j) * stride), lanes, value) };
+        }
+    }
+}
+
+/// # Safety
+/// `lanes` values can be read at each of the 36 places, `stride` values apart.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn read_places<S: Simd>(
+    simd: S,
+    from: *const f32,
+    stride: usize,
+    lanes: usize,
+) -> [[S::f32s; IN]; IN] {
+    let mut values = [[simd.splat_f32s(0.0); IN]; IN];
+    for (i, row) in values.iter_mut().enumerate() {
+        for (j, value) in row.iter_mut().enumerate() {
+            // SAFETY: as asked.
+            *value = unsafe { load(simd, from.add((i * IN + j) * stride), lanes) };
+        }
+    }
+    values
+}
+
+/// Aᵀ m A of a block's tiles, with the epilogue, into y.
+struct OutputBlock<'a, 'b> {
+    tiles: Tiles,
+    first: usize,
+    count: usize,
+    m: &'a [f32],
+    epilogue: Epilogue<'b>,
+    y: &'a mut [f32],
+}
+
+impl WithSimd for OutputBlock<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, first, count, m, epilogue, y } = self;
+        let (sizes, outputs) = (tiles.sizes, tiles.sizes.outputs);
+        let (height, width) = sizes.out();
+        let stride = tiles.stride(outputs);
+        assert!(count <= tiles.block && m.len() >= PLACES * stride);
+        let scale = simd.splat_f32s(epilogue.scale);
+        for t in 0..count {
+            let tile = tiles.at(first + t);
+            let window = Window::output(&sizes, tile);
+            let image = tile.image * height * width * outputs;
+            let y = &mut y[image..][..height * width * outputs];
+            let residual = epilogue.residual.map(|residual| &residual[image..][..height * width * outputs]);
+            for (o, lanes) in registers::<S>(outputs) {
+                let bias = simd.partial_load_f32s(&epilogue.bias_of(tile.image, outputs)[o..][..lanes]);
+                // SAFETY: the block has `outputs` values for each of its tiles at each place; y and
+                // the residual have `outputs` values a pixel, `lanes` of them from o on.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let m = read_places(simd, m.as_ptr().add(t * outputs + o), stride, lanes);
+                    let values = in_two_axes!(simd, m, output_transform, IN, OUT);
+                    for (i, row) in values.into_iter().enumerate() {
+                        for (j, value) in row.into_iter().enumerate() {
+                            let Some(pixel) = window.pixel(i, j) else { continue };
+                            let at = pixel * outputs + o;
+                            let mut value = simd.add_f32s(value, bias);
+                            if let Some(residual) = residual {
+                                value = simd.add_f32s(value, load(simd, residual.as_ptr().add(at), lanes));
+                            }
+                            store(simd, y.as_mut_ptr().add(at), lanes, simd.mul_f32s(value, scale));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A y' Aᵀ of a block's tiles, into (36, tiles, O).
+struct GradientBlock<'a> {
+    tiles: Tiles,
+    first: usize,
+    count: usize,
+    grad: &'a [f32],
+    m: &'a mut [f32],
+}
+
+impl WithSimd for GradientBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, first, count, grad, m } = self;
+        let (sizes, outputs) = (tiles.sizes, tiles.sizes.outputs);
+        let (height, width) = sizes.out();
+        let stride = tiles.stride(outputs);
+        assert!(count <= tiles.block && m.len() >= PLACES * stride);
+        for t in 0..count {
+            let tile = tiles.at(first + t);
+            let window = Window::output(&sizes, tile);
+            let image = &grad[tile.image * height * width * outputs..][..height * width * outputs];
+            for (o, lanes) in registers::<S>(outputs) {
+                // SAFETY: the image has `outputs` values a pixel, `lanes` of them from o on; the
+                // block has room for `count` tiles at each place.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let y = read_window::<S, OUT>(simd, window, image.as_ptr().add(o), outputs, lanes);
+                    write_places(
+                        simd,
+                        in_two_axes!(simd, y, output_adjoint, OUT, IN),
+                        m.as_mut_ptr().add(t * outputs + o),
+                        stride,
+                        lanes,
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// B v' Bᵀ of a block's tiles, added to x's gradient.
+struct InputAdjointBlock<'a> {
+    tiles: Tiles,
+    first: usize,
+    count: usize,
+    v: &'a [f32],
+    grad_x: &'a mut [f32],
+}
+
+impl WithSimd for InputAdjointBlock<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { tiles, first, count, v, grad_x } = self;
+        let (sizes, channels) = (tiles.sizes, tiles.sizes.channels);
+        let stride = tiles.stride(channels);
+        assert!(count <= tiles.block && v.len() >= PLACES * stride);
+        for t in 0..count {
+            let tile = tiles.at(first + t);
+            let window = Window::input(&sizes, tile);
+            let image = &mut grad_x[tile.image * sizes.image()..][..sizes.image()];
+            for (c, lanes) in registers::<S>(channels) {
+                // SAFETY: the block has `channels` values for each of its tiles at each place; the
+                // image has `channels` values a pixel, `lanes` of them from c on.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let v = read_places(simd, v.as_ptr().add(t * channels + c), stride, lanes);
+                    let values = in_two_axes!(simd, v, input_adjoint, IN, IN);
+                    for (i, row) in values.into_iter().enumerate() {
+                        for (j, value) in row.into_iter().enumerate() {
+                            let Some(pixel) = window.pixel(i, j) else { continue };
+                            let at = image.as_mut_ptr().add(pixel * channels + c);
+                            store(simd, at, lanes, simd.add_f32s(load(simd, at, lanes), value));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

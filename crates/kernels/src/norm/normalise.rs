@@ -1,0 +1,442 @@
+//! Group normalisation of channels-last images, with scale, shift and SiLU, and its gradient.
+
+use crate::buffer::Buffer;
+use crate::elementwise::passes::sigmoid;
+use crate::simd::{dispatch, load, mul_add, registers, store};
+use pulp::{Simd, WithSimd};
+
+/// Sizes and settings of a normalisation of (B, pixels, channels).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Norm {
+    pub channels: usize,
+    pub groups: usize,
+    pub pixels: usize,
+    pub eps: f64,
+    pub silu: bool,
+}
+
+/// Scale and shift after the normalisation: those of the layer, and of each image (B, 2·C) as
+/// (1 + scale), shift, if any.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    pub weight: &'a [f32],
+    pub bias: &'a [f32],
+    pub modulation: Option<&'a [f32]>,
+}
+
+/// Mean and reciprocal standard deviation of one group of one image.
+type Moments = (f32, f32);
+
+impl Norm {
+    fn image(&self) -> usize {
+        self.channels * self.pixels
+    }
+
+    fn check(&self, affine: &Affine, values: usize, moments: usize) {
+        let batch = values / self.image().max(1);
+        assert!(self.groups > 0 && self.channels.is_multiple_of(self.groups));
+        assert!(affine.weight.len() == self.channels && affine.bias.len() == self.channels);
+        assert!(affine.modulation.is_none_or(|m| m.len() == batch * 2 * self.channels));
+        assert!(values == batch * self.image() && moments == batch * self.groups);
+    }
+}
+
+/// y = f((x - μ)/√(σ² + eps) · weight + bias); keeps the moments (B, groups) for the gradient.
+pub(crate) fn forward(norm: Norm, affine: Affine, x: &[f32], y: &mut [f32], moments: &mut [Moments]) {
+    norm.check(&affine, x.len(), moments.len());
+    assert_eq!(x.len(), y.len());
+    dispatch(Forward { norm, affine, x, y, moments });
+}
+
+/// `forward` again, with its moments known.
+pub(crate) fn apply(norm: Norm, affine: Affine, x: &[f32], moments: &[Moments], y: &mut [f32]) {
+    norm.check(&affine, x.len(), moments.len());
+    assert_eq!(x.len(), y.len());
+    let image = norm.image().max(1);
+    let mut coefficients = Coefficients::new(norm.channels);
+    for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
+        coefficients.set(&norm, &affine, i, &moments[i * norm.groups..][..norm.groups]);
+        dispatch(Apply { norm, x, y, coefficients: &coefficients });
+    }
+}
+
+/// Where the gradients go. All are added to, but x's is overwritten if there is none yet.
+pub(crate) struct Gradients<'a> {
+    pub x: &'a mut [f32],
+    pub x_is_new: bool,
+    pub weight: &'a mut [f32],
+    pub bias: &'a mut [f32],
+    pub modulation: Option<&'a mut [f32]>,
+}
+
+/// With x̂ the normalised input and h = gradient · scale, dx = (h - mean(h) - x̂ · mean(h · x̂)) / σ.
+pub(crate) fn backward(
+    norm: Norm,
+    affine: Affine,
+    x: &[f32],
+    grad: &[f32],
+    moments: &[Moments],
+    gradients: Gradients,
+) {
+    norm.check(&affine, x.len(), moments.len());
+    assert!(grad.len() == x.len() && gradients.x.len() == x.len());
+    assert!(gradients.weight.len() == norm.channels && gradients.bias.len() == norm.channels);
+    dispatch(Backward { norm, affine, x, grad, moments, gradients });
+}
+
+/// Pixels whose sum is taken in f32 before it is added in f64.
+const BLOCK: usize = 128;
+
+struct Forward<'a> {
+    norm: Norm,
+    affine: Affine<'a>,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    moments: &'a mut [Moments],
+}
+
+impl WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, affine, x, y, moments } = self;
+        let image = norm.image().max(1);
+        let (mut sums, mut squares) = (vec![0f64; norm.channels], vec![0f64; norm.channels]);
+        let mut coefficients = Coefficients::new(norm.channels);
+        for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
+            let moments = &mut moments[i * norm.groups..][..norm.groups];
+            simd.vectorize(Sums { norm, x, sums: &mut sums, squares: &mut squares });
+            group_moments(&norm, x, &sums, &squares, moments);
+            coefficients.set(&norm, &affine, i, moments);
+            simd.vectorize(Apply { norm, x, y, coefficients: &coefficients });
+        }
+    }
+}
+
+/// The moments of each group from its channels' sums of differences from their first pixels.
+fn group_moments(norm: &Norm, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
+    let (width, pixels) = (norm.channels / norm.groups, norm.pixels as f64);
+    for (group, moments) in moments.iter_mut().enumerate() {
+        let channels = group * width..(group + 1) * width;
+        let mean = channels.clone().map(|c| f64::from(x[c]) + sums[c] / pixels).sum::<f64>() / width as f64;
+        // Σ (x - mean)² = Σ d² - 2 (mean - x₀) Σ d + n (mean - x₀)², d = x - x₀
+        let about_mean = |c: usize| {
+            let shift = mean - f64::from(x[c]);
+            squares[c] - 2.0 * shift * sums[c] + pixels * shift * shift
+        };
+        let variance = channels.map(about_mean).sum::<f64>() / (width as f64 * pixels);
+        // Rounding may leave a constant group a little below 0; NaN passes.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        *moments = (mean as f32, (1.0 / (variance + norm.eps).sqrt()) as f32);
+    }
+}
+
+/// For each channel of an image: z = x · scale + shift.
+struct Coefficients {
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+impl Coefficients {
+    fn new(channels: usize) -> Self {
+        Self { scale: vec![0.0; channels], shift: vec![0.0; channels] }
+    }
+
+    fn set(&mut self, norm: &Norm, affine: &Affine, image: usize, moments: &[Moments]) {
+        for c in 0..norm.channels {
+            let (mean, rstd) = moments[c / (norm.channels / norm.groups)];
+            let (weight, bias) = affine.of(image, c);
+            self.scale[c] = weight * rstd;
+            self.shift[c] = bias - mean * self.scale[c];
+        }
+    }
+}
+
+impl Affine<'_> {
+    /// Scale and shift of one image's channel.
+    fn of(&self, image: usize, c: usize) -> (f32, f32) {
+        let (weight, bias, channels) = (self.weight[c], self.bias[c], self.weight.len());
+        match self.modulation {
+            Some(modulation) => {
+                let modulation = &modulation[image * 2 * channels..][..2 * channels];
+                let scale = 1.0 + modulation[c];
+                (weight * scale, bias * scale + modulation[channels + c])
+            }
+            None => (weight, bias),
+        }
+    }
+}
+
+/// Σ d and Σ d² of each channel over one image's pixels, with d = x - the channel's first pixel:
+/// one pass, and no digits lost where the mean is far from 0.
+struct Sums<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    sums: &'a mut [f64],
+    squares: &'a mut [f64],
+}
+
+impl WithSimd for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, sums, squares } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && sums.len() == channels && squares.len() == channels);
+        sums.fill(0.0);
+        squares.fill(0.0);
+        for (c, lanes) in registers::<S>(channels) {
+            let shift = simd.partial_load_f32s(&x[c..][..lanes]);
+            for first in (0..norm.pixels).step_by(BLOCK) {
+                let (mut total, mut square) = ([simd.splat_f32s(0.0); 4], [simd.splat_f32s(0.0); 4]);
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
+                    // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    let x = unsafe { load(simd, x.as_ptr().add(pixel * channels + c), lanes) };
+                    let (d, quarter) = (simd.sub_f32s(x, shift), pixel % 4);
+                    total[quarter] = simd.add_f32s(total[quarter], d);
+                    square[quarter] = mul_add(simd, d, d, square[quarter]);
+                }
+                add_lanes(simd, total, lanes, &mut sums[c..]);
+                add_lanes(simd, square, lanes, &mut squares[c..]);
+            }
+        }
+    }
+}
+
+/// Adds four registers' sums to those of their channels in f64.
+#[inline(always)]
+fn add_lanes<S: Simd>(simd: S, parts: [S::f32s; 4], lanes: usize, sums: &mut [f64]) {
+    let total = simd.add_f32s(simd.add_f32s(parts[0], parts[1]), simd.add_f32s(parts[2], parts[3]));
+    let mut values = [0f32; 64];
+    simd.partial_store_f32s(&mut values[..lanes], total);
+    sums.iter_mut().zip(&values[..lanes]).for_each(|(sum, &value)| *sum += f64::from(value));
+}
+
+/// y = f(x · scale + shift) of one image.
+struct Apply<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    coefficients: &'a Coefficients,
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, y, coefficients } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && y.len() == x.len());
+        for (c, lanes) in registers::<S>(channels) {
+            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
+            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
+            for pixel in 0..norm.pixels {
+                let at = pixel * channels + c;
+                // SAFETY: the pixel is inside both images, and `lanes` channels from c on exist.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let z = mul_add(simd, load(simd, x.as_ptr().add(at), lanes), scale, shift);
+                    let z = if norm.silu { simd.mul_f32s(z, sigmoid(simd, z)) } else { z };
+                    store(simd, y.as_mut_ptr().add(at), lanes, z);
+                }
+            }
+        }
+    }
+}
+
+struct Backward<'a> {
+    norm: Norm,
+    affine: Affine<'a>,
+    x: &'a [f32],
+    grad: &'a [f32],
+    moments: &'a [Moments],
+    gradients: Gradients<'a>,
+}
+
+impl WithSimd for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, affine, x, grad, moments, mut gradients } = self;
+        let (channels, width) = (norm.channels, norm.channels / norm.groups);
+        let image = norm.image().max(1);
+        let mut coefficients = Coefficients::new(channels);
+        let mut through = Buffer::scratch(image);
+        let mut means = vec![0f32; channels];
+        let (mut sums, mut sums_x) = (vec![0f64; channels], vec![0f64; channels]);
+        // dx += h · a + (x - mean) · b + d
+        let (mut a, mut b, mut d) = (vec![0f32; channels], vec![0f32; channels], vec![0f32; channels]);
+        let images =
+            x.chunks_exact(image).zip(grad.chunks_exact(image)).zip(gradients.x.chunks_exact_mut(image));
+        for (i, ((x, grad), grad_x)) in images.enumerate() {
+            let moments = &moments[i * norm.groups..][..norm.groups];
+            coefficients.set(&norm, &affine, i, moments);
+            means.iter_mut().enumerate().for_each(|(c, mean)| *mean = moments[c / width].0);
+            simd.vectorize(Through {
+                norm,
+                x,
+                grad,
+                coefficients: &coefficients,
+                means: &means,
+                out: &mut through,
+                sums: &mut sums,
+                sums_x: &mut sums_x,
+            });
+            for (group, &(_, rstd)) in moments.iter().enumerate() {
+                let rstd64 = f64::from(rstd);
+                let (mut sum_h, mut sum_hx) = (0f64, 0f64);
+                for c in group * width..(group + 1) * width {
+                    let (weight, _) = affine.of(i, c);
+                    sum_h += sums[c] * f64::from(weight);
+                    sum_hx += sums_x[c] * rstd64 * f64::from(weight);
+                    // Through the modulation z = (weight · x̂ + bias) · (1 + scale) + shift.
+                    let (sum, sum_x) = (sums[c] as f32, (sums_x[c] * rstd64) as f32);
+                    let mut scale = 1.0;
+                    if let (Some(modulation), Some(grad)) =
+                        (affine.modulation, gradients.modulation.as_deref_mut())
+                    {
+                        scale += modulation[i * 2 * channels + c];
+                        grad[i * 2 * channels + c] += affine.weight[c] * sum_x + affine.bias[c] * sum;
+                        grad[i * 2 * channels + channels + c] += sum;
+                    }
+                    gradients.weight[c] += sum_x * scale;
+                    gradients.bias[c] += sum * scale;
+                }
+                let n = (width * norm.pixels) as f64;
+                for c in group * width..(group + 1) * width {
+                    a[c] = affine.of(i, c).0 * rstd;
+                    b[c] = (-sum_hx / n * rstd64 * rstd64) as f32;
+                    d[c] = (-sum_h / n * rstd64) as f32;
+                }
+            }
+            simd.vectorize(AddInput {
+                norm,
+                x,
+                through: &through,
+                means: &means,
+                a: &a,
+                b: &b,
+                d: &d,
+                is_new: gradients.x_is_new,
+                grad_x,
+            });
+        }
+    }
+}
+
+/// The gradient before the activation, and of each channel its sum and its sum times (x - mean).
+struct Through<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    grad: &'a [f32],
+    coefficients: &'a Coefficients,
+    means: &'a [f32],
+    out: &'a mut [f32],
+    sums: &'a mut [f64],
+    sums_x: &'a mut [f64],
+}
+
+impl WithSimd for Through<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, grad, coefficients, means, out, sums, sums_x } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && grad.len() == x.len() && out.len() == x.len());
+        sums.fill(0.0);
+        sums_x.fill(0.0);
+        let one = simd.splat_f32s(1.0);
+        let mut lane_sums = [0f32; 64];
+        for (c, lanes) in registers::<S>(channels) {
+            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
+            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
+            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            for first in (0..norm.pixels).step_by(BLOCK) {
+                let (mut total, mut total_x) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
+                    let at = pixel * channels + c;
+                    // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let x = load(simd, x.as_ptr().add(at), lanes);
+                        let mut grad = load(simd, grad.as_ptr().add(at), lanes);
+                        if norm.silu {
+                            // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
+                            let z = mul_add(simd, x, scale, shift);
+                            let p = sigmoid(simd, z);
+                            let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
+                            grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
+                        }
+                        store(simd, out.as_mut_ptr().add(at), lanes, grad);
+                        let half = pixel % 2;
+                        total[half] = simd.add_f32s(total[half], grad);
+                        total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
+                    }
+                }
+                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total[0], total[1]));
+                sums[c..]
+                    .iter_mut()
+                    .zip(&lane_sums[..lanes])
+                    .for_each(|(sum, &total)| *sum += f64::from(total));
+                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total_x[0], total_x[1]));
+                sums_x[c..]
+                    .iter_mut()
+                    .zip(&lane_sums[..lanes])
+                    .for_each(|(sum, &total)| *sum += f64::from(total));
+            }
+        }
+    }
+}
+
+/// grad_x [+]= through · a + (x - mean) · b + d.
+struct AddInput<'a> {
+    norm: Norm,
+    x: &'a [f32],
+    through: &'a [f32],
+    means: &'a [f32],
+    a: &'a [f32],
+    b: &'a [f32],
+    d: &'a [f32],
+    is_new: bool,
+    grad_x: &'a mut [f32],
+}
+
+impl WithSimd for AddInput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { norm, x, through, means, a, b, d, is_new, grad_x } = self;
+        let channels = norm.channels;
+        assert!(x.len() == norm.image() && through.len() == x.len() && grad_x.len() == x.len());
+        for (c, lanes) in registers::<S>(channels) {
+            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
+            let (a, b, d) = (
+                simd.partial_load_f32s(&a[c..][..lanes]),
+                simd.partial_load_f32s(&b[c..][..lanes]),
+                simd.partial_load_f32s(&d[c..][..lanes]),
+            );
+            for pixel in 0..norm.pixels {
+                let at = pixel * channels + c;
+                // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let x = simd.sub_f32s(load(simd, x.as_ptr().add(at), lanes), mean);
+                    let h = load(simd, through.as_ptr().add(at), lanes);
+                    let to = grad_x.as_mut_ptr().add(at);
+                    let mut sum = mul_add(simd, h, a, mul_add(simd, x, b, d));
+                    if !is_new {
+                        sum = simd.add_f32s(load(simd, to, lanes), sum);
+                    }
+                    store(simd, to, lanes, sum);
+                }
+            }
+        }
+    }
+}

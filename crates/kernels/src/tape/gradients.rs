@@ -1,0 +1,97 @@
+//! Gradients of parameters, and those that are on their way to them.
+
+use crate::buffer::Buffer;
+use crate::chunks::weights_first;
+use crate::elementwise::passes;
+use crate::tape::images::Images;
+use std::collections::BTreeMap;
+
+/// Gradients of parameters by name.
+#[derive(Default)]
+pub struct Gradients(BTreeMap<String, Slot>);
+
+struct Slot {
+    values: Buffer,
+    /// (kh·kw, C, O) of a convolution's weights, whose gradient is kept in this order.
+    taps_first: Option<(usize, usize, usize)>,
+}
+
+impl Gradients {
+    /// The gradient of one parameter, in the order of the parameter's values.
+    pub fn get(&self, name: &str) -> Option<Vec<f32>> {
+        let Slot { values, taps_first } = self.0.get(name)?;
+        Some(match *taps_first {
+            Some((taps, channels, outputs)) => weights_first(values, taps, channels, outputs),
+            None => values.to_vec(),
+        })
+    }
+
+    /// The parameters' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// All but that of one name.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.0.remove(name);
+        self
+    }
+
+    /// Adds those of another chunk.
+    pub fn add(&mut self, other: Gradients) {
+        for (name, slot) in other.0 {
+            match self.0.get_mut(&name) {
+                Some(sum) => passes::add(&mut sum.values, &slot.values),
+                None => drop(self.0.insert(name, slot)),
+            }
+        }
+    }
+
+    pub(crate) fn slot(&mut self, name: String, len: usize) -> &mut Buffer {
+        let new = || Slot { values: Buffer::zeros(len), taps_first: None };
+        &mut self.0.entry(name).or_insert_with(new).values
+    }
+
+    pub(crate) fn taps_first(
+        &mut self,
+        name: String,
+        (taps, channels, outputs): (usize, usize, usize),
+    ) -> &mut Buffer {
+        let values = || Buffer::zeros(taps * channels * outputs);
+        let new = || Slot { values: values(), taps_first: Some((taps, channels, outputs)) };
+        &mut self.0.entry(name).or_insert_with(new).values
+    }
+}
+
+/// The gradients that are on their way.
+pub(crate) struct Pending {
+    pub(crate) nodes: Vec<Option<Buffer>>,
+    pub(crate) parameters: Gradients,
+}
+
+impl Pending {
+    /// What a node's gradient is so far, to be given back with more added to it.
+    pub(crate) fn take(&mut self, x: &Images) -> Option<Buffer> {
+        if x.tracked { self.nodes[x.node].take() } else { None }
+    }
+
+    /// The gradient of a node to add to.
+    pub(crate) fn of(&mut self, x: &Images) -> &mut Buffer {
+        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.len()))
+    }
+
+    /// Adds `grad` to the gradient of a node, without a copy if it is the first; drops it where
+    /// nothing asks for it.
+    pub(crate) fn give(&mut self, x: &Images, grad: Buffer) {
+        if !x.tracked {
+            return;
+        }
+        match &mut self.nodes[x.node] {
+            Some(sum) => passes::add(sum, &grad),
+            none => *none = Some(grad),
+        }
+    }
+}
+
+/// From the gradient of a node to those of what it was made of.
+pub(crate) type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;

@@ -1,0 +1,25 @@
+//! What moves the weights of a network, and what averages them.
+//!
+//! [`AdamW`] and [`Muon`] take one step over named parameters, in place; [`clip_global_norm`] and
+//! [`LearningRate`] belong to a step. [`ema_decay`] and [`power_decay`] are how much an average keeps,
+//! and [`power_factors`] makes an average of any length after the training. Nothing here knows what
+//! the parameters are for.
+
+mod adamw;
+mod clip;
+mod ema;
+mod learning_rate;
+mod muon;
+mod power_ema;
+
+pub use adamw::{AdamW, AdamWOptions};
+pub use clip::clip_global_norm;
+pub use ema::{ema_decay, ema_reached};
+pub use learning_rate::LearningRate;
+pub use muon::Muon;
+pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};
+
+/// An average that cannot be made; the message says why, and what could be.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct OptimError(pub(crate) String);

@@ -1,0 +1,72 @@
+//! What the networks said, image by image.
+
+use crate::SampleError;
+use candle_core::Tensor;
+
+/// Which predictions an image needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Given,
+    Away,
+    Both,
+}
+
+/// What the networks said of the images that each was asked about.
+pub(crate) struct Answers {
+    given: Option<Tensor>,
+    free: Option<Tensor>,
+    rows: Vec<Rows>,
+}
+
+/// Where the answers about an image are.
+enum Rows {
+    Given(u32),
+    Free(u32),
+    Both { given: u32, free: u32 },
+}
+
+impl Answers {
+    pub fn new(given: Option<Tensor>, free: Option<Tensor>, passes: &[Pass]) -> Self {
+        let (mut givens, mut frees) = (0.., 0..);
+        let mut rows = |pass: &Pass| match pass {
+            Pass::Given => Some(Rows::Given(givens.next()?)),
+            Pass::Away => Some(Rows::Free(frees.next()?)),
+            Pass::Both => Some(Rows::Both { given: givens.next()?, free: frees.next()? }),
+        };
+        let rows = passes.iter().filter_map(&mut rows).collect();
+        Self { given, free, rows }
+    }
+
+    /// The images that have both answers, with these.
+    pub fn pairs(&self) -> Result<Option<(Vec<u32>, Tensor, Tensor)>, SampleError> {
+        let both = self.rows.iter().enumerate().filter_map(|(i, rows)| match rows {
+            Rows::Both { given, free } => Some((i as u32, (*given, *free))),
+            _ => None,
+        });
+        let (both, (in_given, in_free)): (Vec<u32>, (Vec<u32>, Vec<u32>)) = both.unzip();
+        let (Some(given), Some(free), false) = (&self.given, &self.free, both.is_empty()) else {
+            return Ok(None);
+        };
+        let select = |all: &Tensor, rows: Vec<u32>| all.index_select(&Tensor::new(rows, all.device())?, 0);
+        Ok(Some((both, select(given, in_given)?, select(free, in_free)?)))
+    }
+
+    /// All images' predictions: what the networks said where one answer is enough, and `guided` of the
+    /// rest.
+    pub fn in_order(&self, guided: Option<Tensor>) -> Result<Tensor, SampleError> {
+        let count = |part: &Option<Tensor>| part.as_ref().map_or(Ok(0), |part| part.dim(0));
+        let first_free = count(&self.given)? as u32;
+        let mut next_guided = first_free + count(&self.free)? as u32..;
+        let order: Vec<u32> = (self.rows.iter())
+            .filter_map(|rows| match rows {
+                Rows::Given(row) => Some(*row),
+                Rows::Free(row) => Some(first_free + row),
+                Rows::Both { .. } => next_guided.next(),
+            })
+            .collect();
+        let parts: Vec<&Tensor> = [&self.given, &self.free, &guided].into_iter().flatten().collect();
+        let all = Tensor::cat(&parts, 0)?;
+        let order = Tensor::new(order, all.device())?;
+        Ok(all.index_select(&order, 0)?)
+    }
+}
