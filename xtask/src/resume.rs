@@ -36,7 +36,8 @@ const MAY_CHANGE: [&str; 19] = [
 /// Gives a run that is older than the range of betas the one it began with: 0.0001 to 0.02 whatever its
 /// number of timesteps. Refuses to go on under another noise schedule than the checkpoint's.
 pub fn keep_schedule(diffusion: &mut Diffusion, found: &Path) -> Result<()> {
-    let saved = model_folder::read_scheduler(&model_folder::scheduler_path(found))?.noise_schedule()?;
+    let Some(path) = model_folder::scheduler_path(found) else { return Ok(()) };
+    let saved = model_folder::read_scheduler(&path)?.noise_schedule()?;
     let same = |other: &NoiseSchedule| {
         let mut pairs = saved.alphas_cumprod().iter().zip(other.alphas_cumprod());
         saved.len() == other.len() && pairs.all(|(a, b)| (a - b).abs() <= 1e-9)

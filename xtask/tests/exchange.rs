@@ -174,6 +174,9 @@ fn an_import_takes_bare_files_and_other_labels(dir: &Path) {
         text.contains("warning: no scheduler_config.json") && text.contains("3 classes and no null"),
         "{text}"
     );
+    // Without a null label there is nothing to be led away from, unless guidance is asked for.
+    let text = run(dir, &["sample", "--run", "plain", "--steps", "2"], 0);
+    assert!(text.contains("w 1,"), "{text}");
     let text = run(dir, &["sample", "--run", "plain", "--steps", "2", "--guidance", "2"], 2);
     assert!(text.contains("no null label"), "{text}");
     // The command that import prints.
