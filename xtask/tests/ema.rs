@@ -23,8 +23,9 @@ fn an_average_of_any_length_becomes_a_model_that_samples() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
     train(dir, "run");
-    let kept: Vec<_> = std::fs::read_dir(dir.join("run/ema")).unwrap().collect();
-    assert_eq!(kept.len(), 6);
+    let kept = std::fs::read_dir(dir.join("run/ema")).unwrap().map(|entry| entry.unwrap().file_name());
+    let kept: Vec<String> = kept.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert_eq!(kept.iter().filter(|name| name.ends_with(".safetensors")).count(), 6, "{kept:?}");
     // The length that was kept is what was kept.
     run(dir, &["ema", "--run", "run", "--length", "0.1", "--out", "tenth"], 0);
     let snapshot = tensors(&dir.join("run/ema/step-000060.safetensors"));
@@ -72,7 +73,14 @@ fn what_cannot_be_averaged_is_said() {
     tensors.remove("0.1.conv_in.bias").unwrap();
     let whole = std::fs::read(&path).unwrap();
     candle_core::safetensors::save(&tensors, &path).unwrap();
+    let text = refused(&["--length", "0.1", "--out", "x"], 5);
+    assert!(text.contains("step-000020.safetensors") && text.contains("damaged"), "{text}");
+    assert!(run(dir, &["verify", "run"], 5).contains("ema/step-000020.safetensors"));
+    // A run of an older version notes no hashes.
+    let hashes = std::fs::read(dir.join("run/ema/hashes.json")).unwrap();
+    std::fs::remove_file(dir.join("run/ema/hashes.json")).unwrap();
     assert!(refused(&["--length", "0.1", "--out", "x"], 5).contains("0.1.conv_in.bias is missing"));
+    std::fs::write(dir.join("run/ema/hashes.json"), hashes).unwrap();
     std::fs::write(&path, whole).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();

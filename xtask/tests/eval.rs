@@ -179,7 +179,7 @@ fn a_run_measures_itself(dir: &Path) {
     assert!(scored[2]["score"]["accuracy"].as_f64().unwrap() > 0.9, "{}", scored[2]);
     std::fs::remove_dir_all(dir.join("scored/checkpoints/step-000060")).unwrap();
     // As a kill leaves them, while a snapshot or the classifier is written.
-    let half = ["scored/ema/.tmpAb3", "scored/.judge.safetensors.7-0.tmp"].map(|name| dir.join(name));
+    let half = ["scored/ema/.tmpAb3xY9", "scored/.judge.safetensors.7-0.tmp"].map(|name| dir.join(name));
     half.iter().for_each(|path| std::fs::write(path, "half").unwrap());
     run(dir, &["train", "--resume", "scored"], 0);
     assert!(half.iter().all(|path| !path.exists()));

@@ -289,7 +289,7 @@ fn label_dropout_of_none_and_of_all_are_taken_at_their_word() {
         run(dir.path(), &["train", "--config", "changed.toml", "--data", data, "--out", name], 0)
     };
     let text_of_none = trained("none", "0.0");
-    assert!(text_of_none.contains("--class 1 --guidance 1 --out"), "{text_of_none}");
+    assert!(text_of_none.contains("--class 1 --out"), "{text_of_none}");
     let network =
         std::fs::read_to_string(dir.path().join("none/checkpoints/step-000002/unet/config.json")).unwrap();
     assert!(network.contains("\"_duet_null_label\": null"), "{network}");

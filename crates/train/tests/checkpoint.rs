@@ -363,7 +363,7 @@ fn a_manifest_of_another_version_with_unknown_keys_or_absurd_size_is_refused() {
     refused("\"format_version\": 1", "\"format_version\": 2", "checksum");
     refused("\"step\": 0", "\"step\": 0, \"stop\": 1", "stop");
     refused("\"step\": 0", "\"step\": -1", "not a manifest");
-    refused("{", &format!("{}{{", " ".repeat(1 << 20)), "larger than any manifest");
+    refused("{", &format!("{}{{", " ".repeat(1 << 20)), "more than the 1048576 bytes");
 }
 
 #[test]
