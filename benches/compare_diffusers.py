@@ -60,11 +60,13 @@ def exact(unet, scheduler):
     if isinstance(scheduler, DDIMScheduler) and not scheduler.config.set_alpha_to_one: scheduler.final_alpha_cumprod = scheduler.alphas_cumprod[0]
     return unet, scheduler
 
-def ours(folder, xtask, noise, labels):
+def ours(folder, scheduler, xtask, noise, labels):
+    """Duet's images, by the folder's own scheduler; a checkpoint's [sample] names another sampler than its DDIMScheduler."""
+    sampler = ["--sampler", "ddim"] if isinstance(scheduler, DDIMScheduler) else []
     with tempfile.TemporaryDirectory() as temporary:
         start, out = f"{temporary}/noise.safetensors", f"{temporary}/images.safetensors"
         save_file({"noise": noise} | ({"labels": labels} if labels is not None else {}), start)
-        subprocess.run([*xtask, "sample", "--run", str(folder.resolve()), "--noise", start, "--guidance", str(W), "--steps", str(STEPS), "--sampler", "ddim", "--interval", "all", "--history", "0", "--out", out],
+        subprocess.run([*xtask, "sample", "--run", str(folder.resolve()), "--noise", start, "--guidance", str(W), "--steps", str(STEPS), *sampler, "--interval", "all", "--history", "0", "--out", out],
             cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL if xtask[0] != "cargo" else None)
         return load_file(out)["images"]
 
@@ -78,7 +80,7 @@ def compare(folder, what, flags):
     h, w = c.sample_size if isinstance(c.sample_size, (list, tuple)) else (c.sample_size,) * 2
     noise = torch.randn(flags.count, c.in_channels, h, w, generator=g)
     labels = torch.arange(flags.count) % max(c.num_class_embeds - 1, 1) if c.num_class_embeds else None
-    made, peer = ours(folder, flags.xtask, noise, labels), theirs(unet, scheduler, noise, labels)
+    made, peer = ours(folder, scheduler, flags.xtask, noise, labels), theirs(unet, scheduler, noise, labels)
     unet, scheduler = exact(unet, scheduler)
     truth, moved = (theirs(unet, scheduler, noise.double(), labels, d) for d in (0.0, DISTURBANCE))
     assert truth.dtype == torch.float64; dpmsolver.torch = torch

@@ -10,6 +10,7 @@ mod compare;
 mod compare_table;
 mod config;
 mod curves;
+mod docs;
 mod drawing;
 mod ema;
 mod eval;
@@ -25,6 +26,7 @@ mod interrupt;
 mod layering;
 mod model_folder;
 mod note;
+mod peers;
 mod plan;
 mod progress;
 mod report;
@@ -92,6 +94,8 @@ enum Verb {
     BenchWorker(bench_worker::Args),
     /// Run every check of this repository
     Ci(ci::Args),
+    /// Check the figures and pictures of the documents, or measure them again
+    Docs(docs::Args),
     /// Check which crate depends on which
     Layering,
 }
@@ -116,6 +120,7 @@ fn main() -> std::process::ExitCode {
         Some(Verb::Bench(args)) => bench::run(args),
         Some(Verb::BenchWorker(args)) => bench_worker::run(args),
         Some(Verb::Ci(args)) => ci::run(args),
+        Some(Verb::Docs(args)) => docs::run(args),
         Some(Verb::Layering) => layering::run(),
     };
     exit::report(result)
