@@ -18,12 +18,12 @@ pub struct Args {
     /// A Python with torch and diffusers, to time torch in the same run
     #[arg(long, value_name = "PYTHON")]
     torch: Option<PathBuf>,
-    /// What to time
-    #[arg(long, value_delimiter = ',', default_values = ["conv", "train", "forward", "sample"])]
+    /// What to time, separated by commas
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "conv,train,forward,sample")]
     only: Vec<Kind>,
-    /// Networks to time: small is (32, 64, 64) with one layer a block, large (64, 128, 128) with
-    /// two and attention at 7×7
-    #[arg(long, value_delimiter = ',', default_values = ["small", "large"])]
+    /// Networks to time, separated by commas: small is (32, 64, 64) with one layer a block, large
+    /// (64, 128, 128) with two and attention at 7×7
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', default_value = "small,large")]
     network: Vec<Network>,
     /// Threads of each contestant; training is timed on one thread too
     #[arg(long, default_value_t = 2)]

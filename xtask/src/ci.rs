@@ -1,9 +1,11 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
+use crate::peers;
 use crate::progress::duration;
 use crate::terminal::{err, out};
 use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -13,6 +15,13 @@ pub struct Args {
     /// Check the downloader instead of everything else; its build takes some 15 minutes
     #[arg(long)]
     hub: bool,
+    /// Compare with torch and diffusers instead, by this Python, which needs `pip install torch
+    /// diffusers safetensors`
+    #[arg(long, value_name = "PYTHON", conflicts_with = "hub")]
+    peers: Option<PathBuf>,
+    /// A run or checkpoint that is compared too [default: a tiny one alone, trained for it]
+    #[arg(long, value_name = "DIR", requires = "peers")]
+    run: Option<String>,
 }
 
 /// One check: what it is, cargo's arguments, and the environment it needs.
@@ -81,10 +90,13 @@ fn dependencies() -> Result<&'static str> {
 /// Runs the checks in order and stops at the first that fails.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
+    if let Some(python) = &args.peers {
+        return peers::run(python, args.run.as_deref());
+    }
     let mut times = Vec::new();
     if !args.hub {
         layering::run()?;
-        docs::check_stated()?;
+        docs::check(&docs::Figures::read()?)?;
     }
     for check in checks(args.hub) {
         let began = Instant::now();

@@ -1,306 +1,341 @@
-//! `cargo xtask docs`: holds the documents' figures and pictures against what makes them.
+//! `cargo xtask docs`: whether the documents' figures and pictures are what the repository makes.
 
-use crate::config;
 use crate::exit::usage;
-use crate::note::Note;
+use crate::peers::ROOT;
+use crate::run_folder;
 use crate::terminal::{err, out};
 use anyhow::{Context, Result, bail};
 use duet_data::Picture;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-/// What the documents state, and how it is measured.
-const FIGURES: &str = "docs/figures.toml";
-const PICTURES: &str = "docs/images";
-/// Documents are small.
+/// A list or a table of figures has a few thousand bytes, a document or a picture some 100,000.
 const MAX_BYTES: u64 = 1 << 24;
+const LIST: &str = "docs/figures.toml";
 
 /// Flags of `docs`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Train what is not there yet, measure every figure and draw every picture again; hours
+    /// Run the commands too and compare what they find; without, only the documents are read
     #[arg(long)]
     measure: bool,
-    /// With --measure: only of these runs, such as default,original
-    #[arg(long, value_name = "RUN,…", value_delimiter = ',', requires = "measure")]
+    /// Of the measurements these, separated by commas, as this verb lists them
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', requires = "measure")]
     only: Vec<String>,
-    /// With --measure: where the runs are, or are trained
-    #[arg(long, value_name = "DIR", default_value = "runs/docs", requires = "measure")]
-    runs: PathBuf,
+    /// Trained runs that are there already, such as preset=runs/00001-digits, separated by commas;
+    /// others are trained in runs/docs
+    #[arg(long, value_name = "NAME=DIR", value_delimiter = ',', requires = "measure")]
+    run: Vec<String>,
 }
 
 /// docs/figures.toml.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Figures {
-    run: Vec<Run>,
+pub struct Figures {
+    run: BTreeMap<String, Step>,
+    measurement: BTreeMap<String, Measurement>,
+    figure: Vec<Figure>,
 }
 
-/// A trained run, and all that the documents say of it.
+/// Arguments of `cargo xtask`, and the minutes they take on two idle cores.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Run {
-    name: String,
-    /// Arguments of `train`.
-    train: String,
-    /// How long it takes, for people.
-    time: String,
-    /// Verbs that come before the pictures; {run} stands for the run's folder.
-    #[serde(default)]
-    before: Vec<String>,
-    #[serde(default)]
-    measure: Vec<Measure>,
-    /// Pictures that the run draws again from what they say of themselves.
-    #[serde(default)]
-    pictures: Vec<String>,
-    /// Grey levels by which pictures may differ in the mean: another processor rounds otherwise.
-    #[serde(default)]
-    levels: f64,
+struct Step {
+    command: String,
+    minutes: f64,
 }
 
-/// One command and the figures that it gives.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Measure {
-    /// A verb with its flags, which writes eval.json into {out}; none for the run's own metrics.
+struct Measurement {
+    /// Which run's folder stands for {run}.
+    run: String,
+    /// {out} is an empty folder.
     #[serde(default)]
     command: Option<String>,
-    figure: Vec<Figure>,
+    minutes: f64,
+    /// The JSON file that has the values: JSON, or JSON lines, of which the last counts.
+    #[serde(default)]
+    file: Option<String>,
+    /// Pictures that are drawn again from their notes.
+    #[serde(default)]
+    pictures: Vec<String>,
+    /// Grey levels by which a pixel of them may differ, on another processor.
+    #[serde(default)]
+    levels: u8,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Figure {
-    document: PathBuf,
-    /// Words of the document in which the figure stands.
+    measurement: String,
+    document: String,
+    /// What the document says, in which the value stands as `value` is written.
     text: String,
-    /// The figure as it stands there.
-    stated: String,
-    /// Where it is in eval.json, or in the last line of metrics.jsonl: a JSON pointer.
-    of: String,
-    /// 100 where the document has percent.
-    #[serde(default = "one")]
-    times: f64,
-    /// How far another run of the same command may be from it.
+    value: String,
     noise: f64,
+    /// The JSON pointer of the value in the measurement's file, and what it is multiplied by.
+    key: String,
+    #[serde(default = "one")]
+    scale: f64,
 }
 
 fn one() -> f64 {
     1.0
 }
 
-/// Runs the verb.
-pub fn run(args: Args) -> Result<()> {
-    let figures = read()?;
-    check(&figures)?;
-    let count = |run: &Run| run.measure.iter().map(|measure| measure.figure.len()).sum::<usize>();
-    let all: usize = figures.run.iter().map(count).sum();
-    let pictures: usize = figures.run.iter().map(|run| run.pictures.len()).sum();
-    out!("{all} figures stand where {FIGURES} says, and {pictures} pictures say how they were drawn");
-    if !args.measure {
-        return Ok(());
-    }
-    if let Some(name) = args.only.iter().find(|name| !figures.run.iter().any(|run| run.name == **name)) {
-        let known: Vec<&str> = figures.run.iter().map(|run| run.name.as_str()).collect();
-        return Err(usage(format!("--only {name}: there are {}", known.join(", "))));
-    }
-    let wanted = |run: &&Run| args.only.is_empty() || args.only.contains(&run.name);
-    let mut moved = 0;
-    for run in figures.run.iter().filter(wanted) {
-        moved += measured(run, &args.runs.join(&run.name))?;
-    }
-    match moved {
-        0 => Ok(()),
-        _ => bail!("{moved} of what the documents state is not what was measured now"),
-    }
+fn read(path: &Path) -> Result<String> {
+    duet_files::read_text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))
 }
 
-fn read() -> Result<Figures> {
-    let text = config::read(Path::new(FIGURES)).context("run it from the root of the repository")?;
-    toml::from_str(&text).with_context(|| FIGURES.to_string())
-}
-
-/// Holds the list against the documents: fast, and part of `ci`.
-pub fn check_stated() -> Result<()> {
-    check(&read()?)
-}
-
-fn check(figures: &Figures) -> Result<()> {
-    let mut wrong = Vec::new();
-    for figure in figures.run.iter().flat_map(|run| &run.measure).flat_map(|measure| &measure.figure) {
-        wrong.extend(figure.check()?);
-    }
-    let listed: BTreeSet<&str> =
-        figures.run.iter().flat_map(|run| &run.pictures).map(String::as_str).collect();
-    for name in &listed {
-        let path = Path::new(PICTURES).join(name);
-        if let Err(error) = Note::read(&path) {
-            wrong.push(format!("{error:#}"));
+impl Figures {
+    /// The repository's.
+    pub fn read() -> Result<Self> {
+        let path = Path::new(ROOT).join(LIST);
+        let figures: Self = toml::from_str(&read(&path)?).with_context(|| path.display().to_string())?;
+        for figure in &figures.figure {
+            figure.number()?;
+            let Some(measurement) = figures.measurement.get(&figure.measurement) else {
+                bail!("{LIST}: there is no measurement {:?}", figure.measurement);
+            };
+            if measurement.command.is_none() || measurement.file.is_none() {
+                bail!("{LIST}: {} has a figure, so it needs a command and a file", figure.measurement);
+            }
         }
-    }
-    for entry in std::fs::read_dir(PICTURES).with_context(|| PICTURES.to_string())? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if !listed.contains(name.as_str()) {
-            wrong.push(format!("{PICTURES}/{name}: {FIGURES} does not say which run draws it"));
+        match figures.measurement.iter().find(|(_, measurement)| !figures.run.contains_key(&measurement.run))
+        {
+            Some((name, _)) => bail!("{LIST}: {name} names a run that is not there"),
+            None => Ok(figures),
         }
-    }
-    match wrong.is_empty() {
-        true => Ok(()),
-        false => bail!("{}", wrong.join("\n  ")),
     }
 }
 
 impl Figure {
-    /// What is wrong with how it is stated.
-    fn check(&self) -> Result<Option<String>> {
-        let document = self.document.display();
-        let text = duet_files::read_text(&self.document, MAX_BYTES).with_context(|| document.to_string())?;
-        let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        Ok(match (plain(&text).contains(&plain(&self.text)), self.text.contains(&self.stated)) {
-            (false, _) => Some(format!("{document}: these words do not stand there: {}", self.text)),
-            (_, false) => Some(format!("{FIGURES}: {} is not among the words {}", self.stated, self.text)),
-            _ => self.value().err().map(|error| format!("{FIGURES}: {error:#}")),
-        })
+    fn number(&self) -> Result<f64> {
+        let number = self.value.parse();
+        number.with_context(|| format!("{LIST}: {:?} is no number", self.value))
     }
 
-    fn value(&self) -> Result<f64> {
-        let number = self.stated.replace(',', "");
-        number.parse().with_context(|| format!("stated = {:?}: not a number", self.stated))
+    /// Whether a document says what is listed; line breaks do not count.
+    fn stands_in(&self, document: &str) -> bool {
+        let joined = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        self.text.contains(&self.value) && joined(document).contains(&joined(&self.text))
     }
 
-    /// Whether the measured value is what the document states; says both.
-    fn holds(&self, found: &serde_json::Value) -> Result<bool> {
-        let Some(value) = found.pointer(&self.of).and_then(serde_json::Value::as_f64) else {
-            bail!("{FIGURES}: of = {:?}: no such number was measured", self.of);
-        };
-        let (value, stated) = (value * self.times, self.value()?);
-        let holds = (value - stated).abs() <= self.noise;
-        let word = if holds { "holds" } else { "MOVED" };
-        let document = self.document.display();
-        out!(
-            "{word}  {document}: {} is now {value:.4}, within {} or not: {}",
-            self.stated,
-            self.noise,
-            self.text
-        );
-        Ok(holds)
+    /// The measured value, and whether it is as near as the noise and the digits that are stated allow.
+    fn holds(&self, measured: &serde_json::Value) -> Result<(f64, bool)> {
+        let value = measured.pointer(&self.key).and_then(serde_json::Value::as_f64);
+        let value = value.with_context(|| format!("{}: no number at {}", self.measurement, self.key))?;
+        let digits = self.value.split_once('.').map_or(0, |(_, digits)| digits.len());
+        let allowed = self.noise + 0.5 * 0.1f64.powi(digits as i32) + 1e-9;
+        let value = value * self.scale;
+        Ok((value, (value - self.number()?).abs() <= allowed))
     }
 }
 
-/// Measures all that the documents say of a run; how many have moved.
-fn measured(run: &Run, folder: &Path) -> Result<usize> {
-    if !folder.join("config.toml").is_file() {
-        err!("training {} ({})", run.name, run.time);
-        verb(&format!("train {} --out {{run}}", run.train), folder, folder)?;
-    }
-    let scratch = tempfile::tempdir()?;
-    let mut moved = 0;
-    for measure in &run.measure {
-        let found = match &measure.command {
-            Some(command) => {
-                verb(&format!("{command} --out {{out}}"), folder, scratch.path())?;
-                duet_files::read_text(&scratch.path().join("eval.json"), MAX_BYTES)?
-            }
-            None => {
-                let text = duet_files::read_text(&folder.join("metrics.jsonl"), MAX_BYTES)?;
-                text.lines().last().unwrap_or_default().to_string()
-            }
-        };
-        let found = serde_json::from_str(&found)?;
-        for figure in &measure.figure {
-            moved += usize::from(!figure.holds(&found)?);
+/// Whether every listed figure stands in its document, and every picture is there.
+pub fn check(figures: &Figures) -> Result<()> {
+    let mut wrong = Vec::new();
+    for figure in &figures.figure {
+        if !figure.stands_in(&read(&Path::new(ROOT).join(&figure.document))?) {
+            wrong.push(format!("{}: does not say {:?} with {}", figure.document, figure.text, figure.value));
         }
     }
-    for command in &run.before {
-        verb(command, folder, scratch.path())?;
+    let pictures = || figures.measurement.values().flat_map(|measurement| &measurement.pictures);
+    wrong.extend(
+        pictures()
+            .filter(|picture| !Path::new(ROOT).join(picture).is_file())
+            .map(|picture| format!("{picture}: is not there")),
+    );
+    if !wrong.is_empty() {
+        bail!("the documents and {LIST} differ; mend the one that is wrong:\n  {}", wrong.join("\n  "));
     }
-    for name in &run.pictures {
-        moved += usize::from(!picture_holds(name, run, folder, scratch.path())?);
+    out!("{} figures and {} pictures stand in the documents", figures.figure.len(), pictures().count());
+    Ok(())
+}
+
+/// Runs the verb.
+pub fn run(args: Args) -> Result<()> {
+    let figures = Figures::read()?;
+    check(&figures)?;
+    if !args.measure {
+        out!("--measure runs what they come from, minutes on two idle cores:");
+        for (name, step) in &figures.run {
+            out!("  {:4} run {name}: cargo xtask {}", step.minutes, step.command);
+        }
+        for (name, Measurement { run, command, minutes, pictures, .. }) in &figures.measurement {
+            let command =
+                command.clone().unwrap_or_else(|| format!("reproduce, {} pictures", pictures.len()));
+            out!("  {minutes:4} {name}, of run {run}: cargo xtask {command}");
+        }
+        return Ok(());
+    }
+    if let Some(name) = args.only.iter().find(|name| !figures.measurement.contains_key(*name)) {
+        return Err(usage(format!("--only {name}: no such measurement; `cargo xtask docs` lists them")));
+    }
+    let mut runs = given(&args.run, &figures)?;
+    let mut moved = 0;
+    for (name, measurement) in &figures.measurement {
+        if args.only.is_empty() || args.only.contains(name) {
+            let run = trained(&mut runs, &measurement.run, &figures.run[&measurement.run])?;
+            err!("\n== {name}");
+            moved += measure(name, measurement, &figures.figure, &run)?;
+        }
+    }
+    if moved > 0 { bail!("{moved} figures or pictures moved beyond their noise") } else { Ok(()) }
+}
+
+/// The folders that `--run` names.
+fn given(words: &[String], figures: &Figures) -> Result<BTreeMap<String, PathBuf>> {
+    let mut runs = BTreeMap::new();
+    for word in words {
+        let named = word.split_once('=').filter(|(name, _)| figures.run.contains_key(*name));
+        let (name, folder) = named.ok_or_else(|| {
+            let names: Vec<&str> = figures.run.keys().map(String::as_str).collect();
+            usage(format!("--run {word}: must be NAME=DIR, where NAME is {}", names.join(" or ")))
+        })?;
+        runs.insert(name.into(), std::path::absolute(folder)?);
+    }
+    Ok(runs)
+}
+
+/// A run's folder; it is trained where nobody has.
+fn trained(runs: &mut BTreeMap<String, PathBuf>, name: &str, step: &Step) -> Result<PathBuf> {
+    if let Some(run) = runs.get(name) {
+        return Ok(run.clone());
+    }
+    let run = Path::new(ROOT).join("runs/docs").join(name);
+    if !run.join("DONE").exists() {
+        err!("\n== run {name}, {} minutes on two idle cores: cargo xtask {}", step.minutes, step.command);
+        if run.exists() {
+            xtask(&["train".into(), "--resume".into(), run.display().to_string()])?;
+        } else {
+            let words = step.command.split_whitespace().map(String::from);
+            xtask(&words.chain(["--out".into(), run.display().to_string()]).collect::<Vec<_>>())?;
+        }
+        std::fs::write(run.join("DONE"), "").with_context(|| format!("cannot write in {}", run.display()))?;
+    }
+    runs.insert(name.into(), run.clone());
+    Ok(run)
+}
+
+fn xtask(words: &[String]) -> Result<()> {
+    let status = Command::new(std::env::current_exe()?)
+        .args(words)
+        .current_dir(ROOT)
+        .stdout(Stdio::null())
+        .status()
+        .context("cannot start this program again")?;
+    if status.success() { Ok(()) } else { bail!("cargo xtask {} ended with {status}", words.join(" ")) }
+}
+
+/// Runs a measurement and prints what it found; how many figures and pictures moved.
+fn measure(name: &str, measurement: &Measurement, figures: &[Figure], run: &Path) -> Result<usize> {
+    let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let placed = |word: &str| {
+        let word = word.replace("{run}", &run.display().to_string());
+        word.replace("{out}", &folder.path().display().to_string())
+    };
+    let mut moved = 0;
+    if let Some(command) = &measurement.command {
+        xtask(&command.split_whitespace().map(placed).collect::<Vec<_>>())?;
+    }
+    if let Some(file) = &measurement.file {
+        let text = read(Path::new(&placed(file)))?;
+        let last = || text.lines().last().unwrap_or_default();
+        let found = serde_json::from_str(&text).or_else(|_| serde_json::from_str(last()));
+        let found = found.with_context(|| placed(file))?;
+        for figure in figures.iter().filter(|figure| figure.measurement == name) {
+            let (value, holds) = figure.holds(&found)?;
+            moved += usize::from(!holds);
+            let verdict = if holds { "holds" } else { "MOVED" };
+            out!(
+                "{verdict}  {} {}: {} stated, {value:.4} measured, noise {}",
+                figure.document,
+                figure.key,
+                figure.value,
+                figure.noise
+            );
+        }
+    }
+    for picture in &measurement.pictures {
+        let again = folder.path().join("again.png");
+        let verdict = redrawn(&Path::new(ROOT).join(picture), &again, run, measurement.levels);
+        moved += usize::from(verdict.is_err());
+        match verdict {
+            Ok(()) => out!("holds  {picture}"),
+            Err(error) => out!("MOVED  {picture}: {error:#}"),
+        }
     }
     Ok(moved)
 }
 
-/// Runs a verb of this program.
-fn verb(command: &str, run: &Path, out: &Path) -> Result<()> {
-    let program = std::env::current_exe().context("where is this program?")?;
-    let place = |word: &str| match word {
-        "{run}" => run.to_path_buf(),
-        "{out}" => out.to_path_buf(),
-        word => word.into(),
-    };
-    err!("\n$ cargo xtask {command}");
-    let status = Command::new(program).args(command.split_whitespace().map(place)).status()?;
-    if status.success() { Ok(()) } else { bail!("{command} failed") }
-}
-
-fn picture_holds(name: &str, run: &Run, folder: &Path, scratch: &Path) -> Result<bool> {
-    let (stated, again) = (Path::new(PICTURES).join(name), scratch.join(name));
-    let program = std::env::current_exe().context("where is this program?")?;
-    let mut reproduce = Command::new(program);
-    reproduce.arg("reproduce").arg(&stated).arg("--run").arg(folder).arg("--out").arg(&again);
-    let output = reproduce.output()?;
-    let read = |path: &Path| -> Result<Picture> { Ok(Picture::decode(&duet_files::read(path, MAX_BYTES)?)?) };
-    let difference = match read(&again) {
-        Ok(again) => difference(&read(&stated)?, &again),
-        Err(_) => {
-            out!("MOVED  {}: {}", stated.display(), String::from_utf8_lossy(&output.stderr).trim());
-            return Ok(false);
-        }
-    };
-    let holds = output.status.success() || difference.is_some_and(|levels| levels <= run.levels);
-    let word = if holds { "holds" } else { "MOVED" };
-    match difference {
-        Some(levels) => out!("{word}  {}: {levels:.3} grey levels in the mean", stated.display()),
-        None => out!("{word}  {}: of another size", stated.display()),
+/// Draws a picture again from its note and compares the pixels.
+fn redrawn(picture: &Path, again: &Path, run: &Path, levels: u8) -> Result<()> {
+    let checkpoint = run_folder::latest_checkpoint(run)?.unwrap_or_else(|| run.into());
+    let output = Command::new(std::env::current_exe()?)
+        .arg("reproduce")
+        .arg(picture)
+        .args([Path::new("--run"), &checkpoint, Path::new("--out"), again])
+        .current_dir(ROOT)
+        .output()
+        .context("cannot start this program again")?;
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(holds)
-}
-
-/// The mean difference of two pictures in grey levels; none where their sizes differ.
-fn difference(a: &Picture, b: &Picture) -> Option<f64> {
-    let sizes = |picture: &Picture| (picture.channels, picture.height, picture.width);
-    if sizes(a) != sizes(b) {
-        return None;
+    let text = String::from_utf8_lossy(&output.stderr).trim().to_string();
+    let decode =
+        |path: &Path| -> Result<Picture> { Ok(Picture::decode(&duet_files::read(path, MAX_BYTES)?)?) };
+    let Ok(drawn) = decode(again) else { bail!("{text}") };
+    let stated = decode(picture)?;
+    if (drawn.channels, drawn.height, drawn.width) != (stated.channels, stated.height, stated.width) {
+        bail!("it is drawn at another size");
     }
-    let sum: u64 = a.pixels.iter().zip(&b.pixels).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
-    Some(sum as f64 / a.pixels.len() as f64)
+    let differences = drawn.pixels.iter().zip(&stated.pixels).map(|(a, b)| a.abs_diff(*b));
+    match differences.max().unwrap_or(0) {
+        largest if largest <= levels => Ok(()),
+        largest => bail!("a pixel differs by {largest} grey levels, and {levels} are allowed"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn figure(stated: &str, text: &str) -> Figure {
-        let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-        let (stated, text, of) = (stated.into(), text.into(), "/a/b".into());
-        Figure { document, text, stated, of, times: 100.0, noise: 0.5 }
-    }
-
-    #[test]
-    fn words_that_do_not_stand_in_the_document_are_named() {
-        let wrong = figure("12.3", "no document says 12.3 % of this").check().unwrap().unwrap();
-        assert!(wrong.contains("README.md") && wrong.contains("12.3 % of this"), "{wrong}");
-        assert_eq!(
-            figure("MIT", "MIT or\nApache-2.0").check().unwrap().map(|w| w.contains("not a number")),
-            Some(true)
-        );
-    }
-
-    #[test]
-    fn a_figure_holds_within_its_noise_alone() {
-        let figure = figure("99.1", "");
-        for (value, holds) in [(0.991, true), (0.9869, true), (0.9855, false), (0.997, false)] {
-            assert_eq!(figure.holds(&serde_json::json!({"a": {"b": value}})).unwrap(), holds, "{value}");
+    fn figure(text: &str, value: &str, noise: f64) -> Figure {
+        let (text, value) = (text.into(), value.into());
+        Figure {
+            measurement: "eval".into(),
+            document: "x.md".into(),
+            text,
+            value,
+            noise,
+            key: "/a/b".into(),
+            scale: 100.0,
         }
-        assert!(figure.holds(&serde_json::json!({"a": 1})).is_err());
     }
 
     #[test]
-    fn pictures_of_other_sizes_are_not_compared() {
-        let picture = |side, grey| Picture::new(1, side, side, vec![grey; side * side]).unwrap();
-        assert_eq!(difference(&picture(2, 10), &picture(2, 13)), Some(3.0));
-        assert_eq!(difference(&picture(2, 10), &picture(3, 10)), None);
+    fn every_listed_figure_stands_in_its_document() {
+        check(&Figures::read().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_figure_that_the_document_does_not_state_is_found() {
+        assert!(figure("99.1 % are\nright", "99.1", 0.0).stands_in("of which 99.1 %\nare right"));
+        assert!(!figure("99.1 % are right", "99.1", 0.0).stands_in("99.2 % are right"));
+        assert!(!figure("99.1 % are right", "99.2", 0.0).stands_in("99.1 % are right"));
+    }
+
+    #[test]
+    fn a_figure_holds_within_its_noise_and_its_digits() {
+        let found = |value: f64| serde_json::json!({ "a": { "b": value } });
+        assert!(figure("", "99.1", 0.0).holds(&found(0.9914)).unwrap().1);
+        assert!(!figure("", "99.1", 0.0).holds(&found(0.9917)).unwrap().1);
+        assert!(figure("", "99.1", 0.3).holds(&found(0.988)).unwrap().1);
+        assert!(!figure("", "99.1", 0.3).holds(&found(0.985)).unwrap().1);
+        assert!(figure("", "99.1", 0.3).holds(&serde_json::json!({})).is_err());
     }
 }

@@ -28,6 +28,7 @@ mod layering;
 mod markdown;
 mod model_folder;
 mod note;
+mod peers;
 mod plan;
 mod progress;
 mod report;
@@ -96,7 +97,7 @@ enum Verb {
     BenchWorker(bench_worker::Args),
     /// Run every check of this repository
     Ci(ci::Args),
-    /// Hold the documents' figures and pictures against what makes them
+    /// Check the figures and pictures of the documents, or measure them again
     Docs(docs::Args),
     /// Check which crate depends on which
     Layering,

@@ -28,3 +28,12 @@ fn a_peer_that_cannot_be_started_is_named() {
     let output = run(dir.path(), &[&["bench"], &flags[..]].concat(), 6);
     assert!(output.contains("no-such-python"), "{output}");
 }
+
+#[test]
+fn help_shows_lists_as_they_are_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["bench", "--help"], 0);
+    for list in ["[default: conv,train,forward,sample]", "[default: small,large]"] {
+        assert!(help.contains(list), "{help}");
+    }
+}
