@@ -81,7 +81,7 @@ fn read(folder: &Path) -> Result<Hashes> {
             TrainError::of_reading(&path, cause, damaged)
         })?,
     };
-    Ok(serde_json::from_str(&text).map_err(|error| damaged_list(&path, &error)).context("snapshots")?)
+    serde_json::from_str(&text).map_err(|error| damaged_list(&path, &error)).context("snapshots")
 }
 
 fn damaged_list(path: &Path, error: &dyn std::fmt::Display) -> TrainError {

@@ -68,7 +68,11 @@ impl Place {
     }
 
     fn spawn(&self, out: &str) -> Child {
-        let arguments = self.arguments(out);
+        let mut arguments = self.arguments(out);
+        // A run that was killed before its first checkpoint is told to begin again.
+        if arguments.contains(&"--resume".into()) {
+            arguments.push("--restart".into());
+        }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut command = xtask(self.path(), &arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
@@ -102,6 +106,12 @@ impl Place {
         let entries =
             std::fs::read_dir(self.path().join(out).join("checkpoints")).into_iter().flatten().flatten();
         entries.map(|entry| entry.file_name()).any(|name| name.to_string_lossy().starts_with(".saving-"))
+    }
+
+    /// How many whole lines the metrics have.
+    fn reached(&self, out: &str) -> u64 {
+        let bytes = std::fs::read(self.path().join(out).join("metrics.jsonl")).unwrap_or_default();
+        bytes.iter().filter(|byte| **byte == b'\n').count() as u64
     }
 
     fn steps(&self, out: &str) -> Vec<u64> {
@@ -501,4 +511,171 @@ fn verify_names_what_is_damaged() {
     std::fs::remove_file(place.path().join("run/checkpoints/step-000200/manifest.json")).unwrap();
     let text = run(place.path(), &["train", "--resume", "run"], 5);
     assert!(text.contains("none of its checkpoints is whole"), "{text}");
+}
+
+/// What a run's metrics say of its steps, checked to be each step exactly once.
+#[track_caller]
+fn assert_every_step(place: &Place, out: &str) {
+    assert_eq!(place.steps(out), (1..=STEPS).collect::<Vec<_>>(), "every step exactly once");
+}
+
+#[test]
+fn a_resume_from_an_older_checkpoint_sets_the_newer_ones_aside() {
+    let place = Place::new();
+    place.whole("unbroken", &[]);
+    let expected = place.result("unbroken");
+    place.whole("run", &[]);
+    let old = "run/checkpoints/step-000190";
+    let mut child =
+        xtask(place.path(), &["train", "--resume", old, "--save-every", "1000", "--threads", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+    let aside = place.path().join("run/checkpoints/aside-step-000200");
+    wait(&mut child, Duration::from_secs(60), || {
+        aside.is_dir() && (192..STEPS).contains(&place.reached("run"))
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.whole("run", &[]);
+    assert_every_step(&place, "run");
+    assert!(aside.is_dir(), "what was there is kept under a name of its own");
+    std::fs::remove_dir_all(aside).unwrap();
+    place.assert_same("run", &expected, "after a resume from step 190");
+}
+
+#[test]
+fn a_run_that_has_steps_begins_again_only_when_told_to() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let expected = place.result("run");
+    let (checkpoints, away) = (place.path().join("run/checkpoints"), place.path().join("away"));
+    std::fs::rename(&checkpoints, &away).unwrap();
+    let text = run(place.path(), &["train", "--resume", "run"], 5);
+    assert!(text.contains("200 steps and has no checkpoint") && text.contains("--restart"), "{text}");
+    // A link to a disk that is not mounted is no absence.
+    std::os::unix::fs::symlink("/nowhere/at/all", &checkpoints).unwrap();
+    let text = run(place.path(), &["train", "--resume", "run"], 6);
+    assert!(text.contains("link to what is not there"), "{text}");
+    assert_every_step(&place, "run");
+    std::fs::remove_file(&checkpoints).unwrap();
+    std::fs::rename(&away, &checkpoints).unwrap();
+    run(place.path(), &["train", "--resume", "run"], 0);
+    place.assert_same("run", &expected, "after the disk was there again");
+    std::fs::remove_dir_all(&checkpoints).unwrap();
+    run(place.path(), &["train", "--resume", "run", "--restart", "--threads", "1"], 0);
+    place.assert_same("run", &expected, "after it began again");
+}
+
+#[test]
+fn links_in_a_received_run_are_not_followed_for_writing() {
+    for name in ["LOCK", "log.txt", "metrics.jsonl"] {
+        let place = Place::new();
+        place.whole("run", &[]);
+        let precious = place.path().join("precious");
+        std::fs::write(&precious, "mine").unwrap();
+        let link = place.path().join("run").join(name);
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        let output = xtask(place.path(), &["train", "--resume", "run"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(name), "{name}: {text}");
+        assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine", "{name}");
+    }
+}
+
+#[test]
+fn metrics_that_are_not_what_was_written_are_repaired_or_named() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let expected = place.result("run");
+    let path = place.path().join("run/metrics.jsonl");
+    let whole = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = whole.lines().collect();
+    let without = |i: usize| [&lines[..i], &lines[i + 1..]].concat().join("\n") + "\n";
+    let repaired = [
+        [whole.as_bytes(), b"\xff\xfe garbage\n"].concat(),
+        [whole.as_bytes(), &[0; 4096]].concat(),
+        [whole.as_bytes(), b"{\"step\":201,\"lo"].concat(),
+    ];
+    for bytes in repaired {
+        std::fs::write(&path, bytes).unwrap();
+        run(place.path(), &["train", "--resume", "run", "--threads", "1"], 0);
+        place.assert_same("run", &expected, "after foreign bytes behind the last step");
+    }
+    // Steps 1 to 99 are what such a file reaches, and no checkpoint is that old.
+    for text in [without(99), whole.replacen(lines[99], &format!("{}\n{}", lines[99], lines[50]), 1)] {
+        std::fs::write(&path, &text).unwrap();
+        let said = run(place.path(), &["train", "--resume", "run"], 5);
+        assert!(said.contains("metrics.jsonl") && said.contains("put the file back"), "{said}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "nothing is taken away");
+        assert!(run(place.path(), &["verify", "run"], 5).contains("metrics"), "verify says it too");
+    }
+}
+
+#[test]
+fn pipes_and_devices_in_a_run_are_named_and_not_waited_for() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    for name in ["config.toml", "metrics.jsonl", "checkpoints/step-000200/manifest.json"] {
+        let path = place.path().join("run").join(name);
+        let whole = std::fs::read(&path).unwrap();
+        for device in [false, true] {
+            std::fs::remove_file(&path).unwrap();
+            match device {
+                true => std::os::unix::fs::symlink("/dev/zero", &path).unwrap(),
+                false => assert!(Command::new("mkfifo").arg(&path).status().unwrap().success()),
+            }
+            for verb in [&["verify", "run"][..], &["compare", "run", "run"], &["train", "--resume", "run"]] {
+                let mut child =
+                    xtask(place.path(), verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                wait(&mut child, Duration::from_secs(20), || false);
+                assert!(child.try_wait().unwrap().is_some(), "{name}: {verb:?} is still running");
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, whole).unwrap();
+    }
+}
+
+/// `train … | head`: the reader goes away, the training does not.
+#[test]
+fn a_training_outlives_who_reads_its_messages() {
+    let place = Place::new();
+    let arguments = place.arguments("run");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut child =
+        xtask(place.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_every_step(&place, "run");
+    for verb in [&["verify", "run"][..], &["compare", "run", "run"], &["sample", "--run", "run"]] {
+        let mut child =
+            xtask(place.path(), verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let (code, text) = ended(child);
+        assert_eq!((code, text.contains("panicked")), (Some(0), false), "{verb:?}: {text}");
+        // A result that is not there whole is an error.
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = xtask(place.path(), verb).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(6), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn a_closed_terminal_saves_as_a_termination_does() {
+    let place = Place::new();
+    let config =
+        CONFIG.replace("steps = 200", "steps = 100000").replace("save_every = 10", "save_every = 50000");
+    std::fs::write(place.path().join("tiny.toml"), config).unwrap();
+    let mut child = place.spawn("run");
+    wait(&mut child, Duration::from_secs(60), || {
+        std::fs::read(place.path().join("run/metrics.jsonl")).is_ok_and(|bytes| bytes.len() > 2000)
+    });
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    let (code, text) = ended(child);
+    assert_eq!(code, Some(129), "{text}");
+    assert!(text.contains("saved run/checkpoints/step-"), "{text}");
+    assert!(run(place.path(), &["verify", "run"], 0).contains("whole"));
 }
