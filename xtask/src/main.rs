@@ -104,6 +104,7 @@ enum Verb {
 }
 
 fn main() -> std::process::ExitCode {
+    terminal::begin();
     interrupt::survive_size_limits();
     let result = match Cli::parse().verb {
         None => Cli::command().print_help().map_err(Into::into),

@@ -110,7 +110,7 @@ impl RunFolder {
     }
 
     /// Refuses to write where this process may no more be the only one, or where nobody will look.
-    fn check_ours(&self) -> Result<()> {
+    pub fn check_ours(&self) -> Result<()> {
         let refuse = |path: &Path, reason: &str| -> Result<()> {
             Err(write_error(path)(std::io::Error::other(reason)).into())
         };

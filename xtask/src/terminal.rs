@@ -5,8 +5,12 @@
 //! nobody reads any more ends nothing: a training goes on, and other verbs end with their own code.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
-use std::sync::Mutex;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::{Mutex, OnceLock};
+
+/// Whether standard output was a terminal when the program began: one that is closed later only says
+/// that it is none.
+static SHOWN: OnceLock<bool> = OnceLock::new();
 
 /// The first failure to write to standard output that is no closed pipe.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
@@ -23,12 +27,18 @@ macro_rules! err {
 
 pub(crate) use {err, out};
 
+/// To be called first.
+pub fn begin() {
+    SHOWN.get_or_init(|| io::stdout().is_terminal());
+}
+
 /// Prints to standard output; [`lost`] tells of a failure.
 pub fn print_out(text: Arguments, end: &str) {
     let mut stream = io::stdout().lock();
     let written = write!(stream, "{}{end}", harmless(&text.to_string())).and_then(|()| stream.flush());
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
+        && SHOWN.get() != Some(&true)
     {
         LOST.lock().unwrap_or_else(|held| held.into_inner()).get_or_insert(error);
     }
@@ -59,7 +69,8 @@ pub fn command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     format!("cargo xtask {words}")
 }
 
-/// Why standard output is not complete, if it is not: a full disk, but not a reader that went away.
+/// Why standard output is not complete, if it is not: a full disk, but not a reader or a terminal that
+/// went away.
 pub fn lost() -> Option<io::Error> {
     LOST.lock().unwrap_or_else(|held| held.into_inner()).take()
 }

@@ -328,13 +328,17 @@ impl Session {
                 held_out_loss: measured,
                 score,
             })?;
-            if due(self.config.save.sample_every) || report.step == self.config.save.first_sample {
+            let previews = due(self.config.save.sample_every) || report.step == self.config.save.first_sample;
+            let snapshots = self.config.train.ema_snapshots > 0 && due(self.config.train.ema_snapshots);
+            if previews || snapshots {
+                self.folder.check_ours()?;
+            }
+            if previews {
                 let path = self.preview()?;
                 progress.line(&format!("step {}: {}", report.step, path.display()));
             }
             // Before the checkpoint: a run that is killed between the two takes the step again.
-            let snapshots = self.config.train.ema_snapshots;
-            if snapshots > 0 && due(snapshots) {
+            if snapshots {
                 snapshots::keep(&self.trainer, self.folder.path())?;
             }
             if due(self.config.save.save_every) {

@@ -679,3 +679,21 @@ fn a_closed_terminal_saves_as_a_termination_does() {
     assert!(text.contains("saved run/checkpoints/step-"), "{text}");
     assert!(run(place.path(), &["verify", "run"], 0).contains("whole"));
 }
+
+#[test]
+fn a_run_that_is_moved_or_whose_lock_is_gone_is_no_more_written() {
+    let config =
+        CONFIG.replace("steps = 200", "steps = 100000").replace("save_every = 10", "save_every = 500");
+    for (what, said) in [("run", "moved or removed"), ("run/LOCK", "another process may train")] {
+        let place = Place::new();
+        std::fs::write(place.path().join("tiny.toml"), &config).unwrap();
+        let mut child = place.spawn("run");
+        wait(&mut child, Duration::from_secs(60), || place.reached("run") > 20);
+        std::fs::rename(place.path().join(what), place.path().join("elsewhere")).unwrap();
+        let (code, text) = ended(child);
+        assert_eq!(code, Some(6), "{what}: {text}");
+        assert!(text.contains(said), "{what}: {text}");
+        let there = place.path().join(what);
+        assert!(!there.exists(), "nothing is written where {what} was");
+    }
+}
