@@ -344,7 +344,7 @@ impl Trainer {
     }
 
     /// The averages from which one of any length is made after the training, by name and length, as
-    /// [`crate::power_factors`] takes them; none without `ema_snapshots`.
+    /// [`duet_optim::power_factors`] takes them; none without `ema_snapshots`.
     pub fn power_averages(&self) -> BTreeMap<String, Tensor> {
         let named = |(powers, length): (&BTreeMap<String, Var>, f64)| {
             let named =

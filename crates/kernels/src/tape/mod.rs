@@ -3,7 +3,7 @@
 //! A [`Tape`] runs operations on channels-last images at once and notes how to go back;
 //! [`Tape::backward`] does, giving memory free as it goes. Everything happens on the calling
 //! thread: a program differentiates several chunks of a batch side by side, each with a tape of
-//! its own over shared weights ([`ConvWeights`], [`NormWeights`]), and adds the [`Gradients`] in the
+//! its own over shared weights ([`crate::ConvWeights`], [`crate::NormWeights`]), and adds the [`Gradients`] in the
 //! order of the chunks. Compared with a graph of candle tensors, gradients are added in place,
 //! nothing is copied to be transposed, and a batch's activations never exist all at once.
 
