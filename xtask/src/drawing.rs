@@ -138,6 +138,9 @@ impl Default for Drawing {
     }
 }
 
+/// More weights of guidance are no picture that a person looks at.
+const MOST_WEIGHTS: usize = 1000;
+
 impl Drawing {
     /// As the model draws where nobody asks otherwise: seeds of each class, or of its first `most`.
     pub fn of_first_classes(classes: &[String], most: usize, seeds: &str) -> Self {
@@ -148,9 +151,20 @@ impl Drawing {
         Self { class, seeds: seeds.into(), ..Self::default() }
     }
 
+    /// Refuses more weights of guidance than are drawn at once.
+    pub fn check_weights(&self) -> Result<()> {
+        match self.guidance.len() {
+            0..=MOST_WEIGHTS => Ok(()),
+            count => {
+                Err(usage(format!("--guidance: {count} weights: at most {MOST_WEIGHTS} are drawn at once")))
+            }
+        }
+    }
+
     /// Holds values that no command line gave to what the command line takes: those of a picture's
     /// note or of a sweep.
     pub fn check(&self) -> Result<()> {
+        self.check_weights()?;
         let (own, default) = (keys(self)?, keys(&Self::default())?);
         let flags = own.iter().filter(|(key, value)| default.get(*key) != Some(value));
         let flags = flags.filter_map(|(key, value)| flag(key, value));
@@ -192,6 +206,9 @@ mod tests {
     fn values_that_no_flag_takes_are_refused_wherever_they_come_from() {
         let refused = |drawing: Drawing| drawing.check().unwrap_err().to_string();
         assert!(Drawing::default().check().is_ok());
+        assert!(
+            refused(Drawing { guidance: vec![1.0; 1001], ..Drawing::default() }).contains("at most 1000")
+        );
         assert!(refused(Drawing { scale: 255, ..Drawing::default() }).contains("255"));
         assert!(refused(Drawing { strength: Some(0.5), ..Drawing::default() }).contains("--image"));
         let several = Drawing {

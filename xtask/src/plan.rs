@@ -59,6 +59,7 @@ impl<'a> Plan<'a> {
         if batch == 0 {
             return Err(usage("--batch 0: at least one image is needed"));
         }
+        drawing.check_weights()?;
         let model = &models.model;
         let drawing = settings::resolved(drawing, model)?;
         check_denoiser(model)?;
