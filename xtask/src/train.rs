@@ -520,7 +520,7 @@ fn average(config: &RunConfig) -> String {
     match steps < reached {
         true => format!(
             "The weights' average keeps {last:.4} a step at the end, about the last {} steps: its warm-up \
-             reaches ema_decay, {asked}, at step {reached} alone",
+             reaches ema_decay, {asked}, only at step {reached}",
             steps.div_ceil(10)
         ),
         false => format!("The weights' average keeps {last} a step from step {reached} on"),
