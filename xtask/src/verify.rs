@@ -25,6 +25,8 @@ pub fn run(args: Args) -> Result<()> {
     if !folder.is_dir() {
         return Err(usage(format!("{}: there is no such folder", folder.display())));
     }
+    // Be it a pipe or a link to nothing: that is said of it.
+    let is_run = std::fs::symlink_metadata(folder.join("config.toml")).is_ok();
     let mut first = None;
     let mut tell = |name: &Path, found: Result<String>| match found {
         Ok(what) => out!("whole    {}: {what}", name.display()),
@@ -33,11 +35,11 @@ pub fn run(args: Args) -> Result<()> {
             first = first.take().or(Some(error));
         }
     };
-    let checkpoints = checkpoints(&folder, &mut tell)?;
-    if checkpoints.is_empty() && !folder.join("config.toml").is_file() {
+    let (seen, checkpoints) = checkpoints(&folder, &mut tell)?;
+    if seen == 0 && !is_run {
         tell(&folder, check(&folder));
     }
-    if folder.join("config.toml").is_file() {
+    if is_run {
         let newest = checkpoints.last();
         tell(&folder.join("config.toml"), configuration(&folder, newest.map(|(_, path)| path)));
         tell(&folder.join("metrics.jsonl"), metrics(&folder, newest.map_or(0, |(step, _)| *step)));
@@ -49,14 +51,17 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 /// Looks at every checkpoint of a run. One that is pruned meanwhile is none, and then there is a new
-/// one to look at.
-fn checkpoints(run: &Path, tell: &mut impl FnMut(&Path, Result<String>)) -> Result<Vec<(u64, PathBuf)>> {
+/// one to look at. How many there are, and the whole ones.
+fn checkpoints(
+    run: &Path,
+    tell: &mut impl FnMut(&Path, Result<String>),
+) -> Result<(usize, Vec<(u64, PathBuf)>)> {
     let parent = run.join("checkpoints");
-    let mut seen: Vec<(u64, PathBuf)> = Vec::new();
+    let (mut seen, mut whole) = (Vec::new(), Vec::new());
     loop {
         let mut lost = false;
         for (step, folder) in checkpoint::list(&parent)? {
-            if seen.iter().any(|(_, other)| *other == folder) {
+            if seen.contains(&folder) {
                 continue;
             }
             let found =
@@ -65,12 +70,15 @@ fn checkpoints(run: &Path, tell: &mut impl FnMut(&Path, Result<String>)) -> Resu
                 lost = true;
                 continue;
             }
+            if found.is_ok() {
+                whole.push((step, folder.clone()));
+            }
             tell(&folder, found);
-            seen.push((step, folder));
+            seen.push(folder);
         }
         if !lost {
-            seen.retain(|(_, folder)| folder.exists());
-            return Ok(seen);
+            whole.retain(|(_, folder): &(u64, PathBuf)| folder.exists());
+            return Ok((seen.len(), whole));
         }
     }
 }

@@ -101,13 +101,16 @@ fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>)
 fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), TrainError> {
     // Where the older checkpoint of the same step waits for the new one.
     let old = beside(folder, OLD);
-    if folder.is_dir() {
+    let waits = folder.is_dir();
+    if waits {
         remove_if_there(disk, &old)?;
         disk.rename(folder, &old).map_err(TrainError::write(folder))?;
     }
     if let Err(error) = disk.rename(temporary, folder) {
-        // Back, if that can be done; if not, `latest` finds it where it is.
-        let _ = disk.rename(&old, folder);
+        if waits {
+            // Back, if that can be done; if not, `latest` finds it where it is.
+            let _ = disk.rename(&old, folder);
+        }
         return Err(TrainError::write(folder)(error));
     }
     let parent = above(folder);

@@ -188,16 +188,18 @@ pub fn prune_on(disk: &dyn Disk, parent: &Path, last: u64, keep: usize) -> Resul
             }
         }
     }
-    let mut left = keep.max(1);
+    let (mut left, mut gone) = (keep.max(1), Vec::new());
     for (step, folder) in list(parent)?.into_iter().rev().filter(|(step, _)| *step <= last) {
         if left == 0 {
-            // Another name first: nobody finds half a checkpoint under its own.
-            let gone = beside(&folder, GONE);
-            disk.rename(&folder, &gone).map_err(TrainError::write(&folder))?;
-            remove(&gone)?;
+            gone.push(beside(&folder, GONE));
+            disk.rename(&folder, &beside(&folder, GONE)).map_err(TrainError::write(&folder))?;
         } else if verify_step(&folder, step).is_ok() {
             left -= 1;
         }
     }
-    Ok(())
+    if !gone.is_empty() {
+        // The other names first, for good: nobody finds half a checkpoint under its own.
+        disk.sync_dir(parent).map_err(TrainError::write(parent))?;
+    }
+    gone.iter().try_for_each(|folder| remove(folder))
 }

@@ -144,7 +144,13 @@ impl Disk for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.next()?;
+        if let Err(error) = self.next() {
+            // The power fails in the middle of it.
+            if self.fault == Fault::Abort && self.done.get() == self.at + 1 {
+                let _ = fs::remove_file(path.join("manifest.json"));
+            }
+            return Err(error);
+        }
         let index = self.done.get();
         let from = self.bin.path().join(index.to_string());
         fs::rename(path, &from)?;
@@ -167,6 +173,8 @@ enum Scene {
     SameStep,
     /// A save of the same step was cut off before.
     Leftovers,
+    /// Nothing is there, not even the folder of the checkpoints.
+    First,
 }
 
 fn train(trainer: &mut Trainer, end: u64) {
@@ -208,6 +216,9 @@ impl Case {
     /// A folder as the save finds it.
     fn folder(&self) -> tempfile::TempDir {
         let parent = tempfile::tempdir().unwrap();
+        if self.scene == Scene::First {
+            return parent;
+        }
         save_on(&sound(), &self.before, parent.path()).unwrap();
         if self.scene == Scene::Leftovers {
             for name in [".saving-step-000002/unet", ".old-step-000002"] {
@@ -220,9 +231,15 @@ impl Case {
 
     /// Saves on a disk with a fault. Whether the fault was reached.
     fn run(&self, at: usize, fault: Fault, loses: bool) -> bool {
-        let parent = self.folder();
+        let place = self.folder();
+        // The folder of the checkpoints appears with the first of them, in a run's folder.
+        let parent = match self.scene {
+            Scene::First => place.path().join("run/checkpoints"),
+            _ => place.path().to_path_buf(),
+        };
+        let parent = parent.as_path();
         let disk = FaultyDisk::new(at, fault);
-        let result = save_on(&disk, &self.after, parent.path());
+        let result = save_on(&disk, &self.after, parent);
         if disk.done.get() <= at {
             result.unwrap();
             return false;
@@ -236,7 +253,20 @@ impl Case {
         if loses {
             disk.lose_unsynced();
         }
-        let (found, damaged) = checkpoint::latest(parent.path()).unwrap();
+        for (_, folder) in checkpoint::list(parent).unwrap() {
+            assert!(folder.join("manifest.json").exists(), "{what}: half a checkpoint under its name");
+        }
+        if self.scene == Scene::First && result.is_err() {
+            // The new one, whole, or none.
+            if let Some(found) = checkpoint::latest(parent).unwrap().0 {
+                assert!(files(&found) == self.new, "{what}: a torn checkpoint");
+            }
+            let again = save_on(&sound(), &self.after, parent);
+            let again = again.unwrap_or_else(|error| panic!("{what}: the next save fails: {error}"));
+            assert!(files(&again) == self.new, "{what}: the next save");
+            return true;
+        }
+        let (found, damaged) = checkpoint::latest(parent).unwrap();
         let found = found.unwrap_or_else(|| panic!("{what}: no checkpoint left, {damaged:?}"));
         let bytes = files(&found);
         assert!(bytes == self.old || bytes == self.new, "{what}: neither the old checkpoint nor the new");
@@ -245,11 +275,10 @@ impl Case {
         }
         let mut loaded = trainer(self.after.options());
         checkpoint::load(&mut loaded, &found, &Device::Cpu).unwrap_or_else(|error| panic!("{what}: {error}"));
-        let again = save_on(&sound(), &self.after, parent.path());
+        let again = save_on(&sound(), &self.after, parent);
         let again = again.unwrap_or_else(|error| panic!("{what}: the next save fails: {error}"));
         assert!(files(&again) == self.new, "{what}: the next save");
-        let names: Vec<_> =
-            fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let names: Vec<_> = fs::read_dir(parent).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["step-000002"], "{what}: left behind");
         true
     }
@@ -265,7 +294,7 @@ fn a_save_that_fails_anywhere_leaves_the_old_checkpoint_or_the_new() {
         Fault::ShortWrite,
     ];
     let mut tried = 0;
-    for scene in [Scene::Older, Scene::SameStep, Scene::Leftovers] {
+    for scene in [Scene::Older, Scene::SameStep, Scene::Leftovers, Scene::First] {
         let case = Case::new(scene);
         for fault in faults {
             for loses in [false, true] {
