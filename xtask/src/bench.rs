@@ -1,11 +1,11 @@
 //! `cargo xtask bench`: how fast training and sampling are here, beside torch if it is there.
 
-use crate::exit::usage;
-use crate::hardware::megabytes;
-use crate::terminal::out;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::ValueEnum;
+use duet_cli::exit::usage;
+use duet_cli::hardware::megabytes;
+use duet_cli::terminal::out;
 use duet_model::{UNet, UNetConfig};
 use serde::Serialize;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
@@ -256,14 +256,14 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
     let terminal = std::io::stderr().is_terminal();
     for round in 0..args.repeats {
         if terminal {
-            crate::terminal::status(format_args!("{what}: round {} of {}  ", round + 1, args.repeats));
+            duet_cli::terminal::status(format_args!("{what}: round {} of {}  ", round + 1, args.repeats));
         }
         for worker in &mut workers {
             worker.repeat()?;
         }
     }
     if terminal {
-        crate::terminal::status(format_args!("{:width$}\r", "", width = what.chars().count() + 24));
+        duet_cli::terminal::status(format_args!("{:width$}\r", "", width = what.chars().count() + 24));
     }
     Ok(workers.iter().map(|worker| worker.row(what, &work)).collect())
 }

@@ -2,9 +2,9 @@
 //! each line of its input with the seconds of one repeat and the process's peak memory in bytes.
 
 use crate::bench::{Network, Task};
-use crate::hardware;
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
+use duet_cli::hardware;
 use duet_kernels::Padding;
 use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{ConvWeights, Sum};

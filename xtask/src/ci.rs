@@ -1,10 +1,10 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
 use crate::peers;
-use crate::progress::duration;
-use crate::terminal::{err, out};
 use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
+use duet_cli::progress::duration;
+use duet_cli::terminal::{err, out};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;

@@ -1,10 +1,10 @@
 //! `cargo xtask docs`: whether the documents' figures and pictures are what the repository makes.
 
-use crate::exit::usage;
 use crate::peers::ROOT;
-use crate::run_folder;
-use crate::terminal::{err, out};
 use anyhow::{Context, Result, bail};
+use duet_cli::exit::usage;
+use duet_cli::run_folder;
+use duet_cli::terminal::{err, out};
 use duet_data::Picture;
 use serde::Deserialize;
 use std::collections::BTreeMap;

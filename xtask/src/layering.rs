@@ -1,10 +1,10 @@
 //! Which crate may depend on which; checked with `cargo tree`.
 
-use crate::terminal::out;
 use anyhow::{Context, Result, bail};
+use duet_cli::terminal::out;
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
@@ -27,6 +27,21 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ),
     ("duet-eval", &["duet-data", "duet-files", "duet-kernels", "duet-optim", "duet-random", "duet-schedule"]),
     ("duet-hub", &[]),
+    (
+        "duet-cli",
+        &[
+            "duet-data",
+            "duet-eval",
+            "duet-files",
+            "duet-kernels",
+            "duet-model",
+            "duet-optim",
+            "duet-random",
+            "duet-sample",
+            "duet-schedule",
+            "duet-train",
+        ],
+    ),
 ];
 
 /// Crates that must do without candle, however indirectly.

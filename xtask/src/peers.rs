@@ -1,11 +1,11 @@
 //! `cargo xtask ci --peers PYTHON`: every comparison with torch and diffusers.
 
 use crate::ci::cargo;
-use crate::exit::usage;
-use crate::progress::duration;
-use crate::run_folder;
-use crate::terminal::{err, out};
 use anyhow::{Context, Result, bail};
+use duet_cli::exit::usage;
+use duet_cli::progress::duration;
+use duet_cli::run_folder;
+use duet_cli::terminal::{err, out};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;

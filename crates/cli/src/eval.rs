@@ -10,7 +10,7 @@ use crate::note::Form;
 use crate::plan::{Models, Plan};
 use crate::progress::Progress;
 use crate::sample::{create_parent, write_atomically};
-use crate::terminal::{err, out};
+use crate::terminal::{command, err, out};
 use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each};
 use crate::{hardware, run_folder};
 use anyhow::Result;
@@ -208,7 +208,7 @@ fn read(path: &Path, splits: &Splits) -> Result<Samples> {
     let refuse = |cause: String| DataError::Malformed {
         path: path.into(),
         cause,
-        fix: "cargo xtask sample --out x.safetensors writes such files".into(),
+        fix: format!("{} writes such files", command(["sample", "--out", "x.safetensors"])),
     };
     let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
         ModelError::Read { path, cause } => DataError::Read { path, cause },

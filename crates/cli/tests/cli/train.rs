@@ -1,9 +1,7 @@
 //! Training from end to end on a tiny model.
-mod support;
-
+use crate::support::{config, drawn_again, duet, files, images, run, train};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use support::{config, drawn_again, files, images, run, train, xtask};
 
 #[test]
 fn a_run_ends_with_checkpoints_metrics_and_a_picture() {
@@ -46,7 +44,7 @@ fn a_stopped_and_resumed_run_ends_in_the_same_bytes() {
     let out = dir.path().join("stopped");
     let mut arguments = vec!["train", "--config", config, "--data", data, "--out", "stopped"];
     for (signal, code, after) in [("-INT", 130, 7), ("-TERM", 143, 31)] {
-        let mut child = xtask(dir.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = duet(dir.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let started = Instant::now();
         while lines(&out.join("metrics.jsonl")) < after {
             assert!(started.elapsed() < Duration::from_secs(120), "no progress");
@@ -58,7 +56,7 @@ fn a_stopped_and_resumed_run_ends_in_the_same_bytes() {
         assert_eq!(child.wait().unwrap().code(), Some(code));
         let mut text = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
-        assert!(text.contains("cargo xtask train --resume stopped"), "{text}");
+        assert!(text.contains("duet train --resume stopped"), "{text}");
         arguments = vec!["train", "--resume", "stopped"];
     }
     run(dir.path(), &["train", "--resume", "stopped", "--threads", "1"], 0);
@@ -130,7 +128,7 @@ fn the_long_preset_differs_only_where_its_file_says() {
     let dir = tempfile::tempdir().unwrap();
     let plan = |preset| run(dir.path(), &["train", "--preset", preset, "--dry-run"], 0);
     let (short, long) = (plan("digits"), plan("digits-long"));
-    let file: toml::Table = include_str!("../../configs/digits-long.toml").parse().unwrap();
+    let file: toml::Table = include_str!("../../../../configs/digits-long.toml").parse().unwrap();
     let settings = |text: &str| -> Vec<String> {
         let settings = text.lines().filter(|line| line.contains(" = "));
         settings.map(|line| line.trim().to_string()).collect()

@@ -3,7 +3,7 @@
 use crate::exit::usage;
 use crate::sample::write_atomically;
 use crate::score::Score;
-use crate::terminal::err;
+use crate::terminal::{command, err};
 use anyhow::{Context, Result};
 use duet_train::{Disk, RealDisk, TrainError, checkpoint, create_folders};
 use serde::{Deserialize, Serialize};
@@ -20,9 +20,13 @@ pub const SNAPSHOTS: &str = "ema";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
+    /// Counted from 1.
     pub step: u64,
+    /// Weighted, of the step's images.
     pub loss: f64,
+    /// Before clipping.
     pub grad_norm: f64,
+    /// Of this step.
     pub learning_rate: f64,
     /// Unweighted, of the averaged weights.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -401,7 +405,8 @@ pub fn latest() -> Result<(PathBuf, PathBuf)> {
             return Ok((run, found));
         }
     }
-    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `cargo xtask train`");
+    let train = command(["train"]);
+    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `{train}`");
     Err(TrainError::Checkpoint { path: RUNS.into(), reason }).context("latest")
 }
 
@@ -430,7 +435,8 @@ pub fn latest_model() -> Result<PathBuf> {
             return Ok(found);
         }
     }
-    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `cargo xtask train`");
+    let train = command(["train"]);
+    let reason = format!("no run with a checkpoint under {RUNS}/; train one with `{train}`");
     Err(TrainError::Checkpoint { path: RUNS.into(), reason }).context("latest")
 }
 

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-const DIGITS: &str = include_str!("../../configs/digits.toml");
+const DIGITS: &str = include_str!("../../../configs/digits.toml");
 /// Every preset, as what differs from digits.
 const PRESETS: [(&str, &str); 3] = [
     ("digits", ""),
-    ("digits-long", include_str!("../../configs/digits-long.toml")),
-    ("original", include_str!("../../configs/original.toml")),
+    ("digits-long", include_str!("../../../configs/digits-long.toml")),
+    ("original", include_str!("../../../configs/original.toml")),
 ];
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;

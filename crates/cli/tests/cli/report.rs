@@ -1,9 +1,6 @@
 //! Pages about runs, and runs side by side, by the command line.
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{duet, files, run, train};
 use std::path::Path;
-use support::{files, run, train, xtask};
 
 /// What anybody may call a class, or a folder.
 const HOSTILE: &str = "<script>alert(\"1\")</script>'&";
@@ -239,6 +236,6 @@ fn compare_refuses_what_is_no_run() {
     run(dir, &["compare", "one", "one", "--out", "x.html"], 2);
     let text = run(dir, &["compare", "one", "nowhere"], 5);
     assert!(text.contains("nowhere: neither a run's folder"), "{text}");
-    let status = xtask(dir, &["compare", "one", "one"]).output().unwrap().status;
+    let status = duet(dir, &["compare", "one", "one"]).output().unwrap().status;
     assert!(status.success(), "a run without a step is a run");
 }

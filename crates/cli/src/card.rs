@@ -183,6 +183,6 @@ fn usage(text: &mut String, card: &Card) {
     let _ = writeln!(
         text,
         "```\n\nIn Rust, `duet_model::load_folder(\"FOLDER\".as_ref(), &Device::Cpu)?` gives the network, and\n\n\
-         ```\ncargo xtask sample --run FOLDER{class}\n```\n\ndraws with it from the command line."
+         ```\nduet sample --run FOLDER{class}\n```\n\ndraws with it from the command line."
     );
 }

@@ -1,8 +1,25 @@
 //! `cargo xtask bench` without a peer, as short as it gets.
-#[allow(dead_code)]
-mod support;
 
-use support::run;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program, which must end with `code`; what it printed.
+#[track_caller]
+fn run(dir: &Path, arguments: &[&str], code: i32) -> String {
+    let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let Output { status, stdout, stderr } = xtask.args(arguments).current_dir(dir).output().unwrap();
+    let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
+    assert_eq!(status.code(), Some(code), "{arguments:?}:\n{text}");
+    text
+}
+
+#[test]
+fn every_verb_of_the_program_is_one_of_the_runner_under_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &["sample", "--help"], 0).contains("Usage: cargo xtask sample"));
+    let text = run(dir.path(), &["sample"], 5);
+    assert!(text.contains("`cargo xtask train`"), "{text}");
+}
 
 #[test]
 fn a_benchmark_prints_its_table_and_writes_its_repeats() {

@@ -55,8 +55,8 @@ pub fn config(dir: &Path) -> PathBuf {
 }
 
 /// The program with these arguments, in this folder.
-pub fn xtask(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+pub fn duet(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_duet"));
     command.args(arguments).current_dir(dir);
     command
 }
@@ -64,7 +64,7 @@ pub fn xtask(dir: &Path, arguments: &[&str]) -> Command {
 /// Runs the program, which must end with `code`; what it printed.
 #[track_caller]
 pub fn run(dir: &Path, arguments: &[&str], code: i32) -> String {
-    let Output { status, stdout, stderr } = xtask(dir, arguments).output().unwrap();
+    let Output { status, stdout, stderr } = duet(dir, arguments).output().unwrap();
     let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
     assert_eq!(status.code(), Some(code), "{arguments:?}:\n{text}");
     text

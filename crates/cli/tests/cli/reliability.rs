@@ -1,14 +1,10 @@
 //! What docs/reliability.md promises of runs, shown on real processes.
-#![cfg(unix)]
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{duet, files, images, run};
 use duet_random::Draws;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use support::{files, images, run, xtask};
 
 /// The long test, `DUET_LONG=1`, takes many more samples of what cannot be tried exhaustively.
 fn count(everyday: usize, long: usize) -> usize {
@@ -74,7 +70,7 @@ impl Place {
             arguments.push("--restart".into());
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = xtask(self.path(), &arguments);
+        let mut command = duet(self.path(), &arguments);
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -206,7 +202,7 @@ fn a_first_signal_saves_and_a_second_stops_at_once() {
                 (Some(0), _) => break,
                 (Some(found), text) => {
                     assert_eq!(found, code, "{text}");
-                    let resumes = text.contains(&format!("cargo xtask train --resume {out}"));
+                    let resumes = text.contains(&format!("duet train --resume {out}"));
                     assert!(twice || resumes || text.contains("nothing to save"), "{text}");
                 }
                 // Before it listens, a program has said nothing and has nothing to lose.
@@ -280,7 +276,7 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint() {
     for i in 0..20 {
         // In blocks of 512 bytes: from nothing to what is just too little for the largest file.
         let blocks = i * (state / 512) / 20;
-        let program = env!("CARGO_BIN_EXE_xtask");
+        let program = env!("CARGO_BIN_EXE_duet");
         let script = format!("ulimit -f {blocks}; exec {program} train --resume run");
         let Output { status, stderr, .. } =
             Command::new("sh").args(["-c", &script]).current_dir(place.path()).output().unwrap();
@@ -332,7 +328,7 @@ fn nothing_but_fetch_needs_a_network() {
         1,
         "lo alone"
     );
-    let program = env!("CARGO_BIN_EXE_xtask");
+    let program = env!("CARGO_BIN_EXE_duet");
     let begin = place.arguments("run");
     let begin: Vec<&str> = begin.iter().map(String::as_str).collect();
     for arguments in [
@@ -419,7 +415,7 @@ fn each_key_may_change_or_is_refused_by_name_on_resume() {
         let changed = format!("{}{}{}", &good[..at], other(key, line), &good[at + line.len()..]);
         assert_ne!(changed, good, "{key}");
         std::fs::write(&path, changed).unwrap();
-        let output = xtask(place.path(), &["train", "--resume", "run"]).output().unwrap();
+        let output = duet(place.path(), &["train", "--resume", "run"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         if may_change.contains(&key.as_str()) {
             assert!(output.status.success(), "{key}: {text}");
@@ -526,12 +522,11 @@ fn a_resume_from_an_older_checkpoint_sets_the_newer_ones_aside() {
     let expected = place.result("unbroken");
     place.whole("run", &[]);
     let old = "run/checkpoints/step-000190";
-    let mut child =
-        xtask(place.path(), &["train", "--resume", old, "--save-every", "1000", "--threads", "1"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+    let mut child = duet(place.path(), &["train", "--resume", old, "--save-every", "1000", "--threads", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let aside = place.path().join("run/checkpoints/aside-step-000200");
     wait(&mut child, Duration::from_secs(60), || {
         aside.is_dir() && (192..STEPS).contains(&place.reached("run"))
@@ -578,7 +573,7 @@ fn links_in_a_received_run_are_not_followed_for_writing() {
         let link = place.path().join("run").join(name);
         std::fs::remove_file(&link).unwrap();
         std::os::unix::fs::symlink(&precious, &link).unwrap();
-        let output = xtask(place.path(), &["train", "--resume", "run"]).output().unwrap();
+        let output = duet(place.path(), &["train", "--resume", "run"]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(name), "{name}: {text}");
         assert_eq!(std::fs::read_to_string(&precious).unwrap(), "mine", "{name}");
@@ -629,7 +624,7 @@ fn pipes_and_devices_in_a_run_are_named_and_not_waited_for() {
             }
             for verb in [&["verify", "run"][..], &["compare", "run", "run"], &["train", "--resume", "run"]] {
                 let mut child =
-                    xtask(place.path(), verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+                    duet(place.path(), verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 wait(&mut child, Duration::from_secs(20), || false);
                 assert!(child.try_wait().unwrap().is_some(), "{name}: {verb:?} is still running");
             }
@@ -646,19 +641,19 @@ fn a_training_outlives_who_reads_its_messages() {
     let arguments = place.arguments("run");
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let mut child =
-        xtask(place.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        duet(place.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_every_step(&place, "run");
     for verb in [&["verify", "run"][..], &["compare", "run", "run"], &["sample", "--run", "run"]] {
         let mut child =
-            xtask(place.path(), verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            duet(place.path(), verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let (code, text) = ended(child);
         assert_eq!((code, text.contains("panicked")), (Some(0), false), "{verb:?}: {text}");
         // A result that is not there whole is an error.
         let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-        let output = xtask(place.path(), verb).stdout(full).output().unwrap();
+        let output = duet(place.path(), verb).stdout(full).output().unwrap();
         assert_eq!(output.status.code(), Some(6), "{verb:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -1,10 +1,7 @@
 //! Averages of a run's weights that are chosen after its training.
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{drawn_again, run, train};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{drawn_again, run, train};
 
 fn weights(folder: &Path) -> BTreeMap<String, Vec<f32>> {
     let path = folder.join("unet/diffusion_pytorch_model.safetensors");

@@ -83,7 +83,7 @@ pub fn html(run: &RunRecord, previews: &[Preview], sheets: &[(&str, Shown)]) -> 
     page += &checkpoints(run);
     page += &settings(run);
     let version = env!("CARGO_PKG_VERSION");
-    let _ = writeln!(page, "<footer>Written by <code>cargo xtask report</code>, Duet {version}.</footer>");
+    let _ = writeln!(page, "<footer>Written by <code>duet report</code>, Duet {version}.</footer>");
     page + "</body>\n</html>\n"
 }
 

@@ -2,19 +2,16 @@
 //!
 //! `golden/` is `cargo xtask train --config` with block_out_channels = [4], norm_num_groups = 2 and 20
 //! steps of 8 digits, without its log and pictures.
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{files, run};
 use candle_core::{Device, Tensor};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::Purpose;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::DiffusersScheduler;
 use std::path::{Path, PathBuf};
-use support::{files, run};
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/golden")
 }
 
 /// Of the picture of eight digits, as bytes: rounding that differs between machines is not in them.

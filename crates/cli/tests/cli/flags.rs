@@ -1,12 +1,8 @@
 //! Whatever is typed, the program answers with an exit code that means something.
-#![cfg(unix)]
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{duet, run, train};
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use support::{run, train, xtask};
 
 /// What people type, and what nobody does.
 const VALUES: [&str; 30] = [
@@ -110,7 +106,7 @@ static PLACE: LazyLock<(tempfile::TempDir, PathBuf)> = LazyLock::new(|| {
 fn help_names_the_defaults_of_the_preset() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["train", "--help"], 0);
-    let preset: toml::Table = include_str!("../../configs/digits.toml").parse().unwrap();
+    let preset: toml::Table = include_str!("../../../../configs/digits.toml").parse().unwrap();
     let keys = [
         ("--steps", "train", "steps"),
         ("--batch", "train", "batch"),
@@ -161,7 +157,7 @@ proptest! {
         let dir = &PLACE.1;
         let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
         // Ended by `timeout` where it hangs, with another exit code than any of ours.
-        let program = xtask(dir, &words);
+        let program = duet(dir, &words);
         let mut limited = std::process::Command::new("timeout");
         limited.arg("60").arg(program.get_program()).args(program.get_args()).current_dir(dir);
         let output = limited.output().unwrap();

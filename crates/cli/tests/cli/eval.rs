@@ -1,10 +1,7 @@
 //! Measuring a tiny trained model, by the command line.
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{drawn_again, run, train};
 use serde_json::Value;
 use std::path::Path;
-use support::{drawn_again, run, train};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
@@ -103,8 +100,8 @@ fn samples_of_another_range_are_told(dir: &Path) {
 fn one_class_is_measured_by_what_needs_no_classifier() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    support::images(dir);
-    support::config(dir);
+    crate::support::images(dir);
+    crate::support::config(dir);
     std::fs::create_dir_all(dir.join("only")).unwrap();
     std::fs::rename(dir.join("data/left"), dir.join("only/test")).unwrap();
     std::fs::create_dir_all(dir.join("one/train")).unwrap();
@@ -136,7 +133,7 @@ fn one_class_is_measured_by_what_needs_no_classifier() {
 fn classes_without_an_image_are_neither_drawn_nor_scored() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path();
-    support::config(dir);
+    crate::support::config(dir);
     std::fs::create_dir(dir.join("idx")).unwrap();
     for (split, count) in [("train", 40u32), ("t10k", 20)] {
         let labels: Vec<u8> = (0..count).map(|i| 1 + (i % 2) as u8).collect();

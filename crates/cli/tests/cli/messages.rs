@@ -1,10 +1,6 @@
 //! The messages in docs/reliability.md are those that the program prints.
-#![cfg(unix)]
-#[allow(dead_code, reason = "the rest of it is for other tests")]
-mod support;
-
+use crate::support::{duet, files, train};
 use std::path::Path;
-use support::{files, train, xtask};
 
 #[test]
 fn the_documented_messages_are_printed_word_for_word() {
@@ -16,14 +12,14 @@ fn the_documented_messages_are_printed_word_for_word() {
         let cut = path.ends_with("training_state.safetensors");
         std::fs::write(to, if cut { &bytes[..100] } else { &bytes[..] }).unwrap();
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reliability.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reliability.md");
     let text = std::fs::read_to_string(path).unwrap();
     let block = text.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
     let mut cases = 0;
     for case in block.split("$ cargo xtask ").skip(1) {
         let [command, message, code] = case.lines().collect::<Vec<_>>()[..] else { panic!("{case}") };
         let arguments: Vec<&str> = command.split(' ').collect();
-        let output = xtask(dir.path(), &arguments).output().unwrap();
+        let output = duet(dir.path(), &arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);
         let said = stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or("no error").to_string();
         assert_eq!(said, message, "{command}");

@@ -1,10 +1,8 @@
 //! Sampling from a tiny trained model, by the command line.
-mod support;
-
+use crate::support::{drawn_again, files, run, train};
 use candle_core::{DType, Device, Tensor};
 use std::collections::HashMap;
 use std::path::Path;
-use support::{drawn_again, files, run, train};
 
 fn tensors(path: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(path, &Device::Cpu).unwrap()
@@ -312,7 +310,7 @@ fn a_preset_draws_by_its_settings_and_flags_beat_it(dir: &Path) {
         "--eta",
         "0",
     ];
-    let preset: toml::Table = include_str!("../../configs/original.toml").parse().unwrap();
+    let preset: toml::Table = include_str!("../../../../configs/original.toml").parse().unwrap();
     let weight = preset["sample"]["guidance"].to_string();
     let clip = preset["sample"]["clip"].as_str().unwrap();
     let named = named.map(|word| if word == "W" { weight.as_str() } else { word });

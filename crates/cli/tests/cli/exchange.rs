@@ -1,11 +1,9 @@
 //! Models in and out: starting noise, `import` and `export`, by the command line.
-mod support;
-
+use crate::support::{drawn_again, files, run, train};
 use candle_core::{Device, Tensor};
 use duet_model::{UNetConfig, weights_to_bytes};
 use std::collections::BTreeMap;
 use std::path::Path;
-use support::{drawn_again, files, run, train};
 
 fn tensors(path: &Path) -> BTreeMap<String, Tensor> {
     duet_model::read_tensors(path, &Device::Cpu).unwrap()

@@ -12,24 +12,35 @@ use std::sync::{Mutex, OnceLock};
 /// that it is none.
 static SHOWN: OnceLock<bool> = OnceLock::new();
 
+/// What the program was called as.
+static PROGRAM: OnceLock<&str> = OnceLock::new();
+
 /// The first failure to write to standard output that is no closed pipe.
 static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
 
 /// Prints a line of results to standard output, as `println!` does.
+#[macro_export]
 macro_rules! out {
-    ($($text:tt)*) => { crate::terminal::print_out(format_args!($($text)*), "\n") };
+    ($($text:tt)*) => { $crate::terminal::print_out(format_args!($($text)*), "\n") };
 }
 
 /// Prints a line of progress, warning or error to standard error, as `eprintln!` does.
+#[macro_export]
 macro_rules! err {
-    ($($text:tt)*) => { crate::terminal::print_err(format_args!($($text)*), "\n") };
+    ($($text:tt)*) => { $crate::terminal::print_err(format_args!($($text)*), "\n") };
 }
 
-pub(crate) use {err, out};
+pub use {err, out};
 
-/// To be called first.
-pub fn begin() {
+/// To be called first, with the program's name.
+pub fn begin(program: &'static str) {
     SHOWN.get_or_init(|| io::stdout().is_terminal());
+    PROGRAM.get_or_init(|| program);
+}
+
+/// The program as it was called: `duet` or `cargo xtask`.
+pub fn program() -> &'static str {
+    PROGRAM.get().unwrap_or(&"duet")
 }
 
 /// Prints to standard output; [`lost`] tells of a failure.
@@ -66,7 +77,7 @@ pub fn command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
         }
     };
     let words = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
-    format!("cargo xtask {words}")
+    format!("{} {words}", program())
 }
 
 /// Why standard output is not complete, if it is not: a full disk, but not a reader or a terminal that
@@ -104,13 +115,13 @@ mod tests {
 
     #[test]
     fn a_printed_command_is_what_a_shell_reads() {
-        assert_eq!(command(["train", "--resume", "my run"]), "cargo xtask train --resume 'my run'");
+        assert_eq!(command(["train", "--resume", "my run"]), "duet train --resume 'my run'");
         assert_eq!(
             command(["sample", "--run", "it's", "--class", "@3,4"]),
-            r"cargo xtask sample --run 'it'\''s' --class @3,4"
+            r"duet sample --run 'it'\''s' --class @3,4"
         );
-        assert_eq!(command(["sample", "--run", "a;$(b)", ""]), "cargo xtask sample --run 'a;$(b)' ''");
-        assert_eq!(command(["sample", "--run", "図/runs"]), "cargo xtask sample --run 図/runs");
+        assert_eq!(command(["sample", "--run", "a;$(b)", ""]), "duet sample --run 'a;$(b)' ''");
+        assert_eq!(command(["sample", "--run", "図/runs"]), "duet sample --run 図/runs");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::drawing::Drawing;
 use crate::exit::usage;
 use crate::model_folder::Model;
 use crate::start::MAX_PICTURE_BYTES;
+use crate::terminal::command;
 use anyhow::Result;
 use duet_data::DataError;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,7 @@ impl Note {
         let refuse = |cause: String| DataError::Malformed {
             path: path.into(),
             cause,
-            fix: "cargo xtask sample writes pictures that can be made again".into(),
+            fix: format!("{} writes pictures that can be made again", command(["sample"])),
         };
         let texts = duet_data::texts_of_png(&bytes).map_err(|error| refuse(error.to_string()))?;
         let note = texts.iter().find(|(keyword, _)| keyword == KEYWORD);

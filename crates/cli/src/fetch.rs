@@ -4,6 +4,7 @@ use crate::exit::Child;
 use crate::terminal::err;
 use anyhow::{Context, Result};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// Flags of `fetch`.
 #[derive(clap::Args)]
@@ -19,8 +20,8 @@ pub struct Args {
 /// Builds `hub`, which nothing else needs, and runs it.
 pub fn run(args: Args) -> Result<()> {
     err!("building the downloader; the first time takes some 15 minutes on two cores");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
-    let mut cargo = crate::ci::cargo();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
     cargo.args(["run", "--release", "--quiet", "--manifest-path", manifest, "--package", "duet-hub", "--"]);
     let status = cargo.arg(&args.set).arg("--out").arg(&args.out).status().context("cannot run cargo")?;
     match status.success() {

@@ -1,0 +1,112 @@
+//! The verbs of the program `duet`: clap arguments in, calls of the library, words on the terminal.
+//!
+//! A library only so that the repository's own runner has the same verbs: `cargo xtask train` is
+//! `duet train`.
+
+mod card;
+mod chart;
+mod classify;
+mod compare;
+mod compare_table;
+mod config;
+mod curves;
+mod drawing;
+mod ema;
+mod eval;
+mod eval_file;
+pub mod exit;
+mod export;
+mod fetch;
+mod file_names;
+pub mod hardware;
+mod html;
+mod images;
+mod import;
+mod interrupt;
+mod markdown;
+mod model_folder;
+mod note;
+mod plan;
+pub mod progress;
+mod report;
+mod report_eval;
+mod report_page;
+mod reproduce;
+mod resume;
+pub mod run_folder;
+mod run_record;
+mod sample;
+mod score;
+mod selection;
+mod settings;
+mod snapshots;
+mod start;
+mod sweep;
+pub mod terminal;
+mod train;
+mod verify;
+mod yardstick;
+
+/// What `duet` and `cargo xtask` can do with models and data.
+#[derive(clap::Subcommand)]
+pub enum Verb {
+    /// Train a model; with no flags, on the embedded digits
+    Train(Box<train::Args>),
+    /// Draw images with a trained model
+    Sample(Box<sample::Args>),
+    /// Measure a model's samples, or anybody's
+    Eval(Box<eval::Args>),
+    /// Ask the diffusion model itself what held-out images show
+    Classify(classify::Args),
+    /// Draw and score images over two flags of sample
+    Sweep(Box<sweep::Args>),
+    /// Average a run's weights over another length, after the training
+    Ema(Box<ema::Args>),
+    /// Draw a picture again, byte for byte, from what it says of itself
+    Reproduce(reproduce::Args),
+    /// Check every byte of a run's checkpoints
+    Verify(verify::Args),
+    /// Write a page about a run: curves, images, numbers, settings
+    Report(report::Args),
+    /// Set runs side by side
+    Compare(compare::Args),
+    /// Write the folder that diffusers loads, with a model card
+    Export(export::Args),
+    /// Make a model folder of a network from elsewhere
+    Import(import::Args),
+    /// Download a public data set for --data
+    Fetch(fetch::Args),
+}
+
+impl Verb {
+    /// Runs it.
+    pub fn run(self) -> anyhow::Result<()> {
+        match self {
+            Self::Train(args) => train::run(*args),
+            Self::Sample(args) => sample::run(*args),
+            Self::Eval(args) => eval::run(*args),
+            Self::Classify(args) => classify::run(args),
+            Self::Sweep(args) => sweep::run(*args),
+            Self::Ema(args) => ema::run(*args),
+            Self::Reproduce(args) => reproduce::run(args),
+            Self::Verify(args) => verify::run(args),
+            Self::Report(args) => report::run(args),
+            Self::Compare(args) => compare::run(args),
+            Self::Export(args) => export::run(args),
+            Self::Import(args) => import::run(args),
+            Self::Fetch(args) => fetch::run(args),
+        }
+    }
+}
+
+/// To be called first, with the program's name as it is called: messages and commands for a person to
+/// type begin with it.
+pub fn begin(program: &'static str) {
+    terminal::begin(program);
+    interrupt::survive_size_limits();
+}
+
+/// Says what went wrong, if anything did, and turns it into the process's exit code.
+pub fn end(result: anyhow::Result<()>) -> std::process::ExitCode {
+    exit::report(result)
+}

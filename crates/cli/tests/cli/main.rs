@@ -1,0 +1,16 @@
+//! The program as a process: what it prints, writes and answers.
+
+mod ema;
+mod eval;
+mod exchange;
+#[cfg(unix)]
+mod flags;
+mod golden;
+#[cfg(unix)]
+mod messages;
+#[cfg(unix)]
+mod reliability;
+mod report;
+mod sample;
+mod support;
+mod train;
