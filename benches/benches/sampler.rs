@@ -3,8 +3,9 @@
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
+use duet_diffusion::Sampling;
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, Interval, Labels, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Interval, Labels, Sampler};
 use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
@@ -30,7 +31,8 @@ fn guided_ddim(criterion: &mut Criterion) {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(name, |bencher| {
-            let sample = || sample(&snapshot, diffusion, STEPS, Interval::default()).expect("samples");
+            let sample =
+                || sample((&unet, &snapshot), diffusion, STEPS, Interval::default()).expect("samples");
             bencher.iter(|| black_box(sample()));
         });
     }
@@ -50,7 +52,8 @@ fn guidance_interval(criterion: &mut Criterion) {
     {
         let interval = Interval::new(low, high).expect("an interval");
         group.bench_function(name, |bencher| {
-            let sample = || sample(&snapshot, &preset.diffusion, INTERVAL_STEPS, interval).expect("samples");
+            let sample =
+                || sample((&unet, &snapshot), &preset.diffusion, INTERVAL_STEPS, interval).expect("samples");
             bencher.iter(|| black_box(sample()));
         });
     }
@@ -58,26 +61,21 @@ fn guidance_interval(criterion: &mut Criterion) {
 
 /// One image for each of [`IMAGES`] seeds, (n, 1, 28, 28).
 fn sample(
-    snapshot: &Snapshot,
+    (unet, snapshot): (&UNet, &Snapshot),
     diffusion: &Diffusion,
     steps: usize,
     interval: Interval,
-) -> Result<Tensor, SampleError> {
-    let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
+) -> duet_diffusion::Result<Tensor> {
+    let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
         .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
-    let labels = Labels::new(&labels);
-    let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
     let guidance = Guidance::new(2.0, Some(NULL_LABEL)).with_interval(interval);
-    while !trajectory.is_done() {
-        trajectory.step(&guidance, |x, t, labels| {
-            snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
-        })?;
-    }
-    Ok(trajectory.x().clone())
+    let begins = (Some(Labels::new(&labels)), seeds);
+    let sampling = Sampling::new(unet, ddim, guidance, begins, (1, 28, 28));
+    Ok(sampling.draw_with(snapshot, None, |_| Ok(()))?.images)
 }
 
 fn short() -> Criterion {

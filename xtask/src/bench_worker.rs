@@ -5,12 +5,13 @@ use crate::bench::{Network, Task};
 use anyhow::{Context, Result};
 use candle_core::{Device, Tensor};
 use duet_cli::hardware;
+use duet_diffusion::Sampling;
 use duet_kernels::Padding;
 use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{ConvWeights, Sum};
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
-use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, Sampler};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
 use duet_train::{Batch, Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer};
 use rayon::prelude::*;
@@ -60,7 +61,7 @@ pub fn run(args: Args) -> Result<()> {
             let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
             let null = config.num_class_embeds.context("a conditional network")? as u32 - 1;
-            serve(1, || sample(&snapshot, args.steps, null))
+            serve(1, || sample(&unet, &snapshot, args.steps, null))
         }
         Task::Conv(sizes) => {
             let conv = Convolution::new(sizes, false)?;
@@ -184,7 +185,7 @@ fn options(batch: usize) -> TrainOptions {
 }
 
 /// Guided DDIM, w = 2: [`SAMPLES`] images (n, 1, 28, 28).
-fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
+fn sample(unet: &UNet, snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
     let diffusion = diffusion();
     let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
@@ -192,13 +193,7 @@ fn sample(snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
         .with_clip(Clip::Static { limit: 1.0 });
     let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
     let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
-    let labels = Labels::new(&labels);
-    let mut trajectory = Trajectory::new(ddim, &seeds, (1, 28, 28), Some(labels), &Device::Cpu)?;
-    let guidance = Guidance::new(2.0, Some(null));
-    while !trajectory.is_done() {
-        trajectory.step(&guidance, |x, t, labels| {
-            snapshot.predict(x, t, labels).map_err(|error| SampleError::Denoiser(error.into()))
-        })?;
-    }
-    Ok(trajectory.x().clone())
+    let begins = (Some(Labels::new(&labels)), seeds);
+    let sampling = Sampling::new(unet, ddim, Guidance::new(2.0, Some(null)), begins, (1, 28, 28));
+    Ok(sampling.draw_with(snapshot, None, |_| Ok(()))?.images)
 }

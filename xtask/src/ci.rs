@@ -3,8 +3,8 @@
 use crate::peers;
 use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
-use duet_cli::progress::duration;
 use duet_cli::terminal::{err, out};
+use duet_diffusion::words::duration;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;

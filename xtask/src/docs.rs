@@ -3,9 +3,9 @@
 use crate::peers::ROOT;
 use anyhow::{Context, Result, bail};
 use duet_cli::exit::usage;
-use duet_cli::run_folder;
 use duet_cli::terminal::{err, out};
 use duet_data::Picture;
+use duet_diffusion::find;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -274,7 +274,7 @@ fn measure(name: &str, measurement: &Measurement, figures: &[Figure], run: &Path
 
 /// Draws a picture again from its note and compares the pixels.
 fn redrawn(picture: &Path, again: &Path, run: &Path, levels: u8) -> Result<()> {
-    let checkpoint = run_folder::latest_checkpoint(run)?.unwrap_or_else(|| run.into());
+    let checkpoint = find::latest_checkpoint(run)?.unwrap_or_else(|| run.into());
     let output = Command::new(std::env::current_exe()?)
         .arg("reproduce")
         .arg(picture)

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use duet_cli::terminal::out;
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
@@ -28,17 +28,27 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("duet-eval", &["duet-data", "duet-files", "duet-kernels", "duet-optim", "duet-random", "duet-schedule"]),
     ("duet-hub", &[]),
     (
-        "duet-cli",
+        "duet-diffusion",
         &[
             "duet-data",
             "duet-eval",
             "duet-files",
-            "duet-kernels",
             "duet-model",
             "duet-optim",
-            "duet-random",
             "duet-sample",
             "duet-schedule",
+            "duet-train",
+        ],
+    ),
+    (
+        "duet-cli",
+        &[
+            "duet-diffusion",
+            "duet-eval",
+            "duet-files",
+            "duet-model",
+            "duet-optim",
+            "duet-sample",
             "duet-train",
         ],
     ),

@@ -3,9 +3,9 @@
 use crate::ci::cargo;
 use anyhow::{Context, Result, bail};
 use duet_cli::exit::usage;
-use duet_cli::progress::duration;
-use duet_cli::run_folder;
 use duet_cli::terminal::{err, out};
+use duet_diffusion::find;
+use duet_diffusion::words::duration;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -121,7 +121,7 @@ impl Peers<'_> {
 
 /// A run's newest checkpoint; any other folder is a model itself.
 fn newest(folder: &Path) -> Result<PathBuf> {
-    Ok(run_folder::latest_checkpoint(folder)?.unwrap_or_else(|| folder.into()))
+    Ok(find::latest_checkpoint(folder)?.unwrap_or_else(|| folder.into()))
 }
 
 /// Runs a program, which must end well.

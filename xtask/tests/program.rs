@@ -17,6 +17,10 @@ fn run(dir: &Path, arguments: &[&str], code: i32) -> String {
 fn every_verb_of_the_program_is_one_of_the_runner_under_its_name() {
     let dir = tempfile::tempdir().unwrap();
     assert!(run(dir.path(), &["sample", "--help"], 0).contains("Usage: cargo xtask sample"));
+    let text = run(dir.path(), &[], 0);
+    for verb in ["train", "sample", "fetch", "bench", "ci", "docs", "layering"] {
+        assert!(text.contains(verb), "{text}");
+    }
     let text = run(dir.path(), &["sample"], 5);
     assert!(text.contains("`cargo xtask train`"), "{text}");
 }

@@ -1,50 +1,24 @@
-//! `cargo xtask eval`: how good a model's samples are, or anybody's.
+//! `eval`: how good a model's samples are, or anybody's.
 
-use crate::classify::{self, of_classes};
-use crate::drawing::Drawing;
-use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
+use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::images::{self, seam};
-use crate::model_folder::Model;
-use crate::note::Form;
-use crate::plan::{Models, Plan};
 use crate::progress::Progress;
-use crate::sample::{create_parent, write_atomically};
-use crate::terminal::{command, err, out};
-use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each};
-use crate::{hardware, run_folder};
+use crate::terminal::{err, out};
+use crate::{hardware, models};
 use anyhow::Result;
-use candle_core::{DType, Device, Tensor};
-use duet_data::{Captions, DataError, Picture, Shape, Splits};
-use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
-use duet_model::{ModelError, Purpose};
-use duet_sample::Trajectory;
-use serde_json::{Map, Value};
+use duet_diffusion::data::DataError;
+use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
+use duet_diffusion::judge::{self, Yardstick};
+use duet_diffusion::{Drawing, Frechet, Model, find};
+use duet_eval::Memorisation;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-
-/// Held-out images for the denoising loss, and timesteps at which it is taken.
-const LOSS_IMAGES: usize = 256;
-const LOSS_TIMESTEPS: usize = 20;
-/// Held-out images for the likelihood, and parts of the schedule.
-const BITS_IMAGES: usize = 128;
-const BITS_STRATA: usize = 48;
-/// Rows that the network is given at once.
-const BATCH: usize = 128;
-/// Values beyond this are none of images in [-1, 1], whatever drew them.
-const FAR_OUTSIDE: f32 = 3.0;
-/// More values than this share beyond that are worth a word.
-const MUCH_OUTSIDE: f64 = 0.01;
-const OUTSIDE: f32 = 1.01;
-/// Seeds of each class on the picture sheet, and pairs of nearest images.
-const SHOWN: usize = 10;
-const PAIRS: usize = 16;
 
 /// Flags of `eval`.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawingArgs,
     /// Images to draw, the same number of each class from seed 0 on; --class and --seeds do not count
     #[arg(long, default_value_t = 1000)]
     n: usize,
@@ -72,59 +46,78 @@ pub struct Args {
     device: String,
 }
 
-/// What is measured, and how it came to be.
-struct Samples {
-    /// (n, C, H, W) in [-1, 1].
-    images: Tensor,
-    asked: Vec<u32>,
-    /// What drew them.
-    source: String,
-    settings: Map<String, Value>,
-    model: Option<String>,
-    /// The picture sheet, where it says how it can be made again.
-    sheet: Option<Sheet>,
+/// What is measured.
+enum Given {
+    Samples(Samples),
+    /// Draws of a model, of these classes.
+    Model(Box<Model>, Vec<u32>),
 }
-
-/// A picture, and what its file says of it.
-type Sheet = (Picture, Vec<(&'static str, String)>);
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let run = match (&args.samples, args.drawing.run.as_str()) {
+    let drawing = Drawing::from(args.drawing);
+    let run = match (&args.samples, drawing.run.as_str()) {
         (Some(_), "latest") => None,
-        (_, run) => run_folder::of(run)?,
+        (_, run) => find::run_of(run)?,
     };
     let out = place(args.out.as_deref(), run.as_deref())?;
     let splits = Yardstick::config(run.as_deref(), args.data.as_deref())?.load_data()?;
-    if let Some(reason) = yardstick::too_few(&splits) {
+    if let Some(reason) = judge::too_few(&splits) {
         return Err(usage(format!("eval: {reason}")));
     }
-    let given = args.samples.as_ref().map(|path| read(path, &splits)).transpose()?;
-    let models = match given {
-        Some(_) => None,
-        None => Some(Models::load(&args.drawing, &device)?),
+    let given = match &args.samples {
+        Some(path) => Given::Samples(Samples::read(path, &splits)?),
+        None => {
+            let model = models::of(&drawing, &device)?;
+            let labels = judge::labels_of(&splits, &model)?;
+            Given::Model(Box::new(model), labels)
+        }
     };
-    let labels = models.as_ref().map(|models| yardstick::labels_of(&splits, &models.model)).transpose()?;
-    if let Some(reason) = yardstick::no_judge(&splits) {
+    if let Some(reason) = judge::no_judge(&splits) {
         err!("warning: {reason}: what needs one is not measured");
     }
     let yardstick = Yardstick::of(splits, run.as_deref())?;
-    let (samples, model) = match (given, models) {
-        (Some(samples), _) => (samples, None),
-        (None, Some(models)) => {
-            let labels = labels.unwrap_or_default();
-            (drawn(&args, &models, &labels, &device)?, Some(models.model))
+    let (samples, found) = match given {
+        Given::Samples(samples) => {
+            let found = evaluation::measured(&yardstick, &samples)?;
+            (samples, found)
         }
-        (None, None) => return Err(usage("eval: a model or --samples is needed")),
+        Given::Model(model, labels) => {
+            let (count, batch) = (args.n, args.batch);
+            let draws =
+                Draws { drawing: &drawing, model: &model, labels: &labels, count, batch, device: &device };
+            let samples = drawn(&draws)?;
+            let mut found = evaluation::measured(&yardstick, &samples)?;
+            evaluation::of_model(&mut found.file, &model, &yardstick, args.classify)?;
+            (samples, found)
+        }
     };
-    let mut found = measured(&yardstick, &samples)?;
-    if let Some(model) = &model {
-        of_model(&mut found.file, model, &yardstick, args.classify)?;
-    }
     print_table(&samples, &found, &yardstick);
-    write(&out, &samples, &found, &yardstick)
+    let [json, sheet, nearest] = evaluation::write(&out, &samples, &found, &yardstick)?;
+    out!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
+    Ok(())
+}
+
+fn drawn(draws: &Draws) -> Result<Samples> {
+    let (mut progress, mut done) = (None, 0);
+    let samples = Samples::drawn(draws, |trajectory| {
+        let steps = trajectory.progress().1;
+        let count = judge::drawn_each(draws.count, draws.labels.len()) * draws.labels.len();
+        let passes = count.div_ceil(draws.batch) * steps;
+        let progress =
+            progress.get_or_insert_with(|| Progress::new(0, passes as u64, draws.batch, "denoised img/s"));
+        if trajectory.progress().0 > 0 {
+            done += 1;
+            progress.show(done, "");
+        }
+        Ok(())
+    })?;
+    if let Some(progress) = progress {
+        progress.finish();
+    }
+    Ok(samples)
 }
 
 /// Where the results go. Whether they can be written there is tried before the work.
@@ -150,231 +143,7 @@ fn try_writing(folder: &Path) -> std::io::Result<()> {
     written.and(removed)
 }
 
-/// Everything that was measured: for people, and for `eval.json`.
-struct Found {
-    file: EvalFile,
-    /// Where there is a classifier.
-    confusion: Option<Confusion>,
-    memorisation: Memorisation,
-}
-
-fn drawn(args: &Args, models: &Models, labels: &[u32], device: &Device) -> Result<Samples> {
-    let each = drawn_each(args.n, labels.len());
-    let drawing = of_classes(&args.drawing, labels, &models.model.classes, each);
-    let plan = Plan::new(&drawing, models, args.batch, device)?;
-    let steps = plan.request.sampler.steps().len();
-    let passes = plan.request.seeds.len().div_ceil(args.batch) * steps;
-    let mut progress = Progress::new(0, passes as u64, args.batch, "denoised img/s");
-    let mut done = 0;
-    let drawn = plan.draw(|trajectory: &Trajectory| {
-        if trajectory.progress().0 > 0 {
-            done += 1;
-            progress.show(done, "");
-        }
-        Ok(())
-    })?;
-    progress.finish();
-    let Value::Object(settings) = serde_json::to_value(&plan.drawing)? else {
-        return Err(usage("the settings are an object"));
-    };
-    Ok(Samples {
-        sheet: Some(sheet(&drawn.images, &plan.drawing, (models, labels, each), device)?),
-        images: drawn.images,
-        asked: labels.iter().flat_map(|class| std::iter::repeat_n(*class, each)).collect(),
-        source: format!("{}: {}", models.model.folder.display(), plan.summary()),
-        settings,
-        model: Some(plan.note.model.clone()),
-    })
-}
-
-/// The first images of each class, as `sample` would draw them.
-fn sheet(
-    images: &Tensor,
-    drawing: &Drawing,
-    (models, labels, each): (&Models, &[u32], usize),
-    device: &Device,
-) -> Result<Sheet> {
-    let shown = each.min(SHOWN);
-    let drawing = of_classes(drawing, labels, &models.model.classes, shown);
-    let plan = Plan::new(&drawing, models, SHOWN, device)?;
-    let rows: Vec<Tensor> = (0..labels.len())
-        .map(|row| images.narrow(0, row * each, shown))
-        .collect::<candle_core::Result<_>>()?;
-    Ok((plan.grid(&Tensor::cat(&rows, 0)?)?, plan.texts(Form::Grid)?))
-}
-
-/// Images and labels of a file.
-fn read(path: &Path, splits: &Splits) -> Result<Samples> {
-    let refuse = |cause: String| DataError::Malformed {
-        path: path.into(),
-        cause,
-        fix: format!("{} writes such files", command(["sample", "--out", "x.safetensors"])),
-    };
-    let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
-        ModelError::Read { path, cause } => DataError::Read { path, cause },
-        ModelError::File { reason, .. } => refuse(reason),
-        error => refuse(error.to_string()),
-    })?;
-    let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
-        return Err(refuse("the tensors images and labels are needed".into()).into());
-    };
-    check_shapes(images, labels, splits).map_err(refuse)?;
-    let classes = splits.train.classes().len() as i64;
-    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-    if let Some(label) = labels.iter().find(|&&label| !(0..classes).contains(&label)) {
-        return Err(refuse(format!("label {label}: the data have classes 0 to {}", classes - 1)).into());
-    }
-    let images = images.to_dtype(DType::F32)?;
-    let values = images.flatten_all()?.to_vec1::<f32>()?;
-    if let Some(warning) = check_range(&values, splits.train.shape().len()).map_err(refuse)? {
-        err!("warning: {}: {warning}", path.display());
-    }
-    Ok(Samples {
-        images,
-        asked: labels.into_iter().map(|label| label as u32).collect(),
-        source: path.display().to_string(),
-        settings: Map::from_iter([("samples".to_string(), path.display().to_string().into())]),
-        model: None,
-        sheet: None,
-    })
-}
-
-/// What is wrong with the tensors, each thing by itself.
-fn check_shapes(images: &Tensor, labels: &Tensor, splits: &Splits) -> Result<(), String> {
-    let (shape, got) = (splits.train.shape(), images.dims());
-    if !matches!(*got, [_, c, h, w] if (c, h, w) == (shape.channels, shape.height, shape.width)) {
-        let Shape { channels, height, width } = shape;
-        return Err(format!(
-            "images are {got:?}, and those of the data are [n, {channels}, {height}, {width}]"
-        ));
-    }
-    if !images.dtype().is_float() {
-        let dtype = images.dtype();
-        return Err(format!("images are {dtype:?}: values in [-1, 1] are expected, bytes / 127.5 - 1"));
-    }
-    if labels.dims() != [got[0]] {
-        return Err(format!(
-            "labels are {:?} for {} images: one for each is expected",
-            labels.dims(),
-            got[0]
-        ));
-    }
-    match got[0] < FEWEST_HELD_OUT {
-        true => Err(format!("images are {}, and at least {FEWEST_HELD_OUT} can be measured", got[0])),
-        false => Ok(()),
-    }
-}
-
-/// Refuses values that cannot be images in [-1, 1], `each` of them an image; a warning where they look
-/// like images of another range.
-fn check_range(values: &[f32], each: usize) -> Result<Option<String>, String> {
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        return Err(format!("image {} has a value that is not finite", at / each));
-    }
-    let (low, high) = values.iter().fold((f32::MAX, f32::MIN), |(low, high), &v| (low.min(v), high.max(v)));
-    if low < -FAR_OUTSIDE || high > FAR_OUTSIDE {
-        return Err(format!(
-            "values from {low} to {high}, where [-1, 1] is expected: of bytes from 0 to 255 take v / 127.5 - 1"
-        ));
-    }
-    if low >= 0.0 {
-        return Ok(Some(format!(
-            "no value is negative, they go from {low} to {high}: of images in [0, 1] take 2 v - 1, as \
-             [-1, 1] is expected"
-        )));
-    }
-    let outside = values.iter().filter(|value| value.abs() > OUTSIDE).count() as f64 / values.len() as f64;
-    Ok((outside > MUCH_OUTSIDE)
-        .then(|| format!("{:.1} % of the values are outside [-1, 1] and count as its ends", 100.0 * outside)))
-}
-
-/// The metrics of the samples alone.
-fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Found> {
-    let memorisation = yardstick.memorisation(&samples.images, &samples.asked)?;
-    let mut file = EvalFile {
-        version: Some(1),
-        model: samples.model.clone(),
-        settings: Some(samples.settings.clone()),
-        images: Some(samples.asked.len() as u64),
-        classes: Some(yardstick.splits.train.classes().to_vec()),
-        memorisation: Some(eval_file::Memorisation {
-            copied_share: Some(memorisation.copied_share),
-            closer_share: Some(memorisation.closer_share),
-        }),
-        ..EvalFile::default()
-    };
-    let judge = yardstick.judge.as_ref();
-    let confusion = judge.map(|judge| judged(&mut file, judge, &yardstick.splits, samples)).transpose()?;
-    Ok(Found { file, confusion, memorisation })
-}
-
-/// Adds what a classifier is needed for.
-fn judged(file: &mut EvalFile, judge: &Judge, splits: &Splits, samples: &Samples) -> Result<Confusion> {
-    let classes = splits.train.classes();
-    let features = judge.features(&samples.images)?;
-    let scores = judge.scores(&samples.images, &features, &samples.asked)?;
-    let interval = judge.frechet_interval(&features, &samples.asked, scores.frechet)?;
-    let drawn = yardstick::present(splits).len();
-    let floor = judge.floor(&splits.train, classify::each(samples.asked.len(), drawn))?;
-    let by_class = judge.frechet_by_class(&features, &samples.asked);
-    let numbers = 0..classes.len() as u32;
-    let counted = |asked| -> Vec<u64> {
-        numbers.clone().map(|answered| scores.confusion.count(asked, answered) as u64).collect()
-    };
-    let named = |values: Vec<Option<f64>>| Some(classes.iter().cloned().zip(values).collect());
-    let accuracies = numbers.clone().map(|class| scores.confusion.accuracy_of(class)).collect();
-    *file = EvalFile {
-        accuracy: Some(scores.confusion.accuracy()),
-        accuracy_by_class: named(accuracies),
-        confusion: Some(numbers.clone().map(counted).collect()),
-        frechet: Some(Frechet {
-            value: Some(scores.frechet),
-            low: Some(interval.low),
-            high: Some(interval.high),
-            floor: Some(floor),
-        }),
-        frechet_by_class: named(by_class),
-        kernel_distance: Some(judge.kernel_distance(&features)?),
-        precision: Some(scores.precision),
-        recall: Some(scores.recall),
-        density: Some(scores.density),
-        coverage: Some(scores.coverage),
-        ..std::mem::take(file)
-    };
-    Ok(scores.confusion)
-}
-
-/// What the network itself says of held-out images.
-fn of_model(file: &mut EvalFile, model: &Model, yardstick: &Yardstick, classify: usize) -> Result<()> {
-    let snapshot = model.loaded.unet.snapshot(Purpose::Prediction)?;
-    let schedule = model.scheduler.noise_schedule()?;
-    let mut predict = seam(&snapshot);
-    let prediction = model.scheduler.prediction()?;
-    let mut denoiser = Denoiser { schedule: &schedule, prediction, predict: &mut predict, batch: BATCH };
-    let test = &yardstick.splits.test;
-    let held_out =
-        |n: usize| yardstick::tensors(&test.take_per_class(classify::each(n, test.classes().len())));
-    let (images, labels) = held_out(LOSS_IMAGES)?;
-    let data = Labelled { images: &images, labels: Some(&labels) };
-    let timesteps: Vec<usize> =
-        (0..LOSS_TIMESTEPS).map(|i| (2 * i + 1) * schedule.len() / (2 * LOSS_TIMESTEPS)).collect();
-    let losses = denoising_loss(&mut denoiser, data, &timesteps, 0)?;
-    let losses = losses.iter().map(|at| LossAt { t: at.t as u64, loss: at.loss });
-    file.denoising_loss = Some(losses.collect());
-    let (images, labels) = held_out(BITS_IMAGES)?;
-    let data = Labelled { images: &images, labels: Some(&labels) };
-    let bits = bits_per_dimension(&mut denoiser, data, BITS_STRATA, 0)?;
-    (file.bits_per_dimension, file.bits_per_dimension_error) = (Some(bits.total), Some(bits.error));
-    if classify > 0 {
-        let (images, labels) = held_out(classify)?;
-        let found = classify::classified(model, &images)?;
-        let confusion = Confusion::new(&labels, &found.classes, model.classes.len() as u32)?;
-        file.diffusion_classifier_accuracy = Some(confusion.accuracy());
-    }
-    Ok(())
-}
-
-fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
+fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
     let file = &found.file;
     out!("{} samples of {}", samples.asked.len(), samples.source);
     let line = |name: &str, text: String| out!("  {name:<24} {text}");
@@ -424,63 +193,4 @@ fn print_table(samples: &Samples, found: &Found, yardstick: &Yardstick) {
     if !confused.is_empty() {
         line("most often taken", confused);
     }
-}
-
-fn write(out: &Path, samples: &Samples, found: &Found, yardstick: &Yardstick) -> Result<()> {
-    let (json, sheet, nearest) = (out.join(EVAL_FILE), out.join("eval.png"), out.join("eval-nearest.png"));
-    create_parent(&json)?;
-    let model = samples.model.as_ref().map(|hash| format!(", model {hash}")).unwrap_or_default();
-    let texts = [
-        ("Software", format!("Duet {}", env!("CARGO_PKG_VERSION"))),
-        ("Description", format!("{}{model}", samples.source)),
-    ];
-    match &samples.sheet {
-        Some((picture, texts)) => picture.write_png_with(&sheet, texts)?,
-        None => picture_sheet(samples, yardstick)?.write_png_with(&sheet, &texts)?,
-    }
-    nearest_sheet(samples, found, yardstick)?.write_png_with(&nearest, &texts)?;
-    write_atomically(&json, serde_json::to_string_pretty(&found.file)?.as_bytes())?;
-    out!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
-    Ok(())
-}
-
-/// The first samples of each class, whoever drew them.
-fn picture_sheet(samples: &Samples, yardstick: &Yardstick) -> Result<Picture> {
-    let pictures = images::pictures(&samples.images)?;
-    let (mut shown, mut rows) = (Vec::new(), Vec::new());
-    for (class, name) in yardstick.splits.train.classes().iter().enumerate() {
-        let of_class = samples.asked.iter().enumerate().filter(|(_, asked)| **asked == class as u32);
-        let mut row: Vec<Picture> = of_class.take(SHOWN).map(|(i, _)| pictures[i].clone()).collect();
-        if let Some(first) = row.first() {
-            // A class with fewer has white places.
-            let white = Picture { pixels: vec![255; first.pixels.len()], ..first.clone() };
-            row.resize(SHOWN, white);
-            shown.extend(row);
-            rows.push(name.clone());
-        }
-    }
-    let captions = Captions { title: samples.source.clone(), rows, columns: Vec::new() };
-    Ok(Picture::captioned_grid(&shown, SHOWN, 2, &captions)?)
-}
-
-/// The samples that are closest to a training image, above that image.
-fn nearest_sheet(samples: &Samples, found: &Found, yardstick: &Yardstick) -> Result<Picture> {
-    let train = &yardstick.splits.train;
-    let shape = train.shape();
-    let pairs: Vec<_> = found.memorisation.pairs.iter().take(PAIRS).collect();
-    let mut pictures = Vec::new();
-    for pair in &pairs {
-        pictures.extend(images::pictures(&samples.images.narrow(0, pair.sample, 1)?)?);
-    }
-    for pair in &pairs {
-        let mut values = vec![0f32; shape.len()];
-        train.image(pair.training, &mut values);
-        pictures.push(Picture::from_unit(shape.channels, shape.height, shape.width, &values));
-    }
-    let captions = Captions {
-        title: "The samples that are closest to a training image for their class, and that image".into(),
-        rows: vec!["sample".into(), "training".into()],
-        columns: pairs.iter().map(|pair| format!("{:.1}", pair.distance)).collect(),
-    };
-    Ok(Picture::captioned_grid(&pictures, pairs.len(), 2, &captions)?)
 }

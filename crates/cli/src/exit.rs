@@ -1,14 +1,15 @@
 //! Exit codes, by the kind of error.
 
-use crate::terminal::{err, lost};
-use duet_data::DataError;
+use crate::terminal::{command, err, lost};
+use duet_diffusion::Error;
+use duet_diffusion::data::DataError;
 use duet_eval::ClassifierError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
 use duet_train::TrainError;
 use std::process::ExitCode;
 
-/// An error of the command line or the configuration.
+/// An error of the command line.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -59,67 +60,112 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
         };
     };
     if !error.is::<Interrupted>() && !error.is::<Child>() {
-        err!("error: {error:#}");
+        err!("error: {}", text(&error));
     }
     ExitCode::from(code(&error))
 }
 
-/// 2 usage or configuration, 3 diverged, 4 data, 5 checkpoint, 6 I/O, 128 + n for signal n.
-fn code(error: &anyhow::Error) -> u8 {
-    for cause in error.chain() {
-        if let Some(Interrupted(signal)) = cause.downcast_ref() {
-            return 128u8.saturating_add(*signal as u8);
+/// The error and its causes as the program says them: options are flags here, and what to do is a command.
+pub fn text(error: &anyhow::Error) -> String {
+    let parts: Vec<String> = error
+        .chain()
+        .map(|cause| match library(cause) {
+            Some(Error::Option { .. } | Error::InOption { .. }) => format!("--{cause}"),
+            _ => cause.to_string(),
+        })
+        .collect();
+    let known = error.chain().find_map(|cause| match library(cause)? {
+        Error::NoRun { .. } => Some(format!("train one with `{}`", command(["train"]))),
+        Error::NoScheduler { folder, .. } => {
+            let words = ["import", &folder.display().to_string(), "--out", "DIR"];
+            Some(format!("such as `{}`", command(words)))
         }
-        if let Some(Child(code)) = cause.downcast_ref() {
-            return *code;
-        }
-        if cause.is::<duet_optim::OptimError>() {
-            return 2;
-        }
-        if cause.is::<Usage>() || cause.is::<duet_schedule::ScheduleError>() || cause.is::<toml::de::Error>()
-        {
-            return 2;
-        }
-        match cause.downcast_ref::<DataError>() {
-            Some(DataError::Write { .. }) => return 6,
-            Some(_) => return 4,
-            None => {}
-        }
-        match cause.downcast_ref::<TrainError>() {
-            Some(TrainError::Diverged { .. }) => return 3,
-            Some(TrainError::Option(_) | TrainError::Schedule(_)) => return 2,
-            Some(TrainError::Checkpoint { .. }) => return 5,
-            Some(TrainError::Write { .. } | TrainError::Read { .. }) => return 6,
-            Some(TrainError::Model(error)) => return of_model(error),
-            _ => {}
-        }
-        if let Some(error) = cause.downcast_ref::<ModelError>() {
-            return of_model(error);
-        }
-        if let Some(SampleError::Setting(_) | SampleError::Schedule(_)) = cause.downcast_ref() {
-            return 2;
-        }
-        match cause.downcast_ref::<ClassifierError>() {
-            Some(ClassifierError::Write { .. }) => return 6,
-            Some(
-                ClassifierError::Read { .. } | ClassifierError::File { .. } | ClassifierError::Weights(_),
-            ) => {
-                return 5;
-            }
-            Some(ClassifierError::Data(_) | ClassifierError::Input(_)) => return 4,
-            _ => {}
-        }
-        if cause.is::<std::io::Error>() {
-            return 6;
-        }
+        _ => None,
+    });
+    match known {
+        Some(hint) => format!("{}; {hint}", parts.join(": ")),
+        None => parts.join(": "),
     }
-    1
 }
 
-fn of_model(error: &ModelError) -> u8 {
+/// An error of the library, be it in a box as the cause of another.
+fn library<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error> {
+    cause.downcast_ref().or_else(|| cause.downcast_ref::<Box<Error>>().map(Box::as_ref))
+}
+
+/// 2 usage or configuration, 3 diverged, 4 data, 5 checkpoint, 6 I/O, 128 + n for signal n.
+fn code(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(of_cause).unwrap_or(1)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(Interrupted(signal)) = cause.downcast_ref() {
+        return Some(128u8.saturating_add(*signal as u8));
+    }
+    if let Some(Child(code)) = cause.downcast_ref() {
+        return Some(*code);
+    }
+    if let Some(error) = library(cause) {
+        return of_library(error);
+    }
+    if cause.is::<Usage>() {
+        return Some(2);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_data(error);
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return of_model(error);
+    }
+    cause.is::<std::io::Error>().then_some(6)
+}
+
+fn of_library(error: &Error) -> Option<u8> {
     match error {
+        Error::Option { .. }
+        | Error::Setting(_)
+        | Error::Busy { .. }
+        | Error::Schedule(_)
+        | Error::Optim(_)
+        | Error::Toml(_) => Some(2),
+        Error::NoRun { .. } | Error::NoScheduler { .. } => Some(5),
+        Error::Data(error) => of_data(error),
+        Error::Model(error) => of_model(error),
+        Error::Train(error) => of_training(error),
+        Error::Sample(SampleError::Setting(_) | SampleError::Schedule(_)) => Some(2),
+        Error::Judge(error) => of_judge(error),
+        _ => None,
+    }
+}
+
+fn of_data(error: &DataError) -> Option<u8> {
+    Some(if let DataError::Write { .. } = error { 6 } else { 4 })
+}
+
+fn of_training(error: &TrainError) -> Option<u8> {
+    match error {
+        TrainError::Diverged { .. } => Some(3),
+        TrainError::Option(_) | TrainError::Schedule(_) | TrainError::Optim(_) => Some(2),
+        TrainError::Checkpoint { .. } => Some(5),
+        TrainError::Write { .. } | TrainError::Read { .. } => Some(6),
+        TrainError::Model(error) => of_model(error),
+        _ => None,
+    }
+}
+
+fn of_judge(error: &ClassifierError) -> Option<u8> {
+    match error {
+        ClassifierError::Write { .. } => Some(6),
+        ClassifierError::Read { .. } | ClassifierError::File { .. } | ClassifierError::Weights(_) => Some(5),
+        ClassifierError::Data(_) | ClassifierError::Input(_) => Some(4),
+        _ => None,
+    }
+}
+
+fn of_model(error: &ModelError) -> Option<u8> {
+    Some(match error {
         ModelError::Config { .. } | ModelError::Json(_) | ModelError::Input(_) => 2,
         ModelError::Read { .. } | ModelError::File { .. } | ModelError::Weights(_) => 5,
         ModelError::Candle(_) => 1,
-    }
+    })
 }

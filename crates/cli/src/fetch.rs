@@ -1,10 +1,15 @@
-//! `cargo xtask fetch`: public data sets, through the crate `hub`.
+//! `fetch`: public data sets, through the crate `hub`, which is a program of its own.
 
-use crate::exit::Child;
+use crate::exit::{Child, usage};
 use crate::terminal::err;
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// The downloader's program.
+const DOWNLOADER: &str = "duet-hub";
+/// Its package, in a clone.
+const PACKAGE: &str = "duet-hub";
 
 /// Flags of `fetch`.
 #[derive(clap::Args)]
@@ -17,15 +22,40 @@ pub struct Args {
     out: PathBuf,
 }
 
-/// Builds `hub`, which nothing else needs, and runs it.
+/// Runs the downloader: the one beside this program, or else, in a clone, one that is built now.
 pub fn run(args: Args) -> Result<()> {
-    err!("building the downloader; the first time takes some 15 minutes on two cores");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml");
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["run", "--release", "--quiet", "--manifest-path", manifest, "--package", "duet-hub", "--"]);
-    let status = cargo.arg(&args.set).arg("--out").arg(&args.out).status().context("cannot run cargo")?;
+    let mut command = downloader()?;
+    let status = command.arg(&args.set).arg("--out").arg(&args.out).status();
+    let status = status.with_context(|| format!("cannot run {}", command.get_program().display()))?;
     match status.success() {
         true => Ok(()),
         false => Err(Child(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
     }
+}
+
+fn downloader() -> Result<Command> {
+    let own = std::env::current_exe().context("where is this program?")?;
+    if let Some(clone) = clone_of(&own) {
+        err!("building the downloader; the first time takes some 15 minutes on two cores");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        let manifest = clone.join("Cargo.toml");
+        cargo.args(["run", "--release", "--quiet", "--manifest-path"]).arg(manifest);
+        cargo.args(["--package", PACKAGE, "--"]);
+        return Ok(cargo);
+    }
+    let beside = own.with_file_name(DOWNLOADER).with_extension(std::env::consts::EXE_EXTENSION);
+    if beside.is_file() {
+        return Ok(Command::new(beside));
+    }
+    Err(usage(format!(
+        "fetch: the downloader is not there: install it beside this program, which takes some 15 minutes on \
+         two cores, with `cargo install {PACKAGE}`, or in a clone with `cargo install --path crates/hub`"
+    )))
+}
+
+/// The clone that this program was built in: cargo runs it there, or it lies in the clone's target folder.
+fn clone_of(own: &Path) -> Option<PathBuf> {
+    let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let folders = by_cargo.iter().flat_map(|path| path.ancestors()).chain(own.ancestors());
+    folders.map(Path::to_path_buf).find(|path| path.join("crates/hub/Cargo.toml").is_file())
 }

@@ -1,9 +1,8 @@
-//! Threads, devices, memory and disk.
+//! Threads, devices and memory.
 
 use crate::exit::usage;
 use anyhow::{Context, Result};
 use candle_core::Device;
-use std::path::Path;
 
 /// Every thread takes memory, and no machine that this runs on has more cores.
 const MAX_THREADS: usize = 1024;
@@ -46,26 +45,9 @@ pub fn peak_memory() -> Option<u64> {
     from_proc("/proc/self/status", "VmHWM:")
 }
 
-/// Bytes that programs may still take without swapping; none where the system does not tell.
-pub fn available_memory() -> Option<u64> {
-    from_proc("/proc/meminfo", "MemAvailable:")
-}
-
 /// Bytes of the line "KEY N kB".
 fn from_proc(path: &str, key: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = duet_files::read_text(path.as_ref(), 1 << 20).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(value.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
-
-/// Free bytes on the disk of `path`, or of the nearest folder above it that exists.
-pub fn free_disk(path: &Path) -> Option<u64> {
-    let absolute = std::path::absolute(path).ok()?;
-    let existing = absolute.ancestors().find(|path| path.exists())?;
-    fs4::available_space(existing).ok()
-}
-
-/// A size for people.
-pub fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -3,49 +3,26 @@
 //! A library only so that the repository's own runner has the same verbs: `cargo xtask train` is
 //! `duet train`.
 
-mod card;
-mod chart;
 mod classify;
 mod compare;
-mod compare_table;
-mod config;
-mod curves;
 mod drawing;
 mod ema;
 mod eval;
-mod eval_file;
 pub mod exit;
 mod export;
 mod fetch;
-mod file_names;
 pub mod hardware;
-mod html;
-mod images;
 mod import;
 mod interrupt;
-mod markdown;
-mod model_folder;
-mod note;
-mod plan;
+mod models;
 pub mod progress;
 mod report;
-mod report_eval;
-mod report_page;
 mod reproduce;
-mod resume;
-pub mod run_folder;
-mod run_record;
 mod sample;
-mod score;
-mod selection;
-mod settings;
-mod snapshots;
-mod start;
 mod sweep;
 pub mod terminal;
 mod train;
 mod verify;
-mod yardstick;
 
 /// What `duet` and `cargo xtask` can do with models and data.
 #[derive(clap::Subcommand)]

@@ -1,6 +1,7 @@
 //! Progress: a bar with rate and ETA on a terminal, plain lines elsewhere.
 
-use crate::terminal::{err, harmless};
+use crate::terminal::err;
+use duet_diffusion::words::{duration, harmless};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -75,15 +76,5 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-}
-
-/// "1 h 02 min", "3 min 20 s" or "9 s".
-pub fn duration(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round() as u64;
-    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s:02} s"),
-        (h, m, _) => format!("{h} h {m:02} min"),
     }
 }

@@ -1,19 +1,16 @@
-//! `cargo xtask sample`: images of a class, from a run or any model folder.
+//! `sample`: images of a class, from a run or any model folder.
 
-use crate::drawing::Drawing;
+use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware;
-use crate::images;
-use crate::note::Form;
-use crate::plan::{FRAME_MS, Frames, Models, Plan};
 use crate::progress::Progress;
 use crate::terminal::out;
+use crate::{hardware, models};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
-use duet_data::{DataError, write_apng, write_gif};
-use duet_sample::{Labels, Trajectory};
+use duet_diffusion::files::{create_folder, create_parent, write_atomically};
+use duet_diffusion::sample::{Labels, Trajectory};
+use duet_diffusion::{Drawing, FRAME_MS, Form, Frames, Plan, data, pictures};
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -21,7 +18,7 @@ use std::time::Instant;
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: DrawingArgs,
     /// Also write the starting noise, the labels and the seeds, as --noise reads them
     #[arg(long, value_name = "FILE")]
     save_noise: Option<PathBuf>,
@@ -60,13 +57,14 @@ pub fn run(args: Args) -> Result<()> {
     }
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let models = Models::load(&args.drawing, &device)?;
-    let plan = Plan::new(&args.drawing, &models, args.batch, &device)?;
+    let drawing = Drawing::from(args.drawing);
+    let model = models::of(&drawing, &device)?;
+    let plan = Plan::new(&drawing, &model, args.batch, &device)?;
     if let Some(path) = &args.save_noise {
         save_noise(path, &plan)?;
     }
     let mut frames = Frames::default();
-    let (count, steps) = (plan.request.seeds.len(), plan.request.sampler.steps().len());
+    let (count, steps) = (plan.sampling.seeds.len(), plan.sampling.sampler.steps().len());
     let passes = count.div_ceil(args.batch) * steps;
     let mut progress = Progress::new(0, passes as u64, args.batch.min(count), "denoised img/s");
     let mut done = 0;
@@ -84,7 +82,7 @@ pub fn run(args: Args) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
     write_images(&args.out, output, &plan, &drawn.images)?;
-    out!("{count} images of {}: {}", models.model.folder.display(), args.out.display());
+    out!("{count} images of {}: {}", model.folder.display(), args.out.display());
     out!(
         "{}: {} network evaluations, {:.1} an image, {:.1} img/s",
         plan.summary(),
@@ -96,8 +94,8 @@ pub fn run(args: Args) -> Result<()> {
         create_parent(path)?;
         let frames = frames.pictures(&plan)?;
         match animation {
-            Animation::Apng => write_apng(&frames, FRAME_MS, &plan.texts(Form::Animation)?, path)?,
-            Animation::Gif => write_gif(&frames, FRAME_MS, path)?,
+            Animation::Apng => data::write_apng(&frames, FRAME_MS, &plan.texts(Form::Animation)?, path)?,
+            Animation::Gif => data::write_gif(&frames, FRAME_MS, path)?,
         }
         out!("{} frames: {}", frames.len(), path.display());
     }
@@ -105,11 +103,11 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn save_noise(path: &Path, plan: &Plan) -> Result<()> {
-    let request = &plan.request;
-    let seeds: Vec<i64> = request.seeds.iter().map(|&seed| seed as i64).collect();
-    let seeds = Tensor::from_vec(seeds, request.seeds.len(), &Device::Cpu)?;
-    let tensors = [("noise", request.starting_noise()?), ("seeds", seeds)];
-    write_tensors(path, tensors, request.labels.as_ref())
+    let sampling = &plan.sampling;
+    let seeds: Vec<i64> = sampling.seeds.iter().map(|&seed| seed as i64).collect();
+    let seeds = Tensor::from_vec(seeds, sampling.seeds.len(), &Device::Cpu)?;
+    let tensors = [("noise", sampling.starting_noise()?), ("seeds", seeds)];
+    write_tensors(path, tensors, sampling.labels.as_ref())
 }
 
 /// A file of tensors and, if there are any, labels.
@@ -129,7 +127,7 @@ fn write_tensors<const N: usize>(
         tensors.insert("labels".into(), Tensor::from_vec(labels, count, &Device::Cpu)?);
     }
     create_parent(path)?;
-    write_atomically(path, &duet_model::weights_to_bytes(&tensors)?)
+    Ok(write_atomically(path, &duet_model::weights_to_bytes(&tensors)?)?)
 }
 
 fn is_safetensors(path: &Path) -> bool {
@@ -166,48 +164,13 @@ fn write_images(out: &Path, output: Output, plan: &Plan, images: &Tensor) -> Res
             plan.grid(images)?.write_png_with(out, &plan.texts(Form::Grid)?)?;
         }
         Output::Folder => {
-            std::fs::create_dir_all(out).map_err(write_error(out))?;
-            for (i, picture) in images::pictures(images)?.iter().enumerate() {
+            create_folder(out)?;
+            for (i, picture) in pictures(images)?.iter().enumerate() {
                 let path = out.join(format!("{}.png", plan.stems[i]));
                 picture.write_png_with(path, &plan.texts(Form::Image(i))?)?;
             }
         }
-        Output::Tensors => write_tensors(out, [("images", images.clone())], plan.request.labels.as_ref())?,
+        Output::Tensors => write_tensors(out, [("images", images.clone())], plan.sampling.labels.as_ref())?,
     }
     Ok(())
-}
-
-/// Makes the folder that a file goes into.
-pub fn create_parent(path: &Path) -> Result<()> {
-    match path.parent() {
-        Some(parent) => Ok(std::fs::create_dir_all(parent).map_err(write_error(parent))?),
-        None => Ok(()),
-    }
-}
-
-fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
-    move |cause| DataError::Write { path: path.into(), cause }
-}
-
-/// Writes a file by a temporary sibling, so that it is whole or not there.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = new_file(&mut tempfile::Builder::new()).tempfile_in(parent)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    Ok(write().map_err(write_error(path))?)
-}
-
-/// Temporary files are for their owner alone; this one is to be what any other new file is.
-fn new_file<'a, 'b, 'c>(builder: &'a mut tempfile::Builder<'b, 'c>) -> &'a mut tempfile::Builder<'b, 'c> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
 }

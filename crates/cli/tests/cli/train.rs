@@ -225,7 +225,7 @@ fn bad_input_is_refused_with_its_code_and_reason() {
 fn without_a_verb_the_verbs_are_listed() {
     let dir = tempfile::tempdir().unwrap();
     let text = run(dir.path(), &[], 0);
-    for verb in ["train", "sample", "fetch", "ci"] {
+    for verb in ["train", "sample", "fetch", "import"] {
         assert!(text.contains(verb), "{text}");
     }
 }

@@ -78,7 +78,7 @@ pub fn train(dir: &Path, out: &str) {
     run(dir, &["train", "--config", config, "--data", data, "--out", out], 0);
 }
 
-/// Every file under `dir` by its path, but for the run's log and lock.
+/// Every file under `dir` by its path, but for the run's log, events and lock.
 pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_path_buf()];
@@ -87,7 +87,7 @@ pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !path.ends_with("log.txt") && !path.ends_with("LOCK") {
+            } else if !["log.txt", "events.jsonl", "LOCK"].iter().any(|name| path.ends_with(name)) {
                 found.insert(path.strip_prefix(dir).unwrap().into(), std::fs::read(&path).unwrap());
             }
         }

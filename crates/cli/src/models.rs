@@ -1,0 +1,30 @@
+//! Opening models, with what a person should know of them.
+
+use crate::terminal::{command, err};
+use anyhow::Result;
+use candle_core::Device;
+use duet_diffusion::{Drawing, Model};
+
+/// The model that `--run` names, and the one of `--guide-with`.
+pub fn of(drawing: &Drawing, device: &Device) -> Result<Model> {
+    let model = open(&drawing.run, device)?;
+    Ok(match &drawing.guide_with {
+        Some(name) => model.with_guide(name, device)?,
+        None => model,
+    })
+}
+
+/// The model that `--run` names.
+pub fn open(run: &str, device: &Device) -> Result<Model> {
+    let model = Model::open(run, device)?;
+    if let (true, Some(rows)) = (model.null_is_assumed, model.loaded.unet.config().num_class_embeds) {
+        let folder = model.folder.display().to_string();
+        let import = command(["import", &folder, "--null-label", "none", "--out", "DIR"]);
+        err!(
+            "{folder}: nothing says which of its {rows} class rows stands for no class; the last, row {}, is taken; if \
+             all are classes, make a folder that says so: {import}",
+            rows - 1
+        );
+    }
+    Ok(model)
+}

@@ -1,0 +1,59 @@
+//! The diffusion model as a classifier (Li et al. 2023).
+
+use crate::draw::seam;
+use crate::error::{Result, option, setting};
+use crate::model::Model;
+use candle_core::{Device, Tensor};
+use duet_data::Picture;
+use duet_eval::{Classified, Denoiser, Labelled, classify_by_denoising};
+use duet_model::Purpose;
+use std::path::Path;
+
+/// Pairs of timestep and noise in each stage, after which the worse half of the classes is out.
+const STAGES: [usize; 4] = [8, 16, 32, 64];
+/// Rows that the network is given at once.
+const BATCH: usize = 128;
+
+/// The classes of images (n, C, H, W), as the model sees them.
+///
+/// # Errors
+/// Those of the network.
+pub fn classified(model: &Model, images: &Tensor) -> Result<Classified> {
+    let snapshot = model.loaded.unet.snapshot(Purpose::Prediction)?;
+    let schedule = model.scheduler.noise_schedule()?;
+    let mut predict = seam(&snapshot);
+    let prediction = model.scheduler.prediction()?;
+    let mut denoiser = Denoiser { schedule: &schedule, prediction, predict: &mut predict, batch: BATCH };
+    let data = Labelled { images, labels: None };
+    Ok(classify_by_denoising(&mut denoiser, data, model.classes.len() as u32, &STAGES, 0)?)
+}
+
+/// What one picture shows: PNG or JPEG, fitted to the model's images.
+///
+/// # Errors
+/// Where it cannot be read, or the model's images are no square pictures.
+pub fn picture(model: &Model, path: &Path) -> Result<u32> {
+    check(model, model.classes.len())?;
+    let config = model.loaded.unet.config();
+    let Some((height, width)) = config.sample_size.map(|size| size.sides()).filter(|(h, w)| h == w) else {
+        return Err(option("image", ": the model's images are no square pictures"));
+    };
+    let picture = Picture::read(path)?.fitted(config.in_channels, height)?;
+    let shape = (1, config.in_channels, height, width);
+    let image = Tensor::from_vec(picture.to_unit(), shape, &Device::Cpu)?;
+    Ok(classified(model, &image)?.classes[0])
+}
+
+/// Refuses a model that cannot tell so many classes apart.
+///
+/// # Errors
+/// [`crate::Error::Setting`].
+pub fn check(model: &Model, classes: usize) -> Result<()> {
+    match model.classes.len() {
+        0 => Err(setting(format!("{}: has no classes to tell apart", model.folder.display()))),
+        known if known != classes => {
+            Err(setting(format!("the data have {classes} classes, and the model knows {known}")))
+        }
+        _ => Ok(()),
+    }
+}

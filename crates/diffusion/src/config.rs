@@ -1,0 +1,489 @@
+//! The configuration of a run: flags over a file over the preset.
+
+use crate::error::{Error, Result, Within, option, setting};
+use crate::options;
+use duet_data::{FolderOptions, Splits};
+use duet_model::{SampleSize, UNetConfig};
+use duet_schedule::{Clip, NoiseSchedule, Solver, Spacing};
+use duet_train::{Diffusion, TrainOptions};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+const DIGITS: &str = include_str!("../presets/digits.toml");
+/// Every preset, as what differs from digits.
+const PRESETS: [(&str, &str); 3] = [
+    ("digits", ""),
+    ("digits-long", include_str!("../presets/digits-long.toml")),
+    ("original", include_str!("../presets/original.toml")),
+];
+/// A larger configuration is no configuration.
+const MAX_BYTES: u64 = 1 << 20;
+/// What training keeps of each parameter at the least: itself, gradient, average and moment.
+const TRAINED_COPIES: u64 = 4;
+
+/// All of a run's settings, as in its `config.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Images.
+    pub data: DataConfig,
+    /// Network.
+    pub model: NetworkConfig,
+    /// Noise schedule and prediction.
+    pub diffusion: Diffusion,
+    /// Optimiser, loss and length.
+    pub train: TrainOptions,
+    /// What is saved and measured when.
+    pub save: SaveConfig,
+    /// How the run draws.
+    pub sample: SampleConfig,
+}
+
+/// Where the images come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// "digits", or a folder.
+    pub source: String,
+    /// Pixels of a side to resize to; none for as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// 1 for grey, 3 for colour; none for as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Most pixels of one image file; none for `duet_data::MAX_PIXELS`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_megapixels: Option<u64>,
+    /// Most bytes of all images; none for `duet_data::MAX_BYTES`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_gigabytes: Option<u64>,
+    /// The folder in which the run was started, where `source` is relative to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_in: Option<String>,
+    /// Of the training split, filled in when the run starts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// Of the held-out split, likewise; runs of older versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_fingerprint: Option<String>,
+}
+
+impl DataConfig {
+    /// Where the images are: as the source says, or, if there is nothing, as it says from the folder
+    /// in which the run was started.
+    fn folder(&self) -> PathBuf {
+        let source = Path::new(&self.source);
+        let started_in = self.started_in.as_ref().filter(|_| !source.exists());
+        started_in.map_or_else(|| source.into(), |folder| Path::new(folder).join(source))
+    }
+
+    /// Notes the present folder, if the source is relative to it.
+    pub fn note_start(&mut self) {
+        let relative = self.source != "digits" && Path::new(&self.source).is_relative();
+        let here = std::env::current_dir().ok().filter(|_| relative);
+        self.started_in = here.and_then(|here| here.to_str().map(String::from));
+    }
+}
+
+impl DataConfig {
+    fn options(&self) -> FolderOptions {
+        let limit = |value: Option<u64>, unit, usual| value.map_or(usual, |n| n.saturating_mul(unit));
+        FolderOptions {
+            image_size: self.image_size,
+            channels: self.channels,
+            max_pixels: limit(self.max_megapixels, 1_000_000, duet_data::MAX_PIXELS),
+            max_bytes: limit(self.max_gigabytes, 1_000_000_000, duet_data::MAX_BYTES),
+        }
+    }
+}
+
+/// The network; what the data decides is not asked for here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// Channels of each level, the highest resolution first.
+    pub block_out_channels: Vec<usize>,
+    /// Residual blocks of each level.
+    pub layers_per_block: usize,
+    /// Levels with attention, 0 the highest resolution.
+    pub attention_levels: Vec<usize>,
+    /// Attention between the way down and the way up.
+    pub mid_attention: bool,
+    /// Channels of an attention head.
+    pub attention_head_dim: usize,
+    /// Groups of each normalisation; 1 is layer normalisation.
+    pub norm_num_groups: usize,
+    /// How the time and class embedding acts on each block: "default" (added) or "scale_shift".
+    #[serde(default = "time_scale_shift")]
+    pub resnet_time_scale_shift: String,
+}
+
+fn time_scale_shift() -> String {
+    "default".into()
+}
+
+/// When a run saves, previews and measures itself, in steps; 0 for never before the end, and for
+/// `eval_every` never.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SaveConfig {
+    /// Between checkpoints.
+    pub save_every: u64,
+    /// Checkpoints, the newest.
+    pub keep: usize,
+    /// Between previews.
+    pub sample_every: u64,
+    /// The first preview comes already after this step.
+    pub first_sample: u64,
+    /// Between measurements of the held-out loss.
+    pub held_out_every: u64,
+    /// Images of each of them.
+    pub held_out_images: usize,
+    /// Draws images of every class and measures them; runs of older versions do not say.
+    #[serde(default)]
+    pub eval_every: u64,
+    /// Images of each such measurement, 10 to 10,000.
+    #[serde(default = "eval_images")]
+    pub eval_images: usize,
+}
+
+/// Fewer have no neighbours to be measured by, and the distances between all pairs are looked at.
+const EVAL_IMAGES: std::ops::RangeInclusive<usize> = 10..=10_000;
+
+fn eval_images() -> usize {
+    200
+}
+
+/// How previews are drawn, and what `sample` is suggested with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleConfig {
+    /// w, where 1 is no guidance.
+    pub guidance: f64,
+    /// Network evaluations of each image.
+    pub steps: usize,
+    /// Which timesteps are visited.
+    #[serde(with = "spacing_text")]
+    pub spacing: Spacing,
+    /// As `sample --sampler` has it; none for what the scheduler says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+    /// As `sample --eta` has it, for the sampler ddim alone; none for 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+    /// As `sample --clip` has it; none for what the scheduler says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<String>,
+    /// As `sample --interval` has it; none for everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<String>,
+    /// As `sample --rule` has it; none for plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// As `sample --history` has it; none for 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+    /// As `sample --guidance-schedule` has it; none for constant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guidance_schedule: Option<String>,
+}
+
+mod spacing_text {
+    use duet_schedule::Spacing;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(spacing: &Spacing, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(spacing)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spacing, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+impl SampleConfig {
+    /// Checks every key, as `sample` checks the flag of that name.
+    fn validate(&self, schedule: &NoiseSchedule) -> Result<()> {
+        let ddim = Solver::Ddim { eta: 0.0 };
+        let solver = options::with_eta(options::solver(self.sampler.as_deref(), ddim)?, self.eta)?;
+        let intervals = solver.intervals(self.steps);
+        self.spacing.timesteps(self.steps, schedule)?;
+        options::clip(self.clip.as_deref(), Clip::No)?;
+        options::interval(self.interval.as_deref(), schedule)?;
+        options::rule(self.rule.as_deref())?;
+        options::history(self.history.as_deref())?;
+        options::schedule_for(self.guidance_schedule.as_deref(), intervals)?;
+        Ok(())
+    }
+}
+
+impl RunConfig {
+    /// The preset or the file, with `flags` (dotted key, value) over it.
+    pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
+        let mut table = preset_table(preset)?;
+        if let Some(path) = file {
+            let own: Table = read(path)?.parse().within(format!("{}", path.display()))?;
+            merge(&mut table, own);
+        }
+        for (key, value) in flags {
+            let nested = key
+                .rsplit('.')
+                .fold(value, |value, part| Table::from_iter([(part.to_string(), value)]).into());
+            if let Value::Table(nested) = nested {
+                merge(&mut table, nested);
+            }
+        }
+        let what = file.map_or("the configuration".into(), |path| path.display().to_string());
+        table.try_into().within(what)
+    }
+
+    /// How the preset of this name draws, with every key named: where it says nothing, as Duet's own
+    /// runs do without that key.
+    pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
+        let config: Self = preset_table(preset)?.try_into().within("the preset")?;
+        let or = |key: Option<String>, default: &str| key.or_else(|| Some(default.into()));
+        let sample = config.sample;
+        Ok(SampleConfig {
+            sampler: or(sample.sampler, "ddim"),
+            eta: sample.eta.or(Some(0.0)),
+            clip: or(sample.clip, "static"),
+            interval: or(sample.interval, "all"),
+            rule: or(sample.rule, "plain"),
+            history: or(sample.history, "0"),
+            guidance_schedule: or(sample.guidance_schedule, "constant"),
+            ..sample
+        })
+    }
+
+    /// The preset of this name: digits, digits-long or original.
+    ///
+    /// # Errors
+    /// Where there is no such preset.
+    pub fn preset(name: &str) -> Result<Self> {
+        Self::resolve(name, None, Vec::new())
+    }
+
+    /// As the `config.toml` of a run has it.
+    ///
+    /// # Errors
+    /// Where a number is larger than TOML's.
+    pub fn to_toml(&self) -> Result<String> {
+        Ok(toml::to_string(self)?)
+    }
+
+    /// A run's own `config.toml`.
+    pub fn load(path: &Path) -> Result<(Self, String)> {
+        let text = read(path)?;
+        Ok((toml::from_str(&text).within(format!("{}", path.display()))?, text))
+    }
+
+    /// Checks what the parts do not check themselves.
+    pub fn validate(&self) -> Result<()> {
+        self.train.validate()?;
+        if !self.sample.guidance.is_finite() {
+            return Err(setting(format!("sample.guidance = {}: must be a number", self.sample.guidance)));
+        }
+        if self.save.keep == 0 {
+            return Err(setting("save.keep = 0: at least one checkpoint must be kept"));
+        }
+        if !EVAL_IMAGES.contains(&self.save.eval_images) {
+            let (least, most) = EVAL_IMAGES.into_inner();
+            let images = self.save.eval_images;
+            return Err(setting(format!("save.eval_images = {images}: must be {least} to {most}")));
+        }
+        let levels = self.model.block_out_channels.len();
+        if let Some(level) = self.model.attention_levels.iter().find(|&&level| level >= levels) {
+            return Err(setting(format!(
+                "model.attention_levels: {level}, but there are levels 0 to {}",
+                levels.max(1) - 1
+            )));
+        }
+        self.sample.validate(&self.diffusion.noise_schedule()?).within("[sample]")
+    }
+
+    /// The data set. What looks wrong with it is warned about.
+    pub fn load_data(&self) -> Result<Splits> {
+        let data = self.read_data()?;
+        for warning in data.warnings() {
+            log::warn!("{}: {warning}", data.name);
+        }
+        Ok(data)
+    }
+
+    fn read_data(&self) -> Result<Splits> {
+        match self.data.source.as_str() {
+            "digits" if self.data.image_size.is_none() && self.data.channels.is_none() => {
+                Ok(duet_data::digits()?)
+            }
+            "digits" => {
+                Err(option("image-size", " and --channels go with --data DIR: the digits are 1×28×28"))
+            }
+            _ => Ok(duet_data::open(&self.data.folder(), &self.data.options())?),
+        }
+    }
+
+    /// The data set of a run whose configuration this is; an error says where it is named.
+    pub fn load_data_of_run(&self, path: &Path) -> Result<Splits> {
+        self.load_data().map_err(|error| {
+            let (file, source) = (path.display(), &self.data.source);
+            let meant = self.data.folder();
+            let what = format!(
+                "{file} has source = {source:?}, which is {}; say with --data DIR where the images are now",
+                meant.display()
+            );
+            Error::In { what, source: Box::new(error) }
+        })
+    }
+
+    /// The network for this data.
+    pub fn unet(&self, data: &Splits) -> Result<UNetConfig> {
+        let shape = data.train.shape();
+        let levels = self.model.block_out_channels.len();
+        let kinds = |name: &str, level: usize| match self.model.attention_levels.contains(&level) {
+            true => format!("Attn{name}Block2D"),
+            false => format!("{name}Block2D"),
+        };
+        let config = UNetConfig {
+            sample_size: Some(match shape.height == shape.width {
+                true => SampleSize::Square(shape.height),
+                false => SampleSize::Rectangle([shape.height, shape.width]),
+            }),
+            in_channels: shape.channels,
+            out_channels: shape.channels,
+            down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
+            up_block_types: (0..levels).rev().map(|level| kinds("Up", level)).collect(),
+            block_out_channels: self.model.block_out_channels.clone(),
+            layers_per_block: self.model.layers_per_block,
+            add_attention: self.model.mid_attention,
+            attention_head_dim: Some(self.model.attention_head_dim),
+            norm_num_groups: self.model.norm_num_groups,
+            resnet_time_scale_shift: self.model.resnet_time_scale_shift.clone(),
+            num_class_embeds: Some(data.train.classes().len() + 1),
+            num_train_timesteps: Some(self.diffusion.timesteps),
+            ..UNetConfig::diffusers_defaults()
+        };
+        let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
+        config.validate().within(described())?;
+        config.check_pass(shape.height, shape.width).within(described())?;
+        config.check_memory(TRAINED_COPIES).within(described())?;
+        Ok(config)
+    }
+}
+
+fn preset_table(name: &str) -> Result<Table> {
+    let Some((_, differs)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
+        let names = PRESETS.map(|(name, _)| name).join(", ");
+        return Err(option("preset", format!(" {name}: there are {names}")));
+    };
+    let mut table = DIGITS.parse::<Table>().within("the preset digits")?;
+    merge(&mut table, differs.parse().within(format!("the preset {name}"))?);
+    Ok(table)
+}
+
+/// The text of a configuration.
+pub fn read(path: &Path) -> Result<String> {
+    let unreadable = |error| setting(format!("cannot read {}: {error}", path.display()));
+    duet_files::read_text(path, MAX_BYTES).map_err(unreadable)
+}
+
+/// Values of `over` replace those of `base`, table by table.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duet_random::Draws;
+
+    fn with(sample: &str) -> Result<()> {
+        let mut table: Table = DIGITS.parse().unwrap();
+        merge(&mut table, format!("[sample]\n{sample}").parse().unwrap());
+        table.try_into::<RunConfig>()?.validate()
+    }
+
+    #[test]
+    fn every_key_of_sample_is_checked_as_its_flag_is() {
+        for good in [
+            "sampler = \"ddim\"\neta = 1.0",
+            "eta = 0.0",
+            "clip = \"none\"",
+            "clip = \"dynamic:0.9\"",
+            "guidance_schedule = \"cosine\"",
+            "guidance_schedule = \"1,1,1,1,2,2,2,2,2\"",
+        ] {
+            with(good).unwrap_or_else(|error| panic!("{good}: {}", error.chain()));
+        }
+        for (bad, named) in [
+            ("sampler = \"ddim\"\neta = 1.5", "eta 1.5"),
+            ("sampler = \"ddim\"\neta = nan", "eta NaN"),
+            ("eta = 0.5", "only --sampler ddim"),
+            ("clip = \"static:0\"", "clip static:0"),
+            ("guidance_schedule = \"up\"", "guidance-schedule up"),
+            ("guidance_schedule = \"1,2\"", "2 weights for 9 steps"),
+        ] {
+            let error = with(bad).unwrap_err().chain();
+            assert!(error.contains(named) && error.contains("[sample]"), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_default_run_writes_the_keys_that_it_always_had() {
+        let config = RunConfig::resolve("digits", None, Vec::new()).unwrap();
+        let written: Table = toml::to_string(&config).unwrap().parse().unwrap();
+        assert_eq!(written, DIGITS.parse().unwrap());
+    }
+
+    #[test]
+    fn every_preset_is_valid_and_says_how_it_draws() {
+        for (name, _) in PRESETS {
+            RunConfig::resolve(name, None, Vec::new()).unwrap().validate().unwrap();
+            let sample = RunConfig::preset_sample(name).unwrap();
+            let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();
+            assert_eq!(keys.len(), 10, "{name}: {keys}");
+        }
+    }
+
+    /// No text makes the reader of a run's configuration panic or hang.
+    #[test]
+    fn no_mutation_of_a_configuration_panics() {
+        let numbers =
+            ["0", "-1", "1e308", "nan", "inf", "9223372036854775807", "99999999999999999999", "true", "[[[["];
+        let mut accepted = 0;
+        for index in 0..100_000 {
+            let mut draws = Draws::new(0, "configuration", index);
+            let mut bytes = DIGITS.as_bytes().to_vec();
+            for _ in 0..=draws.below(4) {
+                let at = draws.below(bytes.len() as u64) as usize;
+                let range = at..(at + draws.below(30) as usize).min(bytes.len());
+                match draws.below(5) {
+                    0 => bytes[at] ^= 1 << draws.below(7),
+                    1 => drop(bytes.drain(range)),
+                    2 => {
+                        let part = bytes[range].to_vec();
+                        drop(bytes.splice(at..at, part));
+                    }
+                    _ => {
+                        let Some(first) = bytes[at..].iter().position(u8::is_ascii_digit) else { continue };
+                        let count = bytes[at + first..].iter().take_while(|b| b.is_ascii_digit()).count();
+                        let number = numbers[draws.below(numbers.len() as u64) as usize];
+                        drop(bytes.splice(at + first..at + first + count, number.bytes()));
+                    }
+                }
+                if bytes.is_empty() {
+                    bytes.push(b'[');
+                }
+            }
+            let config =
+                std::str::from_utf8(&bytes).ok().and_then(|text| toml::from_str::<RunConfig>(text).ok());
+            accepted += u32::from(config.is_some_and(|config| config.validate().is_ok()));
+        }
+        assert!((1..100_000).contains(&accepted), "{accepted} accepted");
+    }
+}

@@ -1,0 +1,190 @@
+//! `eval.json`: what an evaluation found out about a model.
+
+use crate::error::{Result, Within};
+use duet_data::DataError;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Name of the file, in a run's folder or in a checkpoint.
+pub const EVAL_FILE: &str = "eval.json";
+/// A confusion matrix of a thousand classes fits.
+const MAX_BYTES: u64 = 1 << 24;
+
+/// All of the file. Every key may be missing, and a reader passes over keys that it does not know.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EvalFile {
+    /// Of the format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Hash of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The flags that it was made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Map<String, serde_json::Value>>,
+    /// How many were drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<u64>,
+    /// Share of images that a classifier takes for the class that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
+    /// The same of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy_by_class: Option<BTreeMap<String, Option<f64>>>,
+    /// Images by the class asked for (rows) and the class seen (columns).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confusion: Option<Vec<Vec<u64>>>,
+    /// Names of the rows and columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<String>>,
+    /// To the held-out images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frechet: Option<Frechet>,
+    /// The same of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frechet_by_class: Option<BTreeMap<String, Option<f64>>>,
+    /// To the held-out images, by a polynomial kernel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_distance: Option<f64>,
+    /// Share of samples within the real manifold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub precision: Option<f64>,
+    /// Share of real images within the samples' manifold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recall: Option<f64>,
+    /// How full the real neighbourhoods are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub density: Option<f64>,
+    /// Share of real neighbourhoods that hold a sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
+    /// Copies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memorisation: Option<Memorisation>,
+    /// Held-out loss by timestep.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denoising_loss: Option<Vec<LossAt>>,
+    /// Upper bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_dimension: Option<f64>,
+    /// Standard error of the bits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits_per_dimension_error: Option<f64>,
+    /// Of the model itself, used as a classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diffusion_classifier_accuracy: Option<f64>,
+}
+
+/// A Fréchet distance with its interval, and that of real images to real ones.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Frechet {
+    /// The distance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<f64>,
+    /// Lower end of the 95 % interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// Of as many real images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+}
+
+/// How much of what was drawn is a training image again.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memorisation {
+    /// Share of samples closer to a training image than nearly all held-out ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied_share: Option<f64>,
+    /// Share of samples closer than the median held-out one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub closer_share: Option<f64>,
+}
+
+/// The loss at one timestep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LossAt {
+    /// The timestep.
+    pub t: u64,
+    /// The loss.
+    pub loss: f64,
+}
+
+/// Which of two values is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    Lower,
+    Higher,
+    Neither,
+}
+
+impl EvalFile {
+    /// The file in a folder; none where there is none.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(EVAL_FILE);
+        let bytes = match duet_files::read(&path, MAX_BYTES) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            bytes => bytes.map_err(|cause| DataError::Read { path: path.clone(), cause })?,
+        };
+        Ok(Some(serde_json::from_slice(&bytes).within(path.display().to_string())?))
+    }
+
+    /// Every single number by a name for people, those that are missing too.
+    pub fn numbers(&self) -> Vec<(&'static str, Option<f64>, Better)> {
+        use Better::{Higher, Lower, Neither};
+        let frechet = self.frechet.clone().unwrap_or_default();
+        let memorisation = self.memorisation.clone().unwrap_or_default();
+        vec![
+            ("images", self.images.map(|images| images as f64), Neither),
+            ("accuracy", self.accuracy, Higher),
+            ("Fréchet distance", frechet.value, Lower),
+            ("Fréchet distance, low", frechet.low, Neither),
+            ("Fréchet distance, high", frechet.high, Neither),
+            ("Fréchet distance of real training images", frechet.floor, Neither),
+            ("kernel distance", self.kernel_distance, Lower),
+            ("precision", self.precision, Higher),
+            ("recall", self.recall, Higher),
+            ("density", self.density, Higher),
+            ("coverage", self.coverage, Higher),
+            ("copied share", memorisation.copied_share, Lower),
+            ("closer share (a half for real images)", memorisation.closer_share, Neither),
+            ("bits per dimension, at most", self.bits_per_dimension, Lower),
+            ("bits per dimension, error", self.bits_per_dimension_error, Neither),
+            ("accuracy as a classifier", self.diffusion_classifier_accuracy, Higher),
+        ]
+    }
+
+    /// Names of the classes that anything is known of, in the file's order where it says one.
+    pub fn class_names(&self) -> Vec<String> {
+        let mut names = self.classes.clone().unwrap_or_default();
+        for by_class in [&self.accuracy_by_class, &self.frechet_by_class].into_iter().flatten() {
+            let missing: Vec<_> = by_class.keys().filter(|name| !names.contains(name)).cloned().collect();
+            names.extend(missing);
+        }
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_and_missing_keys_are_passed_over() {
+        let text = r#"{"version":1,"new":[1],"accuracy":null,"frechet":{"value":2.5,"more":{}},
+            "classes":["b"],"accuracy_by_class":{"a":null,"b":1.0}}"#;
+        let file: EvalFile = serde_json::from_str(text).unwrap();
+        assert_eq!(file.frechet.as_ref().unwrap().value, Some(2.5));
+        assert_eq!((file.accuracy, file.recall), (None, None));
+        assert_eq!(file.class_names(), ["b", "a"]);
+        let again: EvalFile = serde_json::from_str(&serde_json::to_string(&file).unwrap()).unwrap();
+        assert_eq!(again, file);
+    }
+}

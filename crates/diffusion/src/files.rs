@@ -1,0 +1,92 @@
+//! Writing files and folders that are there whole or not at all.
+
+use crate::error::{Result, option};
+use duet_data::DataError;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+/// Makes the folder that a file goes into.
+pub fn create_parent(path: &Path) -> Result<()> {
+    match path.parent() {
+        Some(parent) => create_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// Makes a folder and those above it.
+pub fn create_folder(path: &Path) -> Result<()> {
+    Ok(std::fs::create_dir_all(path).map_err(write_error(path))?)
+}
+
+fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
+    move |cause| DataError::Write { path: path.into(), cause }
+}
+
+/// Writes a file by a temporary sibling, so that it is whole or not there.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = new_file(&mut tempfile::Builder::new()).tempfile_in(parent)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    Ok(write().map_err(write_error(path))?)
+}
+
+/// Temporary files are for their owner alone; this one is to be what any other new file is.
+fn new_file<'a, 'b, 'c>(builder: &'a mut tempfile::Builder<'b, 'c>) -> &'a mut tempfile::Builder<'b, 'c> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
+}
+
+/// Refuses a place for a new folder where there is something.
+pub fn refuse_existing(out: &Path) -> Result<()> {
+    match out.exists() {
+        true => Err(option("out", format!(" {}: there is something already", out.display()))),
+        false => Ok(()),
+    }
+}
+
+/// Writes a new folder of these files: whole or not at all.
+pub fn write_folder(out: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<()> {
+    refuse_existing(out)?;
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(parent)?;
+        let temporary = tempfile::Builder::new().prefix(".writing-").tempdir_in(parent)?;
+        for (name, bytes) in &files {
+            let path = temporary.path().join(name);
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            let mut file = File::create_new(&path)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+        }
+        readable(temporary.path())?;
+        std::fs::rename(temporary.path(), out)?;
+        // Renamed: there is nothing left to remove.
+        let _ = temporary.keep();
+        Ok(())
+    };
+    Ok(write().map_err(write_error(out))?)
+}
+
+/// Temporary folders are for their owner alone; this one is to be shared.
+fn readable(folder: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755))?;
+    }
+    let _ = folder;
+    Ok(())
+}

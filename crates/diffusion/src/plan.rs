@@ -1,0 +1,192 @@
+//! A drawing made ready: its models, what is asked of them, and how the result is laid out.
+
+use crate::draw::{self, Drawn, Sampling};
+use crate::drawing::Drawing;
+use crate::error::{Result, option, setting};
+use crate::model::Model;
+use crate::note::{Form, Note};
+use crate::settings;
+use crate::start::{self, Start};
+use candle_core::{Device, Tensor};
+use duet_data::{Captions, Picture};
+use duet_sample::Trajectory;
+use duet_schedule::Solver;
+use std::collections::BTreeMap;
+
+/// How long a frame of an animation is shown, in milliseconds.
+pub const FRAME_MS: u16 = 80;
+/// White pixels between the two halves of an animation's frame.
+const GAP: usize = 8;
+
+/// A drawing, ready to be drawn.
+pub struct Plan<'a> {
+    /// With what the run says where no flag does.
+    pub drawing: Drawing,
+    /// Its networks, sampler, guidance and beginnings.
+    pub sampling: Sampling<'a>,
+    /// What its pictures say of themselves.
+    pub note: Note,
+    /// Images in a row of the grid.
+    pub columns: usize,
+    /// What each image's file is called, without its ending.
+    pub stems: Vec<String>,
+    row_names: Vec<String>,
+    column_names: Vec<String>,
+    /// Evaluations before the first step.
+    spent: usize,
+    solver: &'static str,
+}
+
+impl<'a> Plan<'a> {
+    /// Reads the files that the drawing names, and inverts its image where that is asked for.
+    pub fn new(drawing: &Drawing, model: &'a Model, batch: usize, device: &'a Device) -> Result<Self> {
+        if batch == 0 {
+            return Err(option("batch", " 0: at least one image is needed"));
+        }
+        drawing.check()?;
+        let drawing = settings::resolved(drawing, model)?;
+        check_denoiser(model)?;
+        if drawing.noise.is_some() && drawing.guidance.len() > 1 {
+            return Err(option("guidance", ": several weights go with --seeds, not with --noise"));
+        }
+        let guidance = settings::guidance(&drawing, model)?;
+        let sampler = settings::sampler(&drawing, model)?;
+        let solver = solver_name(&model.scheduler.solver()?);
+        let start = Start::new(&drawing, model)?;
+        check_memory(&start)?;
+        let guidance = match start.weights.is_empty() {
+            true => guidance,
+            false => guidance.with_weights(start.weights.clone()),
+        };
+        let image = drawing.image.as_ref().map(|path| start::image(path, &start, device)).transpose()?;
+        let known = match (&image, &drawing.mask) {
+            (Some(image), Some(mask)) => Some(start::known(image, mask, &start)?),
+            _ => None,
+        };
+        let mut noise = start.noise.map(|noise| noise.to_device(device)).transpose()?;
+        let mut spent = 0;
+        if let (Some(image), Some(iterations)) = (&image, drawing.invert) {
+            let (found, evaluations) = start::inverted(&drawing, model, &image.narrow(0, 0, 1)?, iterations)?;
+            noise = Some(found.repeat((start.seeds.len(), 1, 1, 1))?);
+            spent = evaluations;
+        }
+        let sampling = Sampling {
+            guide: model.guide.as_ref().map(|guide| &guide.loaded.unet),
+            batch,
+            device,
+            towards: start.towards,
+            noise,
+            images: image.filter(|_| drawing.invert.is_none()),
+            known,
+            ..Sampling::new(&model.loaded.unet, sampler, guidance, (start.labels, start.seeds), start.shape)
+        };
+        let note = Note::new(&drawing, model)?;
+        let (columns, stems) = (start.columns, start.stems);
+        let (row_names, column_names) = (start.row_names, start.column_names);
+        Ok(Self { drawing, sampling, note, columns, stems, row_names, column_names, spent, solver })
+    }
+
+    /// Draws everything; `on_step` as [`Sampling::draw`] has it.
+    pub fn draw(&self, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
+        let drawn = self.sampling.draw(on_step)?;
+        Ok(Drawn { evaluations: drawn.evaluations + self.spent, ..drawn })
+    }
+
+    /// A line about the settings.
+    pub fn summary(&self) -> String {
+        settings::summary(&self.drawing, self.solver)
+    }
+
+    /// All images as one picture.
+    pub fn grid(&self, images: &Tensor) -> Result<Picture> {
+        self.captioned(images, &self.summary())
+    }
+
+    fn captioned(&self, images: &Tensor, title: &str) -> Result<Picture> {
+        let captions = match self.drawing.no_captions {
+            true => Captions::default(),
+            false => Captions {
+                title: title.into(),
+                rows: self.row_names.clone(),
+                columns: self.column_names.clone(),
+            },
+        };
+        let scale = self.drawing.scale.into();
+        Ok(Picture::captioned_grid(&draw::pictures(images)?, self.columns, scale, &captions)?)
+    }
+
+    /// What a PNG of this form says of itself.
+    pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
+        let title = match form {
+            Form::Sweep { .. } => "a sweep".into(),
+            Form::Image(i) => {
+                self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed ")
+            }
+            Form::Grid | Form::Animation => format!("{} images", self.sampling.seeds.len()),
+        };
+        self.note.texts(form, &title, &self.summary())
+    }
+}
+
+/// The frames of an animation as they come: x_t, and the x̂_0 that the network sees in it.
+#[derive(Default)]
+pub struct Frames(BTreeMap<usize, (Vec<Tensor>, Vec<Tensor>)>);
+
+impl Frames {
+    /// Notes where a batch's trajectory is.
+    pub fn note(&mut self, trajectory: &Trajectory) -> Result<()> {
+        let (x, x0) = self.0.entry(trajectory.progress().0).or_default();
+        x.push(trajectory.x().to_device(&Device::Cpu)?);
+        // Before the first step, nothing is seen: grey.
+        x0.push(match trajectory.x0() {
+            Some(x0) => x0.to_device(&Device::Cpu)?,
+            None => trajectory.x().to_device(&Device::Cpu)?.zeros_like()?,
+        });
+        Ok(())
+    }
+
+    /// One picture for each step: x_t at the left, x̂_0 at the right.
+    pub fn pictures(&self, plan: &Plan) -> Result<Vec<Picture>> {
+        let timesteps = plan.sampling.sampler.steps().timesteps();
+        let frame = |(&step, (x, x0)): (&usize, &(Vec<Tensor>, Vec<Tensor>))| {
+            let title = match timesteps.get(step) {
+                Some(t) => format!("x at t = {t}"),
+                None => "x".into(),
+            };
+            let noisy = plan.captioned(&Tensor::cat(x, 0)?, &title)?;
+            let seen = plan.captioned(&Tensor::cat(x0, 0)?, "x0 as predicted")?;
+            Ok(noisy.beside(&seen, GAP)?)
+        };
+        self.0.iter().map(frame).collect()
+    }
+}
+
+/// All images are kept until they are written, and their starting noise or the picture they begin
+/// with beside them.
+fn check_memory(start: &Start) -> Result<()> {
+    let (channels, height, width) = start.shape;
+    let sides = [start.seeds.len(), channels, height, width, 2 * size_of::<f32>()];
+    let bytes = sides.iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
+    let what = format!("{} images of {channels}×{height}×{width} values", start.seeds.len());
+    Ok(duet_model::check_memory(&what, bytes)?)
+}
+
+fn check_denoiser(model: &Model) -> Result<()> {
+    let config = model.loaded.unet.config();
+    if config.in_channels == config.out_channels {
+        return Ok(());
+    }
+    let path = model.loaded.folder.join("config.json");
+    Err(setting(format!("{}: in_channels and out_channels differ: not a denoiser", path.display())))
+}
+
+fn solver_name(solver: &Solver) -> &'static str {
+    match solver {
+        Solver::Ddim { .. } => "ddim",
+        Solver::Ddpm { .. } => "ddpm",
+        Solver::Euler => "euler",
+        Solver::Heun => "heun",
+        Solver::DpmSolver(_) => "dpm-solver",
+        Solver::UniPc(_) => "unipc",
+    }
+}

@@ -1,0 +1,253 @@
+//! A run's folder: configuration, lock, log and metrics.
+
+use crate::error::{Error, Result, option};
+use crate::events::{EVENTS, Event};
+use crate::files::write_atomically;
+use crate::metrics::{History, METRICS, Metrics};
+use duet_train::{Disk, RealDisk, TrainError, create_folders};
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// Where a run keeps its snapshots of averages.
+pub const SNAPSHOTS: &str = "ema";
+
+/// An open run. While it lives, no other process can write to the folder.
+pub struct RunFolder {
+    path: PathBuf,
+    metrics: File,
+    events: File,
+    log: File,
+    lock: File,
+    /// The folder itself, wherever it is moved; none where folders cannot be opened.
+    home: Option<File>,
+    /// Pictures since the last save.
+    pictures: Vec<PathBuf>,
+}
+
+impl RunFolder {
+    /// Makes a new run's folder, which must not exist or be empty, but for what a start that was
+    /// killed at once left there.
+    pub fn create(path: &Path, config: &str) -> Result<Self> {
+        let refuse_occupied = || match occupied(path) {
+            true => {
+                let name = path.display();
+                Err(option(
+                    "out",
+                    format!(
+                        " {name}: there is something already; resume it with --resume {name}, or choose another folder"
+                    ),
+                ))
+            }
+            false => Ok(()),
+        };
+        refuse_occupied()?;
+        create_folders(&RealDisk, path).map_err(write_error(path))?;
+        let lock = lock(path)?;
+        // Another start may have been faster.
+        refuse_occupied()?;
+        write_whole(&path.join("config.toml"), config)?;
+        Self::with_files(path, lock)
+    }
+
+    /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away.
+    /// `lock` is the folder's.
+    pub fn reopen(path: &Path, step: u64, history: &History, lock: File) -> Result<Self> {
+        // Links are refused before anything is changed.
+        let run = Self::with_files(path, lock)?;
+        write_whole(&path.join(METRICS), history.until(step))?;
+        for folder in [path.to_path_buf(), path.join("samples"), path.join(SNAPSHOTS)] {
+            remove_half_files(&folder)?;
+        }
+        Self::with_files(path, run.lock)
+    }
+
+    fn with_files(path: &Path, lock: File) -> Result<Self> {
+        let append = |name: &str| {
+            let path = path.join(name);
+            duet_files::append(&path).map_err(write_error(&path))
+        };
+        let (metrics, events, log) = (append(METRICS)?, append(EVENTS)?, append("log.txt")?);
+        sync_names(path)?;
+        let home = if cfg!(unix) { Some(File::open(path).map_err(write_error(path))?) } else { None };
+        Ok(Self { path: path.into(), metrics, events, log, lock, home, pictures: Vec::new() })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the checkpoints.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// Where the preview of a step goes.
+    pub fn preview(&self, step: u64) -> PathBuf {
+        self.path.join("samples").join(format!("step-{step:06}.png"))
+    }
+
+    /// Notes a picture that belongs to the run, so that the next save waits until it is on disk.
+    pub fn add_picture(&mut self, path: &Path) {
+        self.pictures.push(path.into());
+    }
+
+    /// Refuses to write where this process may no more be the only one, or where nobody will look.
+    pub fn check_ours(&self) -> Result<()> {
+        let refuse = |path: &Path, reason: &str| -> Result<()> {
+            Err(write_error(path)(std::io::Error::other(reason)).into())
+        };
+        if self.home.as_ref().is_some_and(|home| !is_at(home, &self.path)) {
+            return refuse(
+                &self.path,
+                "the folder was moved or removed while the run was trained, so nothing more is saved; \
+                 what was saved before is in it, wherever it is now",
+            );
+        }
+        if !is_at(&self.lock, &self.path.join(LOCK)) {
+            return refuse(
+                &self.path.join(LOCK),
+                "it was removed or replaced while the run was trained, so another process may train \
+                 the run, and nothing more is saved; what was saved before is whole",
+            );
+        }
+        Ok(())
+    }
+
+    /// Adds a step's line to the metrics.
+    pub fn record(&mut self, metrics: &Metrics) -> Result<()> {
+        let line = serde_json::to_string(metrics)? + "\n";
+        self.metrics.write_all(line.as_bytes()).map_err(write_error(self.path.join(METRICS)))?;
+        Ok(())
+    }
+
+    /// Makes sure that the metrics are on disk, before a checkpoint that counts on them.
+    pub fn sync(&mut self) -> Result<()> {
+        self.check_ours()?;
+        self.metrics.sync_all().map_err(write_error(self.path.join(METRICS)))?;
+        for picture in std::mem::take(&mut self.pictures) {
+            let synced = File::open(&picture).and_then(|file| file.sync_all());
+            synced.map_err(write_error(&picture))?;
+            sync_names(picture.parent().unwrap_or(&self.path))?;
+        }
+        sync_names(&self.path)
+    }
+
+    /// Adds a line to the log, which is for people.
+    pub fn log(&mut self, line: &str) -> Result<()> {
+        writeln!(self.log, "{line}").map_err(write_error(self.path.join("log.txt")))?;
+        Ok(())
+    }
+
+    /// Adds an event to the run's record.
+    pub fn tell(&mut self, event: &Event) -> Result<()> {
+        let line = serde_json::to_string(event)? + "\n";
+        self.events.write_all(line.as_bytes()).map_err(write_error(self.path.join(EVENTS)))?;
+        Ok(())
+    }
+}
+
+fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainError {
+    move |cause| TrainError::Write { path: path.as_ref().into(), cause }
+}
+
+/// Removes the temporary files that a process leaves which is killed while it writes.
+fn remove_half_files(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_half(&entry.file_name().to_string_lossy()) && entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
+            std::fs::remove_file(entry.path()).map_err(write_error(entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one that this program gives to a file that is not whole: `.tmp` and six letters
+/// or digits, or `.NAME.PROCESS-COUNT.tmp` for a picture or a classifier.
+fn is_half(name: &str) -> bool {
+    let random = name.strip_prefix(TEMPORARY);
+    if random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        return true;
+    }
+    let known = [".step-", ".judge", ".metrics.", ".config."].iter().any(|start| name.starts_with(start));
+    let numbers =
+        name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map(|(_, numbers)| numbers);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    known && numbers.and_then(|n| n.split_once('-')).is_some_and(|(a, b)| is_number(a) && is_number(b))
+}
+
+/// Whether a path still leads to this open file or folder.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let id = |data: &std::fs::Metadata| (data.dev(), data.ino());
+        matches!((file.metadata(), std::fs::metadata(path)), (Ok(a), Ok(b)) if id(&a) == id(&b))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = file;
+        path.exists()
+    }
+}
+
+/// Makes sure that the names in a folder, and its own, are on disk.
+fn sync_names(folder: &Path) -> Result<()> {
+    let disk = RealDisk;
+    disk.sync_dir(folder).map_err(write_error(folder))?;
+    let above = match folder.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    match disk.sync_dir(above) {
+        // The folder above may be somebody else's.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        synced => Ok(synced.map_err(write_error(above))?),
+    }
+}
+
+/// Whether a folder holds more than a run's start leaves before its configuration is there.
+fn occupied(path: &Path) -> bool {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    path.is_file()
+        || entries
+            .map(|entry| entry.file_name())
+            .any(|name| name != LOCK && !is_half(&name.to_string_lossy()))
+}
+
+const LOCK: &str = "LOCK";
+/// Before the random part of a temporary name.
+const TEMPORARY: &str = ".tmp";
+
+/// Writes a file of a run's folder that is there whole or not at all. A link is replaced, not followed.
+pub fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
+    write_atomically(path, bytes.as_ref())?;
+    sync_names(path.parent().unwrap_or(Path::new("")))
+}
+
+/// Takes the folder's lock, which the system gives back when the process ends, however it ends.
+pub fn lock(path: &Path) -> Result<File> {
+    let path = path.join(LOCK);
+    let mut file = duet_files::append(&path).map_err(write_error(&path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            // The holder signs right after it has taken the lock.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            let mut holder = String::new();
+            let _ = file.rewind();
+            let _ = file.take(100).read_to_string(&mut holder);
+            return Err(Error::Busy { lock: path, holder: holder.trim().into() });
+        }
+        Err(TryLockError::Error(error)) => return Err(write_error(&path)(error).into()),
+    }
+    let mut sign = || {
+        file.set_len(0)?;
+        file.rewind()?;
+        writeln!(file, "process {}", std::process::id())
+    };
+    sign().map_err(write_error(&path))?;
+    Ok(file)
+}

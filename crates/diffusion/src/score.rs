@@ -1,0 +1,38 @@
+//! The quick metrics of a model: images of every class, drawn and measured at once.
+
+use crate::drawing::Drawing;
+use crate::error::Result;
+use crate::judge::{self, Yardstick, drawn_each};
+use crate::metrics::Score;
+use crate::model::Model;
+use crate::plan::Plan;
+use candle_core::Device;
+
+/// Of `count` images, the same number of every class with training images from seed 0 on, `batch` at once.
+///
+/// # Errors
+/// Where the data have no judge or other classes than the model, and as [`Plan::new`].
+pub fn score(
+    drawing: &Drawing,
+    model: &Model,
+    yardstick: &Yardstick,
+    (count, batch): (usize, usize),
+    device: &Device,
+) -> Result<Score> {
+    let judge = yardstick.judge()?;
+    let labels = judge::labels_of(&yardstick.splits, model)?;
+    let each = drawn_each(count, labels.len());
+    let drawing = drawing.of_classes(&labels, &model.classes, each);
+    let plan = Plan::new(&drawing, model, batch, device)?;
+    let images = plan.draw(|_| Ok(()))?.images;
+    let asked: Vec<u32> = labels.into_iter().flat_map(|class| std::iter::repeat_n(class, each)).collect();
+    let scores = judge.scores(&images, &judge.features(&images)?, &asked)?;
+    Ok(Score {
+        accuracy: scores.confusion.accuracy(),
+        frechet: scores.frechet,
+        precision: scores.precision,
+        recall: scores.recall,
+        density: scores.density,
+        coverage: scores.coverage,
+    })
+}

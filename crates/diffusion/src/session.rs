@@ -1,0 +1,558 @@
+//! A training that its caller steps: everything that a run writes, and what each step brought.
+
+use crate::budget::{self, images_per_step};
+use crate::config::RunConfig;
+use crate::drawing::Drawing;
+use crate::error::{Result, Within, setting};
+use crate::events::Event;
+use crate::files::{create_parent, write_atomically};
+use crate::find;
+use crate::judge::{self, Yardstick};
+use crate::metrics::{History, Metrics, Score};
+use crate::model::{self, Model};
+use crate::note::Form;
+use crate::plan::Plan;
+use crate::run_folder::{self, RunFolder};
+use crate::words::duration;
+use crate::{choice, resume, score, snapshots};
+use candle_core::Device;
+use duet_data::Splits;
+use duet_model::{LoadedModel, UNet};
+use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Previews show these seeds of every class.
+const PREVIEW_SEEDS: &str = "0-3";
+/// No preview has more rows than this.
+pub const PREVIEW_CLASSES: usize = 10;
+/// Images drawn at once.
+const BATCH: usize = 64;
+/// Steps are timed for so long, to say how long all of them take.
+const TIMED: Duration = Duration::from_secs(2);
+/// And so long where a time plans a long run by it.
+const TIMED_AT_MOST: Duration = Duration::from_secs(15);
+
+/// A run that is checked and has not begun: nothing is written yet.
+pub struct NewRun {
+    config: RunConfig,
+    data: Splits,
+    trainer: Trainer,
+    device: Device,
+}
+
+impl NewRun {
+    /// Checks configuration, data and memory, and makes the network.
+    ///
+    /// # Errors
+    /// Where a setting is out of its range, does not go together with the data, or does not fit into memory.
+    pub fn new(mut config: RunConfig, data: Splits, device: Device) -> Result<Self> {
+        config.validate()?;
+        check_measurable(&config, &data)?;
+        config.data.fingerprint = Some(data.train.fingerprint());
+        config.data.held_out_fingerprint = Some(data.test.fingerprint());
+        config.data.note_start();
+        let unet = config.unet(&data)?;
+        budget::check_memory(&config, &data)?;
+        let trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
+        Ok(Self { config, data, trainer, device })
+    }
+
+    /// The same for another number of steps.
+    fn with_steps(mut self, steps: u64) -> Result<Self> {
+        self.config.train.steps = steps;
+        self.config.validate()?;
+        let unet = self.config.unet(&self.data)?;
+        self.trainer = Trainer::new(&unet, &self.config.diffusion, &self.config.train, &self.device)?;
+        Ok(self)
+    }
+
+    /// As many steps as make so many passes over the training images.
+    ///
+    /// # Errors
+    /// Where that is no positive number.
+    pub fn with_epochs(self, epochs: f64) -> Result<Self> {
+        let images = epochs * self.data.train.len() as f64;
+        let steps = budget::length("epochs", epochs, images / images_per_step(&self.config) as f64)?;
+        self.with_steps(steps)
+    }
+
+    /// As many steps as fit into the time, by timing a few.
+    ///
+    /// # Errors
+    /// Where that is no positive number.
+    pub fn with_minutes(mut self, minutes: f64) -> Result<Self> {
+        // The longer the run, the more a wrong guess of the speed is worth avoiding.
+        let timed = Duration::try_from_secs_f64(minutes * 1.5).unwrap_or_default();
+        let timed = timed.clamp(TIMED, TIMED_AT_MOST);
+        let each = budget::time_steps(&mut self.trainer, &self.data, timed)?;
+        let steps = budget::length("minutes", minutes, minutes * 60.0 / each.as_secs_f64())?;
+        self.with_steps(steps)
+    }
+
+    /// What will be saved with the run.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// Its data.
+    pub fn data(&self) -> &Splits {
+        &self.data
+    }
+
+    /// Its network, which has taken no step.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// Bytes of one checkpoint.
+    pub fn checkpoint_bytes(&self) -> u64 {
+        budget::checkpoint_bytes(&self.trainer)
+    }
+
+    /// Bytes of all snapshots of averages.
+    pub fn snapshot_bytes(&self) -> u64 {
+        budget::snapshot_bytes(&self.trainer)
+    }
+
+    /// What is worth a warning before so long a run begins.
+    ///
+    /// # Errors
+    /// Where prediction and noise schedule cannot go together.
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let mut warnings: Vec<String> =
+            self.config.diffusion.warning()?.into_iter().map(|w| w.to_string()).collect();
+        if self.config.train.label_dropout == 1.0 {
+            warnings.push(
+                "label_dropout is 1: every label is hidden, so the classes are never learned and no image \
+                 follows its class; 0.1 is usual"
+                    .into(),
+            );
+        }
+        Ok(warnings)
+    }
+
+    /// The mean time of a step here, by taking a few.
+    ///
+    /// # Errors
+    /// Where the training diverges at once.
+    pub fn time_steps(mut self) -> Result<Duration> {
+        budget::time_steps(&mut self.trainer, &self.data, TIMED)
+    }
+
+    /// Makes the run's folder.
+    ///
+    /// # Errors
+    /// Where there is something already, or nothing can be written.
+    pub fn begin(self, folder: &Path) -> Result<Session> {
+        let text = self.config.to_toml()?;
+        let folder = RunFolder::create(folder, &text)?;
+        Session::with(self.config, text, self.data, self.trainer, folder, self.device)
+    }
+}
+
+/// What may change where a run goes on; all else is as it began.
+#[derive(Debug, Clone, Default)]
+pub struct Resume {
+    /// Begins a run again that has taken steps and has no checkpoint.
+    pub restart: bool,
+    /// Where the same images are now.
+    pub data: Option<String>,
+    /// Most pixels of one image file, in millions.
+    pub max_megapixels: Option<u64>,
+    /// Most bytes of all images, in billions.
+    pub max_gigabytes: Option<u64>,
+    /// Steps between checkpoints.
+    pub save_every: Option<u64>,
+    /// Checkpoints to keep.
+    pub keep: Option<usize>,
+    /// Steps between previews.
+    pub sample_every: Option<u64>,
+    /// Steps between measurements of drawn images.
+    pub eval_every: Option<u64>,
+}
+
+/// What one step brought; all of it is in the run's folder too.
+#[derive(Debug)]
+pub struct Stepped {
+    /// Loss, gradient and learning rate.
+    pub report: StepReport,
+    /// The averaged weights' loss on held-out images, where it was due.
+    pub held_out_loss: Option<f64>,
+    /// What drawn images are like, where it was due; an error ends nothing.
+    pub score: Option<Result<Score>>,
+    /// The picture, where one was due.
+    pub preview: Option<PathBuf>,
+    /// The checkpoint, where one was due.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// A run with everything that its loop needs. While it lives, no other process trains the run.
+pub struct Session {
+    config: RunConfig,
+    /// As saved with the run; checkpoints carry its hash.
+    config_text: String,
+    data: Splits,
+    trainer: Trainer,
+    folder: RunFolder,
+    device: Device,
+    order: DataOrder,
+    /// What drawn images are measured with, where the run is to measure them.
+    yardstick: Option<Yardstick>,
+    /// Steps taken before.
+    first: u64,
+    started: Instant,
+}
+
+impl Session {
+    /// A new run in this folder.
+    ///
+    /// # Errors
+    /// As [`NewRun::new`] and [`NewRun::begin`].
+    pub fn start(config: RunConfig, data: Splits, folder: &Path, device: Device) -> Result<Self> {
+        NewRun::new(config, data, device)?.begin(folder)
+    }
+
+    fn with(
+        config: RunConfig,
+        config_text: String,
+        data: Splits,
+        trainer: Trainer,
+        mut folder: RunFolder,
+        device: Device,
+    ) -> Result<Self> {
+        let (first, started) = (trainer.steps(), Instant::now());
+        let (of, described) = (config.train.steps, data.describe());
+        folder.log(&format!("step {first} of {of}: {described}"))?;
+        folder.tell(&Event::Started { step: first, of, data: described })?;
+        let order = DataOrder::new(config.train.seed, data.train.len() as u32);
+        let yardstick = match config.save.eval_every {
+            0 => None,
+            _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
+        };
+        Ok(Self { config, config_text, data, trainer, folder, device, order, yardstick, first, started })
+    }
+
+    /// Goes on with the run that a name stands for: the newest, or a run's folder, from its newest whole
+    /// checkpoint; or with a run from the checkpoint that is named.
+    ///
+    /// # Errors
+    /// Where it is no run, nothing of it is whole, its configuration or images are others, or another
+    /// process trains it ([`crate::Error::Busy`]).
+    pub fn resume(name: &str, changes: &Resume, device: Device) -> Result<Self> {
+        let run = find_run(name)?;
+        // Before a checkpoint is looked for: whoever trains the run may remove it.
+        let lock = run_folder::lock(&run)?;
+        let checkpoints = run.join("checkpoints");
+        checkpoint::restore(&RealDisk, &checkpoints)?;
+        let history = History::read(&run)?;
+        let found = find_checkpoint(name, &run, &history, changes.restart)?;
+        let path = run.join("config.toml");
+        let (mut config, config_text) = RunConfig::load(&path)?;
+        if let Some(found) = &found {
+            resume::check_configuration(&path, &config_text, found)?;
+            resume::keep_schedule(&mut config.diffusion, found)?;
+        }
+        config.validate().within(path.display().to_string())?;
+        if let Some(data) = &changes.data {
+            config.data.source.clone_from(data);
+        }
+        config.data.max_megapixels = changes.max_megapixels.or(config.data.max_megapixels);
+        config.data.max_gigabytes = changes.max_gigabytes.or(config.data.max_gigabytes);
+        let data = config.load_data_of_run(&path)?;
+        check_images(&config, &data)?;
+        let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
+        let step = match &found {
+            Some(found) => checkpoint::load(&mut trainer, found, &device)?.step,
+            None => 0,
+        };
+        config.save.save_every = changes.save_every.unwrap_or(config.save.save_every);
+        config.save.keep = changes.keep.unwrap_or(config.save.keep);
+        config.save.sample_every = changes.sample_every.unwrap_or(config.save.sample_every);
+        config.save.eval_every = changes.eval_every.unwrap_or(config.save.eval_every);
+        config.validate()?;
+        check_measurable(&config, &data)?;
+        let aside = checkpoint::set_aside(&RealDisk, &checkpoints, step)?;
+        if !aside.is_empty() {
+            let names: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
+            log::warn!("what was saved after step {step} is set aside: {}", names.join(", "));
+        }
+        if history.last() < step {
+            log::warn!("{}: steps up to {step} are missing in it", history.reason());
+        }
+        for (_, found) in snapshots::check(&run, step)? {
+            if let Err(error) = found {
+                log::warn!("{}", error.chain());
+            }
+        }
+        let folder = RunFolder::reopen(&run, step, &history, lock)?;
+        match found {
+            Some(_) => log::info!("{} goes on after step {step} of {}", run.display(), config.train.steps),
+            None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
+        }
+        Self::with(config, config_text, data, trainer, folder, device)
+    }
+
+    /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint.
+    ///
+    /// # Errors
+    /// Where the training diverges, or where the run's folder cannot be written or is no more this
+    /// process's.
+    ///
+    /// # Panics
+    /// Never; after the last step it goes on training.
+    pub fn step(&mut self) -> Result<Stepped> {
+        let total = self.config.train.steps;
+        let report = self.trainer.step_on(&self.data.train, &mut self.order)?;
+        let step = report.step;
+        let due = |every: u64| (every > 0 && step % every == 0) || step == total;
+        let held_out_loss = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
+        let yardstick = self.yardstick.as_ref().filter(|_| due(self.config.save.eval_every));
+        let score = yardstick.map(|yardstick| self.score(yardstick));
+        self.folder.record(&Metrics {
+            step,
+            loss: report.loss,
+            grad_norm: report.grad_norm,
+            learning_rate: report.learning_rate,
+            held_out_loss,
+            score: score.as_ref().and_then(|score| score.as_ref().ok().cloned()),
+        })?;
+        let previews = due(self.config.save.sample_every) || step == self.config.save.first_sample;
+        let snapshots = self.config.train.ema_snapshots > 0 && due(self.config.train.ema_snapshots);
+        if previews || snapshots {
+            self.folder.check_ours()?;
+        }
+        let preview = if previews { Some(self.preview()?) } else { None };
+        // Before the checkpoint: a run that is killed between the two takes the step again.
+        if snapshots {
+            snapshots::keep(&self.trainer, self.folder.path())?;
+        }
+        let saved = if due(self.config.save.save_every) { Some(self.save()?) } else { None };
+        Ok(Stepped { report, held_out_loss, score, preview, checkpoint: saved })
+    }
+
+    /// Whether the last step is taken.
+    pub fn is_done(&self) -> bool {
+        self.trainer.steps() >= self.config.train.steps
+    }
+
+    /// Ends a run whose last step is taken: what is to be removed is, and its time is noted. The run's folder.
+    ///
+    /// # Errors
+    /// Where the run's folder cannot be written.
+    pub fn finish(mut self) -> Result<PathBuf> {
+        let step = self.trainer.steps();
+        // A run that was killed between its last save and what follows it is finished now.
+        checkpoint::prune(&self.folder.checkpoints(), step, self.config.save.keep)?;
+        let time = self.started.elapsed();
+        let images = (step - self.first) as f64 * self.trainer.images_per_step() as f64;
+        let images_per_second = images / time.as_secs_f64().max(1e-9);
+        self.folder
+            .log(&format!("step {step}: done after {}, {images_per_second:.1} img/s", duration(time)))?;
+        self.folder.tell(&Event::Done { step, seconds: time.as_secs_f64(), images_per_second })?;
+        Ok(self.folder.path().into())
+    }
+
+    /// The configuration, as the run goes on with it.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Splits {
+        &self.data
+    }
+
+    /// Network, averages and optimiser.
+    pub fn trainer(&self) -> &Trainer {
+        &self.trainer
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Where the preview of a step goes.
+    pub fn preview_path(&self, step: u64) -> PathBuf {
+        self.folder.preview(step)
+    }
+
+    /// The denoising loss on the held-out split; none where that is empty.
+    fn held_out(&self) -> Result<Option<f64>> {
+        let options = HeldOut { images: self.config.save.held_out_images, batch: self.config.train.batch };
+        if options.images == 0 || self.data.test.is_empty() {
+            return Ok(None);
+        }
+        let (unet, schedule) = (self.trainer.ema_unet(), self.trainer.schedule());
+        let diffusion = &self.config.diffusion;
+        Ok(Some(held_out_loss(unet, &self.data.test, diffusion, schedule, options, &self.device)?))
+    }
+
+    /// Draws images of every class and measures them; the same seeds each time.
+    fn score(&self, yardstick: &Yardstick) -> Result<Score> {
+        let size = (self.config.save.eval_images, BATCH);
+        score::score(&Drawing::default(), &self.model()?, yardstick, size, &self.device)
+    }
+
+    /// Draws the same seeds of every class at every preview.
+    fn preview(&mut self) -> Result<PathBuf> {
+        let model = self.model()?;
+        let mut learnt = judge::present(&self.data);
+        learnt.truncate(PREVIEW_CLASSES);
+        let class = choice::list(&learnt, &model.classes);
+        let drawing = Drawing { class, seeds: PREVIEW_SEEDS.into(), ..Drawing::default() };
+        let mut plan = Plan::new(&drawing, &model, BATCH, &self.device)?;
+        let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
+        plan.note = plan.note.seen_from_picture(&checkpoint.display().to_string());
+        let images = plan.draw(|_| Ok(()))?.images;
+        let path = self.folder.preview(self.trainer.steps());
+        create_parent(&path)?;
+        let png = plan.grid(&images)?.encode_png_with(&plan.texts(Form::Grid)?);
+        drop(plan);
+        write_atomically(&path, &png)?;
+        self.folder.add_picture(&path);
+        Ok(path)
+    }
+
+    /// The averaged network as it would be read from the checkpoint of this step.
+    ///
+    /// # Errors
+    /// Where candle has one.
+    pub fn model(&self) -> Result<Model> {
+        let folder = checkpoint::folder(&self.folder.checkpoints(), self.trainer.steps());
+        let averages = self.trainer.ema_parameters().iter();
+        let averages = averages.map(|(name, var)| (name.to_string(), var.as_tensor().clone())).collect();
+        let (unet, parameters) =
+            UNet::from_tensors(self.trainer.ema_unet().config(), averages, &self.device)?;
+        let notes = checkpoint::notes(&self.trainer, self.data.train.classes());
+        let scheduler = checkpoint::scheduler(&self.trainer, &self.config.sample.spacing)?;
+        let loaded = LoadedModel { unet, parameters, folder: folder.clone(), notes };
+        let (classes, null_label) = model::labels(&loaded)?;
+        let sample = Some(self.config.sample.clone());
+        Ok(Model {
+            loaded,
+            scheduler,
+            classes,
+            null_label,
+            folder,
+            sample,
+            guide: None,
+            null_is_assumed: false,
+        })
+    }
+
+    /// Saves a checkpoint now, and removes the oldest.
+    ///
+    /// # Errors
+    /// Where the run's folder cannot be written or is no more this process's.
+    pub fn save(&mut self) -> Result<PathBuf> {
+        self.folder.sync()?;
+        let labels = checkpoint::Labels {
+            classes: self.data.train.classes(),
+            config: &self.config_text,
+            spacing: &self.config.sample.spacing,
+        };
+        let parent = self.folder.checkpoints();
+        let saved = checkpoint::save(&self.trainer, labels, &parent)?;
+        let step = self.trainer.steps();
+        checkpoint::prune(&parent, step, self.config.save.keep)?;
+        let checkpoint = saved.display().to_string();
+        self.folder.log(&format!("step {step}: saved {checkpoint}"))?;
+        self.folder.tell(&Event::Saved { step, checkpoint })?;
+        Ok(saved)
+    }
+}
+
+/// Refuses other images than those that a run began with.
+fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
+    let refuse = |which: &str| {
+        Err(setting(format!(
+            "{}: its {which}images are not those that the run began with: the run cannot go on with other \
+             images; name the same ones with --data, or start a new run",
+            config.data.source
+        )))
+    };
+    if config.data.fingerprint != Some(data.train.fingerprint()) {
+        return refuse("");
+    }
+    // Runs of older versions do not say.
+    match &config.data.held_out_fingerprint {
+        Some(held_out) if *held_out != data.test.fingerprint() => refuse("held-out "),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to measure what there is nothing to compare with.
+fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
+    match config.save.eval_every {
+        0 => Ok(()),
+        every => judge::check(data, &format!("--eval-every {every}")),
+    }
+}
+
+/// The run of `latest`, of a run's folder or of a checkpoint in one.
+fn find_run(name: &str) -> Result<PathBuf> {
+    let wrong = || TrainError::Checkpoint {
+        path: name.into(),
+        reason: "neither a run's folder (with config.toml) nor a checkpoint in one".into(),
+    };
+    let run = match name {
+        "latest" => find::latest()?.0,
+        _ => find::run_of(name)?.ok_or_else(wrong).in_option("resume")?,
+    };
+    Ok(if run.as_os_str().is_empty() { ".".into() } else { run })
+}
+
+/// The checkpoint to go on from, the newest that the metrics reach; none where the run begins again.
+fn find_checkpoint(name: &str, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
+    let path = Path::new(name);
+    if name != "latest" && path != run {
+        return Ok(Some(path.into()));
+    }
+    let parent = run.join("checkpoints");
+    let (found, passed) = checkpoint::latest_until(&parent, history.last())?;
+    for error in passed {
+        match error {
+            // It may be whole: going on from an older one would leave its steps behind.
+            TrainError::Read { .. } => {
+                let fix = "--resume: try again, or name an older checkpoint to go on from that one";
+                return Err(error).within(fix);
+            }
+            error => log::warn!("{error}"),
+        }
+    }
+    if found.is_some() {
+        if history.fault.is_some() {
+            log::warn!("{}", history.reason());
+        }
+        return Ok(found);
+    }
+    let all = checkpoint::list(&parent)?;
+    let refuse = |path: &Path, reason: String| {
+        Err(TrainError::Checkpoint { path: path.into(), reason }).in_option("resume")
+    };
+    match checkpoint::latest(&parent)?.0 {
+        Some(beyond) => refuse(
+            run,
+            format!(
+                "{}, and no checkpoint is that old; put the file back, or go on without those lines: \
+                 --resume {}",
+                history.reason(),
+                beyond.display()
+            ),
+        ),
+        None if !all.is_empty() => {
+            refuse(run, "none of its checkpoints is whole; start the run anew, with another --out".into())
+        }
+        None if !history.is_empty() && !restart => refuse(
+            run,
+            format!(
+                "it has taken {} steps and has no checkpoint; put its checkpoints/ back, or, if it was \
+                 stopped before the first one, begin it again with --restart",
+                history.last()
+            ),
+        ),
+        None => Ok(None),
+    }
+}

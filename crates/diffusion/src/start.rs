@@ -1,0 +1,413 @@
+//! What the images of a drawing begin with: class, seed, noise and weight of each.
+
+use crate::choice::{self, Choice, MOST_IMAGES};
+use crate::draw::counted;
+use crate::drawing::Drawing;
+use crate::error::{Result, option, setting};
+use crate::file_names::{self, ClassFiles};
+use crate::model::Model;
+use crate::note;
+use crate::settings;
+use candle_core::{DType, Device, Tensor};
+use duet_data::{DataError, Picture};
+use duet_model::{ModelError, Purpose};
+use duet_sample::{Guidance, Inversion, Known, Labels, Networks};
+use std::cell::Cell;
+use std::path::Path;
+
+/// More images between two are no transition but a film.
+const MOST_BETWEEN: usize = 1000;
+/// Images in a row where nothing says how many.
+const COLUMNS: usize = 8;
+
+/// What the trajectories begin with.
+pub struct Start {
+    /// None for an unconditional network.
+    pub labels: Option<Labels>,
+    pub seeds: Vec<u64>,
+    pub shape: (usize, usize, usize),
+    /// For each image another seed and how far its noise is gone towards that one's, or nothing.
+    pub towards: Vec<(u64, f64)>,
+    /// Instead of the seeds'.
+    pub noise: Option<Tensor>,
+    /// One for each image, where there are several.
+    pub weights: Vec<f64>,
+    /// Images in a row of the grid.
+    pub columns: usize,
+    pub row_names: Vec<String>,
+    pub column_names: Vec<String>,
+    /// What each image's file is called, without its ending.
+    pub stems: Vec<String>,
+}
+
+/// One image.
+struct Image {
+    parts: Option<Vec<(u32, f64)>>,
+    seed: u64,
+    /// Another seed, and how far its noise is gone towards.
+    towards: Option<(u64, f64)>,
+    weight: f64,
+    stem: String,
+}
+
+impl Start {
+    /// As the drawing says.
+    pub fn new(drawing: &Drawing, model: &Model) -> Result<Self> {
+        match &drawing.noise {
+            Some(path) => Self::read(path, model),
+            None => Self::drawn(drawing, model),
+        }
+    }
+
+    /// Every class with every weight and every seed, or what is between two of them.
+    fn drawn(drawing: &Drawing, model: &Model) -> Result<Self> {
+        let Some(size) = model.loaded.unet.config().sample_size else {
+            let path = model.loaded.folder.join("config.json");
+            return Err(setting(format!(
+                "{}: sample_size is null, so the image size is unknown; --noise has one",
+                path.display()
+            )));
+        };
+        let seeds = match drawing.invert {
+            Some(_) => vec![0],
+            None => choice::seeds(&drawing.seeds)?,
+        };
+        let choices = choices(drawing, model)?;
+        let (config, (height, width)) = (model.loaded.unet.config(), size.sides());
+        let between = drawing.interpolate.as_deref().map(between).transpose()?;
+        check_count(&[
+            choices.len(),
+            drawing.guidance.len(),
+            seeds.len(),
+            between.as_ref().map_or(1, |b| b.1),
+        ])?;
+        let table = match between {
+            None => Table::of_seeds(&choices, &seeds, drawing),
+            Some((What::Seeds, count)) => Table::between_seeds(&choices, &seeds, count, drawing)?,
+            Some((What::Classes, count)) => Table::between_classes(&choices, &seeds, count, drawing)?,
+        };
+        table.start((config.in_channels, height, width))
+    }
+
+    /// As a file says; without seeds in it, 0 to n-1 are those of the noise on the way.
+    fn read(path: &Path, model: &Model) -> Result<Self> {
+        let config = model.loaded.unet.config();
+        let refuse = |cause: String| DataError::Malformed {
+            path: path.into(),
+            cause,
+            fix: "--save-noise writes such files".into(),
+        };
+        let tensors = duet_model::read_tensors(path, &Device::Cpu);
+        let mut tensors = tensors.map_err(|error| match error {
+            ModelError::Read { path, cause } => DataError::Read { path, cause },
+            ModelError::File { reason, .. } => refuse(reason),
+            error => refuse(error.to_string()),
+        })?;
+        let noise = tensors.remove("noise").ok_or_else(|| refuse("has no tensor noise".into()))?;
+        let &[count, channels, height, width] = noise.dims() else {
+            return Err(refuse(format!("noise is {:?}, expected (n, C, H, W)", noise.dims())).into());
+        };
+        if !noise.dtype().is_float() || channels != config.in_channels || count == 0 {
+            let (dims, dtype, inputs) = (noise.dims(), noise.dtype(), config.in_channels);
+            let reason =
+                format!("noise is {dims:?} {dtype:?}, expected (n, {inputs}, H, W) F32, n at least 1");
+            return Err(refuse(reason).into());
+        }
+        config.check_pass(height, width).map_err(|error| refuse(error.to_string()))?;
+        let labels = match (config.num_class_embeds, tensors.remove("labels")) {
+            (None, None) => None,
+            (None, Some(_)) => return Err(refuse("has labels, and the model no classes".into()).into()),
+            (Some(_), None) => {
+                return Err(refuse("has no tensor labels, and the model has classes".into()).into());
+            }
+            (Some(rows), Some(labels)) => Some(read_labels(&labels, count, rows).map_err(refuse)?),
+        };
+        let seeds = match tensors.remove("seeds") {
+            None => (0..count as u64).collect(),
+            Some(seeds) => {
+                let seeds = read_integers("seeds", &seeds, count).map_err(refuse)?;
+                seeds.into_iter().map(|seed| seed as u64).collect()
+            }
+        };
+        if let Some(name) = tensors.keys().next() {
+            return Err(refuse(format!("has a tensor {name}; noise, labels and seeds are read")).into());
+        }
+        let files = ClassFiles::new(&model.classes);
+        let class = |i: usize| match &labels {
+            Some(labels) => format!("class-{}_", files.of_class(labels[i])),
+            None => String::new(),
+        };
+        Ok(Self {
+            stems: (0..count).map(|i| format!("{}noise-{i}", class(i))).collect(),
+            labels: labels.map(|labels| Labels::new(&labels)),
+            seeds,
+            shape: (channels, height, width),
+            towards: Vec::new(),
+            noise: Some(noise),
+            weights: Vec::new(),
+            columns: count.min(COLUMNS),
+            row_names: Vec::new(),
+            column_names: Vec::new(),
+        })
+    }
+}
+
+fn read_labels(labels: &Tensor, count: usize, rows: usize) -> Result<Vec<u32>, String> {
+    let labels = read_integers("labels", labels, count)?;
+    match labels.iter().find(|&&label| !(0..rows as i64).contains(&label)) {
+        Some(label) => Err(format!("label {label}: the model has {rows} (0-{})", rows - 1)),
+        None => Ok(labels.into_iter().map(|label| label as u32).collect()),
+    }
+}
+
+/// One integer for each of `count` images.
+fn read_integers(name: &str, values: &Tensor, count: usize) -> Result<Vec<i64>, String> {
+    if values.dims() != [count] || values.dtype() != DType::I64 {
+        let (dims, dtype) = (values.dims(), values.dtype());
+        return Err(format!("{name} are {dims:?} {dtype:?}, expected [{count}] I64"));
+    }
+    values.to_vec1().map_err(|error| error.to_string())
+}
+
+/// The classes that were asked for; one nameless choice of an unconditional model.
+fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
+    match model.loaded.unet.config().num_class_embeds {
+        Some(_) => Ok(choice::choices(&drawing.class, &model.classes)?.into_iter().map(Some).collect()),
+        None if drawing.class == "all" => Ok(vec![None]),
+        None => {
+            Err(option("class", format!(" {}: {} has no classes", drawing.class, model.folder.display())))
+        }
+    }
+}
+
+/// Refuses more images than are drawn at once: the product of how many there are of each.
+fn check_count(numbers: &[usize]) -> Result<()> {
+    let count = numbers.iter().try_fold(1u64, |product, &number| product.checked_mul(number as u64));
+    match count.is_some_and(|count| count <= MOST_IMAGES) {
+        true => Ok(()),
+        false => Err(setting(format!(
+            "classes, weights and seeds ask for more than {MOST_IMAGES} images; draw them in parts"
+        ))),
+    }
+}
+
+enum What {
+    Seeds,
+    Classes,
+}
+
+fn between(text: &str) -> Result<(What, usize)> {
+    let wrong =
+        || option("interpolate", format!(" {text}: seeds:N or classes:N, N from 2 to {MOST_BETWEEN}"));
+    let (what, count) = text.split_once(':').ok_or_else(wrong)?;
+    let count = count.parse().ok().filter(|count| (2..=MOST_BETWEEN).contains(count)).ok_or_else(wrong)?;
+    match what {
+        "seeds" => Ok((What::Seeds, count)),
+        "classes" => Ok((What::Classes, count)),
+        _ => Err(wrong()),
+    }
+}
+
+/// The grid, row by row.
+struct Table {
+    cells: Vec<Image>,
+    rows: Vec<String>,
+    columns: Vec<String>,
+    several_weights: bool,
+}
+
+/// Class and weight as words.
+fn names(choice: Option<&Choice>, weight: f64, several: bool) -> (String, String) {
+    let weight = if several { format!("w {weight}") } else { String::new() };
+    let (name, stem) = match choice {
+        Some(choice) => (choice.name.as_str(), format!("class-{}_", choice.file_name)),
+        None => ("", String::new()),
+    };
+    let stem = if several { format!("{stem}{}_", weight.replace(' ', "-")) } else { stem };
+    (format!("{name} {weight}").trim().to_string(), stem)
+}
+
+impl Table {
+    fn of_seeds(choices: &[Option<Choice>], seeds: &[u64], drawing: &Drawing) -> Self {
+        let several_weights = drawing.guidance.len() > 1;
+        let (mut cells, mut rows) = (Vec::new(), Vec::new());
+        for choice in choices {
+            for &weight in &drawing.guidance {
+                let (name, stem) = names(choice.as_ref(), weight, several_weights);
+                rows.push(name);
+                cells.extend(seeds.iter().map(|&seed| Image {
+                    parts: choice.as_ref().map(|choice| choice.parts.clone()),
+                    seed,
+                    towards: None,
+                    weight,
+                    stem: match drawing.invert {
+                        Some(_) => format!("{stem}inverted"),
+                        None => format!("{stem}seed-{seed}"),
+                    },
+                }));
+            }
+        }
+        let columns = match drawing.invert {
+            Some(_) => Vec::new(),
+            None => seeds.iter().map(u64::to_string).collect(),
+        };
+        Self { cells, rows, columns, several_weights }
+    }
+
+    fn between_seeds(
+        choices: &[Option<Choice>],
+        seeds: &[u64],
+        count: usize,
+        drawing: &Drawing,
+    ) -> Result<Self> {
+        let &[from, to] = seeds else {
+            return Err(option("seeds", format!(" {}: two are needed to go between them", drawing.seeds)));
+        };
+        let several_weights = drawing.guidance.len() > 1;
+        let (mut cells, mut rows) = (Vec::new(), Vec::new());
+        for choice in choices {
+            for &weight in &drawing.guidance {
+                let (name, stem) = names(choice.as_ref(), weight, several_weights);
+                rows.push(name);
+                cells.extend(shares(count).map(|(k, u)| Image {
+                    parts: choice.as_ref().map(|choice| choice.parts.clone()),
+                    seed: from,
+                    towards: Some((to, u)),
+                    weight,
+                    stem: format!("{stem}seeds-{from}-{to}_{k:03}"),
+                }));
+            }
+        }
+        let columns = shares(count).map(|(_, u)| format!("{u:.2}")).collect();
+        Ok(Self { cells, rows, columns, several_weights })
+    }
+
+    fn between_classes(
+        choices: &[Option<Choice>],
+        seeds: &[u64],
+        count: usize,
+        drawing: &Drawing,
+    ) -> Result<Self> {
+        let [Some(from), Some(to)] = choices else {
+            return Err(option("class", format!(" {}: two are needed to go between them", drawing.class)));
+        };
+        let several_weights = drawing.guidance.len() > 1;
+        let (mut cells, mut rows) = (Vec::new(), Vec::new());
+        for &weight in &drawing.guidance {
+            for &seed in seeds {
+                let (name, stem) = names(None, weight, several_weights);
+                rows.push(format!("seed {seed} {name}").trim().to_string());
+                cells.extend(shares(count).map(|(k, u)| {
+                    let scaled = |choice: &Choice, by: f64| {
+                        choice
+                            .parts
+                            .iter()
+                            .map(move |&(label, share)| (label, share * by))
+                            .collect::<Vec<_>>()
+                    };
+                    let parts = [scaled(from, 1.0 - u), scaled(to, u)].concat();
+                    // The ends cost one pass, not two.
+                    let parts = parts.into_iter().filter(|(_, share)| *share != 0.0).collect();
+                    let stem = format!("{stem}seed-{seed}_{k:03}");
+                    Image { parts: Some(parts), seed, towards: None, weight, stem }
+                }));
+            }
+        }
+        let mut columns: Vec<String> = shares(count).map(|(_, u)| format!("{u:.2}")).collect();
+        columns[0].clone_from(&from.name);
+        columns[count - 1].clone_from(&to.name);
+        Ok(Self { cells, rows, columns, several_weights })
+    }
+
+    fn start(self, shape: (usize, usize, usize)) -> Result<Start> {
+        let rows = self.rows.len().max(1);
+        let cells = self.cells;
+        let parts: Option<Vec<Vec<(u32, f64)>>> = cells.iter().map(|cell| cell.parts.clone()).collect();
+        let seeds: Vec<u64> = cells.iter().map(|cell| cell.seed).collect();
+        let towards = cells.iter().filter_map(|cell| cell.towards).collect();
+        Ok(Start {
+            labels: parts.map(Labels::mixtures).transpose()?,
+            towards,
+            noise: None,
+            weights: match self.several_weights {
+                true => cells.iter().map(|cell| cell.weight).collect(),
+                false => Vec::new(),
+            },
+            columns: seeds.len() / rows,
+            seeds,
+            shape,
+            row_names: self.rows,
+            column_names: self.columns,
+            stems: file_names::unique(cells.into_iter().map(|cell| cell.stem).collect()),
+        })
+    }
+}
+
+/// Places from 0 to 1, both included.
+fn shares(count: usize) -> impl Iterator<Item = (usize, f64)> {
+    (0..count).map(move |k| (k, k as f64 / (count - 1) as f64))
+}
+
+/// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
+pub fn image(path: &Path, start: &Start, device: &Device) -> Result<Tensor> {
+    let (channels, height, width) = start.shape;
+    let picture = read_picture(path, channels, height, width)?;
+    let values = Tensor::from_vec(picture.to_unit(), (1, channels, height, width), device)?;
+    Ok(values.repeat((start.seeds.len(), 1, 1, 1))?)
+}
+
+/// The image and what of it is drawn anew: where the mask is white.
+pub fn known(images: &Tensor, mask: &Path, start: &Start) -> Result<Known> {
+    let (channels, height, width) = start.shape;
+    let values = read_picture(mask, 1, height, width)?.pixels;
+    let values = values.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
+    let mask = Tensor::from_vec(values, (1, 1, height, width), images.device())?;
+    Ok(Known::new(images.clone(), mask.repeat((start.seeds.len(), channels, 1, 1))?)?)
+}
+
+fn read_picture(path: &Path, channels: usize, height: usize, width: usize) -> Result<Picture> {
+    if height != width || ![1, 3].contains(&channels) {
+        return Err(setting(format!("{}: the model's images are no square pictures", path.display())));
+    }
+    let bytes = note::read_picture(path)?;
+    let refuse = |error: DataError| DataError::Malformed {
+        path: path.into(),
+        cause: error.to_string(),
+        fix: "use a PNG or JPEG file".into(),
+    };
+    let picture = Picture::decode(&bytes).map_err(refuse)?;
+    Ok(picture.fitted(channels, height).map_err(refuse)?)
+}
+
+/// The noise of which DDIM makes the images, and the evaluations that finding it took.
+pub fn inverted(
+    drawing: &Drawing,
+    model: &Model,
+    images: &Tensor,
+    iterations: usize,
+) -> Result<(Tensor, usize)> {
+    let unet = &model.loaded.unet;
+    let label = match (&drawing.invert_class, unet.config().num_class_embeds) {
+        (_, None) => None,
+        (Some(class), _) => match choice::classes(class, &model.classes)?[..] {
+            [label] => Some(label),
+            _ => return Err(option("invert-class", format!(" {class}: one class is needed"))),
+        },
+        (None, _) => match model.null_label {
+            Some(label) => Some(label),
+            None => {
+                return Err(option("invert", ": the model has no null label, so --invert-class is needed"));
+            }
+        },
+    };
+    let labels = label.map(|label| Labels::new(&vec![label; images.dims()[0]]));
+    let network = unet.snapshot(Purpose::Prediction)?;
+    let evaluations = Cell::new(0);
+    let mut denoise = counted(&network, &evaluations);
+    let mut inversion =
+        Inversion::new(settings::inverted(drawing, model)?, images.clone(), labels, iterations)?;
+    while !inversion.is_done() {
+        inversion.step(&Guidance::new(1.0, None), Networks { denoise: &mut denoise, guide: None })?;
+    }
+    Ok((inversion.x().clone(), evaluations.get()))
+}
