@@ -1,4 +1,4 @@
-//! What docs/reliability.md promises of runs, shown on real processes.
+//! What docs/design/reliability.md promises of runs, shown on real processes.
 #![cfg(unix)]
 #[allow(dead_code, reason = "the rest of it is for other tests")]
 mod support;

@@ -14,7 +14,7 @@
 //! places fixed by the shapes alone, and partial sums are added in the order of the images.
 //! Instruction sets are chosen at run time ([`instruction_set`]); they differ by rounding.
 //!
-//! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/kernels.md
+//! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/design/kernels.md
 //! what they reach.
 
 mod attention;
