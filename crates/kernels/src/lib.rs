@@ -39,3 +39,7 @@ pub use conv::{ConvWeights, Sum, reference};
 pub use elementwise::activation::Activation;
 pub use norm::NormWeights;
 pub use simd::{InstructionSet, instruction_set, with_instruction_set};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
