@@ -1,4 +1,7 @@
-//! `cargo xtask docs`: whether the documents' figures and pictures are what the repository makes.
+//! `cargo xtask docs`: whether the documents' figures and pictures are what the repository makes,
+//! and whether their links lead somewhere.
+
+mod links;
 
 use crate::peers::ROOT;
 use anyhow::{Context, Result, bail};
@@ -135,7 +138,7 @@ impl Figure {
     }
 }
 
-/// Whether every listed figure stands in its document, and every picture is there.
+/// Whether every listed figure stands in its document, every picture is there, and no link is dead.
 pub fn check(figures: &Figures) -> Result<()> {
     let mut wrong = Vec::new();
     for figure in &figures.figure {
@@ -149,6 +152,10 @@ pub fn check(figures: &Figures) -> Result<()> {
             .filter(|picture| !Path::new(ROOT).join(picture).is_file())
             .map(|picture| format!("{picture}: is not there")),
     );
+    let dead = links::dead(Path::new(ROOT))?;
+    if !dead.is_empty() {
+        bail!("links of the documents lead nowhere:\n  {}", dead.join("\n  "));
+    }
     if !wrong.is_empty() {
         bail!("the documents and {LIST} differ; mend the one that is wrong:\n  {}", wrong.join("\n  "));
     }

@@ -51,3 +51,7 @@ pub use digits::digits;
 pub use error::{BadFile, DataError};
 pub use open::{FolderOptions, MAX_BYTES, MAX_PIXELS, open};
 pub use picture::{Picture, texts_of_png};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -81,3 +81,7 @@ pub use memorisation::{Classed, Honest, Memorisation, Pair, memorisation};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
 pub use training::TrainingOptions;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

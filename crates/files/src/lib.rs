@@ -163,3 +163,7 @@ fn what(kind: FileType) -> &'static str {
 fn what(kind: FileType) -> &'static str {
     if kind.is_dir() { "a folder" } else { "something else" }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

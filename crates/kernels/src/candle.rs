@@ -29,7 +29,7 @@ pub struct Conv2d {
 /// y\[b, o, i, j\] = bias\[o\] + Σ w\[o, c, u, v\] · x\[b, c, i·stride + u - top, j·stride + v - left\].
 /// Shapes: `x` (B, C, H, W), `weight` (O, C, kh, kw), `bias` (O) → (B, O, H', W') with
 /// H' = (H + top + bottom - kh) / stride + 1, rounded down. Errors name the shapes that disagree.
-/// 3×3 kernels of stride 1 run Winograd's F(4×4, 3×3): docs/kernels.md has its error bounds.
+/// 3×3 kernels of stride 1 run Winograd's F(4×4, 3×3): docs/design/kernels.md has its error bounds.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, options: Conv2d) -> Result<Tensor> {
     let sizes = sizes(x, weight, options)?;
     if bias.dims() != [sizes.outputs] {

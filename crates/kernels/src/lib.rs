@@ -14,7 +14,7 @@
 //! places fixed by the shapes alone, and partial sums are added in the order of the images.
 //! Instruction sets are chosen at run time ([`instruction_set`]); they differ by rounding.
 //!
-//! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/kernels.md
+//! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/design/kernels.md
 //! what they reach.
 
 mod attention;
@@ -39,3 +39,7 @@ pub use conv::{ConvWeights, Sum, reference};
 pub use elementwise::activation::Activation;
 pub use norm::NormWeights;
 pub use simd::{InstructionSet, instruction_set, with_instruction_set};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -515,7 +515,7 @@ fn rows_of_a_table_gather_the_gradients_of_their_images() {
     assert_eq!(gradients.get("x").unwrap(), [1.0, 2.0, 3.0, 10.0, 20.0, 30.0, 100.0, 200.0, 300.0]);
 }
 
-/// docs/kernels.md quotes this bound: errors of F(4×4, 3×3) relative to the largest result.
+/// docs/design/kernels.md quotes this bound: errors of F(4×4, 3×3) relative to the largest result.
 #[test]
 fn winograds_error_stays_within_its_bound() {
     for (channels, outputs, side) in [(32, 32, 28), (64, 64, 14), (128, 128, 7), (192, 64, 14)] {

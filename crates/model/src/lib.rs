@@ -40,3 +40,7 @@ pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
 pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::UNet;
 pub use weights::{find_weights, move_class_row};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

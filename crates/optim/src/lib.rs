@@ -23,3 +23,7 @@ pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, po
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct OptimError(pub(crate) String);
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -62,3 +62,7 @@ impl Draws {
         order
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -68,3 +68,7 @@ pub use question::{Denoise, Networks};
 pub use sampler::{Sampler, Update};
 pub use trajectory::Trajectory;
 pub use weight::WeightSchedule;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -38,3 +38,7 @@ pub use solver::{
 };
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
 pub use steps::Steps;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -29,3 +29,7 @@ pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use optimizer::{Optimizer, is_decayed, is_hidden_matrix};
 pub use options::{Diffusion, TrainOptions};
 pub use trainer::{Batch, StepReport, Trainer};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

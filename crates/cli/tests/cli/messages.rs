@@ -1,4 +1,4 @@
-//! The messages in docs/reliability.md are those that the program prints.
+//! The messages in docs/design/reliability.md are those that the program prints.
 use crate::support::{duet, files, train};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn the_documented_messages_are_printed_word_for_word() {
         let cut = path.ends_with("training_state.safetensors");
         std::fs::write(to, if cut { &bytes[..100] } else { &bytes[..] }).unwrap();
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reliability.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/design/reliability.md");
     let text = std::fs::read_to_string(path).unwrap();
     let block = text.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
     let mut cases = 0;

@@ -1,4 +1,4 @@
-//! What docs/reliability.md promises of runs, shown on real processes.
+//! What docs/design/reliability.md promises of runs, shown on real processes.
 use crate::support::{duet, files, images, run};
 use duet_random::Draws;
 use std::collections::{BTreeMap, BTreeSet};
