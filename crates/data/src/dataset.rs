@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, suspicion};
+use crate::error::{DataError, count};
 
 /// The shape of one image: channels, then rows, then columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -238,19 +238,13 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// What a person should know before training on these images, a sentence each: files that were left
-    /// out, classes without an image, images that are blank or nearly black.
-    pub fn warnings(&self) -> Vec<String> {
-        self.left_out.iter().cloned().chain(suspicion::of(self)).collect()
-    }
-
     /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`.
     pub fn describe(&self) -> String {
         format!(
             "{}: {} training and {}, {}, {}",
             self.name,
             self.train.len(),
-            crate::error::count(self.test.len(), "test image"),
+            count(self.test.len(), "test image"),
             self.train.shape(),
             match self.train.classes().len() {
                 1 => "1 class".into(),

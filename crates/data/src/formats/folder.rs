@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::decode::Header;
-use crate::error::{BadFile, count, shown};
-use crate::left_out::{LeftOut, folder_with_images};
-use crate::open::{Listing, entries, file_name_bytes};
-use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, decode, fit, made, parallel};
+use crate::dataset::{Dataset, Shape, Splits};
+use crate::decode::{self, Header};
+use crate::error::{BadFile, DataError, count, shown};
+use crate::formats::left_out::{LeftOut, folder_with_images};
+use crate::formats::made;
+use crate::listing::{Listing, entries, file_name_bytes};
+use crate::options::FolderOptions;
+use crate::picture::{Picture, append_planes};
+use crate::{fit, parallel};
 
 /// One image in this many is held out.
 const HELD_OUT: u64 = 10;
@@ -413,7 +417,7 @@ fn gather(
 ) -> Result<Dataset, DataError> {
     let mut pixels = fit::reserve(shape, pictures.len())?;
     for picture in pictures {
-        fit::append_planes(&picture.with_channels(shape.channels), &mut pixels);
+        append_planes(&picture.with_channels(shape.channels), &mut pixels);
     }
     let labels = files.iter().map(|file| file.label).collect();
     Dataset::new(shape, pixels, labels, classes.clone())

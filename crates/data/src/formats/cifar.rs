@@ -5,7 +5,9 @@
 
 use std::path::Path;
 
-use crate::{DataError, Dataset, Shape, Splits, classes, fit};
+use crate::dataset::{Dataset, Shape, Splits};
+use crate::error::DataError;
+use crate::{classes, fit};
 
 /// Where the published archive puts the files.
 pub(crate) const SUBFOLDER: &str = "cifar-10-batches-bin";

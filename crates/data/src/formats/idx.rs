@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::dataset::check_names;
-use crate::error::shown;
-use crate::open::MAX_BYTES;
-use crate::{DataError, Dataset, Shape, Splits, classes, fit};
+use crate::dataset::{Dataset, Shape, Splits, check_names};
+use crate::error::{DataError, shown};
+use crate::options::MAX_BYTES;
+use crate::{classes, fit};
 
 /// Most labels that a labels file may hold.
 const MAX_LABELS: u64 = 100_000_000;
