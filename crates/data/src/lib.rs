@@ -7,6 +7,10 @@
 //! class names. Nothing that a file says is believed before it is checked. [`from_bytes`] and
 //! [`Picture::decode`] read the same formats from memory.
 //!
+//! Images of any other source become a [`Dataset`] by [`Dataset::from_fn`], without a change to this
+//! crate; `examples/own_source.rs` does it. A format of files that [`open()`] shall recognise is a file
+//! in `src/formats` and its entry in the table there.
+//!
 //! In the other direction, a [`Picture`] is made from values in [-1, 1], laid out in a grid, and
 //! written as a PNG; [`write_apng`] and [`write_gif`] write a sequence of pictures.
 //!
@@ -30,6 +34,7 @@ mod decode;
 mod digits;
 mod error;
 mod fit;
+mod format;
 mod formats;
 pub mod from_bytes;
 mod jpeg;

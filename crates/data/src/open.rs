@@ -7,12 +7,10 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::fit;
-use crate::formats::{cifar, folder, idx};
+use crate::format::{Format, Found, Place, Tried};
+use crate::formats::FORMATS;
 use crate::listing::Listing;
 use crate::options::FolderOptions;
-
-/// Where the common downloaders put IDX files below the directory that they are given.
-const IDX_SUBFOLDERS: [&str; 2] = ["raw", "gzip"];
 
 /// Opens a data set by looking at what is in `dir`, in this order:
 ///
@@ -33,28 +31,43 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     fit::check(options)?;
     let (dir, chosen) = directory_and_choice(dir)?;
     let listing = Listing::of(&dir)?;
+    match found(&dir, &listing, chosen.as_deref())? {
+        Some(found) => found(&folder_name(&dir), options),
+        None => Err(DataError::NotRecognised {
+            dir,
+            seen: listing.describe(),
+            formats: FORMATS.iter().map(|format| format.holds).collect(),
+        }),
+    }
+}
 
-    if let Some(set) = idx::find(&dir, &listing.files, chosen.as_deref())? {
-        return fit::splits(set.read(&folder_name(&dir), options.max_bytes)?, options);
-    }
-    if cifar::is_here(&listing.files) {
-        return fit::splits(cifar::read(&dir, options.max_bytes)?, options);
-    }
-    for sub in IDX_SUBFOLDERS.map(|sub| dir.join(sub)) {
-        if sub.is_dir()
-            && let Some(set) = idx::find(&sub, &Listing::of(&sub)?.files, None)?
-        {
-            return fit::splits(set.read(&folder_name(&dir), options.max_bytes)?, options);
+/// The data set of the first format that the directory is of: of those with file names of their own in
+/// the directory, then below it, then of the others.
+fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<Found>, DataError> {
+    let place = Place { dir, listing, chosen };
+    for format in tried(Tried::ByName) {
+        if let Some(found) = (format.find)(&place)? {
+            return Ok(Some(found));
         }
     }
-    let batches = dir.join(cifar::SUBFOLDER);
-    if batches.is_dir() && cifar::is_here(&Listing::of(&batches)?.files) {
-        return fit::splits(cifar::read(&batches, options.max_bytes)?, options);
+    for format in tried(Tried::ByName) {
+        for sub in format.subfolders.iter().map(|sub| dir.join(sub)).filter(|sub| sub.is_dir()) {
+            let place = Place { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
+            if let Some(found) = (format.find)(&place)? {
+                return Ok(Some(found));
+            }
+        }
     }
-    match folder::find(&dir, &listing)? {
-        Some(found) => found.read(&folder_name(&dir), options),
-        None => Err(DataError::NotRecognised { seen: listing.describe(), dir }),
+    for format in tried(Tried::Otherwise) {
+        if let Some(found) = (format.find)(&place)? {
+            return Ok(Some(found));
+        }
     }
+    Ok(None)
+}
+
+fn tried(when: Tried) -> impl Iterator<Item = &'static Format> {
+    FORMATS.iter().filter(move |format| format.tried == when)
 }
 
 /// The directory, and the file in it that was named instead, if one was.
@@ -64,7 +77,7 @@ fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataEr
         return Ok((path.into(), None));
     }
     match path.file_name().and_then(OsStr::to_str) {
-        Some(name) if idx::is_idx_name(name) => {
+        Some(name) if FORMATS.iter().any(|format| (format.is_file_of_set)(name)) => {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
             let dir = parent.unwrap_or(Path::new("."));
             Ok((dir.into(), Some(name.into())))
@@ -83,7 +96,7 @@ fn folder_name(dir: &Path) -> String {
     full.iter()
         .rev()
         .filter_map(OsStr::to_str)
-        .find(|name| !IDX_SUBFOLDERS.contains(name))
+        .find(|name| !FORMATS.iter().any(|format| format.subfolders.contains(name)))
         .unwrap_or("data")
         .into()
 }

@@ -55,8 +55,7 @@ impl Picture {
         let mut pixels = vec![0; expected];
         for (i, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
             for (c, out) in pixel.iter_mut().enumerate() {
-                // A float becomes an integer by saturation, and NaN becomes 0.
-                *out = ((values[c * plane + i] + 1.0) * 127.5).round() as u8;
+                *out = byte_of_unit(values[c * plane + i]);
             }
         }
         Picture { channels, height, width, pixels }
@@ -131,6 +130,12 @@ impl Picture {
         };
         Picture { channels, pixels, ..self }
     }
+}
+
+/// The byte of a value in [-1, 1]; those outside are clamped, and NaN becomes 0.
+pub(crate) fn byte_of_unit(value: f32) -> u8 {
+    // A float becomes an integer by saturation.
+    ((value + 1.0) * 127.5).round() as u8
 }
 
 /// Rec. 709 luminance of (r, g, b), rounded to the nearest; grey keeps its value.
