@@ -1,8 +1,6 @@
 //! A data set checks what it is made of, and gives back exactly that.
 
-mod common;
-
-use common::assert_says;
+use crate::common::assert_says;
 use duet_data::{Dataset, Picture, Shape, Splits, class_index};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
