@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use crate::picture::{Picture, png_color, png_sides, same_shape};
-use crate::{DataError, atomic};
+use crate::atomic;
+use crate::error::DataError;
+use crate::picture::{Picture, same_shape};
+use crate::png_file::{png_color, png_sides};
 
 /// How long the last frame is shown at least, so that the result can be looked at.
 const LAST_FRAME_MS: u16 = 1500;

@@ -2,7 +2,8 @@
 
 use font8x8::UnicodeFonts;
 
-use crate::{DataError, Picture};
+use crate::error::DataError;
+use crate::picture::{Picture, checked_len};
 
 /// Height and width of a letter, in pixels.
 const LETTER: usize = 8;
@@ -119,7 +120,7 @@ impl Picture {
 }
 
 fn blank(channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {
-    let length = crate::picture::checked_len(channels, height, width)?;
+    let length = checked_len(channels, height, width)?;
     Picture::new(channels, height, width, vec![255; length])
 }
 

@@ -3,8 +3,8 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::DataError;
 use crate::dataset::check_names;
+use crate::error::DataError;
 
 /// Most bytes of a list of names: a file that is longer, is something else.
 const MAX_BYTES: u64 = 1 << 20;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, suspicion};
+use crate::error::{DataError, count};
+use crate::picture::byte_of_unit;
 
 /// The shape of one image: channels, then rows, then columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -91,6 +92,47 @@ impl Dataset {
             )));
         }
         Ok(Dataset { shape, pixels, labels, classes })
+    }
+
+    /// A data set of `count` images that `fill` makes: it writes the values of image i, in [-1, 1] and in
+    /// the order (channels, height, width), and returns the label.
+    ///
+    /// This is how images of any source become a data set: a file format of one's own, a database, a
+    /// function. Values are kept as bytes, `round((v + 1) * 127.5)`, and those outside are clamped.
+    ///
+    /// # Errors
+    /// A value that is NaN, named by its image; otherwise as [`Dataset::new`].
+    ///
+    /// ```
+    /// use duet_data::{Dataset, Shape};
+    /// let shape = Shape { channels: 1, height: 2, width: 2 };
+    /// let classes = ["dark", "light"].map(String::from).to_vec();
+    /// let shades = Dataset::from_fn(shape, classes, 10, |i, image| {
+    ///     image.fill(i as f32 / 4.5 - 1.0);
+    ///     u32::from(i >= 5)
+    /// })?;
+    /// assert_eq!((shades.len(), shades.label(9)), (10, 1));
+    /// assert_eq!(shades.pixels(9), [255; 4]);
+    /// # Ok::<(), duet_data::DataError>(())
+    /// ```
+    pub fn from_fn(
+        shape: Shape,
+        classes: impl Into<Arc<[String]>>,
+        count: usize,
+        mut fill: impl FnMut(usize, &mut [f32]) -> u32,
+    ) -> Result<Self, DataError> {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        // A shape that is none is for `new` to refuse.
+        let mut image = vec![0.0; shape.checked_len().unwrap_or(0)];
+        for i in 0..count {
+            image.fill(0.0);
+            labels.push(fill(i, &mut image));
+            if let Some(at) = image.iter().position(|value| value.is_nan()) {
+                return Err(DataError::invalid(format!("value {at} of image {i} is NaN")));
+            }
+            pixels.extend(image.iter().map(|&value| byte_of_unit(value)));
+        }
+        Self::new(shape, pixels, labels, classes)
     }
 
     /// The number of images.
@@ -238,10 +280,24 @@ pub struct Splits {
 }
 
 impl Splits {
-    /// What a person should know before training on these images, a sentence each: files that were left
-    /// out, classes without an image, images that are blank or nearly black.
-    pub fn warnings(&self) -> Vec<String> {
-        self.left_out.iter().cloned().chain(suspicion::of(self)).collect()
+    /// The parts of a data set that was made in memory.
+    ///
+    /// # Errors
+    /// Parts that differ in shape or class names.
+    pub fn new(name: impl Into<String>, train: Dataset, test: Dataset) -> Result<Self, DataError> {
+        if train.shape != test.shape {
+            return Err(DataError::invalid(format!(
+                "training images of shape {} and test images of shape {}",
+                train.shape, test.shape
+            )));
+        }
+        if train.classes != test.classes {
+            return Err(DataError::invalid(format!(
+                "training images of the classes {:?} and test images of the classes {:?}",
+                train.classes, test.classes
+            )));
+        }
+        Ok(Splits { name: name.into(), train, test, left_out: Vec::new() })
     }
 
     /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`.
@@ -250,7 +306,7 @@ impl Splits {
             "{}: {} training and {}, {}, {}",
             self.name,
             self.train.len(),
-            crate::error::count(self.test.len(), "test image"),
+            count(self.test.len(), "test image"),
             self.train.shape(),
             match self.train.classes().len() {
                 1 => "1 class".into(),

@@ -7,7 +7,10 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
-use crate::{Picture, jpeg, png_check};
+use crate::error::DataError;
+use crate::options::MAX_PIXELS;
+use crate::picture::Picture;
+use crate::{jpeg, png_check};
 
 /// Longest side of an image that is read.
 pub(crate) const MAX_SIDE: u32 = 16_384;
@@ -33,6 +36,35 @@ const NOT_READ: [&str; 56] = [
 /// Whether a path ends as an image's does, one that can be read or not.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     ending(path).is_some_and(|e| READ.contains(&e.as_str()) || NOT_READ.contains(&e.as_str()))
+}
+
+impl Picture {
+    /// The picture of a PNG or JPEG file in memory, as [`open()`](crate::open()) reads one: upright
+    /// by its EXIF orientation, 8 bits, laid on white where it is transparent, 1 channel if no pixel
+    /// has a colour and 3 otherwise.
+    ///
+    /// # Errors
+    /// Another format, damage, a side above 16384, more than [`MAX_PIXELS`], a header of more pixels than
+    /// the bytes can hold.
+    pub fn decode(bytes: &[u8]) -> Result<Picture, DataError> {
+        from_bytes(bytes, MAX_PIXELS)
+            .map_err(|cause| DataError::invalid(format!("this image cannot be used: {cause}")))
+    }
+
+    /// The same of a file.
+    ///
+    /// # Errors
+    /// As [`Picture::decode`], with the file's name; also what is no regular file, such as a pipe.
+    pub fn read(path: &Path) -> Result<Picture, DataError> {
+        let header = header(path, MAX_PIXELS);
+        header.and_then(|_| picture(path, MAX_PIXELS)).map_err(|cause| {
+            DataError::malformed(
+                path,
+                format!("this image cannot be used: {cause}"),
+                "use a PNG or JPEG file",
+            )
+        })
+    }
 }
 
 /// What an image's header says.

@@ -6,7 +6,9 @@
 use std::io::Cursor;
 use std::path::Path;
 
-use crate::{DataError, Dataset, Shape, Splits, classes, parallel};
+use crate::dataset::{Dataset, Shape, Splits};
+use crate::error::DataError;
+use crate::{classes, parallel};
 
 /// Images a class in the training sheets, and in the test sheets.
 const TRAIN_PER_CLASS: usize = 1000;

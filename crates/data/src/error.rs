@@ -51,20 +51,16 @@ pub enum DataError {
     },
     /// The directory holds nothing that this crate can read.
     #[error(
-        "{}: {seen}; name a directory that holds one of\n  \
-         - IDX files, gzipped or not: train-images-idx3-ubyte, train-labels-idx1-ubyte, \
-         t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST) or \
-         emnist-SPLIT-train-images-idx3-ubyte and so on (EMNIST), \
-         with a classes.txt beside them for other class names\n  \
-         - CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin\n  \
-         - one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
-        shown(dir)
+        "{}: {seen}; name a directory that holds one of\n  - {}",
+        shown(dir), formats.join("\n  - ")
     )]
     NotRecognised {
         /// The directory.
         dir: PathBuf,
         /// What was found in it instead.
         seen: String,
+        /// What a directory of each format holds.
+        formats: Vec<&'static str>,
     },
     /// Some image files cannot be read.
     #[error(

@@ -5,8 +5,12 @@ use std::path::Path;
 use image::imageops::{self, FilterType};
 use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
 
+use crate::dataset::{Dataset, Shape, Splits};
 use crate::decode::MAX_SIDE;
-use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, parallel};
+use crate::error::DataError;
+use crate::options::FolderOptions;
+use crate::parallel;
+use crate::picture::{Picture, append_planes};
 
 /// Images that are resized at once, of which both sizes are in memory.
 const AT_ONCE: usize = 1024;
@@ -22,6 +26,19 @@ pub(crate) fn check(options: &FolderOptions) -> Result<(), DataError> {
             Err(DataError::invalid(format!("channels is 1 (grey) or 3 (RGB), not {channels}")))
         }
         _ => Ok(()),
+    }
+}
+
+impl Picture {
+    /// The middle square of the picture as `size` x `size` pixels of `channels`, as
+    /// [`open()`](crate::open()) makes them with [`FolderOptions`].
+    ///
+    /// # Errors
+    /// Channels other than 1 and 3, a size of 0 or above 16384.
+    pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
+        let (image_size, channels_wanted) = (Some(size), Some(channels));
+        check(&FolderOptions { image_size, channels: channels_wanted, ..FolderOptions::default() })?;
+        Ok(picture_of(self, Some(size)).with_channels(channels))
     }
 }
 
@@ -122,11 +139,4 @@ fn from_planes(shape: Shape, planes: &[u8]) -> Result<Picture, DataError> {
     let area = shape.height * shape.width;
     let pixels = (0..area).flat_map(|i| (0..shape.channels).map(move |c| planes[c * area + i])).collect();
     Picture::new(shape.channels, shape.height, shape.width, pixels)
-}
-
-/// A picture as (channels, height, width), appended to `out`.
-pub(crate) fn append_planes(picture: &Picture, out: &mut Vec<u8>) {
-    for c in 0..picture.channels {
-        out.extend(picture.pixels.iter().skip(c).step_by(picture.channels));
-    }
 }

@@ -8,7 +8,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{DataError, Dataset, cifar, classes, idx};
+use crate::classes;
+use crate::dataset::Dataset;
+use crate::error::DataError;
+use crate::formats::{cifar, idx};
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not: 1 channel, the
 /// rows and columns of the header, label `i` named `classes[i]`.

@@ -7,6 +7,10 @@
 //! class names. Nothing that a file says is believed before it is checked. [`from_bytes`] and
 //! [`Picture::decode`] read the same formats from memory.
 //!
+//! Images of any other source become a [`Dataset`] by [`Dataset::from_fn`], without a change to this
+//! crate; `examples/own_source.rs` does it. A format of files that [`open()`] shall recognise is a file
+//! in `src/formats` and its entry in the table there.
+//!
 //! In the other direction, a [`Picture`] is made from values in [-1, 1], laid out in a grid, and
 //! written as a PNG; [`write_apng`] and [`write_gif`] write a sequence of pictures.
 //!
@@ -24,23 +28,23 @@
 pub mod animation;
 mod atomic;
 pub mod caption;
-mod cifar;
 mod classes;
 mod dataset;
 mod decode;
 mod digits;
 mod error;
 mod fit;
-mod folder;
+mod format;
+mod formats;
 pub mod from_bytes;
-mod idx;
 mod jpeg;
-mod left_out;
-mod made;
+mod listing;
 mod open;
+mod options;
 mod parallel;
 pub mod picture;
 mod png_check;
+mod png_file;
 mod suspicion;
 
 pub use animation::{encode_apng, write_apng, write_gif};
@@ -49,8 +53,10 @@ pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
 pub use digits::digits;
 pub use error::{BadFile, DataError};
-pub use open::{FolderOptions, MAX_BYTES, MAX_PIXELS, open};
-pub use picture::{Picture, texts_of_png};
+pub use open::open;
+pub use options::{FolderOptions, MAX_BYTES, MAX_PIXELS};
+pub use picture::Picture;
+pub use png_file::texts_of_png;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,9 +1,6 @@
-//! A picture for people: bytes, rows from the top, and the PNG file it becomes.
+//! A picture for people: bytes, rows from the top.
 
-use std::io::Cursor;
-use std::path::Path;
-
-use crate::{DataError, FolderOptions, MAX_PIXELS, atomic, decode, fit, png_check};
+use crate::error::DataError;
 
 /// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
 ///
@@ -39,33 +36,6 @@ impl Picture {
         Ok(Picture { channels, height, width, pixels })
     }
 
-    /// The picture of a PNG or JPEG file in memory, as [`open()`](crate::open()) reads one: upright
-    /// by its EXIF orientation, 8 bits, laid on white where it is transparent, 1 channel if no pixel
-    /// has a colour and 3 otherwise.
-    ///
-    /// # Errors
-    /// Another format, damage, a side above 16384, more than [`MAX_PIXELS`], a header of more pixels than
-    /// the bytes can hold.
-    pub fn decode(bytes: &[u8]) -> Result<Picture, DataError> {
-        decode::from_bytes(bytes, MAX_PIXELS)
-            .map_err(|cause| DataError::invalid(format!("this image cannot be used: {cause}")))
-    }
-
-    /// The same of a file.
-    ///
-    /// # Errors
-    /// As [`Picture::decode`], with the file's name; also what is no regular file, such as a pipe.
-    pub fn read(path: &Path) -> Result<Picture, DataError> {
-        let header = decode::header(path, MAX_PIXELS);
-        header.and_then(|_| decode::picture(path, MAX_PIXELS)).map_err(|cause| {
-            DataError::malformed(
-                path,
-                format!("this image cannot be used: {cause}"),
-                "use a PNG or JPEG file",
-            )
-        })
-    }
-
     /// A picture of `values` in [-1, 1], (channels, height, width): `round((v + 1) * 127.5)`.
     ///
     /// Values outside are clamped, infinite ones too; NaN becomes 0, which is black.
@@ -85,8 +55,7 @@ impl Picture {
         let mut pixels = vec![0; expected];
         for (i, pixel) in pixels.chunks_exact_mut(channels).enumerate() {
             for (c, out) in pixel.iter_mut().enumerate() {
-                // A float becomes an integer by saturation, and NaN becomes 0.
-                *out = ((values[c * plane + i] + 1.0) * 127.5).round() as u8;
+                *out = byte_of_unit(values[c * plane + i]);
             }
         }
         Picture { channels, height, width, pixels }
@@ -145,71 +114,10 @@ impl Picture {
         Picture { channels: self.channels, height: self.height * factor, width: self.width * factor, pixels }
     }
 
-    /// The picture as a PNG file of 8 bits a channel.
-    ///
-    /// # Panics
-    /// If a side is above 2^31 - 1, the format's limit.
-    pub fn encode_png(&self) -> Vec<u8> {
-        self.encode_png_with(&[])
-    }
-
-    /// The same with texts by keyword, as PNG's international text chunks before the pixels.
-    ///
-    /// # Panics
-    /// As [`Picture::encode_png`], and unless each keyword is 1 to 79 letters of Latin-1.
-    pub fn encode_png_with(&self, texts: &[(&str, String)]) -> Vec<u8> {
-        let (width, height) = png_sides(self);
-        let mut bytes = Vec::new();
-        let mut encoder = png::Encoder::new(&mut bytes, width, height);
-        encoder.set_color(png_color(self));
-        encoder.set_depth(png::BitDepth::Eight);
-        for (keyword, text) in texts {
-            encoder
-                .add_itxt_chunk((*keyword).into(), text.clone())
-                .expect("the number of texts is not limited");
-        }
-        encoder
-            .write_header()
-            .and_then(|mut writer| {
-                writer.write_image_data(&self.pixels)?;
-                writer.finish()
-            })
-            .expect("a valid picture encodes, and memory takes what is written");
-        bytes
-    }
-
-    /// Writes the picture as a PNG file: to a temporary sibling that is then renamed to `path`,
-    /// so that a half-written file is never there.
-    ///
-    /// # Errors
-    /// [`DataError::Write`] when the operating system refuses; the directory is not created.
-    pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
-        atomic::write(path.as_ref(), &self.encode_png())
-    }
-
-    /// The same with texts by keyword; [`texts_of_png`] reads them.
-    ///
-    /// # Errors
-    /// As [`Picture::write_png`].
-    pub fn write_png_with(&self, path: impl AsRef<Path>, texts: &[(&str, String)]) -> Result<(), DataError> {
-        atomic::write(path.as_ref(), &self.encode_png_with(texts))
-    }
-
-    /// The middle square of the picture as `size` x `size` pixels of `channels`, as
-    /// [`open()`](crate::open()) makes them with [`FolderOptions`].
-    ///
-    /// # Errors
-    /// Channels other than 1 and 3, a size of 0 or above 16384.
-    pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
-        let (image_size, channels_wanted) = (Some(size), Some(channels));
-        fit::check(&FolderOptions { image_size, channels: channels_wanted, ..FolderOptions::default() })?;
-        Ok(fit::picture_of(self, Some(size)).with_channels(channels))
-    }
-
     /// The values in [-1, 1], (channels, height, width): the inverse of [`Picture::from_unit`].
     pub fn to_unit(&self) -> Vec<f32> {
         let mut planes = Vec::with_capacity(self.pixels.len());
-        fit::append_planes(self, &mut planes);
+        append_planes(self, &mut planes);
         planes.into_iter().map(|pixel| f32::from(pixel) / 127.5 - 1.0).collect()
     }
 
@@ -224,34 +132,10 @@ impl Picture {
     }
 }
 
-/// Most bytes of text that are read of a PNG file.
-const MAX_TEXT: usize = 1 << 20;
-
-/// The texts that [`Picture::write_png_with`] wrote into a PNG file, by keyword.
-///
-/// # Errors
-/// Bytes that are no whole PNG file; more than a mebibyte of text.
-pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
-    let refuse = |cause: String| DataError::invalid(format!("this PNG file cannot be read: {cause}"));
-    if !bytes.starts_with(&png_check::START) {
-        return Err(refuse("it does not begin as one".into()));
-    }
-    png_check::check_palette(bytes).map_err(refuse)?;
-    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_TEXT });
-    decoder.set_ignore_text_chunk(false);
-    let reader = decoder.read_info().map_err(|error| refuse(error.to_string()))?;
-    let mut left = MAX_TEXT;
-    let text = |chunk: &png::text_metadata::ITXtChunk| {
-        let mut chunk = chunk.clone();
-        // The limit of the decoder holds for what is compressed; this one for what comes of it.
-        chunk.decompress_text_with_limit(left + 1).map_err(|error| refuse(error.to_string()))?;
-        let text = chunk.get_text().map_err(|error| refuse(error.to_string()))?;
-        left = left
-            .checked_sub(text.len())
-            .ok_or_else(|| refuse(format!("more than {MAX_TEXT} bytes of text")))?;
-        Ok((chunk.keyword, text))
-    };
-    reader.info().utf8_text.iter().map(text).collect()
+/// The byte of a value in [-1, 1]; those outside are clamped, and NaN becomes 0.
+pub(crate) fn byte_of_unit(value: f32) -> u8 {
+    // A float becomes an integer by saturation.
+    ((value + 1.0) * 127.5).round() as u8
 }
 
 /// Rec. 709 luminance of (r, g, b), rounded to the nearest; grey keeps its value.
@@ -291,15 +175,9 @@ pub(crate) fn same_shape<'a>(what: &str, pictures: &'a [Picture]) -> Result<&'a 
     }
 }
 
-pub(crate) fn png_color(picture: &Picture) -> png::ColorType {
-    match picture.channels {
-        1 => png::ColorType::Grayscale,
-        _ => png::ColorType::Rgb,
+/// A picture as (channels, height, width), appended to `out`.
+pub(crate) fn append_planes(picture: &Picture, out: &mut Vec<u8>) {
+    for c in 0..picture.channels {
+        out.extend(picture.pixels.iter().skip(c).step_by(picture.channels));
     }
-}
-
-/// Width and height as PNG counts them.
-pub(crate) fn png_sides(picture: &Picture) -> (u32, u32) {
-    let side = |n: usize| u32::try_from(n).expect("a PNG's side is below 2^31");
-    (side(picture.width), side(picture.height))
 }

@@ -1,7 +1,7 @@
 //! What of a data set looks like a mistake, though it can be trained on.
 
+use crate::dataset::{Dataset, Splits};
 use crate::error::count;
-use crate::{Dataset, Splits};
 
 /// Classes that a sentence names.
 const NAMED: usize = 10;
@@ -9,8 +9,16 @@ const NAMED: usize = 10;
 /// Images that use less of the 256 values, all together, are nearly blank.
 const FEW_VALUES: usize = 64;
 
+impl Splits {
+    /// What a person should know before training on these images, a sentence each: files that were left
+    /// out, classes without an image, images that are blank or nearly black.
+    pub fn warnings(&self) -> Vec<String> {
+        self.left_out.iter().cloned().chain(suspicions(self)).collect()
+    }
+}
+
 /// A sentence for each mistake that the images look like.
-pub(crate) fn of(splits: &Splits) -> Vec<String> {
+fn suspicions(splits: &Splits) -> Vec<String> {
     let parts = [&splits.train, &splits.test];
     [empty_classes(&splits.train), blank(parts), narrow(parts)].into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@
 //! allocator that counts. It counts for the whole process, so the tests of this file run one after
 //! the other.
 
+#[path = "data/common/mod.rs"]
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -10,7 +10,6 @@ use safetensors::{Dtype, SafeTensors};
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The metadata's only key: the images' shape, as in 1x28x28. All else follows from the tensors.
 const IMAGE: &str = "image";
@@ -26,22 +25,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClassifierError> {
     duet_files::read(path, MAX_BYTES).map_err(failed)
 }
 
-/// Writes a temporary sibling, which no other thread or process writes, and renames it.
+/// Writes the file whole, or leaves what was there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ClassifierError> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
     let failed = |cause| ClassifierError::Write { path: path.into(), cause };
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| failed(std::io::ErrorKind::IsADirectory.into()))?);
-    name.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
-    let temporary = path.with_file_name(name);
-    let written = duet_files::create_new(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        // The first error is the one to tell; the leftover may not even exist.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.map_err(failed)
+    duet_files::write_whole(path, |file| file.write_all(bytes)).map_err(failed)
 }
 
 /// With a key of the training, a file that says it, and a hash of all of itself.

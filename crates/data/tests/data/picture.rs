@@ -1,10 +1,8 @@
 //! Pictures: values to bytes, grids, and PNG files that are whole or absent.
 
-mod common;
-
 use std::fs;
 
-use common::{assert_says, directory};
+use crate::common::{assert_says, directory};
 use duet_data::{Captions, DataError, Picture, texts_of_png};
 use proptest::prelude::*;
 

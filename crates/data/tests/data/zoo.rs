@@ -1,13 +1,8 @@
 //! A zoo of odd image files: each decodes to the pixels that it should, or is refused for its own
 //! reason, and a folder of them all tells every bad one before anything is trained on.
 
-#[path = "common/mod.rs"]
-mod common;
-#[path = "zoo/jpegs.rs"]
 mod jpegs;
-#[path = "zoo/others.rs"]
 mod others;
-#[path = "zoo/pngs.rs"]
 mod pngs;
 
 use std::fs;
@@ -16,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use common::{assert_says, directory, open, put};
+use crate::common::{assert_says, directory, open, put};
 use duet_data::{BadFile, DataError, FolderOptions, Picture, Splits};
 
 /// A file of the zoo.

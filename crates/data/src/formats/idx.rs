@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use flate2::bufread::MultiGzDecoder;
 
-use crate::dataset::check_names;
-use crate::error::shown;
-use crate::open::MAX_BYTES;
-use crate::{DataError, Dataset, Shape, Splits, classes, fit};
+use crate::dataset::{Dataset, Shape, Splits, check_names};
+use crate::error::{DataError, shown};
+use crate::format::{Format, Found, Tried};
+use crate::options::MAX_BYTES;
+use crate::{classes, fit};
 
 /// Most labels that a labels file may hold.
 const MAX_LABELS: u64 = 100_000_000;
@@ -23,9 +24,26 @@ const MAX_LABELS: u64 = 100_000_000;
 /// Most bytes that deflate makes of one.
 const MOST_PACKED: u64 = 1032;
 
+/// Four files under MNIST's or EMNIST's names, which common downloaders put into `raw/` or `gzip/`.
+pub(super) const FORMAT: Format = Format {
+    holds: "IDX files, gzipped or not: train-images-idx3-ubyte, train-labels-idx1-ubyte, \
+            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST) or \
+            emnist-SPLIT-train-images-idx3-ubyte and so on (EMNIST), \
+            with a classes.txt beside them for other class names",
+    tried: Tried::ByName,
+    subfolders: &["raw", "gzip"],
+    is_file_of_set: |name| parse_name(name).is_some(),
+    find: |place| {
+        let set = find(place.dir, &place.listing.files, place.chosen)?;
+        Ok(set.map(|set| -> Found {
+            Box::new(move |name, options| fit::splits(set.read(name, options.max_bytes)?, options))
+        }))
+    },
+};
+
 /// The four files of one data set.
 #[derive(Debug)]
-pub(crate) struct IdxSet {
+struct IdxSet {
     /// `emnist-letters`, say, or empty under MNIST's own file names.
     family: String,
     dir: PathBuf,
@@ -56,7 +74,7 @@ const ROLES: [Role; 4] = [Role::TrainImages, Role::TrainLabels, Role::TestImages
 ///
 /// # Errors
 /// Several sets and no choice, or a set of which some files are missing.
-pub(crate) fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<IdxSet>, DataError> {
+fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<IdxSet>, DataError> {
     let mut sets: BTreeMap<&str, BTreeMap<Role, &str>> = BTreeMap::new();
     // An unpacked file comes before its .gz in sorted order, and is preferred.
     for name in names {
@@ -100,11 +118,6 @@ pub(crate) fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result
     }))
 }
 
-/// Whether a file name is one of those that [`find`] looks for.
-pub(crate) fn is_idx_name(name: &str) -> bool {
-    parse_name(name).is_some()
-}
-
 /// Family and role: `emnist-letters-train-images-idx3-ubyte.gz`, `t10k-labels.idx1-ubyte`.
 fn parse_name(name: &str) -> Option<(&str, Role)> {
     let name = name.strip_suffix(".gz").unwrap_or(name);
@@ -145,7 +158,7 @@ impl IdxSet {
     ///
     /// # Errors
     /// Whatever the files turn out to be wrong about; see [`DataError::Malformed`].
-    pub(crate) fn read(&self, folder_name: &str, max_bytes: u64) -> Result<Splits, DataError> {
+    fn read(&self, folder_name: &str, max_bytes: u64) -> Result<Splits, DataError> {
         let naming = self.naming(folder_name)?;
         let train = read_files(&self.train, &naming, max_bytes)?;
         let test = read_files(&self.test, &naming, max_bytes)?;

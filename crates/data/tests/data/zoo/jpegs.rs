@@ -1,7 +1,7 @@
 //! JPEG files.
 
-use super::common::jpeg_bytes::{Jpeg, adobe, colour, exif_segment, grey, segment};
 use super::{Odd, reads_nearly, refused};
+use crate::common::jpeg_bytes::{Jpeg, adobe, colour, exif_segment, grey, segment};
 
 pub fn all() -> Vec<Odd> {
     [colours(), turned(), wholes(), damaged()].into_iter().flatten().collect()

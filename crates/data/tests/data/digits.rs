@@ -1,7 +1,5 @@
 //! The embedded digits are what digits/README.md says they are.
 
-mod common;
-
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -52,7 +50,7 @@ fn images_and_labels_have_the_recorded_fingerprints() {
     assert_eq!(hashes("FINGERPRINTS"), found);
     let readme = fs::read_to_string(folder().join("README.md")).unwrap();
     for (fingerprint, _) in &found {
-        common::assert_says(&readme, &[fingerprint]);
+        crate::common::assert_says(&readme, &[fingerprint]);
     }
 }
 
@@ -83,7 +81,7 @@ fn they_are_the_first_of_each_class_in_mnist() {
             return;
         }
     };
-    let mnist = common::open(&dir).unwrap();
+    let mnist = crate::common::open(&dir).unwrap();
     let splits = digits().unwrap();
     assert_eq!((mnist.train.len(), mnist.test.len()), (60_000, 10_000));
     assert_first_of_each_class(&splits.train, &mnist.train);

@@ -1,12 +1,10 @@
 //! Animations decode again to their frames, delays and endless loop.
 
-mod common;
-
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use common::{assert_says, directory};
+use crate::common::{assert_says, directory};
 use duet_data::{DataError, Picture, write_apng, write_gif};
 
 /// Frames of 3 rows and 4 columns, none like another.

@@ -1,11 +1,9 @@
 //! CIFAR-10's binary batches.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{assert_says, directory, open, put, refusal};
+use crate::common::{assert_says, directory, open, put, refusal};
 
 /// A record whose planes are constant: `value`, `value + 1` and `value + 2`, but for the first
 /// pixel of red, which is 0.

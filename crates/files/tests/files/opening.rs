@@ -1,5 +1,4 @@
 //! Each kind of thing that can stand where a file is expected.
-#![cfg(unix)]
 
 use duet_files::{append, create, create_new, open, read, read_text};
 use std::io::{ErrorKind, Write};

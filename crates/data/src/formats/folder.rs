@@ -4,11 +4,16 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::decode::Header;
-use crate::error::{BadFile, count, shown};
-use crate::left_out::{LeftOut, folder_with_images};
-use crate::open::{Listing, entries, file_name_bytes};
-use crate::{DataError, Dataset, FolderOptions, Picture, Shape, Splits, decode, fit, made, parallel};
+use crate::dataset::{Dataset, Shape, Splits};
+use crate::decode::{self, Header};
+use crate::error::{BadFile, DataError, count, shown};
+use crate::format::{self, Format, Tried};
+use crate::formats::left_out::{LeftOut, folder_with_images};
+use crate::formats::made;
+use crate::listing::{Listing, entries, file_name_bytes};
+use crate::options::FolderOptions;
+use crate::picture::{Picture, append_planes};
+use crate::{fit, parallel};
 
 /// One image in this many is held out.
 const HELD_OUT: u64 = 10;
@@ -25,9 +30,21 @@ const TRAIN_NAMES: [&str; 2] = ["train", "training"];
 /// Names of the folder that is the test split beside it; the first that holds classes is.
 const TEST_NAMES: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
+/// A folder of images for each class, which any folders may be.
+pub(super) const FORMAT: Format = Format {
+    holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
+    tried: Tried::Otherwise,
+    subfolders: &[],
+    is_file_of_set: |_| false,
+    find: |place| {
+        let images = find(place.dir, place.listing)?;
+        Ok(images.map(|images| -> format::Found { Box::new(|name, options| images.read(name, options)) }))
+    },
+};
+
 /// Images by class, found but not read.
 #[derive(Debug)]
-pub(crate) struct Found {
+struct Found {
     dir: PathBuf,
     classes: Vec<String>,
     train: Vec<ImageFile>,
@@ -46,7 +63,7 @@ struct ImageFile {
 /// # Errors
 /// A folder that cannot be listed, an empty class, images in a folder of a class folder, class names
 /// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
-pub(crate) fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
     let mut left_out = LeftOut::default();
     let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return Ok(None) };
     found.left_out.extend(left_out.sentence());
@@ -299,7 +316,7 @@ impl Found {
     ///
     /// # Errors
     /// [`DataError::BadFiles`] with every file that is no good, or [`DataError::SizesDiffer`].
-    pub(crate) fn read(self, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
+    fn read(self, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
         let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
 
         // Headers first: whether sizes agree is known before anything large is in memory.
@@ -413,7 +430,7 @@ fn gather(
 ) -> Result<Dataset, DataError> {
     let mut pixels = fit::reserve(shape, pictures.len())?;
     for picture in pictures {
-        fit::append_planes(&picture.with_channels(shape.channels), &mut pixels);
+        append_planes(&picture.with_channels(shape.channels), &mut pixels);
     }
     let labels = files.iter().map(|file| file.label).collect();
     Dataset::new(shape, pixels, labels, classes.clone())

@@ -1,13 +1,11 @@
 //! One folder of images per class: what is found, how images are read, and what is refused.
 
-mod common;
-
 use std::collections::HashSet;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use common::{assert_says, directory, open, put, refusal};
+use crate::common::{assert_says, directory, open, put, refusal};
 use duet_data::{DataError, FolderOptions, Picture, Splits};
 use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, RgbImage, RgbaImage};
 use proptest::prelude::*;

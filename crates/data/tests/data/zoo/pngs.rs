@@ -1,10 +1,10 @@
 //! PNG files.
 
-use super::common::jpeg_bytes::exif;
-use super::common::png_bytes::{
+use super::{Odd, Then, reads, refused};
+use crate::common::jpeg_bytes::exif;
+use crate::common::png_bytes::{
     GREY, GREY_ALPHA, Header, PALETTE, RGB, RGBA, chunk, crc32, file, image, repair_checksums, rows, zlib,
 };
-use super::{Odd, Then, reads, refused};
 
 pub fn all() -> Vec<Odd> {
     [depths(), colours(), interlaced(), turned(), chunks(), cut(), lying(), damaged()]

@@ -1,11 +1,9 @@
 //! IDX files: golden bytes, the sets that come in them, and every way in which they lie.
 
-mod common;
-
 use std::fs;
 use std::path::Path;
 
-use common::{assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
+use crate::common::{assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
 use duet_data::FolderOptions;
 use proptest::prelude::*;
 

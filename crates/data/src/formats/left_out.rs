@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::decode;
 use crate::error::count;
-use crate::open::Listing;
+use crate::listing::Listing;
 
 /// Folders in folders that are looked into, and folders in all.
 const DEPTH: usize = 4;

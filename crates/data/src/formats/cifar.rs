@@ -5,10 +5,24 @@
 
 use std::path::Path;
 
-use crate::{DataError, Dataset, Shape, Splits, classes, fit};
+use crate::dataset::{Dataset, Shape, Splits};
+use crate::error::DataError;
+use crate::format::{Format, Found, Tried};
+use crate::{classes, fit};
 
-/// Where the published archive puts the files.
-pub(crate) const SUBFOLDER: &str = "cifar-10-batches-bin";
+/// The six batches of the published archive, which puts them into a folder of its own.
+pub(super) const FORMAT: Format = Format {
+    holds: "CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+    tried: Tried::ByName,
+    subfolders: &["cifar-10-batches-bin"],
+    is_file_of_set: |_| false,
+    find: |place| {
+        let dir = place.dir.to_path_buf();
+        Ok(is_here(&place.listing.files).then(|| -> Found {
+            Box::new(move |_, options| fit::splits(read(&dir, options.max_bytes)?, options))
+        }))
+    },
+};
 
 const TRAIN: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
@@ -22,7 +36,7 @@ const RECORD: usize = 1 + 3 * 32 * 32;
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Whether one of the batches is among these file names.
-pub(crate) fn is_here(files: &[String]) -> bool {
+fn is_here(files: &[String]) -> bool {
     files.iter().any(|name| name == TEST || TRAIN.contains(&name.as_str()))
 }
 
@@ -31,7 +45,7 @@ pub(crate) fn is_here(files: &[String]) -> bool {
 /// # Errors
 /// A missing batch, a size that is not a multiple of 3073, a label above 9, or a file of class
 /// names that does not name ten.
-pub(crate) fn read(dir: &Path, max_bytes: u64) -> Result<Splits, DataError> {
+fn read(dir: &Path, max_bytes: u64) -> Result<Splits, DataError> {
     let missing: Vec<String> = TRAIN
         .iter()
         .chain([&TEST])

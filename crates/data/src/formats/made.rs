@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::DataError;
-use crate::open::Listing;
+use crate::error::DataError;
+use crate::listing::Listing;
 
 /// Whether a folder, which holds these folders and images or none, is a run's, a model's or a sweep's, or
 /// holds nothing but such folders.

@@ -1,8 +1,6 @@
 //! A data set checks what it is made of, and gives back exactly that.
 
-mod common;
-
-use common::assert_says;
+use crate::common::assert_says;
 use duet_data::{Dataset, Picture, Shape, Splits, class_index};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
@@ -55,6 +53,45 @@ fn bytes_scale_to_the_unit_range_and_exactly_back() {
         assert_eq!(*value, v as f32 / 127.5 - 1.0);
     }
     assert_eq!(Picture::from_unit(1, 16, 16, &values).pixels, dataset.pixels(0));
+}
+
+#[test]
+fn images_of_ones_own_come_back_as_they_were_made() {
+    let source = dataset();
+    let copy = Dataset::from_fn(SHAPE, names(&["a", "b"]), source.len(), |i, image| {
+        source.image(i, image);
+        source.label(i)
+    });
+    let copy = copy.unwrap();
+    assert_eq!(copy, source);
+    assert_eq!(copy.fingerprint(), source.fingerprint());
+}
+
+#[test]
+fn images_of_ones_own_are_checked() {
+    let made = |shape, value: f32, label| {
+        Dataset::from_fn(shape, names(&["a"]), 2, |i, image| {
+            image.fill(if i == 1 { value } else { 0.0 });
+            label
+        })
+    };
+    assert_eq!(made(SHAPE, 9.0, 0).unwrap().pixels(1), [255; 6]);
+    assert_eq!(made(SHAPE, 9.0, 0).unwrap().pixels(0), [128; 6]);
+    assert_says(&made(SHAPE, f32::NAN, 0).unwrap_err().to_string(), &["value 0 of image 1 is NaN"]);
+    assert_says(&made(SHAPE, 0.0, 1).unwrap_err().to_string(), &["label 1 of image 0"]);
+    let empty = Shape { width: 0, ..SHAPE };
+    assert_says(&made(empty, 0.0, 0).unwrap_err().to_string(), &["1x2x0"]);
+}
+
+#[test]
+fn parts_of_a_set_share_shape_and_classes() {
+    let splits = Splits::new("mine", dataset(), dataset()).unwrap();
+    assert_eq!(splits.describe(), "mine: 4 training and 4 test images, 1x2x3, 2 classes");
+    let other = Dataset::new(SHAPE, Vec::new(), Vec::new(), names(&["a", "c"])).unwrap();
+    assert_says(&Splits::new("mine", dataset(), other).unwrap_err().to_string(), &["\"b\"", "\"c\""]);
+    let turned = Shape { channels: 1, height: 3, width: 2 };
+    let turned = Dataset::new(turned, Vec::new(), Vec::new(), names(&["a", "b"])).unwrap();
+    assert_says(&Splits::new("mine", dataset(), turned).unwrap_err().to_string(), &["1x2x3", "1x3x2"]);
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! Writing a file so that it is there whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::kind::what;
+use crate::write::create_new;
+
+/// Leftovers of killed processes that are passed over before a name for the temporary file is found.
+const MOST_LEFTOVERS: usize = 1000;
+
+/// Writes a file so that `path` holds all of it or what was there before.
+///
+/// `write` fills a new sibling, `.NAME.PID-COUNT.tmp`, with the permissions of any new file. It is
+/// synced and renamed to `path`. A link at `path` is replaced and not followed, and no file that
+/// already has the sibling's name is touched.
+///
+/// # Errors
+/// What `write` or the operating system says; a path that names no file; a pipe, a folder, a device or
+/// a socket at `path`. The sibling is removed, and `path` is as it was.
+///
+/// ```
+/// # use std::io::Write;
+/// # fn main() -> std::io::Result<()> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("weights");
+/// duet_files::write_whole(&path, |file| file.write_all(b"all of it"))?;
+/// assert_eq!(duet_files::read(&path, 100)?, b"all of it");
+/// # Ok(()) }
+/// ```
+pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    write_whole_unsynced(path, |file| write(file).and_then(|()| file.sync_all()))
+}
+
+/// As [`write_whole`], without waiting for the disk: for what can be made again after a power failure.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn write_whole_unsynced(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    if let Ok(there) = fs::symlink_metadata(path) {
+        let kind = there.file_type();
+        if !kind.is_file() && !kind.is_symlink() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, format!("not a file but {}", what(kind))));
+        }
+    }
+    let (mut file, sibling) = temporary_sibling(path)?;
+    let written = write(&mut file).and_then(|()| fs::rename(&sibling, path));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&sibling);
+    }
+    written
+}
+
+/// A new file under a hidden name in the same folder, which no other process or thread writes.
+fn temporary_sibling(path: &Path) -> io::Result<(File, PathBuf)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let no_name = || io::Error::new(ErrorKind::InvalidInput, "the path names no file");
+    let name = path.file_name().ok_or_else(no_name)?;
+    let mut taken = ErrorKind::AlreadyExists.into();
+    for _ in 0..MOST_LEFTOVERS {
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}-{}.tmp", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed)));
+        let sibling = path.with_file_name(hidden);
+        match create_new(&sibling) {
+            Ok(file) => return Ok((file, sibling)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => taken = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(taken)
+}
