@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
 use crate::peers;
+use crate::repository::cargo;
 use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
 use duet_cli::terminal::{err, out};
@@ -33,11 +34,6 @@ struct Check {
 
 fn check(name: &'static str, arguments: &'static str) -> Check {
     Check { name, arguments: arguments.split(' ').collect(), environment: &[] }
-}
-
-/// The cargo that runs this program, or else the one on the path.
-pub fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
 }
 
 /// Everything shares the runner's release build of candle; only `hub` stands apart.

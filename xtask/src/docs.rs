@@ -3,7 +3,7 @@
 
 mod links;
 
-use crate::peers::ROOT;
+use crate::repository::{MAX_BYTES, ROOT, read};
 use anyhow::{Context, Result, bail};
 use duet_cli::exit::usage;
 use duet_cli::terminal::{err, out};
@@ -14,8 +14,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A list or a table of figures has a few thousand bytes, a document or a picture some 100,000.
-const MAX_BYTES: u64 = 1 << 24;
 const LIST: &str = "docs/figures.toml";
 
 /// Flags of `docs`.
@@ -87,10 +85,6 @@ struct Figure {
 
 fn one() -> f64 {
     1.0
-}
-
-fn read(path: &Path) -> Result<String> {
-    duet_files::read_text(path, MAX_BYTES).with_context(|| format!("cannot read {}", path.display()))
 }
 
 impl Figures {

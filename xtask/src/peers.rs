@@ -1,6 +1,6 @@
 //! `cargo xtask ci --peers PYTHON`: every comparison with torch and diffusers.
 
-use crate::ci::cargo;
+use crate::repository::{ROOT, cargo};
 use anyhow::{Context, Result, bail};
 use duet_cli::exit::usage;
 use duet_cli::terminal::{err, out};
@@ -9,9 +9,6 @@ use duet_diffusion::words::duration;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
-
-/// The root of the repository.
-pub const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// Configurations that are drawn for the comparison of networks.
 const DRAWN: usize = 20;

@@ -22,30 +22,36 @@ pub struct Args {
     #[command(flatten)]
     drawing: DrawingArgs,
     /// Relative length σ_rel of the average, above 0 and below 0.288, the mean of all steps
-    #[arg(long, value_name = "LENGTH", conflicts_with = "sweep", required_unless_present = "sweep")]
+    #[arg(
+        long,
+        help_heading = "Averages",
+        value_name = "LENGTH",
+        conflicts_with = "sweep",
+        required_unless_present = "sweep"
+    )]
     length: Option<f64>,
     /// Measures averages of these lengths [default: 0.02 to 0.2]
-    #[arg(long, value_name = "LENGTHS", value_delimiter = ',', num_args = 0..=1, default_missing_value = LENGTHS)]
+    #[arg(long, help_heading = "Averages", value_name = "LENGTHS", value_delimiter = ',', num_args = 0..=1, default_missing_value = LENGTHS)]
     sweep: Option<Vec<f64>>,
     /// Images that each of them is measured with
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, help_heading = "Averages", value_name = "N", default_value_t = 1000)]
     score: usize,
     /// The step after which the averages are taken, one with a snapshot [default: the checkpoint's, or
     /// the last]
-    #[arg(long)]
+    #[arg(long, help_heading = "Averages")]
     step: Option<u64>,
     /// Where the model folder with the averaged weights goes, which must not exist yet; with --sweep,
     /// the best one's
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Images in one pass through the network; they do not depend on it
-    #[arg(long, default_value_t = 64)]
+    /// Images in one pass through the network. It does not change the images
+    #[arg(long, help_heading = "This machine", default_value_t = 64)]
     batch: usize,
     /// Threads [default: all cores]
-    #[arg(long)]
+    #[arg(long, help_heading = "This machine")]
     threads: Option<usize>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
     device: String,
 }
 

@@ -20,29 +20,29 @@ pub struct Args {
     #[command(flatten)]
     drawing: DrawingArgs,
     /// Images to draw, the same number of each class from seed 0 on; --class and --seeds do not count
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, help_heading = "What is measured", default_value_t = 1000)]
     n: usize,
     /// Scores images from elsewhere: tensors `images` (n, C, H, W) in [-1, 1] and `labels` (n) i64
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, help_heading = "What is measured", value_name = "FILE")]
     samples: Option<PathBuf>,
     /// The real images [default: the run's data, or the digits]
-    #[arg(long, value_name = "digits|DIR")]
+    #[arg(long, help_heading = "What is measured", value_name = "digits|DIR")]
     data: Option<String>,
     /// Held-out images that the model itself classifies, 0 for none
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, help_heading = "What is measured", value_name = "N", default_value_t = 100)]
     classify: usize,
     /// Where eval.json, eval.png and eval-nearest.png go [default: the run's folder, or here where there
     /// is none that can be written]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Images in one pass through the network; they do not depend on it
-    #[arg(long, default_value_t = 64)]
+    /// Images in one pass through the network. It does not change the images
+    #[arg(long, help_heading = "This machine", default_value_t = 64)]
     batch: usize,
     /// Threads [default: all cores]
-    #[arg(long)]
+    #[arg(long, help_heading = "This machine")]
     threads: Option<usize>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
     device: String,
 }
 

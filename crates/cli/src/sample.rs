@@ -19,25 +19,25 @@ use std::time::Instant;
 pub struct Args {
     #[command(flatten)]
     drawing: DrawingArgs,
-    /// Also write the starting noise, the labels and the seeds, as --noise reads them
-    #[arg(long, value_name = "FILE")]
+    /// Also write the starting noise, the labels and the seeds to a file that --noise reads
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
     save_noise: Option<PathBuf>,
-    /// Images in one pass through the network; they do not depend on it
-    #[arg(long, default_value_t = 64)]
+    /// Images in one pass through the network. It does not change the images
+    #[arg(long, help_heading = "This machine", default_value_t = 64)]
     batch: usize,
-    /// Threads [default: all cores]; the images do not depend on it
-    #[arg(long)]
+    /// Threads. They do not change the images [default: all cores]
+    #[arg(long, help_heading = "This machine")]
     threads: Option<usize>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
     device: String,
-    /// x.png: one grid, rows classes, columns seeds; x/: one PNG per image; x.safetensors: tensors
-    /// `images` (n, C, H, W) f32 in [-1, 1] and `labels` (n) i64, of a mixture its largest part
-    #[arg(long, value_name = "FILE|DIR/", default_value = "samples.png")]
+    /// x.png is one grid: a row for each class, a column for each seed. x/ is one PNG for each image.
+    /// x.safetensors has tensors `images` (n, C, H, W) f32 in [-1, 1] and `labels` (n) i64; of a mixture,
+    /// the largest part
+    #[arg(long, help_heading = "Output", value_name = "FILE|DIR/", default_value = "samples.png")]
     out: PathBuf,
-    /// Also write the way from noise to images, beside what the network sees on it, as x.png (APNG) or
-    /// x.gif
-    #[arg(long, value_name = "FILE")]
+    /// Also write the way from noise to the images as x.png (APNG) or x.gif, beside the x̂_0 of each step
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
     animate: Option<PathBuf>,
 }
 

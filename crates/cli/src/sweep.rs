@@ -13,27 +13,27 @@ use std::path::PathBuf;
 pub struct Args {
     /// What differs from row to row: a flag of `sample` and its values, such as guidance=1,2,4, or
     /// sharpness, interval-low or interval-high; values with commas are separated by semicolons
-    #[arg(long, value_name = "FLAG=VALUES", allow_hyphen_values = true)]
+    #[arg(long, help_heading = "What differs", value_name = "FLAG=VALUES", allow_hyphen_values = true)]
     rows: String,
     /// What differs from column to column
-    #[arg(long, value_name = "FLAG=VALUES", allow_hyphen_values = true)]
+    #[arg(long, help_heading = "What differs", value_name = "FLAG=VALUES", allow_hyphen_values = true)]
     columns: Option<String>,
     /// Images of each cell that are scored by `eval`'s quick metrics, spread over all classes; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, help_heading = "What differs", value_name = "N", default_value_t = 0)]
     score: usize,
     #[command(flatten)]
     drawing: DrawingArgs,
     /// Where sheet.png, table.csv and what is done of them go; run again, the sweep goes on
-    #[arg(long, value_name = "DIR", default_value = "sweep")]
+    #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
-    /// Images in one pass through the network; they do not depend on it
-    #[arg(long, default_value_t = 64)]
+    /// Images in one pass through the network. It does not change the images
+    #[arg(long, help_heading = "This machine", default_value_t = 64)]
     batch: usize,
     /// Threads [default: all cores]
-    #[arg(long)]
+    #[arg(long, help_heading = "This machine")]
     threads: Option<usize>,
     /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
     device: String,
 }
 

@@ -16,87 +16,84 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Drawing {
-    /// `latest`, a run, a checkpoint, or any model folder of diffusers' `UNet2DModel`
+    /// `latest`, a run, a checkpoint, or any model folder of diffusers' `UNet2DModel`.
     pub run: String,
-    /// Draws as this preset of `train` does, whatever the run says: digits, digits-long or original;
-    /// the flags below beat it
+    /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
+    /// digits-long or original. The other flags override it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// Classes by name or number, or all; mixtures such as 3:0.5+8:0.5; @3 is class number 3 even where
-    /// another is called 3
+    /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even
+    /// where another class is named 3.
     pub class: String,
-    /// One image of each class for each seed
+    /// Seeds, such as 0-7,100. Each class gets one image for each seed.
     pub seeds: String,
-    /// w of classifier-free guidance: 1 is no guidance, 0 unconditional, more is closer to the
-    /// class and less varied (Ho & Salimans' w is this minus 1); several, such as 1,2,4, give a row
-    /// for each of every class [default: the run's, or 2; 0.6 with --cfg-plus-plus; 1 where
-    /// there is no null label]
+    /// The weight w of classifier-free guidance. 0 ignores the class, 1 is no guidance, and a larger w
+    /// follows the class more closely with less variety. (Ho & Salimans' w is this minus 1.) Several
+    /// weights, such as 1,2,4, give a row for each of every class.
     pub guidance: Vec<f64>,
-    /// How w grows over the steps: constant, linear or cosine (both from 1, with --cfg-plus-plus from
-    /// 0), or a list with one for each step, with heun for each interval [default: the run's, or
-    /// constant]
+    /// How w grows over the steps: constant, linear or cosine, or a list with one weight for each step
+    /// (for each interval with heun). linear and cosine start at 1, with `cfg_plus_plus` at 0.
     pub guidance_schedule: Option<String>,
-    /// Noise that is guided, as levels σ such as 0.2:5 or as timesteps such as 100t:800t; outside the
-    /// network is asked once, not twice [default: the run's, or everywhere]
+    /// The noise levels that are guided: levels σ such as 0.2:5, or timesteps such as 100t:800t. At
+    /// other levels the network runs once, not twice.
     pub interval: Option<String>,
-    /// Brings the guided prediction's deviation, as v, back to the conditional one's, 0 (not) to 1 (Lin
-    /// et al. 2023)
+    /// Bring the standard deviation of the guided prediction (as v) back to that of the conditional
+    /// one: 0 not at all, 1 fully (Lin et al. 2023).
     pub rescale: f64,
-    /// Another rule of guidance: plain, zero-star (Fan et al. 2025), or apg or apg:ETA:NORM:MOMENTUM,
-    /// the projected guidance of Sadat et al. 2024 [default: the run's, or plain]
+    /// The rule of guidance: plain, zero-star (CFG-Zero*, Fan et al. 2025), or apg or
+    /// apg:ETA:NORM:MOMENTUM (adaptive projected guidance, Sadat et al. 2024).
     pub rule: Option<String>,
-    /// Leads each step on by how it differs from the one before, 0 (not) or more, within noise levels
-    /// of 0.5:3 unless others are given (after Sadat et al. 2025); it counts at every --guidance, also at
-    /// 1 [default: the run's, or 0]
+    /// Extrapolate each step from the previous one with this weight, 0 or more, at noise levels LOW to
+    /// HIGH, 0.5 to 3 if none are given (after Sadat et al. 2025). It works at every `guidance`, also
+    /// at 1.
     #[serde(default = "no_history")]
     pub history: Option<String>,
-    /// Puts back the null prediction's noise, as CFG++ does; W is then its λ, 0 to 1 (Chung et al.
-    /// 2024)
+    /// CFG++ (Chung et al. 2024): each step adds the noise of the null prediction. `guidance` is then
+    /// its λ, 0 to 1.
     pub cfg_plus_plus: bool,
-    /// A class to be led away from, instead of the null label
+    /// Guide away from this class instead of the null label.
     pub negative: Option<String>,
-    /// Leads away from classes drawn at random, for models that know no null label (independent
-    /// condition guidance, Sadat et al. 2024b)
+    /// Guide away from classes drawn at random, for models without a null label (independent condition
+    /// guidance, Sadat et al. 2024b).
     pub independent_condition: bool,
-    /// Leads away from another, weaker model: an earlier checkpoint of the run, such as step-004000, or
-    /// any model folder (autoguidance, Karras et al. 2024)
+    /// Guide away from another, weaker model (autoguidance, Karras et al. 2024): an earlier checkpoint
+    /// of the run, such as step-004000, or any model folder.
     pub guide_with: Option<String>,
-    /// The model of --guide-with draws without the class
+    /// The model of `guide_with` predicts without the class.
     pub guide_null: bool,
-    /// Network evaluations of each image, guidance's two passes counted as one [default: the run's, or
-    /// 25]
+    /// Network evaluations of each image; the two passes of guidance count as one.
     pub steps: Option<usize>,
-    /// How an image gets from one timestep to the next: ddim, ddpm, euler, heun, dpmpp-2m,
-    /// dpmpp-2m-sde or unipc [default: the run's, or what the model's scheduler says]
+    /// The sampler: ddim, ddpm, euler, heun, dpmpp-2m, dpmpp-2m-sde or unipc.
     pub sampler: Option<String>,
     /// Which timesteps are visited: leading, trailing, linspace, karras or karras:RHO, sigmoid or
-    /// sigmoid:SHARPNESS, or a list such as 999,500,100 [default: what the model's scheduler says]
+    /// sigmoid:SHARPNESS, or a list such as 999,500,100.
     pub spacing: Option<String>,
-    /// Noise that DDIM adds on the way, 0 (none) to 1 (as much as DDPM) [default: the run's, or 0]
+    /// The noise that DDIM adds in each step, from 0 (none) to 1 (as much as DDPM).
     pub eta: Option<f64>,
-    /// What is done to x̂_0 in each step: none, static or static:LIMIT, or dynamic or dynamic:RATIO,
-    /// Saharia et al. 2022's thresholding [default: the run's, or what the model's scheduler says]
+    /// How the predicted image x̂_0 is clipped in each step: none, static or static:LIMIT, dynamic or
+    /// dynamic:RATIO (thresholding of Saharia et al. 2022).
     pub clip: Option<String>,
-    /// Starting noise from a file instead of seeds: tensors `noise` (n, C, H, W) f32 and, for a model
-    /// with classes, `labels` (n) i64; `seeds` (n) i64, if there, of the noise that is added on the way
+    /// Start from the noise in this file instead of from seeds: a tensor `noise` (n, C, H, W) f32, for
+    /// a model with classes `labels` (n) i64, and `seeds` (n) i64 for the noise that is added on the
+    /// way.
     pub noise: Option<PathBuf>,
-    /// Begins with this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
+    /// Start from this picture, PNG or JPEG, under noise; see `strength`, `mask` and `invert`.
     pub image: Option<PathBuf>,
-    /// How much of the way from noise is gone again with --image, above 0 to 1: the last step alone
-    /// where it is small, all where it is 1 [default: 0.6, or 1 with --mask]
+    /// How much of the way from noise is drawn again with `image`, above 0 to 1. A small share changes
+    /// only details, 1 draws all anew.
     pub strength: Option<f64>,
-    /// Draws anew only where this picture is white
+    /// Draw anew only where this picture is white.
     pub mask: Option<PathBuf>,
-    /// Begins with the noise of which DDIM makes --image, looked for with so many evaluations a step;
-    /// one column, without seeds
+    /// Start from the noise that DDIM turns into `image`. Each step looks for it with this many
+    /// evaluations. The grid has one column, and `seeds` does not count.
     pub invert: Option<usize>,
-    /// The class that --invert sees in the image [default: none, the null label]
+    /// The class of the image for `invert`.
     pub invert_class: Option<String>,
-    /// So many images between the two seeds, or the two classes, that are named: seeds:N or classes:N
+    /// Draw N images between the two seeds or the two classes that are named: seeds:N or classes:N.
     pub interpolate: Option<String>,
-    /// Size of a pixel in grids and animations
+    /// Size of a pixel in grids and animations.
     pub scale: u8,
-    /// Leaves the names of rows and columns out of grids
+    /// Leave out the names of rows and columns.
     pub no_captions: bool,
 }
 

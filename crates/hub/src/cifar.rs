@@ -2,30 +2,22 @@
 //!
 //! The format is described at <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
-use crate::{ImageSet, LabelledImages, SetFile};
-
-/// The files that the training images are spread over, in order.
-pub(crate) const TRAIN: [&str; 5] =
-    ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
-const TEST: &str = "test_batch.bin";
-const NAMES: &str = "batches.meta.txt";
-
-/// All files of the set.
-pub(crate) const FILE_NAMES: [&str; 7] = [TRAIN[0], TRAIN[1], TRAIN[2], TRAIN[3], TRAIN[4], TEST, NAMES];
+use crate::convert::{ImageSet, LabelledImages};
+use crate::set_file::{CIFAR, CIFAR_NAMES, CIFAR_TEST, CIFAR_TRAIN, SetFile};
 
 /// The seven files of the set; its training images in five parts whose sizes differ by one at
 /// most, 10,000 each of the published
 /// 50,000.
 pub(crate) fn files(images: &ImageSet) -> Vec<SetFile> {
     let count = images.train().labels.len();
-    let mut files: Vec<SetFile> = Vec::with_capacity(FILE_NAMES.len());
-    for (i, name) in TRAIN.into_iter().enumerate() {
-        let (start, end) = (i * count / TRAIN.len(), (i + 1) * count / TRAIN.len());
+    let mut files: Vec<SetFile> = Vec::with_capacity(CIFAR.len());
+    for (i, name) in CIFAR_TRAIN.into_iter().enumerate() {
+        let (start, end) = (i * count / CIFAR_TRAIN.len(), (i + 1) * count / CIFAR_TRAIN.len());
         files.push(SetFile { name, bytes: records(images, images.train(), start, end) });
     }
     let test = images.test();
-    files.push(SetFile { name: TEST, bytes: records(images, test, 0, test.labels.len()) });
-    files.push(SetFile { name: NAMES, bytes: images.set().class_lines() });
+    files.push(SetFile { name: CIFAR_TEST, bytes: records(images, test, 0, test.labels.len()) });
+    files.push(SetFile { name: CIFAR_NAMES, bytes: images.set().class_lines() });
     files
 }
 

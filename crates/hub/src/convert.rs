@@ -3,7 +3,9 @@
 use candle_core::{DType, Tensor};
 use candle_datasets::vision::Dataset;
 
-use crate::{HubError, PublicSet};
+use crate::error::HubError;
+use crate::set::PublicSet;
+use crate::set_file::CIFAR_TRAIN;
 
 /// In which order a tensor of candle-datasets holds an image's pixels.
 ///
@@ -68,7 +70,7 @@ pub fn convert(set: PublicSet, order: PixelOrder, dataset: &Dataset) -> Result<I
             .map_err(|cause| HubError::data(set, cause))
     };
     // CIFAR-10's training images go into five files, none of which is to be empty.
-    let at_least = if set == PublicSet::Cifar10 { crate::cifar::TRAIN.len() } else { 1 };
+    let at_least = if set == PublicSet::Cifar10 { CIFAR_TRAIN.len() } else { 1 };
     Ok(ImageSet {
         set,
         train: part("training", &dataset.train_images, &dataset.train_labels, at_least)?,

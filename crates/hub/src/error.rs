@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::PublicSet;
+use crate::set::PublicSet;
 
 /// An error of this library. The message is whole: it names the file, the cause and the fix.
 #[derive(Debug, thiserror::Error)]

@@ -4,16 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::{HubError, ImageSet, PublicSet, cifar, idx};
-
-/// A file of a set: its name in the directory, and what is in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetFile {
-    /// The name that readers of the format look for.
-    pub name: &'static str,
-    /// The whole content.
-    pub bytes: Vec<u8>,
-}
+use crate::convert::ImageSet;
+use crate::error::HubError;
+use crate::set::PublicSet;
+use crate::set_file::SetFile;
+use crate::{cifar, idx};
 
 impl ImageSet {
     /// The files of the set under their usual names: four gzipped IDX files and `classes.txt`, or

@@ -4,16 +4,8 @@ use std::io::Write;
 
 use flate2::{Compression, GzBuilder};
 
-use crate::{ImageSet, LabelledImages, SetFile};
-
-/// Training images and labels, test images and labels, class names.
-pub(crate) const FILE_NAMES: [&str; 5] = [
-    "train-images-idx3-ubyte.gz",
-    "train-labels-idx1-ubyte.gz",
-    "t10k-images-idx3-ubyte.gz",
-    "t10k-labels-idx1-ubyte.gz",
-    "classes.txt",
-];
+use crate::convert::{ImageSet, LabelledImages};
+use crate::set_file::{IDX, SetFile};
 
 /// The five files of a grey set.
 pub(crate) fn files(images: &ImageSet) -> std::io::Result<Vec<SetFile>> {
@@ -25,7 +17,7 @@ pub(crate) fn files(images: &ImageSet) -> std::io::Result<Vec<SetFile>> {
         gzip(&labels_file(images.test())?)?,
         images.set().class_lines(),
     ];
-    Ok(FILE_NAMES.into_iter().zip(contents).map(|(name, bytes)| SetFile { name, bytes }).collect())
+    Ok(IDX.into_iter().zip(contents).map(|(name, bytes)| SetFile { name, bytes }).collect())
 }
 
 fn images_file(part: &LabelledImages, rows: usize, columns: usize) -> std::io::Result<Vec<u8>> {

@@ -38,8 +38,10 @@ mod error;
 mod folder;
 mod idx;
 mod set;
+mod set_file;
 
 pub use convert::{ImageSet, LabelledImages, PixelOrder, convert};
 pub use error::HubError;
-pub use folder::{SetFile, check_vacant};
+pub use folder::check_vacant;
 pub use set::PublicSet;
+pub use set_file::SetFile;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::set_file;
+
 /// A public data set of ten classes that candle-datasets can download.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::ValueEnum)]
 pub enum PublicSet {
@@ -60,8 +62,8 @@ impl PublicSet {
     /// The names of the files that hold the set, those that `ImageSet::write` makes.
     pub fn file_names(self) -> Vec<&'static str> {
         match self {
-            PublicSet::Mnist | PublicSet::FashionMnist => crate::idx::FILE_NAMES.to_vec(),
-            PublicSet::Cifar10 => crate::cifar::FILE_NAMES.to_vec(),
+            PublicSet::Mnist | PublicSet::FashionMnist => set_file::IDX.to_vec(),
+            PublicSet::Cifar10 => set_file::CIFAR.to_vec(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Dead links of the documents: relative links in Markdown, and documents that sources name.
 
-use super::read;
+use crate::repository::read;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 

@@ -4,6 +4,19 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+#[test]
+fn shells_and_man_know_every_verb_and_flag() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let text = run(dir.path(), &["completions", shell], 0);
+        assert!(text.contains("reproduce") && text.contains("guidance-schedule"), "{shell}: {text}");
+    }
+    assert!(run(dir.path(), &["man"], 0).contains("sample"));
+    let page = run(dir.path(), &["man", "sample"], 0);
+    assert!(page.starts_with(".ie") && page.contains("guidance\\-schedule"), "{page}");
+    assert!(run(dir.path(), &["man", "draw"], 2).contains("man draw: there is no such verb"));
+}
+
 /// What people type, and what nobody does.
 const VALUES: [&str; 30] = [
     "",
