@@ -1,32 +1,34 @@
 //! Words on pictures: a title, and names of the rows and columns of a grid.
 
-use font8x8::UnicodeFonts;
-
 use crate::error::DataError;
+use crate::letters::Letters;
 use crate::picture::{Picture, checked_len};
+use crate::wrap::{widest_piece, wrapped};
 
-/// Height and width of a letter, in pixels.
-const LETTER: usize = 8;
-/// White pixels around words.
-const MARGIN: usize = 4;
-/// Rows' names are cut to so many letters.
-const LONGEST: usize = 24;
+/// Smallest letters of a column's name, in pixels, unless the column is narrower still.
+const SMALLEST: usize = 10;
+/// Ems of a row's name before it is wrapped.
+const ROW_EMS: usize = 16;
+/// Ems that a title has at least, however narrow the grid is.
+const TITLE_EMS: usize = 12;
 
 /// What is written around a grid; nothing where a text or a list is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captions {
-    /// Above everything, cut to the picture's width.
+    /// Above everything, wrapped at the picture's width.
     pub title: String,
-    /// To the left of each row, cut to 24 letters.
+    /// To the left of each row, wrapped where they are long and the rows are high enough.
     pub rows: Vec<String>,
-    /// Above each column, cut to its width.
+    /// Above each column, wrapped at its width.
     pub columns: Vec<String>,
 }
 
 impl Picture {
     /// [`Picture::grid`] with each pixel `scale` wide and with captions in black on white.
     ///
-    /// Letters are those of Unicode's Latin, Greek and Japanese syllables; others show as `?`.
+    /// The grid is at the bottom, and its left edge is right of the rows' names. Below a narrow grid's
+    /// title the picture goes on to the right of it, white. Letters are `11 + scale` pixels high. Latin,
+    /// Greek and Cyrillic ones and mathematical signs are drawn, others show as an empty box.
     ///
     /// # Errors
     /// As [`Picture::grid`]; a scale of 0; a picture too large.
@@ -43,23 +45,34 @@ impl Picture {
         let grid = Picture::grid(pictures, columns, padding)?.scaled(scale);
         let cell = |size: usize| (size + padding) * scale;
         let (cell_height, cell_width) = (cell(pictures[0].height), cell(pictures[0].width));
-        let line = LETTER + 2 * MARGIN;
-        let title_height = if captions.title.is_empty() { 0 } else { line };
-        let top = title_height + if captions.columns.is_empty() { 0 } else { line };
-        let longest = captions.rows.iter().map(|name| name.chars().count().min(LONGEST)).max();
-        let left = longest.map_or(0, |letters| letters * LETTER + 2 * MARGIN);
-        let mut picture = blank(grid.channels, top + grid.height, left + grid.width)?;
-        picture.put(&grid, top, left);
-        picture.write(&captions.title, MARGIN, MARGIN, picture.width);
-        for (i, name) in captions.columns.iter().enumerate() {
-            let start = left + i * cell_width;
-            let end = (start + cell_width).min(picture.width);
-            picture.write(name, title_height + MARGIN, start + MARGIN.min(cell_width), end);
+        let em = 11 + scale;
+        let margin = em / 3;
+
+        let (columns, rows) = (columns.min(pictures.len()), pictures.len().div_ceil(columns));
+        let rows = row_names(&captions.rows[..captions.rows.len().min(rows)], cell_height, em);
+        let left = rows.iter().map(|name| name.width() + 2 * margin).max().unwrap_or(0);
+        let names = column_names(&captions.columns[..captions.columns.len().min(columns)], cell_width, em);
+        let names_height = names.iter().map(|name| name.height() + margin).max().unwrap_or(0);
+
+        let (mut width, mut title_height) = (left + grid.width, 0);
+        let mut title = Block::default();
+        if !captions.title.is_empty() {
+            width = width.max(TITLE_EMS * em + 2 * margin);
+            title = Block::new(&captions.title, Letters::new(em), width - 2 * margin);
+            title_height = title.height() + margin + margin / 2;
         }
-        for (i, name) in captions.rows.iter().enumerate() {
-            let middle = top + i * cell_height + cell_height / 2;
-            let name: String = name.chars().take(LONGEST).collect();
-            picture.write(&name, middle.saturating_sub(LETTER / 2), MARGIN, left);
+
+        let top = title_height + names_height;
+        let mut picture = blank(grid.channels, top + grid.height, width)?;
+        picture.put(&grid, top, left);
+        picture.write(&title, margin, |_| margin);
+        for (i, name) in names.iter().enumerate() {
+            let middle = left + i * cell_width + (cell_width + padding * scale) / 2;
+            picture.write(name, top - name.height(), |width| middle.saturating_sub(width / 2));
+        }
+        for (i, name) in rows.iter().enumerate() {
+            let above = cell_height.saturating_sub(name.height()) / 2;
+            picture.write(name, top + i * cell_height + above, |width| left - margin - width);
         }
         Ok(picture)
     }
@@ -102,36 +115,84 @@ impl Picture {
         }
     }
 
-    /// Writes as many letters as end before column `end`.
-    fn write(&mut self, text: &str, top: usize, left: usize, end: usize) {
-        for (k, letter) in text.chars().enumerate() {
-            let x = left + k * LETTER;
-            if x + LETTER > end.min(self.width) || top + LETTER > self.height {
-                return;
-            }
-            for (y, bits) in glyph(letter).into_iter().enumerate() {
-                for dx in (0..LETTER).filter(|dx| bits >> dx & 1 == 1) {
-                    let start = ((top + y) * self.width + x + dx) * self.channels;
-                    self.pixels[start..start + self.channels].fill(0);
-                }
+    /// Writes lines from `top` down, each from the column that `left` gives for its width.
+    fn write(&mut self, block: &Block, top: usize, left: impl Fn(usize) -> usize) {
+        let Some(letters) = block.letters else { return };
+        for (i, line) in block.lines.iter().enumerate() {
+            let left = left(letters.width(line).ceil() as usize);
+            letters.draw(line, top + i * letters.line(), left, |y, x, covered| self.darken(y, x, covered));
+        }
+    }
+
+    /// Takes away the part of a pixel's light that ink covers. Outside the picture there is none.
+    fn darken(&mut self, y: isize, x: isize, covered: f32) {
+        let (Ok(y), Ok(x)) = (usize::try_from(y), usize::try_from(x)) else { return };
+        if y < self.height && x < self.width {
+            let start = (y * self.width + x) * self.channels;
+            for value in &mut self.pixels[start..start + self.channels] {
+                *value = (f32::from(*value) * (1.0 - covered)).round() as u8;
             }
         }
     }
 }
 
+/// A text in lines.
+#[derive(Debug, Default)]
+struct Block {
+    /// None of a text that is empty.
+    letters: Option<Letters>,
+    lines: Vec<String>,
+}
+
+impl Block {
+    fn new(text: &str, letters: Letters, width: usize) -> Self {
+        Self { letters: Some(letters), lines: wrapped(text, &letters, width as f32) }
+    }
+
+    fn height(&self) -> usize {
+        self.lines.len() * self.letters.map_or(0, |letters| letters.line())
+    }
+
+    fn width(&self) -> usize {
+        let width = |line: &String| self.letters.map_or(0.0, |letters| letters.width(line));
+        self.lines.iter().map(width).fold(0.0, f32::max).ceil() as usize
+    }
+}
+
+/// The rows' names, each no higher than its row: as wide as they need, up to a limit, and beyond it in as
+/// many lines as a row has room for.
+fn row_names(names: &[String], height: usize, em: usize) -> Vec<Block> {
+    let letters = Letters::new(em.min(height * 4 / 5).max(1));
+    let room = (height / letters.line()).max(1);
+    let blocks = |width| names.iter().map(|name| Block::new(name, letters, width)).collect::<Vec<_>>();
+    let fits = |width| blocks(width).iter().all(|block| block.lines.len() <= room);
+    let longest = blocks(usize::MAX).iter().map(Block::width).max().unwrap_or(0);
+    // The narrowest that fits lies between the two.
+    let (mut low, mut high) = (longest.min(ROW_EMS * em), longest);
+    while low < high {
+        let middle = low.midpoint(high);
+        match fits(middle) {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    blocks(high)
+}
+
+/// The columns' names, in letters that are smaller where whole words fit so.
+fn column_names(names: &[String], width: usize, em: usize) -> Vec<Block> {
+    let width = width.saturating_sub(1 + em / 8);
+    let fits = |em: &usize| {
+        let letters = Letters::new(*em);
+        names.iter().all(|name| widest_piece(name, &letters) <= width as f32)
+    };
+    let smallest = SMALLEST.min(em);
+    let em = (smallest..=em).rev().find(fits).unwrap_or(smallest);
+    let letters = Letters::new(em.min(width).max(1));
+    names.iter().map(|name| Block::new(name, letters, width)).collect()
+}
+
 fn blank(channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {
     let length = checked_len(channels, height, width)?;
     Picture::new(channels, height, width, vec![255; length])
-}
-
-/// Eight rows, the lowest bit at the left.
-fn glyph(letter: char) -> [u8; LETTER] {
-    let fonts = [
-        font8x8::BASIC_FONTS.get(letter),
-        font8x8::LATIN_FONTS.get(letter),
-        font8x8::GREEK_FONTS.get(letter),
-        font8x8::HIRAGANA_FONTS.get(letter),
-    ];
-    let unknown = || font8x8::BASIC_FONTS.get('?').unwrap_or_default();
-    fonts.into_iter().flatten().next().unwrap_or_else(unknown)
 }

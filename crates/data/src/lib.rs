@@ -38,6 +38,7 @@ mod format;
 mod formats;
 pub mod from_bytes;
 mod jpeg;
+mod letters;
 mod listing;
 mod open;
 mod options;
@@ -46,6 +47,7 @@ pub mod picture;
 mod png_check;
 mod png_file;
 mod suspicion;
+mod wrap;
 
 pub use animation::{encode_apng, write_apng, write_gif};
 pub use caption::Captions;

@@ -151,39 +151,112 @@ proptest! {
     }
 }
 
-/// A grid's own pixels stand where they stood, and the words around it are black on white.
+/// What stands around a grid: the rows above it and the columns left of it.
+fn around(captioned: &Picture, grid: &Picture) -> (usize, usize) {
+    let found = (0..=captioned.width - grid.width).find(|left| {
+        let top = captioned.height - grid.height;
+        let start = |y: usize| ((top + y) * captioned.width + left) * grid.channels;
+        let row = grid.width * grid.channels;
+        (0..grid.height)
+            .all(|y| captioned.pixels[start(y)..start(y) + row] == grid.pixels[y * row..(y + 1) * row])
+    });
+    (captioned.height - grid.height, found.expect("the grid's own pixels are as they were"))
+}
+
+/// How many pixels are nearly black.
+fn ink(picture: &Picture, y: std::ops::Range<usize>, x: std::ops::Range<usize>) -> usize {
+    let pixels = y.flat_map(|y| x.clone().map(move |x| (y, x)));
+    pixels.filter(|(y, x)| picture.pixels[(y * picture.width + x) * picture.channels] < 96).count()
+}
+
+fn captions(title: &str, rows: &[&str], columns: &[&str]) -> Captions {
+    let owned = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    Captions { title: title.into(), rows: owned(rows), columns: owned(columns) }
+}
+
+/// A grid's own pixels stay, and the words around it are black on white.
 #[test]
 fn captions_stand_around_a_grid_and_leave_it_as_it_is() {
-    let cells: Vec<Picture> = (0..6).map(|i| picture(1, 20, 20, &[40 * i as u8; 400])).collect();
-    let captions = Captions {
-        title: "ddim, 25 steps".into(),
-        rows: vec!["three".into(), "ぁ8".into()],
-        columns: ["0", "1", "a long name"].map(String::from).to_vec(),
-    };
-    let grid = Picture::grid(&cells, 3, 1).unwrap().scaled(2);
-    let captioned = Picture::captioned_grid(&cells, 3, 2, &captions).unwrap();
-    let (top, left) = (captioned.height - grid.height, captioned.width - grid.width);
-    assert_eq!((top, left), (32, 5 * 8 + 8));
-    for y in 0..grid.height {
-        let from = (top + y) * captioned.width + left;
-        assert_eq!(
-            captioned.pixels[from..from + grid.width],
-            grid.pixels[y * grid.width..(y + 1) * grid.width]
-        );
+    for (channels, scale) in [(1, 1), (1, 2), (3, 4), (1, 32)] {
+        let cell = |i: usize| picture(channels, 20, 20, &vec![40 * i as u8; 400 * channels]);
+        let cells: Vec<Picture> = (0..6).map(cell).collect();
+        let grid = Picture::grid(&cells, 3, 1).unwrap().scaled(scale);
+        let words = captions("ddim, 25 steps", &["three", "ぁ8"], &["0", "1", "a long name"]);
+        let captioned = Picture::captioned_grid(&cells, 3, scale, &words).unwrap();
+        let (top, left) = around(&captioned, &grid);
+        assert!(top > 2 * (11 + scale) && left > 2 * (11 + scale), "{top}, {left}");
+        assert!(ink(&captioned, 0..top / 3, 0..captioned.width) > 20, "the title");
+        assert!(ink(&captioned, top / 3..top, left..captioned.width) > 20, "the columns");
+        assert!(ink(&captioned, top..captioned.height, 0..left) > 20, "the rows");
+        let plain = Picture::captioned_grid(&cells, 3, scale, &Captions::default()).unwrap();
+        assert_eq!(plain, grid);
     }
-    let black = |y: std::ops::Range<usize>, x: std::ops::Range<usize>| {
-        y.flat_map(|y| x.clone().map(move |x| (y, x)))
-            .filter(|(y, x)| captioned.pixels[y * captioned.width + x] == 0)
-            .count()
+    let cells = [picture(1, 1, 1, &[0])];
+    let refusal = Picture::captioned_grid(&cells, 1, 0, &Captions::default()).unwrap_err();
+    assert_says(&refusal.to_string(), &["scale"]);
+}
+
+/// Each text has the room that it needs: none reaches the edge, and a longer one makes more room.
+#[test]
+fn captions_are_wrapped_and_never_cut() {
+    let cells: Vec<Picture> = (0..4).map(|i| picture(1, 28, 28, &[60 * i as u8; 784])).collect();
+    let grid = Picture::grid(&cells, 2, 1).unwrap().scaled(2);
+    let around = |words: &Captions| {
+        let captioned = Picture::captioned_grid(&cells, 2, 2, words).unwrap();
+        let edge = |y: std::ops::Range<usize>, x| ink(&captioned, y, x);
+        let (height, width) = (captioned.height, captioned.width);
+        assert_eq!(edge(0..1, 0..width) + edge(0..height, 0..1) + edge(0..height, width - 1..width), 0);
+        let (top, left) = around(&captioned, &grid);
+        (top, left, ink(&captioned, 0..top, 0..width) + ink(&captioned, top..height, 0..left))
     };
-    assert!(black(0..16, 0..captioned.width) > 50, "the title");
-    assert!(black(16..32, left..captioned.width) > 50, "the columns");
-    assert!(black(top..captioned.height, 0..left) > 50, "the rows");
-    // A name that is too long for its column is cut, not written into the next.
-    assert_eq!(black(16..32, captioned.width - 4..captioned.width), 0);
-    let plain = Picture::captioned_grid(&cells, 3, 2, &Captions::default()).unwrap();
-    assert_eq!(plain, grid);
-    assert_says(&Picture::captioned_grid(&cells, 3, 0, &captions).unwrap_err().to_string(), &["scale"]);
+    let long = "heun, 25 steps, guidance 1.5 in 0.2-0.8, rescaled by 0.7";
+    let (short_title, long_title) = (captions("heun", &[], &[]), captions(long, &[], &[]));
+    assert!(around(&long_title).0 >= around(&short_title).0 + 15);
+    let (short_name, long_name) =
+        (captions("", &[], &["cat"; 2]), captions("", &[], &["golden retriever"; 2]));
+    assert!(around(&long_name).0 >= around(&short_name).0 + 12);
+    let row = |name: &str| around(&captions("", &[name; 2], &[]));
+    assert!(row("golden retriever").1 > row("cat").1 + 50);
+    // Three lines have room in a row: the margin grows to its limit, and beyond it only as it must.
+    let name = "a long name of a class that a person gave it ";
+    let widths = [1, 2, 3, 6].map(|times| row(&name.repeat(times)).1);
+    assert!(widths[0] <= widths[1] && widths[1] <= 16 * 13 + 8, "{widths:?}");
+    assert!(widths[1] < widths[2] && widths[3] < 3 * widths[1], "{widths:?}");
+    // Twice the text is twice the ink.
+    let ratio = row(&format!("{long} {long}")).2 as f64 / row(long).2 as f64;
+    assert!((ratio - 2.0).abs() < 0.2, "{ratio}");
+}
+
+/// Titles of one line make pictures of one size, as the frames of an animation have it.
+#[test]
+fn short_titles_do_not_change_a_pictures_size() {
+    let cells = [picture(1, 28, 28, &[0; 784])];
+    let side = |title: &str, scale| {
+        let captioned = Picture::captioned_grid(&cells, 1, scale, &captions(title, &[], &[])).unwrap();
+        (captioned.height, captioned.width)
+    };
+    for scale in 1..33 {
+        for title in ["x at t = 999", "x at t = 1", "x0 as predicted"] {
+            assert_eq!(side(title, scale), side("x", scale), "{title:?} at {scale}");
+        }
+    }
+}
+
+/// Whatever the sizes and the letters are, there is a picture.
+#[test]
+fn no_caption_panics() {
+    let odd = "\u{7}\u{301}ぁ \u{feff}\n🦀 \u{200f}שלום ᾱ x̂ﬃ";
+    let long = "w".repeat(5000);
+    for (side, scale) in [(1, 1), (1, 32), (2, 3), (8, 1), (64, 2)] {
+        let cells: Vec<Picture> = (0..3).map(|_| picture(1, side, side, &vec![9; side * side])).collect();
+        for text in [odd, &long, "", " "] {
+            for columns in [1, 2, 5] {
+                let words = captions(text, &[text; 9], &[text; 9]);
+                let captioned = Picture::captioned_grid(&cells, columns, scale, &words).unwrap();
+                around(&captioned, &Picture::grid(&cells, columns, 1).unwrap().scaled(scale));
+            }
+        }
+    }
 }
 
 #[test]
