@@ -6,7 +6,7 @@ use crate::{docs, layering};
 use anyhow::{Context, Result, bail};
 use duet_cli::terminal::{err, out};
 use duet_diffusion::words::duration;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -55,16 +55,31 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 8] =
-    ["streams", "spacings", "ops", "quadratic", "load", "classes", "in_memory", "closure"];
+const EXAMPLES: [&str; 12] = [
+    "streams",
+    "spacings",
+    "ops",
+    "quadratic",
+    "load",
+    "classes",
+    "own_source",
+    "in_memory",
+    "closure",
+    "metrics",
+    "train",
+    "draw",
+];
 
-fn run_example(name: &str) -> Result<()> {
+/// In a folder of its own, where the last one draws with what the one before has trained.
+fn run_example(name: &str, folder: &Path) -> Result<()> {
     let runner = std::env::current_exe().context("where is this program?")?;
     let program =
         runner.with_file_name("examples").join(name).with_extension(std::env::consts::EXE_EXTENSION);
     err!("\n== example {name}");
-    let status =
-        Command::new(&program).status().with_context(|| format!("cannot run {}", program.display()))?;
+    let status = Command::new(&program)
+        .current_dir(folder)
+        .status()
+        .with_context(|| format!("cannot run {}", program.display()))?;
     if status.success() { Ok(()) } else { bail!("the example {name} failed") }
 }
 
@@ -105,7 +120,8 @@ pub fn run(args: Args) -> Result<()> {
         times.push(format!("{:<20} {}", check.name, duration(began.elapsed())));
     }
     if !args.hub {
-        EXAMPLES.iter().try_for_each(|name| run_example(name))?;
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        EXAMPLES.iter().try_for_each(|name| run_example(name, folder.path()))?;
         times.push(format!("{:<20} {}", "dependencies", dependencies()?));
     }
     out!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));

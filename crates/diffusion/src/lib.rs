@@ -80,3 +80,7 @@ pub use verify::verify;
 pub use candle_core::Device;
 pub use duet_data as data;
 pub use duet_sample as sample;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
