@@ -133,23 +133,3 @@ pub enum UniPcVariant {
     /// 1 - e^-h.
     Bh2,
 }
-
-/// What is done to x̂_0 before a step is taken.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Clip {
-    /// Nothing.
-    No,
-    /// Clamped to ±limit.
-    Static {
-        /// Positive and finite.
-        limit: f64,
-    },
-    /// Clamped to ±s and divided by s, s the `ratio` quantile of an image's |x̂_0| within [1, `max`]
-    /// (Saharia et al. 2022, section 2.3).
-    Dynamic {
-        /// 0 to 1.
-        ratio: f64,
-        /// Positive and finite; below 1 it is s itself.
-        max: f64,
-    },
-}

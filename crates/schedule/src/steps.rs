@@ -1,6 +1,7 @@
 //! Where a sampler goes: from which noise to which.
 
-use crate::{NoiseSchedule, ScheduleError};
+use crate::error::ScheduleError;
+use crate::noise::NoiseSchedule;
 
 /// N timesteps at which a network is asked, the ᾱ there, and the ᾱ at which the last step ends.
 #[derive(Debug, Clone, PartialEq)]
