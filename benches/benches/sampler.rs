@@ -66,7 +66,7 @@ fn sample(
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
-        .with_clip(Clip::Static { limit: 1.0 });
+        .with_clip(Clip::Static { limit: 1.0 })?;
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
     let labels = Labels::new(&labels);

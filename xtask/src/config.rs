@@ -6,7 +6,7 @@ use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_data::{FolderOptions, Splits};
 use duet_model::{SampleSize, UNetConfig};
-use duet_schedule::{Clip, NoiseSchedule, Solver, Spacing};
+use duet_schedule::{Clip, Ddim, NoiseSchedule, Solver, Spacing};
 use duet_train::{Diffusion, TrainOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -184,7 +184,7 @@ mod spacing_text {
 impl Sample {
     /// Checks every key, as `sample` checks the flag of that name.
     fn validate(&self, schedule: &NoiseSchedule) -> Result<()> {
-        let ddim = Solver::Ddim { eta: 0.0 };
+        let ddim = Solver::Ddim(Ddim { eta: 0.0 });
         let solver = settings::with_eta(settings::solver(self.sampler.as_deref(), ddim)?, self.eta)?;
         let intervals = solver.intervals(self.steps);
         self.spacing.timesteps(self.steps, schedule)?;

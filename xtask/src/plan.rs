@@ -199,10 +199,10 @@ fn check_denoiser(model: &Model) -> Result<()> {
 
 fn solver_name(solver: &Solver) -> &'static str {
     match solver {
-        Solver::Ddim { .. } => "ddim",
-        Solver::Ddpm { .. } => "ddpm",
-        Solver::Euler => "euler",
-        Solver::Heun => "heun",
+        Solver::Ddim(_) => "ddim",
+        Solver::Ddpm(_) => "ddpm",
+        Solver::Euler(_) => "euler",
+        Solver::Heun(_) => "heun",
         Solver::DpmSolver(_) => "dpm-solver",
         Solver::UniPc(_) => "unipc",
     }

@@ -9,8 +9,8 @@ use crate::terminal::err;
 use anyhow::{Context, Result};
 use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
-    Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, SecondOrder, Solver, Spacing, Steps, ThirdOrder, UniPc,
-    UniPcVariant, Variance,
+    Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Euler, Heun, NoiseSchedule, SecondOrder, Solver, Spacing,
+    Steps, ThirdOrder, UniPc, UniPcVariant, Variance,
 };
 
 /// Where neither a flag nor a run says otherwise.
@@ -224,7 +224,7 @@ pub fn rule(text: Option<&str>) -> Result<Rule> {
 pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     let scheduler = &model.scheduler;
     let solver = with_eta(solver(drawing.sampler.as_deref(), scheduler.solver()?)?, drawing.eta)?;
-    if solver == Solver::Heun && drawing.cfg_plus_plus {
+    if solver == Solver::Heun(Heun) && drawing.cfg_plus_plus {
         return Err(usage(
             "--cfg-plus-plus: puts noise back once a step, and heun asks twice; use another sampler",
         ));
@@ -235,7 +235,7 @@ pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     }
     let steps = kept(drawing, steps(drawing, model, solver)?)?;
     let sampler = Sampler::new(steps, prediction, solver).context("--sampler")?;
-    Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?))
+    Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?)?)
 }
 
 /// The solver with DDIM's η; 0 without one.
@@ -243,7 +243,7 @@ pub fn with_eta(solver: Solver, eta: Option<f64>) -> Result<Solver> {
     let eta = eta.unwrap_or(0.0);
     match solver {
         _ if !(0.0..=1.0).contains(&eta) => Err(usage(format!("--eta {eta}: must be 0 to 1"))),
-        Solver::Ddim { .. } => Ok(Solver::Ddim { eta }),
+        Solver::Ddim(_) => Ok(Ddim { eta }.into()),
         _ if eta != 0.0 => Err(usage(format!("--eta {eta}: only --sampler ddim has it"))),
         solver => Ok(solver),
     }
@@ -251,7 +251,7 @@ pub fn with_eta(solver: Solver, eta: Option<f64>) -> Result<Solver> {
 
 /// The deterministic DDIM whose way `--invert` goes back.
 pub fn inverted(drawing: &Drawing, model: &Model) -> Result<Sampler> {
-    let ddim = Solver::Ddim { eta: 0.0 };
+    let ddim = Solver::Ddim(Ddim { eta: 0.0 });
     Ok(Sampler::new(steps(drawing, model, ddim)?, model.scheduler.prediction()?, ddim)?)
 }
 
@@ -290,10 +290,10 @@ pub fn solver(name: Option<&str>, default: Solver) -> Result<Solver> {
     };
     Ok(match name {
         None => default,
-        Some("ddim") => Solver::Ddim { eta: 0.0 },
-        Some("ddpm") => Solver::Ddpm { variance: Variance::Small },
-        Some("euler") => Solver::Euler,
-        Some("heun") => Solver::Heun,
+        Some("ddim") => Solver::Ddim(Ddim { eta: 0.0 }),
+        Some("ddpm") => Solver::Ddpm(Ddpm { variance: Variance::Small }),
+        Some("euler") => Solver::Euler(Euler),
+        Some("heun") => Solver::Heun(Heun),
         Some("unipc") => Solver::UniPc(UniPc {
             order: 2,
             variant: UniPcVariant::Bh2,

@@ -12,7 +12,8 @@
 //!
 //! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?;
 //! let timesteps = Spacing::Trailing.timesteps(10, &schedule)?;
-//! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?.with_clip(Clip::Static { limit: 1.0 });
+//! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?
+//!     .with_clip(Clip::Static { limit: 1.0 })?;
 //! let labels = Labels::new(&[3, 7]);
 //! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
 //! let guidance = Guidance::new(2.0, Some(10));
@@ -26,22 +27,15 @@
 mod answers;
 mod apg;
 mod cfg_zero;
-mod ddim;
-mod ddpm;
-mod dpm_solver;
 mod error;
 mod estimate;
-mod euler;
 mod guidance;
 mod guided;
-mod heun;
 mod history;
 mod interval;
 mod inversion;
 mod known;
 mod labels;
-mod level;
-mod moments;
 mod noise;
 mod per_image;
 mod place;
@@ -49,10 +43,10 @@ mod question;
 mod rescale;
 mod sampler;
 mod trajectory;
-mod unipc;
 mod weight;
 
 pub use apg::Apg;
+pub use duet_schedule::Update;
 pub use error::SampleError;
 pub use estimate::Estimate;
 pub use guidance::{Away, Guidance, Renoise, Rule};
@@ -65,6 +59,6 @@ pub use labels::Labels;
 pub use noise::{initial_noise, interpolate_noise, step_noise};
 pub use place::Place;
 pub use question::{Denoise, Networks};
-pub use sampler::{Sampler, Update};
+pub use sampler::Sampler;
 pub use trajectory::Trajectory;
 pub use weight::WeightSchedule;

@@ -5,8 +5,8 @@ use duet_sample::{
     Sampler, Trajectory, initial_noise, interpolate_noise,
 };
 use duet_schedule::{
-    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, ThirdOrder, Variance,
+    BetaSchedule, Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder,
+    Solver, Spacing, Steps, ThirdOrder, Variance,
 };
 use std::cell::RefCell;
 
@@ -31,7 +31,7 @@ fn steps(n: usize) -> Steps {
 }
 
 fn ddim(n: usize) -> Sampler {
-    Sampler::new(steps(n), Prediction::V, Solver::Ddim { eta: 0.0 }).unwrap()
+    Sampler::new(steps(n), Prediction::V, Solver::Ddim(Ddim { eta: 0.0 })).unwrap()
 }
 
 /// Depends on x, t and the label of each row, and notes the labels that it was asked for.
@@ -125,7 +125,7 @@ fn heun_draws_an_independent_condition_for_each_interval() {
     let network = Network::default();
     let guidance = Guidance::new(2.0, None).with_away(Away::Independent { classes: 1000 });
     let labels = Labels::new(&[1, 1, 1]);
-    let sampler = Sampler::new(steps(5).last(4), Prediction::V, Solver::Heun).unwrap();
+    let sampler = Sampler::new(steps(5).last(4), Prediction::V, Solver::Heun(Heun)).unwrap();
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, Some(labels), &Device::Cpu).unwrap();
     while !trajectory.is_done() {
         trajectory.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap();
@@ -138,7 +138,7 @@ fn heun_draws_an_independent_condition_for_each_interval() {
 
 #[test]
 fn cfg_plus_plus_is_refused_where_a_sampler_asks_twice() {
-    let sampler = Sampler::new(steps(3), Prediction::V, Solver::Heun).unwrap();
+    let sampler = Sampler::new(steps(3), Prediction::V, Solver::Heun(Heun)).unwrap();
     let labels = Some(Labels::new(&[1, 1, 1]));
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, labels, &Device::Cpu).unwrap();
     let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
@@ -219,7 +219,7 @@ fn picture() -> Tensor {
 fn images_begin_with_the_noise_of_their_first_step() {
     let three = picture().repeat((3, 1, 1, 1)).unwrap();
     let last = steps(10).last(4);
-    let sampler = Sampler::new(last.clone(), Prediction::V, Solver::Ddim { eta: 0.0 }).unwrap();
+    let sampler = Sampler::new(last.clone(), Prediction::V, Solver::Ddim(Ddim { eta: 0.0 })).unwrap();
     let trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, None, &Device::Cpu).unwrap();
     let started = trajectory.with_images(&three).unwrap();
     let a = steps(10).alpha_bars()[6];
@@ -247,9 +247,9 @@ fn what_is_known_arrives_unchanged_with_every_sampler() {
         })
     };
     let solvers = [
-        Solver::Ddim { eta: 0.0 },
-        Solver::Ddim { eta: 1.0 },
-        Solver::Ddpm { variance: Variance::Small },
+        Solver::Ddim(Ddim { eta: 0.0 }),
+        Solver::Ddim(Ddim { eta: 1.0 }),
+        Solver::Ddpm(Ddpm { variance: Variance::Small }),
         dpm(DpmAlgorithm::DataOde),
         dpm(DpmAlgorithm::DataSde),
     ];
@@ -325,7 +325,7 @@ fn noise_between_two_seeds_is_as_large_as_noise() {
 
 #[test]
 fn clipping_goes_with_the_sampler() {
-    let sampler = ddim(3).with_clip(Clip::Static { limit: 0.5 });
+    let sampler = ddim(3).with_clip(Clip::Static { limit: 0.5 }).unwrap();
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, None, &Device::Cpu).unwrap();
     while !trajectory.is_done() {
         trajectory.step(&Guidance::new(1.0, None), |x, _, _| Ok(x.affine(-3.0, 0.0)?)).unwrap();

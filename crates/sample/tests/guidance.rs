@@ -6,8 +6,8 @@ use duet_sample::{
     SampleError, Sampler, State, Trajectory, WeightSchedule,
 };
 use duet_schedule::{
-    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, ThirdOrder,
+    BetaSchedule, Clip, Ddim, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder, Solver,
+    Spacing, Steps, ThirdOrder,
 };
 use std::cell::RefCell;
 
@@ -345,7 +345,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
     };
     let network = Network::new();
     let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
-    for solver in [Solver::Ddim { eta: 0.0 }, Solver::DpmSolver(order_one)] {
+    for solver in [Solver::Ddim(Ddim { eta: 0.0 }), Solver::DpmSolver(order_one)] {
         let sampler = Sampler::new(steps.clone(), Prediction::Epsilon, solver).unwrap();
         let labels = Labels::new(&[3, 4, 5]);
         let trajectory = Trajectory::new(sampler, &[0, 1, 2], (2, 3, 4), Some(labels), &Device::Cpu).unwrap();
@@ -432,7 +432,7 @@ fn a_growing_weight_is_one_at_a_noise_level() {
     assert_eq!([at(0, false), at(0, true), at(1, false)], [1.0, 1.5, 1.5]);
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
     let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(3, &schedule).unwrap()).unwrap();
-    let heun = Sampler::new(steps, Prediction::V, Solver::Heun).unwrap();
+    let heun = Sampler::new(steps, Prediction::V, Solver::Heun(Heun)).unwrap();
     let places: Vec<(usize, bool)> = (0..5).map(|i| (heun.place(i).interval, heun.place(i).at_end)).collect();
     assert_eq!(places, [(0, false), (0, true), (1, false), (1, true), (2, false)]);
     assert_eq!(heun.place(0).intervals, 3);

@@ -11,7 +11,7 @@ use crate::foreign_keys;
 use crate::keys::{Keys, MINUS_INFINITY, unsupported};
 use crate::noise::NoiseSchedule;
 use crate::prediction::Prediction;
-use crate::solver::{Solver, Variance};
+use crate::solver::{Ddim, Ddpm, Solver, Variance};
 use crate::spacing::Spacing;
 use crate::steps::Steps;
 
@@ -271,10 +271,10 @@ impl DiffusersScheduler {
     /// The sampler's rule; DDIM's with η = 0.
     pub fn solver(&self) -> Result<Solver, ScheduleError> {
         match (&self.dpm, self.variance_type.as_deref()) {
-            (Some(dpm), _) => Ok(Solver::DpmSolver(dpm.solver()?)),
-            (None, None) => Ok(Solver::Ddim { eta: 0.0 }),
-            (None, Some("fixed_small" | "fixed_small_log")) => Ok(Solver::Ddpm { variance: Variance::Small }),
-            (None, Some("fixed_large")) => Ok(Solver::Ddpm { variance: Variance::Large }),
+            (Some(dpm), _) => Ok(dpm.solver()?.into()),
+            (None, None) => Ok(Ddim { eta: 0.0 }.into()),
+            (None, Some("fixed_small" | "fixed_small_log")) => Ok(Ddpm { variance: Variance::Small }.into()),
+            (None, Some("fixed_large")) => Ok(Ddpm { variance: Variance::Large }.into()),
             (None, Some(other)) => {
                 Err(unsupported("variance_type", other, "fixed_small, fixed_small_log or fixed_large"))
             }

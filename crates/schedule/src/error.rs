@@ -48,6 +48,9 @@ pub enum ScheduleError {
         /// Its highest order.
         most: usize,
     },
+    /// A table of updates that no sampler can step by.
+    #[error("table of updates: {0}")]
+    Updates(String),
     /// T is 0 or beyond [`MAX_TIMESTEPS`].
     #[error("a schedule has 1 to {MAX_TIMESTEPS} timesteps, not {0}")]
     Timesteps(usize),

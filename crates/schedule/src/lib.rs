@@ -38,7 +38,7 @@ pub use diffusers::{DIFFUSERS_VERSION, DiffusersScheduler};
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
 pub use prediction::{EPSILON_MIN_ALPHA_BAR, MAX_LAST_ALPHA_BAR, Prediction};
-pub use solver::{DpmAlgorithm, DpmSolver, SecondOrder, Solver, ThirdOrder, UniPc, UniPcVariant, Variance};
+pub use solver::*;
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
 pub use steps::Steps;
 pub use timesteps::MAX_TIMESTEPS;
