@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, Interval, Labels, SampleError, Sampler, Trajectory};
+use duet_sample::{Guidance, Labels, NoiseInterval, SampleError, Sampler, Trajectory};
 use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
@@ -30,7 +30,7 @@ fn guided_ddim(criterion: &mut Criterion) {
         let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu).expect("a valid network");
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(name, |bencher| {
-            let sample = || sample(&snapshot, diffusion, STEPS, Interval::default()).expect("samples");
+            let sample = || sample(&snapshot, diffusion, STEPS, NoiseInterval::default()).expect("samples");
             bencher.iter(|| black_box(sample()));
         });
     }
@@ -48,7 +48,7 @@ fn guidance_interval(criterion: &mut Criterion) {
     for (name, low, high) in
         [("everywhere", 0.0, f64::INFINITY), ("1:inf", 1.0, f64::INFINITY), ("1:6", 1.0, 6.0)]
     {
-        let interval = Interval::new(low, high).expect("an interval");
+        let interval = NoiseInterval::new(low, high).expect("an interval");
         group.bench_function(name, |bencher| {
             let sample = || sample(&snapshot, &preset.diffusion, INTERVAL_STEPS, interval).expect("samples");
             bencher.iter(|| black_box(sample()));
@@ -61,7 +61,7 @@ fn sample(
     snapshot: &Snapshot,
     diffusion: &Diffusion,
     steps: usize,
-    interval: Interval,
+    interval: NoiseInterval,
 ) -> Result<Tensor, SampleError> {
     let schedule = diffusion.noise_schedule().map_err(|error| SampleError::Denoiser(error.into()))?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;

@@ -7,7 +7,7 @@ use crate::model_folder::Model;
 use crate::selection;
 use crate::terminal::err;
 use anyhow::{Context, Result};
-use duet_sample::{Apg, Away, Guidance, History, Interval, Renoise, Rule, Sampler, WeightSchedule};
+use duet_sample::{Away, Guidance, History, NoiseInterval, Renoise, Rescale, Rule, Sampler, WeightSchedule};
 use duet_schedule::{
     Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Euler, Heun, NoiseSchedule, SecondOrder, Solver, Spacing,
     Steps, ThirdOrder, UniPc, UniPcVariant, Variance,
@@ -92,8 +92,7 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
         .with_interval(interval)
         .with_rule(rule(drawing.rule.as_deref())?)
         .with_history(history)
-        .with_rescale(drawing.rescale)
-        .context("--rescale")?;
+        .with_rescale(Rescale::new(drawing.rescale).context("--rescale")?);
     let guidance = match away {
         Some(away) => guidance.with_away(away),
         None => guidance,
@@ -157,18 +156,18 @@ pub fn schedule_for(text: Option<&str>, steps: usize) -> Result<WeightSchedule> 
 }
 
 /// The interval of a text such as "0.3:5" or "100t:800t"; everywhere without one.
-pub fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<Interval> {
-    let Some(text) = text.filter(|text| *text != "all") else { return Ok(Interval::default()) };
+pub fn interval(text: Option<&str>, noise: &NoiseSchedule) -> Result<NoiseInterval> {
+    let Some(text) = text.filter(|text| *text != "all") else { return Ok(NoiseInterval::default()) };
     let wrong =
         || usage(format!("--interval {text}: two noise levels such as 0.2:5, or timesteps 100t:800t"));
     let (low, high) = text.split_once(':').ok_or_else(wrong)?;
     let interval = match (low.strip_suffix('t'), high.strip_suffix('t')) {
-        (Some(low), Some(high)) => Interval::of_timesteps(
+        (Some(low), Some(high)) => NoiseInterval::of_timesteps(
             low.parse().map_err(|_| wrong())?,
             high.parse().map_err(|_| wrong())?,
             noise,
         ),
-        _ => Interval::new(low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?),
+        _ => NoiseInterval::new(low.parse().map_err(|_| wrong())?, high.parse().map_err(|_| wrong())?),
     };
     interval.context("--interval")
 }
@@ -187,37 +186,13 @@ pub fn history(text: Option<&str>) -> Result<History> {
         [weight, low, high] => (weight, (low, high)),
         _ => return Err(wrong()),
     };
-    History::new(weight, Interval::new(low, high).context("--history")?).context("--history")
+    History::new(weight, NoiseInterval::new(low, high).context("--history")?).context("--history")
 }
 
 /// The rule of a text such as "apg:0:2"; plain without one.
 pub fn rule(text: Option<&str>) -> Result<Rule> {
-    let Some(text) = text else { return Ok(Rule::Plain) };
-    let wrong = || {
-        usage(format!(
-            "--rule {text}: plain, zero-star, apg or apg:ETA[:NORM[:MOMENTUM]] with ETA 0 to 1, NORM above 0 and \
-             MOMENTUM -1 to 1"
-        ))
-    };
-    let (name, numbers) = text.split_once(':').map_or((text, None), |(name, rest)| (name, Some(rest)));
-    Ok(match (name, numbers) {
-        ("plain", None) => Rule::Plain,
-        ("zero-star", None) => Rule::ZeroStar,
-        ("apg", None) => Rule::Adaptive(Apg::PAPER),
-        ("apg", Some(numbers)) => {
-            let numbers: Result<Vec<f64>, _> = numbers.split(':').map(str::parse).collect();
-            let numbers = numbers.map_err(|_| wrong())?;
-            let of = |i: usize, default: f64| numbers.get(i).copied().unwrap_or(default);
-            let Apg { eta, norm, momentum } = Apg::PAPER;
-            let apg = Apg { eta: of(0, eta), norm: of(1, norm), momentum: of(2, momentum) };
-            let within = (0.0..=1.0).contains(&apg.eta) && apg.norm > 0.0;
-            if numbers.len() > 3 || !within || !(-1.0..=1.0).contains(&apg.momentum) {
-                return Err(wrong());
-            }
-            Rule::Adaptive(apg)
-        }
-        _ => return Err(wrong()),
-    })
+    let Some(text) = text else { return Ok(Rule::default()) };
+    text.parse().map_err(|error| usage(format!("--rule {error}")))
 }
 
 /// The sampler of the flags, and of the model's scheduler where they say nothing.

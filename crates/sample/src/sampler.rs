@@ -1,6 +1,9 @@
 //! A sampler: the steps of a trajectory as sums of what is known.
 
-use crate::{Estimate, Place, Reading, SampleError};
+use crate::error::SampleError;
+use crate::estimate::Estimate;
+use crate::guided::Reading;
+use crate::place::Place;
 use candle_core::Tensor;
 use duet_schedule::{
     Clip, Ddim, NoiseSchedule, Prediction, ScheduleError, Solver, Steps, Update, UpdateTable,

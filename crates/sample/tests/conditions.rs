@@ -1,8 +1,8 @@
 //! What images are asked to show, what they are led away from, and what they begin with.
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{
-    Apg, Away, Guidance, History, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError,
-    Sampler, Trajectory, initial_noise, interpolate_noise,
+    Apg, Away, Guidance, History, Inversion, Known, Labels, Networks, NoiseInterval, Renoise, Rescale, Rule,
+    SampleError, Sampler, Trajectory, ZeroStar, initial_noise, interpolate_noise,
 };
 use duet_schedule::{
     BetaSchedule, Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder,
@@ -153,8 +153,8 @@ fn an_image_is_the_same_alone_and_among_others() {
     let labels = [3, 6, 1];
     for (guidance, w) in [
         (Guidance::new(1.0, Some(NULL)), 2.5),
-        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::Adaptive(Apg::PAPER)), 2.5),
-        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::ZeroStar).with_rescale(0.5).unwrap(), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::Apg(Apg::PAPER)), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(ZeroStar).with_rescale(Rescale::new(0.5).unwrap()), 2.5),
         (Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), 0.6),
     ] {
         let weights = [1.0, w, 0.0];
@@ -193,15 +193,15 @@ fn missing_answers_and_wrong_numbers_are_refused() {
 fn an_interval_of_timesteps_holds_these_and_no_others() {
     let schedule = schedule();
     for (first, last) in [(0, 0), (0, 999), (10, 10), (200, 800), (999, 999)] {
-        let interval = Interval::of_timesteps(first, last, &schedule).unwrap();
+        let interval = NoiseInterval::of_timesteps(first, last, &schedule).unwrap();
         for t in 0..1000 {
             assert_eq!(interval.contains(schedule.alpha_bar(t)), (first..=last).contains(&t), "{t}");
         }
     }
-    assert!(Interval::of_timesteps(5, 4, &schedule).is_err());
-    assert!(Interval::of_timesteps(5, 1000, &schedule).is_err());
+    assert!(NoiseInterval::of_timesteps(5, 4, &schedule).is_err());
+    assert!(NoiseInterval::of_timesteps(5, 1000, &schedule).is_err());
     let zero = schedule.with_zero_terminal_snr();
-    assert!(Interval::of_timesteps(999, 999, &zero).unwrap().contains(0.0));
+    assert!(NoiseInterval::of_timesteps(999, 999, &zero).unwrap().contains(0.0));
 }
 
 /// A network that always sees the same image: every sampler arrives there.
@@ -298,8 +298,8 @@ fn an_inversion_is_undone_by_sampling() {
     let guidance = || Guidance::new(0.5, Some(NULL));
     for (wrong, cause) in [
         (guidance().with_renoise(Renoise::Null), "CFG++"),
-        (guidance().with_history(History::new(0.5, Interval::default()).unwrap()), "history"),
-        (guidance().with_rule(Rule::Adaptive(Apg::PAPER)), "momentum"),
+        (guidance().with_history(History::new(0.5, NoiseInterval::default()).unwrap()), "history"),
+        (guidance().with_rule(Rule::Apg(Apg::PAPER)), "momentum"),
     ] {
         let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
         let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
