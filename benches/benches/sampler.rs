@@ -5,7 +5,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use duet_benches::{Preset, preset::CLASS_ROWS};
 use duet_diffusion::Sampling;
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Guidance, Interval, Labels, Sampler};
+use duet_sample::{Guidance, Labels, NoiseInterval, Sampler};
 use duet_schedule::{Clip, Spacing};
 use duet_train::Diffusion;
 use std::hint::black_box;
@@ -32,7 +32,7 @@ fn guided_ddim(criterion: &mut Criterion) {
         let snapshot = unet.snapshot(Purpose::Prediction).expect("a snapshot");
         group.bench_function(name, |bencher| {
             let sample =
-                || sample((&unet, &snapshot), diffusion, STEPS, Interval::default()).expect("samples");
+                || sample((&unet, &snapshot), diffusion, STEPS, NoiseInterval::default()).expect("samples");
             bencher.iter(|| black_box(sample()));
         });
     }
@@ -50,7 +50,7 @@ fn guidance_interval(criterion: &mut Criterion) {
     for (name, low, high) in
         [("everywhere", 0.0, f64::INFINITY), ("1:inf", 1.0, f64::INFINITY), ("1:6", 1.0, 6.0)]
     {
-        let interval = Interval::new(low, high).expect("an interval");
+        let interval = NoiseInterval::new(low, high).expect("an interval");
         group.bench_function(name, |bencher| {
             let sample =
                 || sample((&unet, &snapshot), &preset.diffusion, INTERVAL_STEPS, interval).expect("samples");
@@ -64,12 +64,12 @@ fn sample(
     (unet, snapshot): (&UNet, &Snapshot),
     diffusion: &Diffusion,
     steps: usize,
-    interval: Interval,
+    interval: NoiseInterval,
 ) -> duet_diffusion::Result<Tensor> {
     let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
-        .with_clip(Clip::Static { limit: 1.0 });
+        .with_clip(Clip::Static { limit: 1.0 })?;
     let seeds: Vec<u64> = (0..IMAGES as u64).collect();
     let labels: Vec<u32> = (0..IMAGES as u32).map(|i| i % 10).collect();
     let guidance = Guidance::new(2.0, Some(NULL_LABEL)).with_interval(interval);

@@ -59,7 +59,8 @@ fn memory_is_flat_over_two_thousand_steps_and_a_thousand_of_sampling() {
     let timesteps = Spacing::Linspace.timesteps(1_000, &schedule).unwrap();
     let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)
         .unwrap()
-        .with_clip(Clip::Static { limit: 1.0 });
+        .with_clip(Clip::Static { limit: 1.0 })
+        .unwrap();
     let labels = Labels::new(&[0, 1, 0, 1]);
     let seeds = [0, 1, 2, 3];
     let mut trajectory = Trajectory::new(ddim, &seeds, (1, 8, 8), Some(labels), &Device::Cpu).unwrap();

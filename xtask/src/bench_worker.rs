@@ -190,7 +190,7 @@ fn sample(unet: &UNet, snapshot: &Snapshot, steps: usize, null: u32) -> Result<T
     let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
-        .with_clip(Clip::Static { limit: 1.0 });
+        .with_clip(Clip::Static { limit: 1.0 })?;
     let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
     let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
     let begins = (Some(Labels::new(&labels)), seeds);

@@ -1,7 +1,11 @@
 //! The flags that decide what is drawn.
 
-use duet_diffusion::Drawing;
+use crate::exit::usage;
+use anyhow::Result;
+use duet_diffusion::{ClassList, Drawing};
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// All that an image depends on besides the model.
 #[derive(Debug, Clone, clap::Args)]
@@ -16,7 +20,7 @@ pub struct DrawingArgs {
     /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even
     /// where another class is named 3
     #[arg(help_heading = "What is drawn", long, value_name = "LIST", default_value = "all")]
-    class: String,
+    class: ClassList,
     /// Seeds, such as 0-7,100. Each class gets one image for each seed
     #[arg(help_heading = "What is drawn", long, value_name = "LIST", default_value = "0-7")]
     seeds: String,
@@ -43,8 +47,8 @@ pub struct DrawingArgs {
     interval: Option<String>,
     /// Bring the standard deviation of the guided prediction (as v) back to that of the conditional
     /// one: 0 not at all, 1 fully (Lin et al. 2023)
-    #[arg(help_heading = "Guidance", long, value_name = "PHI", default_value_t = 0.0)]
-    rescale: f64,
+    #[arg(help_heading = "Guidance", long, value_name = "PHI", default_value = "0")]
+    rescale: String,
     /// The rule of guidance: plain, zero-star (CFG-Zero*, Fan et al. 2025), or apg or
     /// apg:ETA:NORM:MOMENTUM (adaptive projected guidance, Sadat et al. 2024) [default: the run's, or
     /// plain]
@@ -61,7 +65,7 @@ pub struct DrawingArgs {
     cfg_plus_plus: bool,
     /// Guide away from this class instead of the null label
     #[arg(help_heading = "Guidance", long, value_name = "CLASS")]
-    negative: Option<String>,
+    negative: Option<ClassList>,
     /// Guide away from classes drawn at random, for models without a null label (independent condition
     /// guidance, Sadat et al. 2024b)
     #[arg(help_heading = "Guidance", long, conflicts_with_all = ["negative", "guide_with"])]
@@ -105,7 +109,7 @@ pub struct DrawingArgs {
     /// How much of the way from noise is drawn again with --image, above 0 to 1. A small share changes
     /// only details, 1 draws all anew [default: 0.6, or 1 with --mask]
     #[arg(help_heading = "Start", long, value_name = "SHARE", requires = "image")]
-    strength: Option<f64>,
+    strength: Option<String>,
     /// Draw anew only where this picture is white
     #[arg(help_heading = "Start", long, value_name = "FILE", requires = "image")]
     mask: Option<PathBuf>,
@@ -115,7 +119,7 @@ pub struct DrawingArgs {
     invert: Option<usize>,
     /// The class of the image for --invert [default: none, the null label]
     #[arg(help_heading = "Start", long, value_name = "CLASS", requires = "invert")]
-    invert_class: Option<String>,
+    invert_class: Option<ClassList>,
     /// Draw N images between the two seeds or the two classes that are named: seeds:N or classes:N
     #[arg(help_heading = "What is drawn", long, value_name = "WHAT:N", conflicts_with = "image")]
     interpolate: Option<String>,
@@ -127,71 +131,51 @@ pub struct DrawingArgs {
     no_captions: bool,
 }
 
-impl From<DrawingArgs> for Drawing {
-    fn from(args: DrawingArgs) -> Self {
-        let DrawingArgs {
-            run,
-            preset,
-            class,
-            seeds,
-            guidance,
-            guidance_schedule,
-            interval,
-            rescale,
-            rule,
-            history,
-            cfg_plus_plus,
-            negative,
-            independent_condition,
-            guide_with,
-            guide_null,
-            steps,
-            sampler,
-            spacing,
-            eta,
-            clip,
-            noise,
-            image,
-            strength,
-            mask,
-            invert,
-            invert_class,
-            interpolate,
-            scale,
-            no_captions,
-        } = args;
-        Self {
-            run,
-            preset,
-            class,
-            seeds,
-            guidance,
-            guidance_schedule,
-            interval,
-            rescale,
-            rule,
-            history,
-            cfg_plus_plus,
-            negative,
-            independent_condition,
-            guide_with,
-            guide_null,
-            steps,
-            sampler,
-            spacing,
-            eta,
-            clip,
-            noise,
-            image,
-            strength,
-            mask,
-            invert,
-            invert_class,
-            interpolate,
-            scale,
-            no_captions,
-        }
+impl DrawingArgs {
+    /// What is drawn.
+    pub fn drawing(self) -> Result<Drawing> {
+        Ok(Drawing {
+            run: self.run,
+            preset: self.preset,
+            class: self.class,
+            seeds: of("seeds", &self.seeds)?,
+            guidance: self.guidance,
+            guidance_schedule: read("guidance-schedule", self.guidance_schedule)?,
+            interval: read("interval", self.interval)?,
+            rescale: of("rescale", &self.rescale)?,
+            rule: read("rule", self.rule)?,
+            history: read("history", self.history)?,
+            cfg_plus_plus: self.cfg_plus_plus,
+            negative: self.negative,
+            independent_condition: self.independent_condition,
+            guide_with: self.guide_with,
+            guide_null: self.guide_null,
+            steps: self.steps,
+            sampler: read("sampler", self.sampler)?,
+            spacing: read("spacing", self.spacing)?,
+            eta: self.eta,
+            clip: read("clip", self.clip)?,
+            noise: self.noise,
+            image: self.image,
+            strength: read("strength", self.strength)?,
+            mask: self.mask,
+            invert: self.invert,
+            invert_class: self.invert_class,
+            interpolate: read("interpolate", self.interpolate)?,
+            scale: self.scale,
+            no_captions: self.no_captions,
+        })
     }
+}
+
+/// The value of a flag's text.
+fn of<T: FromStr<Err: Display>>(flag: &str, text: &str) -> Result<T> {
+    text.parse().map_err(|error| usage(format!("--{flag} {error}")))
+}
+
+/// The same of a flag that may not be given.
+fn read<T: FromStr<Err: Display>>(flag: &str, text: Option<String>) -> Result<Option<T>> {
+    text.map(|text| of(flag, &text)).transpose()
 }
 
 #[cfg(test)]
@@ -207,7 +191,8 @@ mod tests {
     #[test]
     fn no_flag_at_all_is_the_default_of_the_library() {
         let matches = command().get_matches_from::<_, &str>([]);
-        assert_eq!(Drawing::from(DrawingArgs::from_arg_matches(&matches).unwrap()), Drawing::default());
+        let args = DrawingArgs::from_arg_matches(&matches).unwrap();
+        assert_eq!(args.drawing().unwrap(), Drawing::default());
     }
 
     /// The command line refuses what the library refuses.

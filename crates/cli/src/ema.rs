@@ -8,9 +8,9 @@ use crate::{hardware, models};
 use anyhow::Result;
 use duet_diffusion::averages::{Averages, Measure};
 use duet_diffusion::files::refuse_existing;
+use duet_diffusion::find;
 use duet_diffusion::judge::Yardstick;
 use duet_diffusion::metrics::Score;
-use duet_diffusion::{Drawing, find};
 use std::path::{Path, PathBuf};
 
 /// The lengths that are tried where none are named.
@@ -59,7 +59,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let drawing = Drawing::from(args.drawing);
+    let drawing = args.drawing.drawing()?;
     let run = find::run_of(&drawing.run)?.ok_or_else(|| {
         usage(format!("--run {}: a run's folder is needed, which has the snapshots", drawing.run))
     })?;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use duet_diffusion::data::DataError;
 use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
 use duet_diffusion::judge::{self, Yardstick};
-use duet_diffusion::{Drawing, Frechet, Model, find};
+use duet_diffusion::{Frechet, Model, find};
 use duet_eval::Memorisation;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -57,7 +57,7 @@ enum Given {
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let drawing = Drawing::from(args.drawing);
+    let drawing = args.drawing.drawing()?;
     let run = match (&args.samples, drawing.run.as_str()) {
         (Some(_), "latest") => None,
         (_, run) => find::run_of(run)?,

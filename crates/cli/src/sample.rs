@@ -9,7 +9,7 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_diffusion::files::{create_folder, create_parent, write_atomically};
 use duet_diffusion::sample::{Labels, Trajectory};
-use duet_diffusion::{Drawing, FRAME_MS, Form, Frames, Plan, data, pictures};
+use duet_diffusion::{FRAME_MS, Form, Frames, Plan, data, pictures};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -57,7 +57,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let drawing = Drawing::from(args.drawing);
+    let drawing = args.drawing.drawing()?;
     let model = models::of(&drawing, &device)?;
     let plan = Plan::new(&drawing, &model, args.batch, &device)?;
     if let Some(path) = &args.save_noise {

@@ -5,7 +5,7 @@ use crate::hardware;
 use crate::progress::Progress;
 use crate::terminal::{out, print_out};
 use anyhow::Result;
-use duet_diffusion::{Drawing, Sweep};
+use duet_diffusion::Sweep;
 use std::path::PathBuf;
 
 /// Flags of `sweep`.
@@ -41,7 +41,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(args.threads)?;
     let device = hardware::device(&args.device)?;
-    let drawing = Drawing::from(args.drawing);
+    let drawing = args.drawing.drawing()?;
     let sweep = Sweep {
         rows: &args.rows,
         columns: args.columns.as_deref(),

@@ -1,10 +1,12 @@
-//! Classes by name or number and mixtures of them, "3,7" or "3:0.5+8:0.5" or "all", and lists of seeds, "0-63".
+//! Which classes are drawn: by name or number, and mixtures of them.
 
 use crate::error::{Result, option};
 use crate::file_names::{self, ClassFiles};
+use serde::{Deserialize, Serialize};
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
 
-/// No more images are drawn at once.
-pub const MOST_IMAGES: u64 = 1_000_000;
 /// More classes are not listed in a message.
 const MOST_NAMED: usize = 100;
 
@@ -19,40 +21,99 @@ pub struct Choice {
     pub file_name: String,
 }
 
-/// Labels of a list of class names or numbers; none for an unconditional model.
-pub fn classes(text: &str, names: &[String]) -> Result<Vec<u32>> {
-    if text == "all" {
-        return Ok((0..names.len() as u32).collect());
+/// Classes by name or number and mixtures of them: "all", "3,7", "cat,@3" or "3:0.5+8:0.5".
+///
+/// What a name means is known only with the names of a model's classes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ClassList(String);
+
+impl ClassList {
+    /// Every class.
+    pub fn all() -> Self {
+        Self("all".into())
     }
-    text.split(',').map(|part| class(part.trim(), names)).collect()
+
+    /// These labels of classes with these names.
+    pub fn of(labels: &[u32], names: &[String]) -> Self {
+        match labels.iter().copied().eq(0..names.len() as u32) {
+            true => Self::all(),
+            false => {
+                let asked = labels.iter().map(|&label| asked(label as usize, names));
+                Self(asked.collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+
+    /// Whether every class is asked for, whatever they are.
+    pub fn is_all(&self) -> bool {
+        self.0 == "all"
+    }
+
+    /// The labels, without mixtures.
+    ///
+    /// # Errors
+    /// Where there is no such class.
+    pub fn labels(&self, names: &[String]) -> Result<Vec<u32>> {
+        if self.is_all() {
+            return Ok((0..names.len() as u32).collect());
+        }
+        self.0.split(',').map(|part| class(part.trim(), names)).collect()
+    }
+
+    /// The one label that an option takes.
+    ///
+    /// # Errors
+    /// Where there are several, or no such class.
+    pub(crate) fn label(&self, option_name: &'static str, names: &[String]) -> Result<u32> {
+        match self.labels(names)?[..] {
+            [label] => Ok(label),
+            _ => Err(option(option_name, format!(" {self}: one class is needed"))),
+        }
+    }
+
+    /// Classes and mixtures.
+    ///
+    /// # Errors
+    /// Where there is no such class, or shares do not sum to 1.
+    pub(crate) fn choices(&self, names: &[String]) -> Result<Vec<Choice>> {
+        let files = ClassFiles::new(names);
+        let single = |label: u32| Choice {
+            name: names[label as usize].clone(),
+            parts: vec![(label, 1.0)],
+            file_name: files.of_class(label),
+        };
+        if self.is_all() {
+            return Ok((0..names.len() as u32).map(single).collect());
+        }
+        let parts = self.0.split(',').map(str::trim);
+        let choice = |part: &str| match index(part, names) {
+            // A name may hold a plus or a colon.
+            Some(i) => Ok(single(i as u32)),
+            None if part.contains(['+', ':']) => mixture(part, names),
+            None => class(part, names).map(single),
+        };
+        parts.map(choice).collect()
+    }
 }
 
-/// The same, with mixtures among them.
-pub fn choices(text: &str, names: &[String]) -> Result<Vec<Choice>> {
-    let files = ClassFiles::new(names);
-    let single = |label: u32| Choice {
-        name: names[label as usize].clone(),
-        parts: vec![(label, 1.0)],
-        file_name: files.of_class(label),
-    };
-    if text == "all" {
-        return Ok((0..names.len() as u32).map(single).collect());
+impl fmt::Display for ClassList {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
     }
-    let parts = text.split(',').map(str::trim);
-    let choice = |part: &str| match index(part, names) {
-        // A name may hold a plus or a colon.
-        Some(i) => Ok(single(i as u32)),
-        None if part.contains(['+', ':']) => mixture(part, names),
-        None => class(part, names).map(single),
-    };
-    parts.map(choice).collect()
 }
 
-/// How `--class` asks for these labels.
-pub fn list(labels: &[u32], names: &[String]) -> String {
-    match labels.iter().copied().eq(0..names.len() as u32) {
-        true => "all".into(),
-        false => labels.iter().map(|&label| asked(label as usize, names)).collect::<Vec<_>>().join(","),
+impl From<&str> for ClassList {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl FromStr for ClassList {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(text.into())
     }
 }
 
@@ -112,26 +173,6 @@ fn mixture(text: &str, names: &[String]) -> Result<Choice> {
     Ok(Choice { name: text.into(), file_name: file_names::of_mixture(&parts), parts })
 }
 
-/// Seeds of a list of numbers and ranges, such as "0-7,100".
-pub fn seeds(text: &str) -> Result<Vec<u64>> {
-    let wrong =
-        |part: &str| option("seeds", format!(" {part}: use numbers and rising ranges, such as 0-7,100"));
-    let mut seeds = Vec::new();
-    for part in text.split(',').map(str::trim) {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong(part));
-        let (first, last) = (number(first)?, number(last)?);
-        if last < first {
-            return Err(wrong(part));
-        }
-        if last - first >= MOST_IMAGES || seeds.len() as u64 + (last - first) >= MOST_IMAGES {
-            return Err(option("seeds", format!(" {text}: at most {MOST_IMAGES} at once")));
-        }
-        seeds.extend(first..=last);
-    }
-    Ok(seeds)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,8 +185,8 @@ mod tests {
             [names(&["1", "2", "3", "0"]), names(&["cat", "1", "a+b", "all"]), names(&["a", "x,y", "1"])]
         {
             for labels in [vec![0, 1], vec![2], (0..names.len() as u32).collect()] {
-                let text = list(&labels, &names);
-                assert_eq!(classes(&text, &names).unwrap(), labels, "{text} of {names:?}");
+                let list = ClassList::of(&labels, &names);
+                assert_eq!(list.labels(&names).unwrap(), labels, "{list} of {names:?}");
             }
         }
     }
@@ -156,12 +197,15 @@ mod tests {
         let digits: Vec<String> = (0..10).map(|n| n.to_string()).collect();
         for names in [&numbered, &digits] {
             let all: Vec<String> = (0..names.len()).map(|class| asked(class, names)).collect();
-            let labels = classes(&all.join(","), names).unwrap();
+            let labels = ClassList::from(all.join(",").as_str()).labels(names).unwrap();
             assert_eq!(labels, (0..names.len() as u32).collect::<Vec<_>>());
         }
         assert_eq!(asked(3, &digits), "3");
-        assert_eq!(classes("1,@1", &numbered).unwrap(), [0, 1]);
-        assert_eq!(choices("@1:0.5+1:0.5", &numbered).unwrap()[0].parts, [(1, 0.5), (0, 0.5)]);
-        assert!(classes("@12", &numbered).is_err());
+        assert_eq!(ClassList::from("1,@1").labels(&numbered).unwrap(), [0, 1]);
+        assert_eq!(
+            ClassList::from("@1:0.5+1:0.5").choices(&numbered).unwrap()[0].parts,
+            [(1, 0.5), (0, 0.5)]
+        );
+        assert!(ClassList::from("@12").labels(&numbered).is_err());
     }
 }

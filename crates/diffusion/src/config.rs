@@ -1,10 +1,10 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use crate::options;
 use duet_data::{FolderOptions, Splits};
 use duet_model::{SampleSize, UNetConfig};
-use duet_schedule::{Clip, NoiseSchedule, Solver, Spacing};
+use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
+use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
 use duet_train::{Diffusion, TrainOptions};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -164,57 +164,48 @@ pub struct SampleConfig {
     /// Network evaluations of each image.
     pub steps: usize,
     /// Which timesteps are visited.
-    #[serde(with = "spacing_text")]
     pub spacing: Spacing,
-    /// As `sample --sampler` has it; none for what the scheduler says.
+    /// None for what the scheduler says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sampler: Option<String>,
-    /// As `sample --eta` has it, for the sampler ddim alone; none for 0.
+    pub sampler: Option<Solver>,
+    /// Noise that DDIM adds, 0 to 1, for the sampler ddim alone; none for 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,
-    /// As `sample --clip` has it; none for what the scheduler says.
+    /// None for what the scheduler says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub clip: Option<String>,
-    /// As `sample --interval` has it; none for everywhere.
+    pub clip: Option<Clip>,
+    /// None for everywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<String>,
-    /// As `sample --rule` has it; none for plain.
+    pub interval: Option<GuidanceInterval>,
+    /// None for plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// As `sample --history` has it; none for 0.
+    pub rule: Option<Rule>,
+    /// None for off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub history: Option<String>,
-    /// As `sample --guidance-schedule` has it; none for constant.
+    pub history: Option<History>,
+    /// None for constant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub guidance_schedule: Option<String>,
+    pub guidance_schedule: Option<WeightSchedule>,
 }
 
-mod spacing_text {
-    use duet_schedule::Spacing;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+/// DDIM without noise: what draws where nothing says otherwise.
+pub(crate) const DDIM: Solver = Solver::Ddim(Ddim { eta: 0.0 });
 
-    pub fn serialize<S: Serializer>(spacing: &Spacing, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(spacing)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spacing, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
+/// The solver with the η that is asked for, if one is.
+pub(crate) fn with_eta(solver: Solver, eta: Option<f64>) -> Result<Solver> {
+    let Some(eta) = eta else { return Ok(solver) };
+    let refuse = |error: ScheduleError| option("eta", error.to_string().trim_start_matches("eta"));
+    solver.with_eta(eta).map_err(refuse)
 }
 
 impl SampleConfig {
-    /// Checks every key, as `sample` checks the flag of that name.
+    /// Checks what goes together, as a drawing does.
     fn validate(&self, schedule: &NoiseSchedule) -> Result<()> {
-        let ddim = Solver::Ddim { eta: 0.0 };
-        let solver = options::with_eta(options::solver(self.sampler.as_deref(), ddim)?, self.eta)?;
-        let intervals = solver.intervals(self.steps);
+        let solver = with_eta(self.sampler.unwrap_or(DDIM), self.eta)?;
         self.spacing.timesteps(self.steps, schedule)?;
-        options::clip(self.clip.as_deref(), Clip::No)?;
-        options::interval(self.interval.as_deref(), schedule)?;
-        options::rule(self.rule.as_deref())?;
-        options::history(self.history.as_deref())?;
-        options::schedule_for(self.guidance_schedule.as_deref(), intervals)?;
-        Ok(())
+        self.interval.unwrap_or_default().noise_interval(schedule).in_option("interval")?;
+        let weights = self.guidance_schedule.clone().unwrap_or_default();
+        weights.check_count(solver.intervals(self.steps)).in_option("guidance-schedule")
     }
 }
 
@@ -242,16 +233,15 @@ impl RunConfig {
     /// runs do without that key.
     pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
         let config: Self = preset_table(preset)?.try_into().within("the preset")?;
-        let or = |key: Option<String>, default: &str| key.or_else(|| Some(default.into()));
         let sample = config.sample;
         Ok(SampleConfig {
-            sampler: or(sample.sampler, "ddim"),
+            sampler: sample.sampler.or(Some(DDIM)),
             eta: sample.eta.or(Some(0.0)),
-            clip: or(sample.clip, "static"),
-            interval: or(sample.interval, "all"),
-            rule: or(sample.rule, "plain"),
-            history: or(sample.history, "0"),
-            guidance_schedule: or(sample.guidance_schedule, "constant"),
+            clip: sample.clip.or(Some(Clip::Static { limit: 1.0 })),
+            interval: sample.interval.or(Some(GuidanceInterval::All)),
+            rule: sample.rule.or_else(|| Some(Rule::default())),
+            history: sample.history.or_else(|| Some(History::default())),
+            guidance_schedule: sample.guidance_schedule.or(Some(WeightSchedule::Constant)),
             ..sample
         })
     }
@@ -423,13 +413,14 @@ mod tests {
         for (bad, named) in [
             ("sampler = \"ddim\"\neta = 1.5", "eta 1.5"),
             ("sampler = \"ddim\"\neta = nan", "eta NaN"),
-            ("eta = 0.5", "only --sampler ddim"),
-            ("clip = \"static:0\"", "clip static:0"),
-            ("guidance_schedule = \"up\"", "guidance-schedule up"),
+            ("eta = 0.5", "only ddim has it"),
+            ("clip = \"static:0\"", "static:0: none, static"),
+            ("guidance_schedule = \"up\"", "up: constant, linear"),
             ("guidance_schedule = \"1,2\"", "2 weights for 9 steps"),
         ] {
             let error = with(bad).unwrap_err().chain();
-            assert!(error.contains(named) && error.contains("[sample]"), "{bad}: {error}");
+            let says_where = error.contains("[sample]") || error.contains("in `sample.");
+            assert!(error.contains(named) && says_where, "{bad}: {error}");
         }
     }
 

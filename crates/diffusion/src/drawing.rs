@@ -1,7 +1,9 @@
 //! What is drawn: all that an image depends on besides the model.
 
-use crate::choice;
+use crate::choice::ClassList;
 use crate::error::{Result, option};
+use duet_sample::{GuidanceInterval, History, Interpolation, Rescale, Rule, Seeds, Strength, WeightSchedule};
+use duet_schedule::{Clip, Solver, Spacing};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -10,8 +12,9 @@ use std::path::PathBuf;
 ///
 /// ```
 /// use duet_diffusion::Drawing;
-/// let drawing = Drawing { class: "3,7".into(), seeds: "0-3".into(), ..Drawing::default() };
-/// assert_eq!(drawing.scale, 2);
+/// let drawing = Drawing { class: "3,7".into(), seeds: "0-3".parse()?, ..Drawing::default() };
+/// assert_eq!(drawing.seeds.to_vec(), [0, 1, 2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -24,35 +27,35 @@ pub struct Drawing {
     pub preset: Option<String>,
     /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even
     /// where another class is named 3.
-    pub class: String,
+    pub class: ClassList,
     /// Seeds, such as 0-7,100. Each class gets one image for each seed.
-    pub seeds: String,
+    pub seeds: Seeds,
     /// The weight w of classifier-free guidance. 0 ignores the class, 1 is no guidance, and a larger w
     /// follows the class more closely with less variety. (Ho & Salimans' w is this minus 1.) Several
     /// weights, such as 1,2,4, give a row for each of every class.
     pub guidance: Vec<f64>,
     /// How w grows over the steps: constant, linear or cosine, or a list with one weight for each step
     /// (for each interval with heun). linear and cosine start at 1, with `cfg_plus_plus` at 0.
-    pub guidance_schedule: Option<String>,
+    pub guidance_schedule: Option<WeightSchedule>,
     /// The noise levels that are guided: levels σ such as 0.2:5, or timesteps such as 100t:800t. At
     /// other levels the network runs once, not twice.
-    pub interval: Option<String>,
+    pub interval: Option<GuidanceInterval>,
     /// Bring the standard deviation of the guided prediction (as v) back to that of the conditional
     /// one: 0 not at all, 1 fully (Lin et al. 2023).
-    pub rescale: f64,
+    pub rescale: Rescale,
     /// The rule of guidance: plain, zero-star (CFG-Zero*, Fan et al. 2025), or apg or
     /// apg:ETA:NORM:MOMENTUM (adaptive projected guidance, Sadat et al. 2024).
-    pub rule: Option<String>,
+    pub rule: Option<Rule>,
     /// Extrapolate each step from the previous one with this weight, 0 or more, at noise levels LOW to
     /// HIGH, 0.5 to 3 if none are given (after Sadat et al. 2025). It works at every `guidance`, also
     /// at 1.
     #[serde(default = "no_history")]
-    pub history: Option<String>,
+    pub history: Option<History>,
     /// CFG++ (Chung et al. 2024): each step adds the noise of the null prediction. `guidance` is then
     /// its λ, 0 to 1.
     pub cfg_plus_plus: bool,
     /// Guide away from this class instead of the null label.
-    pub negative: Option<String>,
+    pub negative: Option<ClassList>,
     /// Guide away from classes drawn at random, for models without a null label (independent condition
     /// guidance, Sadat et al. 2024b).
     pub independent_condition: bool,
@@ -64,15 +67,15 @@ pub struct Drawing {
     /// Network evaluations of each image; the two passes of guidance count as one.
     pub steps: Option<usize>,
     /// The sampler: ddim, ddpm, euler, heun, dpmpp-2m, dpmpp-2m-sde or unipc.
-    pub sampler: Option<String>,
+    pub sampler: Option<Solver>,
     /// Which timesteps are visited: leading, trailing, linspace, karras or karras:RHO, sigmoid or
     /// sigmoid:SHARPNESS, or a list such as 999,500,100.
-    pub spacing: Option<String>,
+    pub spacing: Option<Spacing>,
     /// The noise that DDIM adds in each step, from 0 (none) to 1 (as much as DDPM).
     pub eta: Option<f64>,
     /// How the predicted image x̂_0 is clipped in each step: none, static or static:LIMIT, dynamic or
     /// dynamic:RATIO (thresholding of Saharia et al. 2022).
-    pub clip: Option<String>,
+    pub clip: Option<Clip>,
     /// Start from the noise in this file instead of from seeds: a tensor `noise` (n, C, H, W) f32, for
     /// a model with classes `labels` (n) i64, and `seeds` (n) i64 for the noise that is added on the
     /// way.
@@ -81,16 +84,16 @@ pub struct Drawing {
     pub image: Option<PathBuf>,
     /// How much of the way from noise is drawn again with `image`, above 0 to 1. A small share changes
     /// only details, 1 draws all anew.
-    pub strength: Option<f64>,
+    pub strength: Option<Strength>,
     /// Draw anew only where this picture is white.
     pub mask: Option<PathBuf>,
     /// Start from the noise that DDIM turns into `image`. Each step looks for it with this many
     /// evaluations. The grid has one column, and `seeds` does not count.
     pub invert: Option<usize>,
     /// The class of the image for `invert`.
-    pub invert_class: Option<String>,
+    pub invert_class: Option<ClassList>,
     /// Draw N images between the two seeds or the two classes that are named: seeds:N or classes:N.
-    pub interpolate: Option<String>,
+    pub interpolate: Option<Interpolation>,
     /// Size of a pixel in grids and animations.
     pub scale: u8,
     /// Leave out the names of rows and columns.
@@ -98,8 +101,14 @@ pub struct Drawing {
 }
 
 /// A picture without this key is older than history guidance: off.
-fn no_history() -> Option<String> {
-    Some("0".into())
+fn no_history() -> Option<History> {
+    Some(History::default())
+}
+
+/// Seeds 0 and on, at most [`Seeds::MOST`].
+pub(crate) fn first_seeds(count: usize) -> Seeds {
+    let last = (count as u64).clamp(1, Seeds::MOST) - 1;
+    Seeds::new(vec![0..=last]).expect("a range of at least one and not too many")
 }
 
 /// More weights of guidance are no picture that a person looks at.
@@ -113,12 +122,12 @@ impl Default for Drawing {
         Self {
             run: "latest".into(),
             preset: None,
-            class: "all".into(),
-            seeds: "0-7".into(),
+            class: ClassList::all(),
+            seeds: first_seeds(8),
             guidance: Vec::new(),
             guidance_schedule: None,
             interval: None,
-            rescale: 0.0,
+            rescale: Rescale::default(),
             rule: None,
             history: None,
             cfg_plus_plus: false,
@@ -145,16 +154,19 @@ impl Default for Drawing {
 }
 
 impl Drawing {
-    /// As the model draws where nobody asks otherwise: seeds of each class, or of its first `most`.
-    pub fn of_first_classes(classes: &[String], most: usize, seeds: &str) -> Self {
+    /// As the model draws where nobody asks otherwise: the first seeds of each class, or of its first `most`.
+    pub(crate) fn of_first_classes(classes: &[String], most: usize, seeds: usize) -> Self {
         let first: Vec<u32> = (0..classes.len().min(most) as u32).collect();
-        Self { class: choice::list(&first, classes), seeds: seeds.into(), ..Self::default() }
+        Self { class: ClassList::of(&first, classes), seeds: first_seeds(seeds), ..Self::default() }
     }
 
     /// The same settings for so many seeds of each of these classes.
-    pub fn of_classes(&self, labels: &[u32], names: &[String], each: usize) -> Self {
-        let class = choice::list(labels, names);
-        Self { class, seeds: format!("0-{}", each.max(1) - 1), ..self.clone() }
+    ///
+    /// # Errors
+    /// Where those are more than are drawn at once.
+    pub fn of_classes(&self, labels: &[u32], names: &[String], each: usize) -> Result<Self> {
+        let seeds = Seeds::new(vec![0..=each.max(1) as u64 - 1])?;
+        Ok(Self { class: ClassList::of(labels, names), seeds, ..self.clone() })
     }
 
     /// Refuses what does not go together, and what is out of its range whatever the model.
@@ -225,7 +237,7 @@ pub const EXCLUDES: [(&str, &[&str]); 4] = [
 
 #[cfg(test)]
 mod tests {
-    use super::Drawing;
+    use super::*;
 
     #[test]
     fn values_that_no_flag_takes_are_refused_wherever_they_come_from() {
@@ -235,19 +247,19 @@ mod tests {
             refused(Drawing { guidance: vec![1.0; 1001], ..Drawing::default() }).contains("at most 1000")
         );
         assert!(refused(Drawing { scale: 255, ..Drawing::default() }).contains("255"));
-        assert!(refused(Drawing { strength: Some(0.5), ..Drawing::default() }).contains("--image"));
+        assert!(refused(Drawing { strength: Some(Strength::ALL), ..Drawing::default() }).contains("--image"));
         assert!(
-            refused(Drawing { noise: Some("x".into()), seeds: "1".into(), ..Drawing::default() })
+            refused(Drawing { noise: Some("x".into()), seeds: "1".parse().unwrap(), ..Drawing::default() })
                 .contains("--seeds")
         );
         let several = Drawing {
             guidance: vec![-1.0, 2.5],
-            guidance_schedule: Some("-1,2".into()),
-            history: Some("0".into()),
+            guidance_schedule: Some("-1,2".parse().unwrap()),
+            history: Some(History::default()),
             cfg_plus_plus: true,
             run: "-x y".into(),
             image: Some("a b.png".into()),
-            strength: Some(1e-7),
+            strength: Some(Strength::new(1e-7).unwrap()),
             steps: Some(9),
             ..Drawing::default()
         };
@@ -259,6 +271,6 @@ mod tests {
         let mut note = serde_json::to_value(Drawing::default()).unwrap();
         note.as_object_mut().unwrap().remove("history");
         let drawing: Drawing = serde_json::from_value(note).unwrap();
-        assert_eq!(drawing, Drawing { history: Some("0".into()), ..Drawing::default() });
+        assert_eq!(drawing, Drawing { history: Some(History::default()), ..Drawing::default() });
     }
 }

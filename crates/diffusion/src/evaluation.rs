@@ -88,7 +88,7 @@ impl Samples {
     pub fn drawn(draws: &Draws, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
         let Draws { drawing, model, labels, count, batch, device } = *draws;
         let each = drawn_each(count, labels.len());
-        let drawing = drawing.of_classes(labels, &model.classes, each);
+        let drawing = drawing.of_classes(labels, &model.classes, each)?;
         let plan = Plan::new(&drawing, model, batch, device)?;
         let drawn = plan.draw(on_step)?;
         let settings = serde_json::from_value(serde_json::to_value(&plan.drawing)?)?;
@@ -150,7 +150,7 @@ fn sheet(
     device: &Device,
 ) -> Result<Sheet> {
     let shown = each.min(SHOWN);
-    let drawing = drawing.of_classes(labels, &model.classes, shown);
+    let drawing = drawing.of_classes(labels, &model.classes, shown)?;
     let plan = Plan::new(&drawing, model, SHOWN, device)?;
     let rows: Vec<Tensor> = (0..labels.len())
         .map(|row| images.narrow(0, row * each, shown))

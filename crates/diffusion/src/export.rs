@@ -26,7 +26,7 @@ pub struct About {
 }
 
 /// Seeds of every class in the card's pictures, classes of them at most, and images at once.
-const SEEDS: &str = "0-7";
+const SEEDS: usize = 8;
 const CLASSES: usize = 20;
 const BATCH: usize = 64;
 

@@ -40,7 +40,6 @@ mod markdown;
 pub mod metrics;
 mod model;
 mod note;
-mod options;
 mod plan;
 mod record;
 mod report;
@@ -56,7 +55,7 @@ mod sweep;
 mod verify;
 pub mod words;
 
-pub use choice::asked as class_asked;
+pub use choice::{ClassList, asked as class_asked};
 pub use compare::compare;
 pub use compare_table::{Row, Table};
 pub use config::RunConfig;

@@ -10,7 +10,6 @@ use crate::start::{self, Start};
 use candle_core::{Device, Tensor};
 use duet_data::{Captions, Picture};
 use duet_sample::Trajectory;
-use duet_schedule::Solver;
 use std::collections::BTreeMap;
 
 /// How long a frame of an animation is shown, in milliseconds.
@@ -51,7 +50,7 @@ impl<'a> Plan<'a> {
         }
         let guidance = settings::guidance(&drawing, model)?;
         let sampler = settings::sampler(&drawing, model)?;
-        let solver = solver_name(&model.scheduler.solver()?);
+        let solver = model.scheduler.solver()?.name();
         let start = Start::new(&drawing, model)?;
         check_memory(&start)?;
         let guidance = match start.weights.is_empty() {
@@ -178,15 +177,4 @@ fn check_denoiser(model: &Model) -> Result<()> {
     }
     let path = model.loaded.folder.join("config.json");
     Err(setting(format!("{}: in_channels and out_channels differ: not a denoiser", path.display())))
-}
-
-fn solver_name(solver: &Solver) -> &'static str {
-    match solver {
-        Solver::Ddim { .. } => "ddim",
-        Solver::Ddpm { .. } => "ddpm",
-        Solver::Euler => "euler",
-        Solver::Heun => "heun",
-        Solver::DpmSolver(_) => "dpm-solver",
-        Solver::UniPc(_) => "unipc",
-    }
 }

@@ -1,6 +1,5 @@
 //! Draws a picture again from what it says of itself.
 
-use crate::choice;
 use crate::draw;
 use crate::drawing::Drawing;
 use crate::error::{Error, Result, setting};
@@ -106,7 +105,7 @@ impl Work {
     /// Takes what finding an image's noise asks for, which is done before anything is drawn.
     fn take_inversion(&mut self, drawing: &Drawing) -> Result<()> {
         // Cheaper than making a plan of them: no class has fewer images than there are seeds.
-        let (seeds, most) = (choice::seeds(&drawing.seeds)?.len(), self.most);
+        let (seeds, most) = (drawing.seeds.to_vec().len(), self.most);
         Work { most, left: most }.take(&[seeds, drawing.guidance.len().max(1)])?;
         self.take(&[drawing.invert.unwrap_or(0), drawing.steps.unwrap_or(STEPS)])
     }

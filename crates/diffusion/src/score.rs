@@ -22,7 +22,7 @@ pub fn score(
     let judge = yardstick.judge()?;
     let labels = judge::labels_of(&yardstick.splits, model)?;
     let each = drawn_each(count, labels.len());
-    let drawing = drawing.of_classes(&labels, &model.classes, each);
+    let drawing = drawing.of_classes(&labels, &model.classes, each)?;
     let plan = Plan::new(&drawing, model, batch, device)?;
     let images = plan.draw(|_| Ok(()))?.images;
     let asked: Vec<u32> = labels.into_iter().flat_map(|class| std::iter::repeat_n(class, each)).collect();

@@ -1,8 +1,9 @@
 //! A training that its caller steps: everything that a run writes, and what each step brought.
 
 use crate::budget::{self, images_per_step};
+use crate::choice::ClassList;
 use crate::config::RunConfig;
-use crate::drawing::Drawing;
+use crate::drawing::{Drawing, first_seeds};
 use crate::error::{Result, Within, setting};
 use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
@@ -14,7 +15,7 @@ use crate::note::Form;
 use crate::plan::Plan;
 use crate::run_folder::{self, RunFolder};
 use crate::words::duration;
-use crate::{choice, resume, score, snapshots};
+use crate::{resume, score, snapshots};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
@@ -22,8 +23,8 @@ use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Previews show these seeds of every class.
-const PREVIEW_SEEDS: &str = "0-3";
+/// Previews show so many seeds of every class.
+const PREVIEW_SEEDS: usize = 4;
 /// No preview has more rows than this.
 pub const PREVIEW_CLASSES: usize = 10;
 /// Images drawn at once.
@@ -400,8 +401,8 @@ impl Session {
         let model = self.model()?;
         let mut learnt = judge::present(&self.data);
         learnt.truncate(PREVIEW_CLASSES);
-        let class = choice::list(&learnt, &model.classes);
-        let drawing = Drawing { class, seeds: PREVIEW_SEEDS.into(), ..Drawing::default() };
+        let class = ClassList::of(&learnt, &model.classes);
+        let drawing = Drawing { class, seeds: first_seeds(PREVIEW_SEEDS), ..Drawing::default() };
         let mut plan = Plan::new(&drawing, &model, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
         plan.note = plan.note.seen_from_picture(&checkpoint.display().to_string());

@@ -1,13 +1,11 @@
 //! From a drawing and a model to guidance and sampler.
 
-use crate::choice;
-use crate::config::{RunConfig, SampleConfig};
+use crate::config::{DDIM, RunConfig, SampleConfig, with_eta};
 use crate::drawing::Drawing;
 use crate::error::{Result, Within, option};
 use crate::model::Model;
-use crate::options::{clip, history, interval, rule, schedule, solver, with_eta};
-use duet_sample::{Away, Guidance, Renoise, Sampler};
-use duet_schedule::{Solver, Spacing, Steps};
+use duet_sample::{Away, Guidance, History, Renoise, Rescale, Rule, Sampler, Strength, WeightSchedule};
+use duet_schedule::{Ddim, Solver, Steps};
 
 /// Where neither a flag nor a run says otherwise.
 const GUIDANCE: f64 = 2.0;
@@ -20,7 +18,7 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
     let mut drawing = drawing.clone();
     let preset = drawing.preset.take().map(|name| RunConfig::preset_sample(&name)).transpose()?;
     if let Some(preset) = &preset {
-        drawing.spacing = drawing.spacing.or_else(|| Some(preset.spacing.to_string()));
+        drawing.spacing = drawing.spacing.or_else(|| Some(preset.spacing.clone()));
     }
     let run = preset.as_ref().or(model.sample.as_ref());
     if drawing.guidance.is_empty() {
@@ -32,14 +30,14 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
         }];
     }
     drawing.steps = drawing.steps.or(Some(run.map_or(STEPS, |run| run.steps)));
-    drawing.clip = drawing.clip.or_else(|| run.and_then(|run| run.clip.clone()));
+    drawing.clip = drawing.clip.or(run.and_then(|run| run.clip));
     // CFG++ is as its paper has it: plain, everywhere, with DDIM, whose eta and inversion are also its.
     if !drawing.cfg_plus_plus {
-        drawing.interval = drawing.interval.or_else(|| run.and_then(|run| run.interval.clone()));
+        drawing.interval = drawing.interval.or(run.and_then(|run| run.interval));
         drawing.rule = drawing.rule.or_else(|| run.and_then(|run| run.rule.clone()));
         // The way back from an image to its noise knows no step before.
         if drawing.invert.is_none() {
-            drawing.history = drawing.history.or_else(|| run.and_then(|run| run.history.clone()));
+            drawing.history = drawing.history.or(run.and_then(|run| run.history));
         }
         let schedule = || run.and_then(|run| run.guidance_schedule.clone());
         drawing.guidance_schedule = drawing.guidance_schedule.or_else(schedule);
@@ -47,8 +45,11 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
             with_sampler_of(&mut drawing, run);
         }
     }
-    drawing.guidance_schedule = drawing.guidance_schedule.or_else(|| Some("constant".into()));
-    drawing.eta = drawing.eta.or(Some(0.0));
+    drawing.guidance_schedule = drawing.guidance_schedule.or(Some(WeightSchedule::Constant));
+    drawing.eta = drawing.eta.or(Some(match drawing.sampler {
+        Some(Solver::Ddim(Ddim { eta })) => eta,
+        _ => 0.0,
+    }));
     Ok(drawing)
 }
 
@@ -57,7 +58,7 @@ pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
 fn with_sampler_of(drawing: &mut Drawing, run: Option<&SampleConfig>) {
     let Some(run) = run else { return };
     if drawing.sampler.is_none() && drawing.eta.unwrap_or(0.0) == 0.0 {
-        drawing.sampler.clone_from(&run.sampler);
+        drawing.sampler = run.sampler;
     }
     if drawing.sampler == run.sampler {
         drawing.eta = drawing.eta.or(run.eta);
@@ -75,19 +76,19 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
     let Some(&weight) = drawing.guidance.first() else {
         return Err(option("guidance", ": at least one number is needed"));
     };
-    let history = history(drawing.history.as_deref())?;
+    let history = drawing.history.unwrap_or_default();
     let away = away(drawing, model)?;
     if model.loaded.unet.config().num_class_embeds.is_none() && !away.is_some_and(Away::is_guide) {
         return Ok(Guidance::new(1.0, None).with_history(history));
     }
-    let interval = interval(drawing.interval.as_deref(), &model.scheduler.noise_schedule()?)?;
+    let schedule = model.scheduler.noise_schedule()?;
+    let interval = drawing.interval.unwrap_or_default().noise_interval(&schedule).in_option("interval")?;
     let guidance = Guidance::new(weight, None)
-        .with_schedule(schedule(drawing.guidance_schedule.as_deref())?)
+        .with_schedule(drawing.guidance_schedule.clone().unwrap_or_default())
         .with_interval(interval)
-        .with_rule(rule(drawing.rule.as_deref())?)
+        .with_rule(drawing.rule.clone().unwrap_or_default())
         .with_history(history)
-        .with_rescale(drawing.rescale)
-        .in_option("rescale")?;
+        .with_rescale(drawing.rescale);
     let guidance = match away {
         Some(away) => guidance.with_away(away),
         None => guidance,
@@ -103,10 +104,7 @@ pub fn guidance(drawing: &Drawing, model: &Model) -> Result<Guidance> {
 
 fn away(drawing: &Drawing, model: &Model) -> Result<Option<Away>> {
     let label = match &drawing.negative {
-        Some(class) => match choice::classes(class, &model.classes)?[..] {
-            [label] => Some(label),
-            _ => return Err(option("negative", format!(" {class}: one class is needed"))),
-        },
+        Some(class) => Some(class.label("negative", &model.classes)?),
         None => model.null_label,
     };
     Ok(match (&drawing.guide_with, label) {
@@ -122,11 +120,12 @@ fn away(drawing: &Drawing, model: &Model) -> Result<Option<Away>> {
     })
 }
 
-/// The sampler of the flags, and of the model's scheduler where they say nothing.
+/// The sampler of the drawing, and of the model's scheduler where that says nothing.
 pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     let scheduler = &model.scheduler;
-    let solver = with_eta(solver(drawing.sampler.as_deref(), scheduler.solver()?)?, drawing.eta)?;
-    if solver == Solver::Heun && drawing.cfg_plus_plus {
+    let solver = drawing.sampler.map_or_else(|| scheduler.solver(), Ok)?;
+    let solver = with_eta(solver, drawing.eta)?;
+    if let (Solver::Heun(_), true) = (solver, drawing.cfg_plus_plus) {
         return Err(option(
             "cfg-plus-plus",
             ": puts noise back once a step, and heun asks twice; use another sampler",
@@ -136,36 +135,33 @@ pub fn sampler(drawing: &Drawing, model: &Model) -> Result<Sampler> {
     if let Some(warning) = prediction.check(&scheduler.noise_schedule()?)? {
         log::warn!("{warning}");
     }
-    let steps = kept(drawing, steps(drawing, model, solver)?)?;
+    let steps = kept(drawing, steps(drawing, model, solver)?);
     let sampler = Sampler::new(steps, prediction, solver).in_option("sampler")?;
-    Ok(sampler.with_clip(clip(drawing.clip.as_deref(), scheduler.clip())?))
+    sampler.with_clip(drawing.clip.unwrap_or(scheduler.clip())).in_option("clip")
 }
 
 /// The deterministic DDIM whose way `--invert` goes back.
 pub fn inverted(drawing: &Drawing, model: &Model) -> Result<Sampler> {
-    let ddim = Solver::Ddim { eta: 0.0 };
-    Ok(Sampler::new(steps(drawing, model, ddim)?, model.scheduler.prediction()?, ddim)?)
+    Ok(Sampler::new(steps(drawing, model, DDIM)?, model.scheduler.prediction()?, DDIM)?)
 }
 
 fn steps(drawing: &Drawing, model: &Model, solver: Solver) -> Result<Steps> {
     let intervals = solver.intervals(drawing.steps.unwrap_or(STEPS));
-    let Some(text) = &drawing.spacing else { return model.scheduler.steps(intervals).in_option("steps") };
+    let Some(spacing) = &drawing.spacing else {
+        return model.scheduler.steps(intervals).in_option("steps");
+    };
     let schedule = model.scheduler.noise_schedule()?;
-    let timesteps = text.parse::<Spacing>().in_option("spacing")?.timesteps(intervals, &schedule);
-    Ok(Steps::new(&schedule, &timesteps.in_option("steps")?)?)
+    let timesteps = spacing.timesteps(intervals, &schedule).in_option("steps")?;
+    Ok(Steps::new(&schedule, &timesteps)?)
 }
 
 /// The steps that an image takes which does not begin in pure noise.
-fn kept(drawing: &Drawing, steps: Steps) -> Result<Steps> {
-    let default = if drawing.mask.is_some() { 1.0 } else { 0.6 };
+fn kept(drawing: &Drawing, steps: Steps) -> Steps {
     if drawing.image.is_none() || drawing.invert.is_some() {
-        return Ok(steps);
+        return steps;
     }
-    let strength = drawing.strength.unwrap_or(default);
-    if !(strength > 0.0 && strength <= 1.0) {
-        return Err(option("strength", format!(" {strength}: above 0 and at most 1")));
-    }
-    Ok(steps.last((strength * steps.len() as f64).round() as usize))
+    let default = if drawing.mask.is_some() { Strength::ALL } else { Strength::USUAL };
+    drawing.strength.unwrap_or(default).kept(&steps)
 }
 
 /// A line about the settings, for people.
@@ -174,15 +170,17 @@ pub fn summary(drawing: &Drawing, solver: &str) -> String {
     if let [weight] = drawing.guidance[..] {
         parts.push(format!("w {weight}"));
     }
-    parts.push(drawing.sampler.clone().unwrap_or_else(|| solver.into()));
+    parts.push(drawing.sampler.map_or_else(|| solver.into(), |sampler| sampler.to_string()));
     parts.push(format!("{} steps", drawing.steps.unwrap_or(STEPS)));
-    parts.extend(drawing.spacing.clone());
-    parts.extend(drawing.interval.as_ref().map(|interval| format!("interval {interval}")));
-    parts.extend(drawing.rule.clone().filter(|rule| rule != "plain"));
-    parts.extend(drawing.history.as_ref().filter(|h| *h != "0").map(|h| format!("history {h}")));
-    let schedule = drawing.guidance_schedule.as_ref().filter(|schedule| *schedule != "constant");
+    parts.extend(drawing.spacing.as_ref().map(ToString::to_string));
+    parts.extend(drawing.interval.map(|interval| format!("interval {interval}")));
+    parts.extend(drawing.rule.as_ref().filter(|rule| **rule != Rule::default()).map(ToString::to_string));
+    let history = drawing.history.filter(|history| *history != History::default());
+    parts.extend(history.map(|history| format!("history {history}")));
+    let schedule =
+        drawing.guidance_schedule.as_ref().filter(|schedule| **schedule != WeightSchedule::Constant);
     parts.extend(schedule.map(|schedule| format!("{schedule} schedule")));
-    if drawing.rescale != 0.0 {
+    if drawing.rescale != Rescale::default() {
         parts.push(format!("rescale {}", drawing.rescale));
     }
     if drawing.cfg_plus_plus {

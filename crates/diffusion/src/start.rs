@@ -1,6 +1,6 @@
 //! What the images of a drawing begin with: class, seed, noise and weight of each.
 
-use crate::choice::{self, Choice, MOST_IMAGES};
+use crate::choice::Choice;
 use crate::draw::counted;
 use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
@@ -11,12 +11,10 @@ use crate::settings;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{DataError, Picture};
 use duet_model::{ModelError, Purpose};
-use duet_sample::{Guidance, Inversion, Known, Labels, Networks};
+use duet_sample::{Ends, Guidance, Interpolation, Inversion, Known, Labels, Networks, Seeds};
 use std::cell::Cell;
 use std::path::Path;
 
-/// More images between two are no transition but a film.
-const MOST_BETWEEN: usize = 1000;
 /// Images in a row where nothing says how many.
 const COLUMNS: usize = 8;
 
@@ -70,21 +68,22 @@ impl Start {
         };
         let seeds = match drawing.invert {
             Some(_) => vec![0],
-            None => choice::seeds(&drawing.seeds)?,
+            None => drawing.seeds.to_vec(),
         };
         let choices = choices(drawing, model)?;
         let (config, (height, width)) = (model.loaded.unet.config(), size.sides());
-        let between = drawing.interpolate.as_deref().map(between).transpose()?;
         check_count(&[
             choices.len(),
             drawing.guidance.len(),
             seeds.len(),
-            between.as_ref().map_or(1, |b| b.1),
+            drawing.interpolate.map_or(1, |between| between.count()),
         ])?;
-        let table = match between {
+        let table = match drawing.interpolate {
             None => Table::of_seeds(&choices, &seeds, drawing),
-            Some((What::Seeds, count)) => Table::between_seeds(&choices, &seeds, count, drawing)?,
-            Some((What::Classes, count)) => Table::between_classes(&choices, &seeds, count, drawing)?,
+            Some(between) => match between.ends() {
+                Ends::Seeds => Table::between_seeds(&choices, &seeds, between, drawing)?,
+                Ends::Classes => Table::between_classes(&choices, &seeds, between, drawing)?,
+            },
         };
         table.start((config.in_channels, height, width))
     }
@@ -172,8 +171,8 @@ fn read_integers(name: &str, values: &Tensor, count: usize) -> Result<Vec<i64>, 
 /// The classes that were asked for; one nameless choice of an unconditional model.
 fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
     match model.loaded.unet.config().num_class_embeds {
-        Some(_) => Ok(choice::choices(&drawing.class, &model.classes)?.into_iter().map(Some).collect()),
-        None if drawing.class == "all" => Ok(vec![None]),
+        Some(_) => Ok(drawing.class.choices(&model.classes)?.into_iter().map(Some).collect()),
+        None if drawing.class.is_all() => Ok(vec![None]),
         None => {
             Err(option("class", format!(" {}: {} has no classes", drawing.class, model.folder.display())))
         }
@@ -183,28 +182,12 @@ fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
 /// Refuses more images than are drawn at once: the product of how many there are of each.
 fn check_count(numbers: &[usize]) -> Result<()> {
     let count = numbers.iter().try_fold(1u64, |product, &number| product.checked_mul(number as u64));
-    match count.is_some_and(|count| count <= MOST_IMAGES) {
+    match count.is_some_and(|count| count <= Seeds::MOST) {
         true => Ok(()),
         false => Err(setting(format!(
-            "classes, weights and seeds ask for more than {MOST_IMAGES} images; draw them in parts"
+            "classes, weights and seeds ask for more than {} images; draw them in parts",
+            Seeds::MOST
         ))),
-    }
-}
-
-enum What {
-    Seeds,
-    Classes,
-}
-
-fn between(text: &str) -> Result<(What, usize)> {
-    let wrong =
-        || option("interpolate", format!(" {text}: seeds:N or classes:N, N from 2 to {MOST_BETWEEN}"));
-    let (what, count) = text.split_once(':').ok_or_else(wrong)?;
-    let count = count.parse().ok().filter(|count| (2..=MOST_BETWEEN).contains(count)).ok_or_else(wrong)?;
-    match what {
-        "seeds" => Ok((What::Seeds, count)),
-        "classes" => Ok((What::Classes, count)),
-        _ => Err(wrong()),
     }
 }
 
@@ -257,7 +240,7 @@ impl Table {
     fn between_seeds(
         choices: &[Option<Choice>],
         seeds: &[u64],
-        count: usize,
+        between: Interpolation,
         drawing: &Drawing,
     ) -> Result<Self> {
         let &[from, to] = seeds else {
@@ -269,7 +252,7 @@ impl Table {
             for &weight in &drawing.guidance {
                 let (name, stem) = names(choice.as_ref(), weight, several_weights);
                 rows.push(name);
-                cells.extend(shares(count).map(|(k, u)| Image {
+                cells.extend(shares(between).map(|(k, u)| Image {
                     parts: choice.as_ref().map(|choice| choice.parts.clone()),
                     seed: from,
                     towards: Some((to, u)),
@@ -278,14 +261,14 @@ impl Table {
                 }));
             }
         }
-        let columns = shares(count).map(|(_, u)| format!("{u:.2}")).collect();
+        let columns = shares(between).map(|(_, u)| format!("{u:.2}")).collect();
         Ok(Self { cells, rows, columns, several_weights })
     }
 
     fn between_classes(
         choices: &[Option<Choice>],
         seeds: &[u64],
-        count: usize,
+        between: Interpolation,
         drawing: &Drawing,
     ) -> Result<Self> {
         let [Some(from), Some(to)] = choices else {
@@ -297,7 +280,7 @@ impl Table {
             for &seed in seeds {
                 let (name, stem) = names(None, weight, several_weights);
                 rows.push(format!("seed {seed} {name}").trim().to_string());
-                cells.extend(shares(count).map(|(k, u)| {
+                cells.extend(shares(between).map(|(k, u)| {
                     let scaled = |choice: &Choice, by: f64| {
                         choice
                             .parts
@@ -313,9 +296,9 @@ impl Table {
                 }));
             }
         }
-        let mut columns: Vec<String> = shares(count).map(|(_, u)| format!("{u:.2}")).collect();
+        let mut columns: Vec<String> = shares(between).map(|(_, u)| format!("{u:.2}")).collect();
         columns[0].clone_from(&from.name);
-        columns[count - 1].clone_from(&to.name);
+        columns[between.count() - 1].clone_from(&to.name);
         Ok(Self { cells, rows, columns, several_weights })
     }
 
@@ -344,8 +327,8 @@ impl Table {
 }
 
 /// Places from 0 to 1, both included.
-fn shares(count: usize) -> impl Iterator<Item = (usize, f64)> {
-    (0..count).map(move |k| (k, k as f64 / (count - 1) as f64))
+fn shares(between: Interpolation) -> impl Iterator<Item = (usize, f64)> {
+    between.shares().into_iter().enumerate()
 }
 
 /// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
@@ -389,10 +372,7 @@ pub fn inverted(
     let unet = &model.loaded.unet;
     let label = match (&drawing.invert_class, unet.config().num_class_embeds) {
         (_, None) => None,
-        (Some(class), _) => match choice::classes(class, &model.classes)?[..] {
-            [label] => Some(label),
-            _ => return Err(option("invert-class", format!(" {class}: one class is needed"))),
-        },
+        (Some(class), _) => Some(class.label("invert-class", &model.classes)?),
         (None, _) => match model.null_label {
             Some(label) => Some(label),
             None => {

@@ -54,7 +54,7 @@ impl Axes {
             rows: axis("rows", rows)?,
             columns: match columns {
                 Some(text) => axis("columns", text)?,
-                None => Axis { key: "seeds".into(), values: vec![drawing.seeds.clone()] },
+                None => Axis { key: "seeds".into(), values: vec![drawing.seeds.to_string()] },
             },
             has_columns: columns.is_some(),
         })
@@ -236,8 +236,8 @@ fn axis(flag: &'static str, text: &str) -> Result<Axis> {
 
 /// The drawing with another value of one of its flags.
 fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
-    let (low, high) =
-        drawing.interval.as_deref().and_then(|text| text.split_once(':')).unwrap_or(("0", "inf"));
+    let interval = drawing.interval.map(|interval| interval.to_string()).unwrap_or_default();
+    let (low, high) = interval.split_once(':').unwrap_or(("0", "inf"));
     let (key, value) = match key {
         "sharpness" => ("spacing", format!("sigmoid:{value}")),
         "interval-low" => ("interval", format!("{value}:{high}")),

@@ -1,6 +1,6 @@
 //! What the networks said, image by image.
 
-use crate::SampleError;
+use crate::error::SampleError;
 use candle_core::Tensor;
 
 /// Which predictions an image needs.

@@ -16,3 +16,8 @@ pub enum SampleError {
     #[error(transparent)]
     Denoiser(#[from] Box<dyn std::error::Error + Send + Sync>),
 }
+
+/// The error of a text that is no value of an option; `expected` says what is, with its ranges.
+pub(crate) fn not_read(text: &str, expected: impl std::fmt::Display) -> SampleError {
+    SampleError::Setting(format!("{text}: {expected}"))
+}

@@ -1,6 +1,7 @@
 //! What a network's prediction says about the image and the noise.
 
-use crate::{SampleError, per_image::column};
+use crate::error::SampleError;
+use crate::per_image::column;
 use candle_core::Tensor;
 use duet_schedule::{Clip, Prediction};
 
@@ -15,7 +16,7 @@ pub struct Estimate {
 
 impl Estimate {
     /// From a network's prediction. Where x̂_0 is clipped, ε̂ is derived again from the clipped x̂_0,
-    /// so that the pair still explains x_t.
+    /// so that the pair still explains x_t. Errors: a clip whose numbers are out of their range.
     pub fn new(
         x: &Tensor,
         prediction: &Tensor,
@@ -23,6 +24,7 @@ impl Estimate {
         alpha_bar: f64,
         clip: Clip,
     ) -> Result<Self, SampleError> {
+        let clip = clip.checked()?;
         let mix = |(of_x, of_p): (f64, f64)| (x * of_x)? + (prediction * of_p)?;
         let x0 = mix(kind.x0_coefficients(alpha_bar))?;
         match clip {

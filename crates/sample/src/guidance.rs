@@ -1,6 +1,10 @@
 //! Classifier-free guidance and what can be varied about it.
 
-use crate::{Apg, History, Interval, SampleError, WeightSchedule};
+use crate::history::History;
+use crate::noise_interval::NoiseInterval;
+use crate::rescale::Rescale;
+use crate::rule::Rule;
+use crate::weight::WeightSchedule;
 
 /// Classifier-free guidance (Ho & Salimans 2022, equation 6) and what can be varied about it.
 ///
@@ -15,9 +19,9 @@ pub struct Guidance {
     pub(crate) weights: Vec<f64>,
     pub(crate) away: Option<Away>,
     pub(crate) schedule: WeightSchedule,
-    pub(crate) interval: Interval,
+    pub(crate) interval: NoiseInterval,
     pub(crate) rule: Rule,
-    pub(crate) rescale: f64,
+    pub(crate) rescale: Rescale,
     pub(crate) renoise: Renoise,
     pub(crate) history: History,
 }
@@ -46,19 +50,6 @@ impl Away {
     }
 }
 
-/// How two predictions become one.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Rule {
-    /// Ho & Salimans 2022.
-    #[default]
-    Plain,
-    /// With the null prediction scaled to fit the conditional one best, both as v (Fan et al. 2025,
-    /// "CFG-Zero*").
-    ZeroStar,
-    /// Adaptive projected guidance (Sadat et al. 2024).
-    Adaptive(Apg),
-}
-
 /// The noise that a step puts back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Renoise {
@@ -84,9 +75,9 @@ impl Guidance {
     /// Constant weight w, any finite number. `null_label` is the label that stands for no class; none
     /// for a network that was trained without one, which then takes w = 1 only.
     pub fn new(weight: f64, null_label: Option<u32>) -> Self {
-        let (schedule, interval, rule, renoise, history) = Default::default();
+        let (schedule, interval, rule, rescale, renoise, history) = Default::default();
         let away = null_label.map(Away::Label);
-        Self { weights: vec![weight], away, schedule, interval, rule, rescale: 0.0, renoise, history }
+        Self { weights: vec![weight], away, schedule, interval, rule, rescale, renoise, history }
     }
 
     /// Another prediction than the null label's to lead away from.
@@ -105,22 +96,19 @@ impl Guidance {
     }
 
     /// Guidance within an interval of noise levels alone; outside it, the null pass is not taken.
-    pub fn with_interval(self, interval: Interval) -> Self {
+    pub fn with_interval(self, interval: NoiseInterval) -> Self {
         Self { interval, ..self }
     }
 
     /// Another rule than the plain one.
-    pub fn with_rule(self, rule: Rule) -> Self {
-        Self { rule, ..self }
+    pub fn with_rule(self, rule: impl Into<Rule>) -> Self {
+        Self { rule: rule.into(), ..self }
     }
 
-    /// φ from 0 (not at all) to 1: how far the guided prediction's deviation is brought back to the
-    /// conditional one's (Lin et al. 2023, section 3.4), both as v.
-    pub fn with_rescale(self, rescale: f64) -> Result<Self, SampleError> {
-        if !(0.0..=1.0).contains(&rescale) {
-            return Err(SampleError::Setting(format!("rescale {rescale}: must be 0 to 1")));
-        }
-        Ok(Self { rescale, ..self })
+    /// How far the guided prediction's deviation is brought back to the conditional one's (Lin et al. 2023,
+    /// section 3.4), both as v.
+    pub fn with_rescale(self, rescale: Rescale) -> Self {
+        Self { rescale, ..self }
     }
 
     /// The noise that a step puts back.
@@ -135,8 +123,7 @@ impl Guidance {
 
     /// Whether a step depends on what those before it saw.
     pub(crate) fn remembers(&self) -> bool {
-        let momentum = matches!(self.rule, Rule::Adaptive(apg) if apg.momentum != 0.0);
-        momentum || !self.history.is_none()
+        self.rule.remembers() || !self.history.is_none()
     }
 
     /// The same for a part of the batch.

@@ -1,10 +1,16 @@
 //! From the networks' answers to the pair (x̂_0, ε̂) that a sampler steps with.
 
 use crate::answers::{Answers, Pass};
+use crate::error::SampleError;
+use crate::estimate::Estimate;
+use crate::guidance::{Away, Guidance, Renoise};
+use crate::labels::Labels;
 use crate::per_image::column;
-use crate::question::{Question, ask};
-use crate::{Away, Estimate, Guidance, Labels, Networks, Place, Renoise, Rule, SampleError, WeightSchedule};
-use crate::{cfg_zero, rescale};
+use crate::place::Place;
+use crate::question::{Networks, Question, ask};
+use crate::rescale;
+use crate::rule::{Guided, Pair, Terms};
+use crate::weight::WeightSchedule;
 use candle_core::Tensor;
 use duet_random::Draws;
 use duet_schedule::{Clip, Prediction};
@@ -34,8 +40,8 @@ pub struct Reading {
 /// What guidance remembers from step to step; a new one for each trajectory.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    /// APG's momentum, the shape of x: of steps that took both passes.
-    momentum: Option<Tensor>,
+    /// What the rule remembers, such as APG's momentum, the shape of x: of steps that took both passes.
+    of_rule: Option<Tensor>,
     /// x̂_0 of the step before, for history guidance; the shape of x.
     before: Option<Tensor>,
 }
@@ -45,7 +51,8 @@ impl Guidance {
     /// those for the classes first, then those to be led away from, unless they are the guide's.
     ///
     /// Errors: weights that are not finite or not one for each image; another number of labels or
-    /// seeds than images; nothing to be led away from where the weight is not 1.
+    /// seeds than images; nothing to be led away from where the weight is not 1; with CFG++ a weight
+    /// outside 0 to 1; a list of weights of another length than there are intervals.
     pub fn estimate(
         &self,
         state: State<'_>,
@@ -125,7 +132,7 @@ impl Guidance {
     fn passes(&self, state: State<'_>) -> Result<(Vec<Pass>, Vec<f64>), SampleError> {
         let State { x, labels, seeds, place } = state;
         let images = x.dim(0)?;
-        self.check_weights()?;
+        self.check_weights(place)?;
         let fits = |what: &str, count: usize| match count == images {
             true => Ok(()),
             false => Err(SampleError::Setting(format!("{count} {what} for {images} images"))),
@@ -142,7 +149,7 @@ impl Guidance {
         let at = |&w: &f64| if inside { self.schedule.at((first, w), place) } else { Ok(1.0) };
         let weights = weights.iter().map(at).collect::<Result<Vec<f64>, _>>()?;
         let null_counts = self.renoises_with_null(state);
-        let null_is_enough = self.rule == Rule::Plain && self.rescale == 0.0;
+        let null_is_enough = self.rule.is_free_at_zero() && self.rescale.phi() == 0.0;
         let pass = |&w: &f64| match w {
             _ if !self.has_two_answers(state) => Pass::Given,
             1.0 if !null_counts => Pass::Given,
@@ -154,7 +161,7 @@ impl Guidance {
     }
 
     /// All of them at the first step, also those of later ones.
-    fn check_weights(&self) -> Result<(), SampleError> {
+    fn check_weights(&self, place: Place) -> Result<(), SampleError> {
         let listed = match &self.schedule {
             WeightSchedule::List(list) => list.as_slice(),
             WeightSchedule::Constant | WeightSchedule::Linear | WeightSchedule::Cosine => &[],
@@ -165,7 +172,7 @@ impl Guidance {
         };
         match self.weights.iter().chain(listed).find(|w| !within.contains(w)) {
             Some(w) => Err(SampleError::Setting(format!("guidance {w}: {range}"))),
-            None => Ok(()),
+            None => self.schedule.check_for(place),
         }
     }
 
@@ -175,6 +182,11 @@ impl Guidance {
             _ if images.is_empty() => Question::default(),
             Some(Away::Label(label) | Away::GuideLabel(label)) => Question::of_label(images, |_| label),
             Some(Away::Guide) => Question::of_labels(images, labels),
+            Some(Away::Independent { classes: 0 }) => {
+                return Err(SampleError::Setting(
+                    "guidance by independent conditions: there are 0 classes".into(),
+                ));
+            }
             Some(Away::Independent { classes }) => Question::of_label(images, |i| {
                 let mut draws = Draws::new(seeds[i], "independent condition", place.interval as u64);
                 draws.below(classes.into()) as u32
@@ -203,23 +215,20 @@ impl Guidance {
         let weights = column(&weights, &given)?;
         let images = Tensor::new(both.as_slice(), state.x.device())?;
         let at = At { x: state.x.index_select(&images, 0)?, prediction, alpha_bar: state.place.alpha_bar };
-        let guided = match self.rule {
-            Rule::Plain => plain(&given, &free, &weights)?,
-            Rule::ZeroStar => {
-                let (given, free) = (at.as_v(&given)?, at.as_v(&free)?);
-                at.of_v(&plain(&given, &cfg_zero::scaled(&given, &free)?, &weights)?)?
-            }
-            Rule::Adaptive(apg) => {
-                let before = memory.momentum.as_ref().map(|all| all.index_select(&images, 0)).transpose()?;
-                let (given, free) = (at.as_x0(&given)?, at.as_x0(&free)?);
-                let (x0, momentum) = apg.guided(&given, &free, &weights, before.as_ref())?;
-                if !state.place.at_end {
-                    memory.keep(state.x, &both, momentum)?;
-                }
-                at.of_x0(&x0)?
-            }
-        };
-        let guided = match self.rescale {
+        let before = memory.of_rule.as_ref().map(|all| all.index_select(&images, 0)).transpose()?;
+        let terms = self.rule.terms();
+        let Guided { prediction: guided, remembered } = self.rule.guided(Pair {
+            given: &at.read(&given, terms)?,
+            free: &at.read(&free, terms)?,
+            weights: &weights,
+            place: state.place,
+            before: before.as_ref(),
+        })?;
+        if let Some(remembered) = remembered.filter(|_| !state.place.at_end) {
+            memory.keep(state.x, &both, remembered)?;
+        }
+        let guided = at.written(&guided, terms)?;
+        let guided = match self.rescale.phi() {
             0.0 => guided,
             phi => at.of_v(&rescale::rescaled(&at.as_v(&guided)?, &at.as_v(&given)?, phi)?)?,
         };
@@ -244,12 +253,22 @@ impl At {
         self.mixed(v, self.prediction.of_v_coefficients(self.alpha_bar))
     }
 
-    fn as_x0(&self, p: &Tensor) -> candle_core::Result<Tensor> {
-        self.mixed(p, self.prediction.x0_coefficients(self.alpha_bar))
+    /// The network's prediction in these terms.
+    fn read(&self, p: &Tensor, terms: Terms) -> candle_core::Result<Tensor> {
+        match terms {
+            Terms::Predicted => Ok(p.clone()),
+            Terms::V => self.as_v(p),
+            Terms::X0 => self.mixed(p, self.prediction.x0_coefficients(self.alpha_bar)),
+        }
     }
 
-    fn of_x0(&self, x0: &Tensor) -> candle_core::Result<Tensor> {
-        self.mixed(x0, self.prediction.of_x0_coefficients(self.alpha_bar))
+    /// What is said in these terms, as the network would say it.
+    fn written(&self, said: &Tensor, terms: Terms) -> candle_core::Result<Tensor> {
+        match terms {
+            Terms::Predicted => Ok(said.clone()),
+            Terms::V => self.of_v(said),
+            Terms::X0 => self.mixed(said, self.prediction.of_x0_coefficients(self.alpha_bar)),
+        }
     }
 
     fn mixed(&self, p: &Tensor, factors: (f64, f64)) -> candle_core::Result<Tensor> {
@@ -261,10 +280,10 @@ impl At {
 }
 
 impl Memory {
-    /// Remembers the momentum of some images; that of the others stays.
-    fn keep(&mut self, x: &Tensor, images: &[u32], momentum: Tensor) -> Result<(), SampleError> {
+    /// Remembers what the rule wants to know of some images; what it knew of the others stays.
+    fn keep(&mut self, x: &Tensor, images: &[u32], remembered: Tensor) -> Result<(), SampleError> {
         let count = x.dim(0)?;
-        let all = match &self.momentum {
+        let all = match &self.of_rule {
             Some(all) => all.clone(),
             None => x.zeros_like()?,
         };
@@ -273,12 +292,7 @@ impl Memory {
             order[image as usize] = (count + k) as u32;
         }
         let order = Tensor::new(order, x.device())?;
-        self.momentum = Some(Tensor::cat(&[all, momentum], 0)?.index_select(&order, 0)?);
+        self.of_rule = Some(Tensor::cat(&[all, remembered], 0)?.index_select(&order, 0)?);
         Ok(())
     }
-}
-
-/// p̃ = p(x, ∅) + w (p(x, c) - p(x, ∅))
-fn plain(given: &Tensor, free: &Tensor, weights: &Tensor) -> Result<Tensor, SampleError> {
-    Ok((free + (given - free)?.broadcast_mul(weights)?)?)
 }

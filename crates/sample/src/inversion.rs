@@ -1,6 +1,11 @@
 //! From images back to the noise that DDIM makes them of.
 
-use crate::{Guidance, Labels, Memory, Networks, Reading, Renoise, SampleError, Sampler, State};
+use crate::error::SampleError;
+use crate::guidance::{Guidance, Renoise};
+use crate::guided::{Memory, Reading, State};
+use crate::labels::Labels;
+use crate::question::Networks;
+use crate::sampler::Sampler;
 use candle_core::Tensor;
 use duet_schedule::Clip;
 

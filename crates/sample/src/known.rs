@@ -1,7 +1,8 @@
 //! Inpainting: images of which a part is known.
 
-use crate::{Estimate, SampleError};
-use candle_core::Tensor;
+use crate::error::SampleError;
+use crate::estimate::Estimate;
+use candle_core::{DType, Tensor};
 
 /// Images and which of their pixels shall stay.
 ///
@@ -18,13 +19,17 @@ impl Known {
     /// Images (n, C, H, W) in [-1, 1]; `unknown` (n, C, H, W) is 1 where they shall be drawn and 0
     /// where they are known, and anything between for a soft edge.
     ///
-    /// Errors: shapes that differ.
+    /// Errors: shapes that differ; a mask with values outside 0 to 1.
     pub fn new(images: Tensor, unknown: Tensor) -> Result<Self, SampleError> {
         if images.dims() != unknown.dims() {
             let (images, unknown) = (images.dims(), unknown.dims());
             return Err(SampleError::Setting(format!("images {images:?} and mask {unknown:?} differ")));
         }
-        Ok(Self { images, unknown })
+        let values = unknown.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+        match values.iter().find(|value| !(0.0..=1.0).contains(*value)) {
+            Some(value) => Err(SampleError::Setting(format!("mask {value}: must be 0 to 1"))),
+            None => Ok(Self { images, unknown }),
+        }
     }
 
     pub(crate) fn images(&self) -> &Tensor {

@@ -1,6 +1,6 @@
 //! What each image is asked to show.
 
-use crate::SampleError;
+use crate::error::SampleError;
 
 /// A class for each image, or a mixture of classes.
 ///

@@ -12,7 +12,8 @@
 //!
 //! let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000)?;
 //! let timesteps = Spacing::Trailing.timesteps(10, &schedule)?;
-//! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?.with_clip(Clip::Static { limit: 1.0 });
+//! let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, 0.0)?
+//!     .with_clip(Clip::Static { limit: 1.0 })?;
 //! let labels = Labels::new(&[3, 7]);
 //! let mut trajectory = Trajectory::new(ddim, &[0, 1], (1, 8, 8), Some(labels), &Device::Cpu)?;
 //! let guidance = Guidance::new(2.0, Some(10));
@@ -24,48 +25,49 @@
 //! ```
 
 mod answers;
-mod apg;
-mod cfg_zero;
-mod ddim;
-mod ddpm;
-mod dpm_solver;
 mod error;
 mod estimate;
-mod euler;
 mod guidance;
+mod guidance_interval;
 mod guided;
-mod heun;
 mod history;
-mod interval;
+mod interpolation;
 mod inversion;
 mod known;
 mod labels;
-mod level;
-mod moments;
 mod noise;
+mod noise_interval;
 mod per_image;
 mod place;
 mod question;
 mod rescale;
+mod rule;
 mod sampler;
+mod seeds;
+mod strength;
 mod trajectory;
-mod unipc;
 mod weight;
 
-pub use apg::Apg;
+pub use duet_schedule::Update;
 pub use error::SampleError;
 pub use estimate::Estimate;
-pub use guidance::{Away, Guidance, Renoise, Rule};
+pub use guidance::{Away, Guidance, Renoise};
+pub use guidance_interval::GuidanceInterval;
 pub use guided::{Memory, Reading, State};
 pub use history::History;
-pub use interval::Interval;
+pub use interpolation::{Ends, Interpolation};
 pub use inversion::Inversion;
 pub use known::Known;
 pub use labels::Labels;
 pub use noise::{initial_noise, interpolate_noise, step_noise};
+pub use noise_interval::NoiseInterval;
 pub use place::Place;
 pub use question::{Denoise, Networks};
-pub use sampler::{Sampler, Update};
+pub use rescale::Rescale;
+pub use rule::*;
+pub use sampler::Sampler;
+pub use seeds::Seeds;
+pub use strength::Strength;
 pub use trajectory::Trajectory;
 pub use weight::WeightSchedule;
 

@@ -8,7 +8,7 @@ pub struct Place {
     /// Intervals in all.
     pub intervals: usize,
     /// Whether the network is asked at the end of the interval, at whose start it was asked before, as the
-    /// second time in [`Solver::Heun`](duet_schedule::Solver::Heun). What is remembered from interval to
+    /// second time in [`Heun`](duet_schedule::Heun). What is remembered from interval to
     /// interval is what the first time left.
     pub at_end: bool,
     /// t, as the network is told.

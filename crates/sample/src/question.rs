@@ -1,6 +1,8 @@
 //! What a network is asked in a step: rows of (image, label), and an answer for each image.
 
-use crate::{Labels, SampleError, per_image::column};
+use crate::error::SampleError;
+use crate::labels::Labels;
+use crate::per_image::column;
 use candle_core::Tensor;
 
 /// A network's prediction of (x_t, t, labels), the shape of x_t: `t` and `labels` are (n) u32, the

@@ -1,9 +1,14 @@
 //! The way from noise to images, one step at a time.
 
-use crate::{
-    Estimate, Guidance, Known, Labels, Memory, Networks, Renoise, SampleError, Sampler, State, initial_noise,
-    noise, step_noise,
-};
+use crate::error::SampleError;
+use crate::estimate::Estimate;
+use crate::guidance::{Guidance, Renoise};
+use crate::guided::{Memory, State};
+use crate::known::Known;
+use crate::labels::Labels;
+use crate::noise::{self, initial_noise, step_noise};
+use crate::question::Networks;
+use crate::sampler::Sampler;
 use candle_core::{Device, Tensor};
 
 /// A batch of images on its way from noise.
@@ -63,10 +68,15 @@ impl Trajectory {
     /// Draws images between those of two seeds: each (other, u) takes an image's noise, at the start and
     /// on the way, `u` from 0 to 1 of the way to that of the seed `other`, as
     /// [`interpolate_noise`](crate::interpolate_noise) has it.
+    ///
+    /// Errors: another number of them than of images; a `u` outside 0 to 1.
     pub fn with_towards(self, towards: &[(u64, f64)]) -> Result<Self, SampleError> {
         if towards.len() != self.seeds.len() {
             let (ends, seeds) = (towards.len(), self.seeds.len());
             return Err(SampleError::Setting(format!("{ends} other seeds for {seeds}: one each is needed")));
+        }
+        if let Some((_, u)) = towards.iter().find(|(_, u)| !(0.0..=1.0).contains(u)) {
+            return Err(SampleError::Setting(format!("{u} of the way to another seed: must be 0 to 1")));
         }
         let (others, u): (Vec<u64>, Vec<f64>) = towards.iter().copied().unzip();
         let noise = initial_noise(&others, self.shape, self.x.device())?;

@@ -1,12 +1,12 @@
 //! What images are asked to show, what they are led away from, and what they begin with.
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{
-    Apg, Away, Guidance, History, Interval, Inversion, Known, Labels, Networks, Renoise, Rule, SampleError,
-    Sampler, Trajectory, initial_noise, interpolate_noise,
+    Apg, Away, Guidance, History, Inversion, Known, Labels, Networks, NoiseInterval, Renoise, Rescale, Rule,
+    SampleError, Sampler, Trajectory, ZeroStar, initial_noise, interpolate_noise,
 };
 use duet_schedule::{
-    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, ThirdOrder, Variance,
+    BetaSchedule, Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder,
+    Solver, Spacing, Steps, ThirdOrder, Variance,
 };
 use std::cell::RefCell;
 
@@ -31,7 +31,7 @@ fn steps(n: usize) -> Steps {
 }
 
 fn ddim(n: usize) -> Sampler {
-    Sampler::new(steps(n), Prediction::V, Solver::Ddim { eta: 0.0 }).unwrap()
+    Sampler::new(steps(n), Prediction::V, Solver::Ddim(Ddim { eta: 0.0 })).unwrap()
 }
 
 /// Depends on x, t and the label of each row, and notes the labels that it was asked for.
@@ -125,7 +125,7 @@ fn heun_draws_an_independent_condition_for_each_interval() {
     let network = Network::default();
     let guidance = Guidance::new(2.0, None).with_away(Away::Independent { classes: 1000 });
     let labels = Labels::new(&[1, 1, 1]);
-    let sampler = Sampler::new(steps(5).last(4), Prediction::V, Solver::Heun).unwrap();
+    let sampler = Sampler::new(steps(5).last(4), Prediction::V, Solver::Heun(Heun)).unwrap();
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, Some(labels), &Device::Cpu).unwrap();
     while !trajectory.is_done() {
         trajectory.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap();
@@ -138,7 +138,7 @@ fn heun_draws_an_independent_condition_for_each_interval() {
 
 #[test]
 fn cfg_plus_plus_is_refused_where_a_sampler_asks_twice() {
-    let sampler = Sampler::new(steps(3), Prediction::V, Solver::Heun).unwrap();
+    let sampler = Sampler::new(steps(3), Prediction::V, Solver::Heun(Heun)).unwrap();
     let labels = Some(Labels::new(&[1, 1, 1]));
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, labels, &Device::Cpu).unwrap();
     let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
@@ -153,8 +153,8 @@ fn an_image_is_the_same_alone_and_among_others() {
     let labels = [3, 6, 1];
     for (guidance, w) in [
         (Guidance::new(1.0, Some(NULL)), 2.5),
-        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::Adaptive(Apg::PAPER)), 2.5),
-        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::ZeroStar).with_rescale(0.5).unwrap(), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(Rule::Apg(Apg::PAPER)), 2.5),
+        (Guidance::new(1.0, Some(NULL)).with_rule(ZeroStar).with_rescale(Rescale::new(0.5).unwrap()), 2.5),
         (Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), 0.6),
     ] {
         let weights = [1.0, w, 0.0];
@@ -193,15 +193,15 @@ fn missing_answers_and_wrong_numbers_are_refused() {
 fn an_interval_of_timesteps_holds_these_and_no_others() {
     let schedule = schedule();
     for (first, last) in [(0, 0), (0, 999), (10, 10), (200, 800), (999, 999)] {
-        let interval = Interval::of_timesteps(first, last, &schedule).unwrap();
+        let interval = NoiseInterval::of_timesteps(first, last, &schedule).unwrap();
         for t in 0..1000 {
             assert_eq!(interval.contains(schedule.alpha_bar(t)), (first..=last).contains(&t), "{t}");
         }
     }
-    assert!(Interval::of_timesteps(5, 4, &schedule).is_err());
-    assert!(Interval::of_timesteps(5, 1000, &schedule).is_err());
+    assert!(NoiseInterval::of_timesteps(5, 4, &schedule).is_err());
+    assert!(NoiseInterval::of_timesteps(5, 1000, &schedule).is_err());
     let zero = schedule.with_zero_terminal_snr();
-    assert!(Interval::of_timesteps(999, 999, &zero).unwrap().contains(0.0));
+    assert!(NoiseInterval::of_timesteps(999, 999, &zero).unwrap().contains(0.0));
 }
 
 /// A network that always sees the same image: every sampler arrives there.
@@ -219,7 +219,7 @@ fn picture() -> Tensor {
 fn images_begin_with_the_noise_of_their_first_step() {
     let three = picture().repeat((3, 1, 1, 1)).unwrap();
     let last = steps(10).last(4);
-    let sampler = Sampler::new(last.clone(), Prediction::V, Solver::Ddim { eta: 0.0 }).unwrap();
+    let sampler = Sampler::new(last.clone(), Prediction::V, Solver::Ddim(Ddim { eta: 0.0 })).unwrap();
     let trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, None, &Device::Cpu).unwrap();
     let started = trajectory.with_images(&three).unwrap();
     let a = steps(10).alpha_bars()[6];
@@ -247,9 +247,9 @@ fn what_is_known_arrives_unchanged_with_every_sampler() {
         })
     };
     let solvers = [
-        Solver::Ddim { eta: 0.0 },
-        Solver::Ddim { eta: 1.0 },
-        Solver::Ddpm { variance: Variance::Small },
+        Solver::Ddim(Ddim { eta: 0.0 }),
+        Solver::Ddim(Ddim { eta: 1.0 }),
+        Solver::Ddpm(Ddpm { variance: Variance::Small }),
         dpm(DpmAlgorithm::DataOde),
         dpm(DpmAlgorithm::DataSde),
     ];
@@ -298,8 +298,8 @@ fn an_inversion_is_undone_by_sampling() {
     let guidance = || Guidance::new(0.5, Some(NULL));
     for (wrong, cause) in [
         (guidance().with_renoise(Renoise::Null), "CFG++"),
-        (guidance().with_history(History::new(0.5, Interval::default()).unwrap()), "history"),
-        (guidance().with_rule(Rule::Adaptive(Apg::PAPER)), "momentum"),
+        (guidance().with_history(History::new(0.5, NoiseInterval::default()).unwrap()), "history"),
+        (guidance().with_rule(Rule::Apg(Apg::PAPER)), "momentum"),
     ] {
         let mut inversion = Inversion::new(ddim(8), images.clone(), Some(labels.clone()), 1).unwrap();
         let mut denoise = |x: &Tensor, t: &Tensor, l: Option<&Tensor>| network.answer(x, t, l);
@@ -325,7 +325,7 @@ fn noise_between_two_seeds_is_as_large_as_noise() {
 
 #[test]
 fn clipping_goes_with_the_sampler() {
-    let sampler = ddim(3).with_clip(Clip::Static { limit: 0.5 });
+    let sampler = ddim(3).with_clip(Clip::Static { limit: 0.5 }).unwrap();
     let mut trajectory = Trajectory::new(sampler, &SEEDS, SHAPE, None, &Device::Cpu).unwrap();
     while !trajectory.is_done() {
         trajectory.step(&Guidance::new(1.0, None), |x, _, _| Ok(x.affine(-3.0, 0.0)?)).unwrap();

@@ -39,7 +39,7 @@ fn worst_error(table: impl Fn(bool, Vec<f32>) -> NoiseSchedule) -> f64 {
         assert!(timesteps.iter().map(|&t| t as i64).eq(expected), "{case}");
         let prediction: Prediction = prediction.parse().unwrap();
         let clip = if clip == "clip" { CLIP } else { Clip::No };
-        let ddim = Sampler::ddim(&schedule, &timesteps, prediction, 0.0).unwrap().with_clip(clip);
+        let ddim = Sampler::ddim(&schedule, &timesteps, prediction, 0.0).unwrap().with_clip(clip).unwrap();
         let states = &tensors[&format!("x.{case}")];
         let trajectory = Trajectory::new(ddim, &[0, 1], (1, 4, 4), None, &Device::Cpu).unwrap();
         let mut trajectory = trajectory.with_noise(states.get(0).unwrap()).unwrap();
@@ -112,7 +112,7 @@ fn network(x: &Tensor, t: &Tensor, labels: Option<&Tensor>) -> Result<Tensor, Sa
 fn images(seeds: &[u64], labels: &[u32], weight: f64, eta: f64) -> Vec<Vec<f32>> {
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
     let timesteps = Spacing::Sigmoid { sharpness: 3.0 }.timesteps(7, &schedule).unwrap();
-    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, eta).unwrap().with_clip(CLIP);
+    let ddim = Sampler::ddim(&schedule, &timesteps, Prediction::V, eta).unwrap().with_clip(CLIP).unwrap();
     let labels = Labels::new(labels);
     let mut trajectory = Trajectory::new(ddim, seeds, (1, 4, 4), Some(labels), &Device::Cpu).unwrap();
     let guidance = Guidance::new(weight, Some(10));

@@ -2,12 +2,12 @@
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
-    Apg, Estimate, Guidance, History, Interval, Labels, Memory, Networks, Place, Reading, Renoise, Rule,
-    SampleError, Sampler, State, Trajectory, WeightSchedule,
+    Apg, Estimate, Guidance, History, Labels, Memory, Networks, NoiseInterval, Place, Reading, Renoise,
+    Rescale, Rule, SampleError, Sampler, State, Trajectory, WeightSchedule, ZeroStar,
 };
 use duet_schedule::{
-    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, ThirdOrder,
+    BetaSchedule, Clip, Ddim, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder, Solver,
+    Spacing, Steps, ThirdOrder,
 };
 use std::cell::RefCell;
 
@@ -132,7 +132,7 @@ fn each_image_may_have_its_own_weight() {
 #[test]
 fn outside_its_interval_guidance_costs_nothing() {
     let network = Network::new();
-    let guidance = Guidance::new(3.0, Some(NULL)).with_interval(Interval::new(0.5, 2.0).unwrap());
+    let guidance = Guidance::new(3.0, Some(NULL)).with_interval(NoiseInterval::new(0.5, 2.0).unwrap());
     let conditional =
         |alpha_bar| Estimate::new(&normal("x"), &network.given, Prediction::V, alpha_bar, Clip::No).unwrap();
     for (sigma, inside) in [(0.4, false), (0.501, true), (1.999, true), (2.001, false), (1e6, false)] {
@@ -145,9 +145,9 @@ fn outside_its_interval_guidance_costs_nothing() {
         }
     }
     // Pure noise is beyond every finite interval.
-    assert!(!Interval::new(0.0, 1e9).unwrap().contains(0.0) && Interval::default().contains(0.0));
+    assert!(!NoiseInterval::new(0.0, 1e9).unwrap().contains(0.0) && NoiseInterval::default().contains(0.0));
     for (low, high) in [(2.0, 1.0), (1.0, 1.0), (-1.0, 1.0), (f64::NAN, 1.0), (0.0, f64::NAN)] {
-        assert!(Interval::new(low, high).is_err(), "{low} to {high}");
+        assert!(NoiseInterval::new(low, high).is_err(), "{low} to {high}");
     }
 }
 
@@ -199,7 +199,7 @@ fn v_of(estimate: &Estimate) -> Tensor {
 fn a_rescaled_prediction_has_the_conditional_ones_deviation() {
     let network = Network::new();
     let at = |phi| {
-        let guidance = Guidance::new(4.0, Some(NULL)).with_rescale(phi).unwrap();
+        let guidance = Guidance::new(4.0, Some(NULL)).with_rescale(Rescale::new(phi).unwrap());
         v_of(&network.estimate(&guidance, Prediction::V))
     };
     assert_close(&at(0.0), &plain(&network, 4.0));
@@ -207,7 +207,7 @@ fn a_rescaled_prediction_has_the_conditional_ones_deviation() {
         assert!((a / b - 1.0).abs() < 1e-5);
     }
     assert_close(&at(0.7), &((at(1.0) * 0.7).unwrap() + (at(0.0) * 0.3).unwrap()).unwrap());
-    assert!(Guidance::new(4.0, None).with_rescale(1.1).is_err());
+    assert!(Rescale::new(1.1).is_err());
 }
 
 fn dots(a: &Tensor, b: &Tensor) -> Vec<f32> {
@@ -217,7 +217,7 @@ fn dots(a: &Tensor, b: &Tensor) -> Vec<f32> {
 #[test]
 fn zero_star_leaves_nothing_of_the_null_prediction_in_the_difference() {
     let network = Network::new();
-    let zero_star = |w| Guidance::new(w, Some(NULL)).with_rule(Rule::ZeroStar);
+    let zero_star = |w| Guidance::new(w, Some(NULL)).with_rule(ZeroStar);
     let at = |w| v_of(&network.estimate(&zero_star(w), Prediction::V));
     // At w = 2 it is 2 v(c) - s v(∅).
     let scaled = ((&network.given * 2.0).unwrap() - at(2.0)).unwrap();
@@ -232,10 +232,10 @@ fn zero_star_leaves_nothing_of_the_null_prediction_in_the_difference() {
 #[test]
 fn projected_guidance_with_everything_off_is_plain_guidance() {
     let network = Network::new();
-    let off = Apg { eta: 1.0, norm: f64::INFINITY, momentum: 0.0 };
+    let off = Apg::new(1.0, f64::INFINITY, 0.0).unwrap();
     for kind in KINDS {
         let guidance = Guidance::new(2.5, Some(NULL));
-        let apg = network.estimate(&guidance.clone().with_rule(Rule::Adaptive(off)), kind);
+        let apg = network.estimate(&guidance.clone().with_rule(Rule::Apg(off)), kind);
         let expected = network.estimate(&guidance, kind);
         assert_close(&apg.x0, &expected.x0);
         assert_close(&apg.epsilon, &expected.epsilon);
@@ -246,18 +246,18 @@ fn projected_guidance_with_everything_off_is_plain_guidance() {
 fn projected_guidance_is_orthogonal_limited_and_remembers() {
     let network = Network::new();
     let step = |apg, memory: &mut Memory| {
-        let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Adaptive(apg));
+        let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
         let x0 = network.estimate_at(&guidance, Prediction::X0, PLACE, memory).unwrap().x0;
         (x0 - &network.given).unwrap()
     };
-    let bare = Apg { eta: 0.0, norm: f64::INFINITY, momentum: 0.0 };
+    let bare = Apg::new(0.0, f64::INFINITY, 0.0).unwrap();
     let orthogonal = step(bare, &mut Memory::default());
     assert!(dots(&orthogonal, &network.given).iter().all(|dot| dot.abs() < 1e-4));
-    let limited = step(Apg { eta: 1.0, norm: 0.5, ..bare }, &mut Memory::default());
+    let limited = step(Apg::new(1.0, 0.5, 0.0).unwrap(), &mut Memory::default());
     assert!(dots(&limited, &limited).iter().all(|square| (square.sqrt() - 0.5).abs() < 1e-4));
     // The same difference D twice: D, then D + β D.
     let mut memory = Memory::default();
-    let apg = Apg { momentum: -0.5, eta: 1.0, ..bare };
+    let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let (first, second) = (step(apg, &mut memory), step(apg, &mut memory));
     assert_close(&second, &(first * 0.5).unwrap());
 }
@@ -265,7 +265,7 @@ fn projected_guidance_is_orthogonal_limited_and_remembers() {
 #[test]
 fn history_leads_on_from_what_the_step_before_saw() {
     let network = Network::new();
-    let history = History::new(0.5, Interval::default()).unwrap();
+    let history = History::new(0.5, NoiseInterval::default()).unwrap();
     for kind in KINDS {
         let mut memory = Memory::default();
         let mut step = |w| {
@@ -294,7 +294,7 @@ fn history_leads_on_from_what_the_step_before_saw() {
 fn outside_its_interval_history_is_remembered_alone() {
     let network = Network::new();
     let at = |sigma: f64| Place { alpha_bar: 1.0 / (1.0 + sigma * sigma), ..PLACE };
-    let history = History::new(1.0, Interval::new(0.3, 3.0).unwrap()).unwrap();
+    let history = History::new(1.0, NoiseInterval::new(0.3, 3.0).unwrap()).unwrap();
     let mut memory = Memory::default();
     let mut step = |w, sigma| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
@@ -306,7 +306,7 @@ fn outside_its_interval_history_is_remembered_alone() {
     assert_close(&step(1.0, 2.0), &expected);
     assert_close(&step(0.0, 0.2), &network.free);
     for wrong in [-0.1, f64::NAN, f64::INFINITY] {
-        assert!(History::new(wrong, Interval::default()).is_err(), "{wrong}");
+        assert!(History::new(wrong, NoiseInterval::default()).is_err(), "{wrong}");
     }
 }
 
@@ -320,7 +320,7 @@ fn what_history_leads_to_is_clipped_too() {
         let mut denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| network.answer(x, labels);
         let state = State { x: &x, labels: Some(&labels), seeds: &[0, 1, 2], place: PLACE };
         let networks = &mut Networks { denoise: &mut denoise, guide: None };
-        let history = History::new(2.0, Interval::default()).unwrap();
+        let history = History::new(2.0, NoiseInterval::default()).unwrap();
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
         guidance.estimate(state, reading, &mut memory, networks).unwrap().x0
     };
@@ -345,7 +345,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
     };
     let network = Network::new();
     let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null);
-    for solver in [Solver::Ddim { eta: 0.0 }, Solver::DpmSolver(order_one)] {
+    for solver in [Solver::Ddim(Ddim { eta: 0.0 }), Solver::DpmSolver(order_one)] {
         let sampler = Sampler::new(steps.clone(), Prediction::Epsilon, solver).unwrap();
         let labels = Labels::new(&[3, 4, 5]);
         let trajectory = Trajectory::new(sampler, &[0, 1, 2], (2, 3, 4), Some(labels), &Device::Cpu).unwrap();
@@ -397,7 +397,7 @@ fn memory_advances_once_an_interval() {
     let (start, end) = (Place { interval: 1, ..PLACE }, Place { interval: 1, at_end: true, ..PLACE });
     let next = Place { interval: 2, ..PLACE };
     // History's κ = 1: twice what is seen, less what was.
-    let history = History::new(1.0, Interval::default()).unwrap();
+    let history = History::new(1.0, NoiseInterval::default()).unwrap();
     let mut memory = Memory::default();
     let mut see = |w, place| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
@@ -409,8 +409,8 @@ fn memory_advances_once_an_interval() {
     assert_close(&see(2.0, end), &led_on(2.0, 1.0));
     assert_close(&see(0.5, next), &led_on(0.5, 1.0));
     // Momentum: D, then twice D + β D.
-    let apg = Apg { eta: 1.0, norm: f64::INFINITY, momentum: -0.5 };
-    let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Adaptive(apg));
+    let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
+    let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
     let mut memory = Memory::default();
     let mut step = |place| {
         let x0 = network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0;
@@ -432,7 +432,7 @@ fn a_growing_weight_is_one_at_a_noise_level() {
     assert_eq!([at(0, false), at(0, true), at(1, false)], [1.0, 1.5, 1.5]);
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
     let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(3, &schedule).unwrap()).unwrap();
-    let heun = Sampler::new(steps, Prediction::V, Solver::Heun).unwrap();
+    let heun = Sampler::new(steps, Prediction::V, Solver::Heun(Heun)).unwrap();
     let places: Vec<(usize, bool)> = (0..5).map(|i| (heun.place(i).interval, heun.place(i).at_end)).collect();
     assert_eq!(places, [(0, false), (0, true), (1, false), (1, true), (2, false)]);
     assert_eq!(heun.place(0).intervals, 3);
@@ -443,14 +443,13 @@ fn rules() -> Vec<Guidance> {
     let guidance = || Guidance::new(1.0, Some(NULL));
     vec![
         guidance(),
-        guidance().with_rescale(0.7).unwrap(),
-        guidance().with_rule(Rule::ZeroStar),
-        guidance().with_rule(Rule::ZeroStar).with_rescale(1.0).unwrap(),
-        guidance().with_rule(Rule::Adaptive(Apg::PAPER)),
+        guidance().with_rescale(Rescale::new(0.7).unwrap()),
+        guidance().with_rule(ZeroStar),
+        guidance().with_rule(ZeroStar).with_rescale(Rescale::new(1.0).unwrap()),
+        guidance().with_rule(Rule::Apg(Apg::PAPER)),
         guidance()
-            .with_rule(Rule::Adaptive(Apg { eta: 0.3, norm: 0.5, momentum: -0.5 }))
-            .with_rescale(0.5)
-            .unwrap(),
+            .with_rule(Rule::Apg(Apg::new(0.3, 0.5, -0.5).unwrap()))
+            .with_rescale(Rescale::new(0.5).unwrap()),
     ]
 }
 

@@ -5,7 +5,7 @@
 //! prediction(x) = 0.3 x + 0.1, as it saved them, with the noise that the steps were given.
 use candle_core::{Device, Tensor};
 use duet_sample::{Estimate, Sampler};
-use duet_schedule::{DiffusersScheduler, Solver};
+use duet_schedule::{Ddim, DiffusersScheduler, Solver};
 use std::path::Path;
 
 fn max_abs(t: &Tensor) -> f64 {
@@ -32,11 +32,11 @@ fn error(
         return Err(format!("timesteps {:?}, expected {timesteps:?}", steps.timesteps()));
     }
     let solver = match scheduler.solver().unwrap() {
-        Solver::Ddim { .. } => Solver::Ddim { eta: case["eta"].as_f64().unwrap() },
+        Solver::Ddim(_) => Solver::Ddim(Ddim { eta: case["eta"].as_f64().unwrap() }),
         solver => solver,
     };
     let sampler = Sampler::new(steps, scheduler.prediction().unwrap(), solver).unwrap();
-    let sampler = sampler.with_clip(scheduler.clip());
+    let sampler = sampler.with_clip(scheduler.clip()).unwrap();
     let mut x = states.get(0).unwrap();
     let mut estimates: Vec<Estimate> = Vec::new();
     let mut worst = 0f64;

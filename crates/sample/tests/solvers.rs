@@ -6,8 +6,8 @@
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{Estimate, Guidance, Inversion, Networks, Sampler, Trajectory, Update};
 use duet_schedule::{
-    BetaSchedule, Clip, DpmAlgorithm, DpmSolver, NoiseSchedule, Prediction, SecondOrder, Solver, Spacing,
-    Steps, ThirdOrder, UniPc, UniPcVariant, Variance,
+    BetaSchedule, Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Euler, Heun, NoiseSchedule, Prediction,
+    SecondOrder, Solver, Spacing, Steps, ThirdOrder, UniPc, UniPcVariant, Variance,
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ fn dpm(algorithm: DpmAlgorithm, order: usize, second_order: SecondOrder) -> Solv
 
 /// Those that add no noise.
 fn deterministic() -> Vec<Solver> {
-    let mut solvers = vec![Solver::Ddim { eta: 0.0 }, Solver::Euler, Solver::Heun];
+    let mut solvers = vec![Solver::Ddim(Ddim { eta: 0.0 }), Solver::Euler(Euler), Solver::Heun(Heun)];
     for order in 1..=3 {
         for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
             solvers
@@ -46,9 +46,9 @@ fn deterministic() -> Vec<Solver> {
 
 fn stochastic() -> Vec<Solver> {
     let mut solvers = vec![
-        Solver::Ddim { eta: 1.0 },
-        Solver::Ddpm { variance: Variance::Small },
-        Solver::Ddpm { variance: Variance::Large },
+        Solver::Ddim(Ddim { eta: 1.0 }),
+        Solver::Ddpm(Ddpm { variance: Variance::Small }),
+        Solver::Ddpm(Ddpm { variance: Variance::Large }),
     ];
     for second_order in [SecondOrder::Midpoint, SecondOrder::Heun] {
         solvers.extend((1..=3).map(|order| dpm(DpmAlgorithm::DataSde, order, second_order)));
@@ -98,7 +98,7 @@ fn every_inversion_of_diffusers_is_reproduced() {
         let mut levels = tensor("alpha_bars").to_vec1::<f64>().unwrap();
         levels.reverse();
         let steps = Steps::from_levels(vec![0; levels.len() - 1], levels).unwrap();
-        let sampler = Sampler::new(steps, Prediction::Epsilon, Solver::Ddim { eta: 0.0 }).unwrap();
+        let sampler = Sampler::new(steps, Prediction::Epsilon, Solver::Ddim(Ddim { eta: 0.0 })).unwrap();
         let expected = tensor("x").to_dtype(DType::F64).unwrap();
         let mut inversion = Inversion::new(sampler, expected.get(0).unwrap(), None, 1).unwrap();
         let mut denoise = |x: &Tensor, _: &Tensor, _: Option<&Tensor>| Ok(x.affine(0.3, 0.1)?);
@@ -124,8 +124,8 @@ fn every_trajectory_of_diffusers_is_reproduced() {
         let word = |key: &str| case[key].as_str().unwrap();
         let flag = |key: &str| case[key].as_bool().unwrap();
         let solver = match word("scheduler") {
-            "EulerDiscreteScheduler" => Solver::Euler,
-            "HeunDiscreteScheduler" => Solver::Heun,
+            "EulerDiscreteScheduler" => Solver::Euler(Euler),
+            "HeunDiscreteScheduler" => Solver::Heun(Heun),
             _ => {
                 let variant = if word("variant") == "bh1" { UniPcVariant::Bh1 } else { UniPcVariant::Bh2 };
                 let order = case["order"].as_u64().unwrap() as usize;
@@ -163,13 +163,15 @@ fn euler_is_a_step_in_sigma_and_ddim() {
     let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(9, &schedule).unwrap()).unwrap();
     let noise = Tensor::new(&[-1.7, -0.4, 0.3, 2.1], &Device::Cpu).unwrap();
     for clip in [Clip::No, Clip::Static { limit: 1.0 }] {
-        let sampler = |solver| Sampler::new(steps.clone(), Prediction::V, solver).unwrap().with_clip(clip);
-        let euler = states(&sampler(Solver::Euler), &noise);
-        let ddim = states(&sampler(Solver::Ddim { eta: 0.0 }), &noise);
+        let sampler =
+            |solver| Sampler::new(steps.clone(), Prediction::V, solver).unwrap().with_clip(clip).unwrap();
+        let euler = states(&sampler(Solver::Euler(Euler)), &noise);
+        let ddim = states(&sampler(Solver::Ddim(Ddim { eta: 0.0 })), &noise);
         for (i, pair) in euler.windows(2).enumerate() {
             let levels = &steps.alpha_bars()[i..=i + 1];
             let sigma = |k: usize| ((1.0 - levels[k]) / levels[k]).sqrt();
-            let estimate = sampler(Solver::Euler).estimate(i, &pair[0], &pair[0].affine(0.3, 0.1).unwrap());
+            let estimate =
+                sampler(Solver::Euler(Euler)).estimate(i, &pair[0], &pair[0].affine(0.3, 0.1).unwrap());
             let bar = (&pair[0] / levels[0].sqrt()).unwrap();
             let bar = (bar + (estimate.unwrap().epsilon * (sigma(1) - sigma(0))).unwrap()).unwrap();
             assert!(relative_error(&pair[1], &(bar * levels[1].sqrt()).unwrap()) < 1e-12);
@@ -276,14 +278,14 @@ fn converges(solver: Solver, order: std::ops::Range<f64>) {
 
 #[test]
 fn ddim_and_euler_converge_with_order_one() {
-    converges(Solver::Ddim { eta: 0.0 }, 0.8..1.2);
-    converges(Solver::Euler, 0.8..1.2);
+    converges(Solver::Ddim(Ddim { eta: 0.0 }), 0.8..1.2);
+    converges(Solver::Euler(Euler), 0.8..1.2);
 }
 
 /// Per interval, which is two evaluations.
 #[test]
 fn heun_converges_with_order_two() {
-    converges(Solver::Heun, 1.8..2.5);
+    converges(Solver::Heun(Heun), 1.8..2.5);
 }
 
 /// The local errors of order p, of the process in the mean, are of order p + 1. In the mean x̂_0 stays the
@@ -473,13 +475,13 @@ fn what_is_the_same_by_several_names_is_the_same() {
     let steps = even_steps(7);
     let groups = [
         vec![
-            Solver::Ddim { eta: 1.0 },
-            Solver::Ddpm { variance: Variance::Small },
+            Solver::Ddim(Ddim { eta: 1.0 }),
+            Solver::Ddpm(Ddpm { variance: Variance::Small }),
             dpm(DpmAlgorithm::DataSde, 1, SecondOrder::Midpoint),
         ],
         vec![
-            Solver::Ddim { eta: 0.0 },
-            Solver::Euler,
+            Solver::Ddim(Ddim { eta: 0.0 }),
+            Solver::Euler(Euler),
             dpm(DpmAlgorithm::DataOde, 1, SecondOrder::Midpoint),
             dpm(DpmAlgorithm::NoiseOde, 1, SecondOrder::Heun),
             uni_pc(1, UniPcVariant::Bh1, false, false),
@@ -517,7 +519,7 @@ fn unipc_converges_with_its_order_and_one_more_with_its_corrector() {
 #[test]
 fn heun_asks_twice_in_each_interval_but_the_last() {
     let steps = |first: f64| Steps::from_levels(vec![9, 6, 2], vec![first, 0.3, 0.8, 1.0]).unwrap();
-    let heun = |first| Sampler::new(steps(first), Prediction::V, Solver::Heun).unwrap();
+    let heun = |first| Sampler::new(steps(first), Prediction::V, Solver::Heun(Heun)).unwrap();
     assert_eq!(heun(0.1).steps().timesteps(), [9, 6, 6, 2, 2]);
     assert_eq!(heun(0.1).steps().alpha_bars(), [0.1, 0.3, 0.3, 0.8, 0.8, 1.0]);
     // Where ε̂ says nothing of the image, the trapezium would be of nothing.
@@ -526,9 +528,9 @@ fn heun_asks_twice_in_each_interval_but_the_last() {
         assert_eq!(heun(first).steps().alpha_bars(), [first, 0.3, 0.8, 0.8, 1.0]);
     }
     for evaluations in 0..20 {
-        let intervals = Solver::Heun.intervals(evaluations);
+        let intervals = Solver::Heun(Heun).intervals(evaluations);
         assert!(2 * intervals <= evaluations + 1 && evaluations <= 2 * intervals);
-        assert_eq!(Solver::Euler.intervals(evaluations), evaluations);
+        assert_eq!(Solver::Euler(Euler).intervals(evaluations), evaluations);
     }
 }
 
@@ -544,7 +546,7 @@ fn heun_lets_no_error_of_x0_count_many_times() {
         let steps = Steps::new(&schedule, &Spacing::Trailing.timesteps(10, &schedule).unwrap()).unwrap();
         let weights: Vec<f64> = steps.alpha_bars()[..10].windows(2).map(weight).collect();
         println!("{betas}: {weights:.2?}");
-        let heun = Sampler::new(steps, Prediction::V, Solver::Heun).unwrap();
+        let heun = Sampler::new(steps, Prediction::V, Solver::Heun(Heun)).unwrap();
         let corrected = heun.steps().alpha_bars().windows(2).filter(|pair| pair[0] == pair[1]).count();
         let kept = weights.iter().filter(|&&weight| weight < 2.0).count();
         assert_eq!(corrected, kept, "{betas}: {weights:?}");
@@ -611,7 +613,7 @@ fn between_two_seeds_the_ends_are_theirs() {
         assert!(off(&way[..4], &ends[..4]) < 1e-5 && off(&way[8..], &ends[4..]) < 1e-5, "{solver:?}");
         assert!(off(&way[4..8], &ends[..4]) > 1e-2 && off(&way[4..8], &ends[4..]) > 1e-2, "{solver:?}");
     }
-    let sampler = Sampler::new(steps, Prediction::V, Solver::Euler).unwrap();
+    let sampler = Sampler::new(steps, Prediction::V, Solver::Euler(Euler)).unwrap();
     let trajectory = Trajectory::new(sampler, &[1, 2], (1, 2, 2), None, &Device::Cpu).unwrap();
     let error = trajectory.with_towards(&[(3, 0.5)]).unwrap_err().to_string();
     assert!(error.contains("1 other seeds for 2"), "{error}");

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ScheduleError;
+use crate::error::ScheduleError;
+use crate::timesteps::MAX_TIMESTEPS;
 
 /// The first β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
 /// section 4).
@@ -15,9 +16,6 @@ pub const BETA_START: f64 = 1e-4;
 /// The last β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
 /// section 4).
 pub const BETA_END: f64 = 0.02;
-
-/// The largest T: a table of this length takes 8 MB, and a mistyped number takes no more.
-pub const MAX_TIMESTEPS: usize = 1_000_000;
 
 /// The largest β of a schedule that is given as ᾱ(u), or scaled to few timesteps, so that ᾱ stays above 0
 /// (Nichol & Dhariwal 2021, section 3.2).
@@ -36,7 +34,8 @@ pub fn beta_range(timesteps: usize) -> (f64, f64) {
 
 /// A rule for β_t, t in 0..T-1, with ᾱ_t = Π_{s≤t} (1-β_s).
 ///
-/// As text: `linear`, `scaled_linear`, `cosine` or `sigmoid`.
+/// As text: `linear`, `scaled_linear`, `cosine`, `sigmoid`, or `betas:` and a list such as
+/// `betas:0.1,0.2,0.4`. Serde has the same names, and `{"betas": [0.1, 0.2, 0.4]}` for the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
@@ -131,13 +130,15 @@ fn sigmoid(u: f64) -> f64 {
 
 impl fmt::Display for BetaSchedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Linear => "linear",
-            Self::ScaledLinear => "scaled_linear",
-            Self::Cosine => "cosine",
-            Self::Sigmoid => "sigmoid",
-            Self::Betas(_) => "betas",
-        })
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::ScaledLinear => f.write_str("scaled_linear"),
+            Self::Cosine => f.write_str("cosine"),
+            Self::Sigmoid => f.write_str("sigmoid"),
+            Self::Betas(betas) => {
+                write!(f, "betas:{}", betas.iter().map(f64::to_string).collect::<Vec<_>>().join(","))
+            }
+        }
     }
 }
 
@@ -145,16 +146,23 @@ impl FromStr for BetaSchedule {
     type Err = ScheduleError;
 
     fn from_str(name: &str) -> Result<Self, ScheduleError> {
+        let unknown = || ScheduleError::UnknownName {
+            what: "beta schedule",
+            name: name.into(),
+            expected: "linear, scaled_linear, cosine or sigmoid",
+        };
         match name {
             "linear" => Ok(Self::Linear),
             "scaled_linear" => Ok(Self::ScaledLinear),
             "cosine" => Ok(Self::Cosine),
             "sigmoid" => Ok(Self::Sigmoid),
-            _ => Err(ScheduleError::UnknownName {
-                what: "beta schedule",
-                name: name.into(),
-                expected: "linear, scaled_linear, cosine or sigmoid",
-            }),
+            _ => {
+                let list = name.strip_prefix("betas:").ok_or_else(unknown)?;
+                let betas: Result<Vec<f64>, _> = list.split(',').map(|beta| beta.trim().parse()).collect();
+                let betas = Self::Betas(betas.map_err(|_| unknown())?);
+                betas.betas(list.split(',').count(), BETA_START, BETA_END)?;
+                Ok(betas)
+            }
         }
     }
 }

@@ -1,13 +1,19 @@
 //! `scheduler_config.json`: a schedule, a prediction, a spacing and a solver as diffusers saves them.
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::betas::{BETA_END, BETA_START, BetaSchedule, beta_range};
+use crate::clip::Clip;
 use crate::dpm_keys::DpmKeys;
+use crate::error::ScheduleError;
 use crate::foreign_keys;
-use crate::{Clip, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing, Steps, Variance};
+use crate::keys::{Keys, MINUS_INFINITY, unsupported};
+use crate::noise::NoiseSchedule;
+use crate::prediction::Prediction;
+use crate::solver::{Ddim, Ddpm, Solver, Variance};
+use crate::spacing::Spacing;
+use crate::steps::Steps;
 
 /// The version of diffusers whose keys and defaults these are.
 pub const DIFFUSERS_VERSION: &str = "0.42.1";
@@ -21,6 +27,16 @@ enum Class {
     Ddpm,
     #[serde(rename = "DPMSolverMultistepScheduler")]
     DpmSolver,
+}
+
+impl Class {
+    fn of(keys: &Keys) -> Result<Self, ScheduleError> {
+        let name = keys.0.get("_class_name").unwrap_or(&Value::Null);
+        Self::deserialize(name).map_err(|_| {
+            let known = "DDIMScheduler, DDPMScheduler or DPMSolverMultistepScheduler";
+            unsupported("_class_name", &name.to_string(), known)
+        })
+    }
 }
 
 /// The configuration of diffusers' `DDIMScheduler`, `DDPMScheduler` or
@@ -101,7 +117,10 @@ impl DiffusersScheduler {
         let (beta_start, beta_end) = beta_range(timesteps);
         let betas = || kind.betas(timesteps, beta_start, beta_end);
         let mut config = Self::read(&mut Keys(Map::new()), Class::Ddim)?;
-        config.duet_schedule = trained.then(|| kind.to_string());
+        config.duet_schedule = trained.then(|| match kind {
+            BetaSchedule::Betas(_) => "betas".into(),
+            kind => kind.to_string(),
+        });
         config.beta_schedule = beta_schedule.into();
         (config.beta_start, config.beta_end) = (beta_start, beta_end);
         config.num_train_timesteps = timesteps;
@@ -150,7 +169,7 @@ impl DiffusersScheduler {
     pub fn from_json_with_ignored(text: &str) -> Result<(Self, Vec<String>), ScheduleError> {
         let text = with_quoted_infinities(text);
         let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
-        let class = keys.class()?;
+        let class = Class::of(&keys)?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
         match keys.0.keys().find(|key| !foreign_keys::is_known(key)) {
@@ -252,10 +271,10 @@ impl DiffusersScheduler {
     /// The sampler's rule; DDIM's with η = 0.
     pub fn solver(&self) -> Result<Solver, ScheduleError> {
         match (&self.dpm, self.variance_type.as_deref()) {
-            (Some(dpm), _) => Ok(Solver::DpmSolver(dpm.solver()?)),
-            (None, None) => Ok(Solver::Ddim { eta: 0.0 }),
-            (None, Some("fixed_small" | "fixed_small_log")) => Ok(Solver::Ddpm { variance: Variance::Small }),
-            (None, Some("fixed_large")) => Ok(Solver::Ddpm { variance: Variance::Large }),
+            (Some(dpm), _) => Ok(dpm.solver()?.into()),
+            (None, None) => Ok(Ddim { eta: 0.0 }.into()),
+            (None, Some("fixed_small" | "fixed_small_log")) => Ok(Ddpm { variance: Variance::Small }.into()),
+            (None, Some("fixed_large")) => Ok(Ddpm { variance: Variance::Large }.into()),
             (None, Some(other)) => {
                 Err(unsupported("variance_type", other, "fixed_small, fixed_small_log or fixed_large"))
             }
@@ -358,9 +377,6 @@ impl DiffusersScheduler {
 /// The last ᾱ of DPM-Solver with zero terminal SNR.
 const DPM_LAST_ALPHA_BAR: f64 = 1.0 / (1u64 << 24) as f64;
 
-/// What Python writes for minus infinity, which is no JSON.
-pub(crate) const MINUS_INFINITY: &str = "-Infinity";
-
 /// Puts quotes around `-Infinity` where it stands outside of a string.
 fn with_quoted_infinities(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len());
@@ -385,30 +401,4 @@ fn logistic_betas(timesteps: usize, beta_start: f64, beta_end: f64) -> Result<Ve
     let x = |t: usize| -6.0 + 12.0 * t as f64 / (timesteps.max(2) - 1) as f64;
     let logistic = |t: usize| 1.0 / (1.0 + (-x(t)).exp());
     Ok((0..line.len()).map(|t| beta_start + logistic(t) * (beta_end - beta_start)).collect())
-}
-
-pub(crate) fn unsupported(key: &'static str, value: &str, expected: &'static str) -> ScheduleError {
-    ScheduleError::Unsupported { key, value: value.into(), expected }
-}
-
-/// The keys of the object that are not read yet.
-pub(crate) struct Keys(Map<String, Value>);
-
-impl Keys {
-    fn class(&self) -> Result<Class, ScheduleError> {
-        let name = self.0.get("_class_name").unwrap_or(&Value::Null);
-        Class::deserialize(name).map_err(|_| {
-            let known = "DDIMScheduler, DDPMScheduler or DPMSolverMultistepScheduler";
-            unsupported("_class_name", &name.to_string(), known)
-        })
-    }
-
-    pub fn take<T: DeserializeOwned>(&mut self, key: &str, default: T) -> Result<T, ScheduleError> {
-        match self.0.shift_remove(key) {
-            Some(value) => {
-                T::deserialize(&value).map_err(|e| ScheduleError::Json(format!("{key} = {value}: {e}")))
-            }
-            None => Ok(default),
-        }
-    }
 }

@@ -3,10 +3,13 @@
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::diffusers::{Keys, MINUS_INFINITY, unsupported};
 use crate::distinct::strictly_falling;
+use crate::error::ScheduleError;
+use crate::keys::{Keys, MINUS_INFINITY, unsupported};
+use crate::noise::NoiseSchedule;
+use crate::solver::{DpmAlgorithm, DpmSolver, SecondOrder, ThirdOrder};
 use crate::spacing::{KARRAS_RHO, finite_log_sigmas, karras_log_sigmas, position};
-use crate::{DpmAlgorithm, DpmSolver, NoiseSchedule, ScheduleError, SecondOrder, Steps, ThirdOrder};
+use crate::steps::Steps;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct DpmKeys {

@@ -1,6 +1,8 @@
 //! What can be wrong with a schedule, a spacing or a scheduler's JSON.
 
-use crate::MAX_TIMESTEPS;
+use std::borrow::Cow;
+
+use crate::timesteps::MAX_TIMESTEPS;
 
 /// Why a schedule, a spacing or a scheduler configuration was refused; each message has the
 /// offending values.
@@ -17,6 +19,38 @@ pub enum ScheduleError {
         /// The names there are.
         expected: &'static str,
     },
+    /// A text that is no value of an option.
+    #[error("{text}: {expected}")]
+    Text {
+        /// The text as given.
+        text: String,
+        /// The texts there are, with the ranges of their numbers.
+        expected: Cow<'static, str>,
+    },
+    /// η outside 0 to 1.
+    #[error("eta {0}: must be 0 to 1")]
+    Eta(f64),
+    /// An η other than 0 of a solver that has none.
+    #[error("eta {eta}: only ddim has it, not {solver}")]
+    NoEta {
+        /// η as given.
+        eta: f64,
+        /// The solver's name.
+        solver: &'static str,
+    },
+    /// An order that a solver does not have.
+    #[error("order {order} of {solver}: must be 1 to {most}")]
+    Order {
+        /// The order as given.
+        order: usize,
+        /// The solver's name.
+        solver: &'static str,
+        /// Its highest order.
+        most: usize,
+    },
+    /// A table of updates that no sampler can step by.
+    #[error("table of updates: {0}")]
+    Updates(String),
     /// T is 0 or beyond [`MAX_TIMESTEPS`].
     #[error("a schedule has 1 to {MAX_TIMESTEPS} timesteps, not {0}")]
     Timesteps(usize),

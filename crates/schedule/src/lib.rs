@@ -17,27 +17,31 @@
 //! ```
 
 mod betas;
+mod clip;
 mod diffusers;
 mod distinct;
 mod dpm_keys;
 mod error;
 mod foreign_keys;
+mod keys;
 mod noise;
 mod prediction;
 mod solver;
 mod spacing;
 mod steps;
+mod text;
+mod timesteps;
 
-pub use betas::{BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS, beta_range};
+pub use betas::{BETA_END, BETA_START, BetaSchedule, beta_range};
+pub use clip::Clip;
 pub use diffusers::{DIFFUSERS_VERSION, DiffusersScheduler};
 pub use error::ScheduleError;
 pub use noise::NoiseSchedule;
 pub use prediction::{EPSILON_MIN_ALPHA_BAR, MAX_LAST_ALPHA_BAR, Prediction};
-pub use solver::{
-    Clip, DpmAlgorithm, DpmSolver, SecondOrder, Solver, ThirdOrder, UniPc, UniPcVariant, Variance,
-};
+pub use solver::*;
 pub use spacing::{KARRAS_RHO, SIGMOID_SHARPNESS, Spacing};
 pub use steps::Steps;
+pub use timesteps::MAX_TIMESTEPS;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,8 @@
 //! The noise schedule: the table of ᾱ that training and sampling share.
 
-use crate::betas::{BetaSchedule, MAX_TIMESTEPS, beta_range};
+use crate::betas::{BetaSchedule, beta_range};
 use crate::error::ScheduleError;
+use crate::timesteps::MAX_TIMESTEPS;
 
 /// The least relative fall of ᾱ from one t to the next: below it, f64's rounding could make two
 /// equal.

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NoiseSchedule, ScheduleError};
+use crate::error::ScheduleError;
+use crate::noise::NoiseSchedule;
 
 /// Where the last ᾱ is smaller, [`Prediction::check`] warns of ε-prediction.
 ///

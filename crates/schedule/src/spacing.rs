@@ -3,10 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::distinct::strictly_falling;
-use crate::{NoiseSchedule, ScheduleError};
+use crate::error::ScheduleError;
+use crate::noise::NoiseSchedule;
 
 /// The ρ of `karras` where none is given (Karras et al. 2022, table 1).
 pub const KARRAS_RHO: f64 = 7.0;
@@ -22,8 +21,7 @@ const LINEAR_HALF_SHARPNESS: f64 = 1e-8;
 ///
 /// As text: `leading`, `leading:1`, `trailing`, `linspace`, `karras`, `karras:7`, `sigmoid`,
 /// `sigmoid:5`, or a list such as `999,500,0`. Serde uses the same text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Spacing {
     /// Multiples of T/N rounded down, plus `offset` < T: ends at `offset` and stops short of T-1.
     Leading {
@@ -235,16 +233,4 @@ impl FromStr for Spacing {
     }
 }
 
-impl TryFrom<String> for Spacing {
-    type Error = ScheduleError;
-
-    fn try_from(text: String) -> Result<Self, ScheduleError> {
-        text.parse()
-    }
-}
-
-impl From<Spacing> for String {
-    fn from(spacing: Spacing) -> Self {
-        spacing.to_string()
-    }
-}
+crate::serde_as_text!(Spacing);

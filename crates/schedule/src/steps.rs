@@ -1,6 +1,7 @@
 //! Where a sampler goes: from which noise to which.
 
-use crate::{NoiseSchedule, ScheduleError};
+use crate::error::ScheduleError;
+use crate::noise::NoiseSchedule;
 
 /// N timesteps at which a network is asked, the ᾱ there, and the ᾱ at which the last step ends.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +31,7 @@ impl Steps {
     ///
     /// The timesteps are what the network is told; several steps may share one. A step between two
     /// equal levels changes nothing, but for the second of the two that a sampler makes of an interval
-    /// with [`Solver::Heun`](crate::Solver::Heun).
+    /// with [`Heun`](crate::Heun).
     pub fn from_levels(timesteps: Vec<usize>, alpha_bars: Vec<f64>) -> Result<Self, ScheduleError> {
         let rises = alpha_bars.windows(2).all(|pair| pair[0] <= pair[1] && pair[0] < 1.0);
         let within = alpha_bars.first().is_some_and(|&a| a >= 0.0) && alpha_bars.last() <= Some(&1.0);

@@ -30,7 +30,7 @@ fn a_golden_checkpoint_loads_and_draws_the_same_picture() {
         let labels = Labels::new(&[0, 1, 2, 3, 4, 5, 6, 7]);
         let seeds = [0, 1, 2, 3, 4, 5, 6, 7];
         let mut trajectory = Trajectory::new(
-            sampler.with_clip(scheduler.clip()),
+            sampler.with_clip(scheduler.clip()).unwrap(),
             &seeds,
             (1, 28, 28),
             Some(labels),

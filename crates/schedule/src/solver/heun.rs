@@ -10,12 +10,54 @@
 //! and 247 times in the first of ten intervals of the cosine schedule (`tests/solvers.rs`; from there
 //! on less than once). diffusers takes the trapezium there, too.
 
-use crate::{euler, sampler::Update};
-use duet_schedule::{EPSILON_MIN_ALPHA_BAR, ScheduleError, Steps};
+use std::fmt;
+
+use crate::error::ScheduleError;
+use crate::prediction::EPSILON_MIN_ALPHA_BAR;
+use crate::solver::euler;
+use crate::solver::method::Method;
+use crate::solver::update::{Update, UpdateTable};
+use crate::steps::Steps;
+
+/// Heun's rule in σ (Karras et al. 2022, algorithm 2 without churn), of order 2. It asks the network
+/// twice in each interval but the last: see [`Solver::intervals`](crate::Solver::intervals).
+///
+/// As text: `heun`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heun;
+
+impl Method for Heun {
+    fn names() -> &'static [&'static str] {
+        &["heun"]
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        (text == "heun").then_some(Self)
+    }
+
+    fn name(&self) -> &'static str {
+        "heun"
+    }
+
+    /// N intervals take 2N - 1 evaluations, less one for each that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`].
+    fn intervals(&self, evaluations: usize) -> usize {
+        evaluations.div_ceil(2)
+    }
+
+    fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
+        expanded(&steps)
+    }
+}
+
+impl fmt::Display for Heun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("heun")
+    }
+}
 
 /// The evaluations t_0, t_1, t_1, t_2, t_2, …, t_{N-1} of N intervals, their steps, and which of them are
 /// the second of an interval.
-pub(crate) fn expanded(intervals: &Steps) -> Result<(Steps, Vec<Update>, Vec<bool>), ScheduleError> {
+fn expanded(intervals: &Steps) -> Result<UpdateTable, ScheduleError> {
     let (timesteps, alpha_bars) = (intervals.timesteps(), intervals.alpha_bars());
     let (mut asked, mut levels, mut updates, mut second) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, pair) in alpha_bars.windows(2).enumerate() {
@@ -33,7 +75,7 @@ pub(crate) fn expanded(intervals: &Steps) -> Result<(Steps, Vec<Update>, Vec<boo
         }
     }
     levels.push(alpha_bars[timesteps.len()]);
-    Ok((Steps::from_levels(asked, levels)?, updates, second))
+    Ok(UpdateTable::new(Steps::from_levels(asked, levels)?, updates)?.with_second(second))
 }
 
 /// What is added to Euler's step from ᾱ to ᾱ'.

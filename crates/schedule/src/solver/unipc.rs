@@ -9,17 +9,107 @@
 //! Where h is infinite, the step has order 1: x̂_0 into ᾱ = 1, √ᾱ' x̂_0 + √(1-ᾱ') x from ᾱ = 0. The
 //! latter's end is not corrected, since the correction, a slope over h, has no meaning there.
 
-use crate::level::{Level, back};
-use crate::moments::moments;
-use crate::{SampleError, sampler::Update};
-use duet_schedule::{UniPc, UniPcVariant};
+use std::fmt;
+
+use crate::error::ScheduleError;
+use crate::solver::level::{Level, back};
+use crate::solver::method::{Method, value_of, word_of};
+use crate::solver::moments::moments;
+use crate::solver::update::{Update, UpdateTable};
+use crate::steps::Steps;
+
+/// UniPC in x̂_0, multistep predictor and corrector in λ (Zhao et al. 2023, algorithms 5 to 8).
+///
+/// As text: `unipc`, or with every setting in words, such as `unipc:3:bh1:corrector:lower-order-final`;
+/// the last two words stand only where they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UniPc {
+    /// 1, 2 or 3: estimates that a prediction looks at; corrections look at one more.
+    pub order: usize,
+    /// B(h).
+    pub variant: UniPcVariant,
+    /// Whether each step begins with a correction of the one before, by what the network said at its
+    /// end. It costs no evaluation and raises the order by one.
+    pub corrector: bool,
+    /// The last step has order 1, the one before at most 2.
+    pub lower_order_final: bool,
+}
+
+/// B(h), which counts in predictions of order 2 and corrections of order 1 alone: both weigh a
+/// difference of estimates by B(h)/2, the others by what integrates a polynomial exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UniPcVariant {
+    /// h, which grows without bound as ᾱ goes to 0.
+    Bh1,
+    /// 1 - e^-h.
+    Bh2,
+}
+
+const VARIANTS: [(&str, UniPcVariant); 2] = [("bh1", UniPcVariant::Bh1), ("bh2", UniPcVariant::Bh2)];
+const CORRECTOR: &str = "corrector";
+const LOWER_ORDER_FINAL: &str = "lower-order-final";
+const MOST: usize = 3;
+
+impl UniPc {
+    /// Of order 2 with everything that helps, which `unipc` stands for.
+    pub const ORDER_2: Self =
+        Self { order: 2, variant: UniPcVariant::Bh2, corrector: true, lower_order_final: true };
+}
+
+impl Method for UniPc {
+    fn names() -> &'static [&'static str] {
+        &["unipc"]
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if text == "unipc" {
+            return Some(Self::ORDER_2);
+        }
+        let mut words = text.strip_prefix("unipc:")?.split(':').peekable();
+        let solver = Self {
+            order: words.next()?.parse().ok()?,
+            variant: value_of(&VARIANTS, words.next()?)?,
+            corrector: words.next_if_eq(&CORRECTOR).is_some(),
+            lower_order_final: words.next_if_eq(&LOWER_ORDER_FINAL).is_some(),
+        };
+        words.next().is_none().then_some(solver)
+    }
+
+    fn name(&self) -> &'static str {
+        "unipc"
+    }
+
+    fn check(&self) -> Result<(), ScheduleError> {
+        match (1..=MOST).contains(&self.order) {
+            true => Ok(()),
+            false => Err(ScheduleError::Order { order: self.order, solver: "UniPC", most: MOST }),
+        }
+    }
+
+    fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
+        let updates = updates(steps.alpha_bars(), *self);
+        UpdateTable::new(steps, updates)
+    }
+}
+
+impl fmt::Display for UniPc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::ORDER_2 {
+            return f.write_str("unipc");
+        }
+        write!(f, "unipc:{}:{}", self.order, word_of(&VARIANTS, self.variant))?;
+        for (word, holds) in [(CORRECTOR, self.corrector), (LOWER_ORDER_FINAL, self.lower_order_final)] {
+            if holds {
+                write!(f, ":{word}")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// The steps between rising ᾱ, from prediction to prediction.
-pub(crate) fn updates(alpha_bars: &[f64], settings: UniPc) -> Result<Vec<Update>, SampleError> {
+fn updates(alpha_bars: &[f64], settings: UniPc) -> Vec<Update> {
     let UniPc { order, variant, corrector, lower_order_final } = settings;
-    if !(1..=3).contains(&order) {
-        return Err(SampleError::Setting(format!("order {order} of UniPC: must be 1 to 3")));
-    }
     let count = alpha_bars.len() - 1;
     let levels = |i: usize| {
         let left = count - i;
@@ -41,7 +131,7 @@ pub(crate) fn updates(alpha_bars: &[f64], settings: UniPc) -> Result<Vec<Update>
         }
         Update { x, x0, ..Update::default() }
     };
-    Ok((0..count).map(update).collect())
+    (0..count).map(update).collect()
 }
 
 /// b_k of the step from `levels[1]` to `levels[0]`, newest estimate first.

@@ -1,24 +1,24 @@
-//! Guidance in a limited interval of noise (Kynkäänniemi et al. 2024).
+//! An interval of noise levels, in which guidance applies (Kynkäänniemi et al. 2024).
 
-use crate::SampleError;
+use crate::error::SampleError;
 use duet_schedule::NoiseSchedule;
 
 /// Noise levels σ = √((1-ᾱ)/ᾱ) within (low, high]: guidance at large σ costs variety, at small σ it
 /// does nothing, and both cost a pass through the network.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct NoiseInterval {
     low: f64,
     high: f64,
 }
 
-impl Default for Interval {
+impl Default for NoiseInterval {
     /// Everywhere.
     fn default() -> Self {
         Self { low: 0.0, high: f64::INFINITY }
     }
 }
 
-impl Interval {
+impl NoiseInterval {
     /// 0 ≤ low < high; high may be infinite.
     pub fn new(low: f64, high: f64) -> Result<Self, SampleError> {
         match low >= 0.0 && low < high {
@@ -45,6 +45,11 @@ impl Interval {
         let low = first.checked_sub(1).map_or(0.0, between);
         let high = if last + 1 == schedule.len() { f64::INFINITY } else { between(last) };
         Self::new(low, high)
+    }
+
+    /// (low, high).
+    pub fn levels(&self) -> (f64, f64) {
+        (self.low, self.high)
     }
 
     /// Whether guidance applies at this ᾱ.

@@ -19,21 +19,177 @@
 //! Where h is infinite, from ᾱ = 0 or into ᾱ = 1, the forms in ε̂ have factors 0 · ∞. There, every
 //! algorithm takes the step of order 1 in x̂_0, which solves the same process and stays finite.
 
-use crate::level::{Level, back};
-use crate::moments::moments;
-use crate::{SampleError, sampler::Update};
-use duet_schedule::{DpmAlgorithm, DpmSolver, SecondOrder, ThirdOrder};
+use std::fmt;
+
+use crate::error::ScheduleError;
+use crate::solver::level::{Level, back};
+use crate::solver::method::{Method, value_of, word_of};
+use crate::solver::moments::moments;
+use crate::solver::update::{Update, UpdateTable};
+use crate::steps::Steps;
+
+/// A multistep DPM-Solver, in λ = ln(√ᾱ/√(1-ᾱ)) (Lu et al. 2022).
+///
+/// As text: `dpmpp-2m` and `dpmpp-2m-sde`, or with every setting in words, such as
+/// `dpm-solver:3:dpmsolver++:heun:exact:lower-order-final:euler-at-final`: order, algorithm in diffusers'
+/// words (`dpmsolver++`, `sde-dpmsolver++`, `dpmsolver`, `sde-dpmsolver`), solver of order 2 (`midpoint`,
+/// `heun`) and of order 3 (`exact`, `diffusers`); the last two words stand only where they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DpmSolver {
+    /// 1, 2 or 3: estimates that a step looks at.
+    pub order: usize,
+    /// What is solved.
+    pub algorithm: DpmAlgorithm,
+    /// How a step of order 2 uses its two estimates.
+    pub second_order: SecondOrder,
+    /// How a step of order 3 uses its three.
+    pub third_order: ThirdOrder,
+    /// Of fewer than 15 steps the last has order 1 and the one before at most 2 (Lu et al. 2022b).
+    pub lower_order_final: bool,
+    /// The last step has order 1 however many there are.
+    pub euler_at_final: bool,
+}
+
+/// What a DPM-Solver solves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DpmAlgorithm {
+    /// The probability flow in x̂_0: DPM-Solver++ (Lu et al. 2022b).
+    DataOde,
+    /// The reverse process in x̂_0: SDE-DPM-Solver++ (Lu et al. 2022b, appendix).
+    DataSde,
+    /// The probability flow in ε̂: DPM-Solver (Lu et al. 2022).
+    NoiseOde,
+    /// The reverse process in ε̂, up to order 2.
+    NoiseSde,
+}
+
+impl DpmAlgorithm {
+    /// The highest order that there is of it.
+    pub fn max_order(self) -> usize {
+        match self {
+            Self::NoiseSde => 2,
+            Self::DataOde | Self::DataSde | Self::NoiseOde => 3,
+        }
+    }
+}
+
+/// The two solvers of order 2, which differ by a term of order 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondOrder {
+    /// The derivative at the middle of the step.
+    Midpoint,
+    /// The derivative at its end, as the exact integral weighs it.
+    Heun,
+}
+
+/// The two solvers of order 3, which differ in the factor of the second difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThirdOrder {
+    /// The integral of the parabola through the three estimates, which is of order 3.
+    Exact,
+    /// As diffusers 0.42 computes it, for models whose scheduler asks for that: half of the exact factor
+    /// for the two that solve the flow, which is of order 2, and about -√ᾱ for the one with noise, where
+    /// the exact factor goes to 0 with the step, which is of order 1.
+    Diffusers,
+}
+
+/// As diffusers' `algorithm_type` has it.
+const ALGORITHMS: [(&str, DpmAlgorithm); 4] = [
+    ("dpmsolver++", DpmAlgorithm::DataOde),
+    ("sde-dpmsolver++", DpmAlgorithm::DataSde),
+    ("dpmsolver", DpmAlgorithm::NoiseOde),
+    ("sde-dpmsolver", DpmAlgorithm::NoiseSde),
+];
+const SECOND_ORDERS: [(&str, SecondOrder); 2] =
+    [("midpoint", SecondOrder::Midpoint), ("heun", SecondOrder::Heun)];
+const THIRD_ORDERS: [(&str, ThirdOrder); 2] =
+    [("exact", ThirdOrder::Exact), ("diffusers", ThirdOrder::Diffusers)];
+const LOWER_ORDER_FINAL: &str = "lower-order-final";
+const EULER_AT_FINAL: &str = "euler-at-final";
+
+impl DpmSolver {
+    /// DPM-Solver++ of order 2.
+    pub const DPMPP_2M: Self = Self {
+        order: 2,
+        algorithm: DpmAlgorithm::DataOde,
+        second_order: SecondOrder::Midpoint,
+        third_order: ThirdOrder::Exact,
+        lower_order_final: true,
+        euler_at_final: true,
+    };
+    /// SDE-DPM-Solver++ of order 2.
+    pub const DPMPP_2M_SDE: Self = Self { algorithm: DpmAlgorithm::DataSde, ..Self::DPMPP_2M };
+}
+
+/// Those that have a name.
+const NAMED: [(&str, DpmSolver); 2] =
+    [("dpmpp-2m", DpmSolver::DPMPP_2M), ("dpmpp-2m-sde", DpmSolver::DPMPP_2M_SDE)];
+
+impl Method for DpmSolver {
+    fn names() -> &'static [&'static str] {
+        &["dpmpp-2m", "dpmpp-2m-sde"]
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        if let Some(named) = value_of(&NAMED, text) {
+            return Some(named);
+        }
+        let mut words = text.strip_prefix("dpm-solver:")?.split(':').peekable();
+        let solver = Self {
+            order: words.next()?.parse().ok()?,
+            algorithm: value_of(&ALGORITHMS, words.next()?)?,
+            second_order: value_of(&SECOND_ORDERS, words.next()?)?,
+            third_order: value_of(&THIRD_ORDERS, words.next()?)?,
+            lower_order_final: words.next_if_eq(&LOWER_ORDER_FINAL).is_some(),
+            euler_at_final: words.next_if_eq(&EULER_AT_FINAL).is_some(),
+        };
+        words.next().is_none().then_some(solver)
+    }
+
+    fn name(&self) -> &'static str {
+        "dpm-solver"
+    }
+
+    fn check(&self) -> Result<(), ScheduleError> {
+        let (order, most) = (self.order, self.algorithm.max_order());
+        match (1..=most).contains(&order) {
+            true => Ok(()),
+            false => Err(ScheduleError::Order { order, solver: word_of(&ALGORITHMS, self.algorithm), most }),
+        }
+    }
+
+    fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
+        let updates = updates(steps.alpha_bars(), *self);
+        UpdateTable::new(steps, updates)
+    }
+}
+
+impl fmt::Display for DpmSolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = NAMED.iter().find(|(_, named)| named == self) {
+            return f.write_str(name);
+        }
+        let (algorithm, second) =
+            (word_of(&ALGORITHMS, self.algorithm), word_of(&SECOND_ORDERS, self.second_order));
+        let third = word_of(&THIRD_ORDERS, self.third_order);
+        write!(f, "dpm-solver:{}:{algorithm}:{second}:{third}", self.order)?;
+        for (word, holds) in
+            [(LOWER_ORDER_FINAL, self.lower_order_final), (EULER_AT_FINAL, self.euler_at_final)]
+        {
+            if holds {
+                write!(f, ":{word}")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// With fewer steps than this the last ones are of lower order, where that is asked for.
 const FEW: usize = 15;
 
 /// The steps between rising ᾱ.
-pub(crate) fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Result<Vec<Update>, SampleError> {
-    let DpmSolver { order, algorithm, .. } = settings;
-    let most = algorithm.max_order();
-    if !(1..=most).contains(&order) {
-        return Err(SampleError::Setting(format!("order {order} of {algorithm:?}: must be 1 to {most}")));
-    }
+fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Vec<Update> {
+    let order = settings.order;
     let count = alpha_bars.len() - 1;
     let few = settings.lower_order_final && count < FEW;
     let update = |i: usize| {
@@ -46,7 +202,7 @@ pub(crate) fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Result<Vec<Upd
         };
         step(&back(alpha_bars, i, order.min(most)), settings)
     };
-    Ok((0..count).map(update).collect())
+    (0..count).map(update).collect()
 }
 
 /// The step from `levels[1]` to `levels[0]`; the rest are those before.

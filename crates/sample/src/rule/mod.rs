@@ -1,0 +1,123 @@
+//! Rules of guidance: how two predictions become one.
+//!
+//! A rule is a file here, and two lines: its `mod` and its place in the table of `rules!`.
+
+mod apg;
+mod custom;
+mod pair;
+mod plain;
+mod zero_star;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{SampleError, not_read};
+use crate::rule::pair::Combine;
+use candle_core::Tensor;
+
+pub use crate::rule::custom::Custom;
+pub(crate) use crate::rule::pair::Guided;
+pub use crate::rule::pair::{Pair, Terms};
+
+/// Makes a variant of [`Rule`] of each rule's settings, in the order in which messages name them.
+macro_rules! rules {
+    ($($module:ident::$settings:ident,)+) => {
+        $(pub use crate::rule::$module::$settings;)+
+
+        /// How two predictions become one.
+        ///
+        /// As text: `plain`, `zero-star`, `apg`, and what else the type of each one's settings reads. Serde
+        /// uses the same text.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Rule {
+            $(#[doc = concat!("[`", stringify!($settings), "`].")] $settings($settings),)+
+            /// One's own: see [`Rule::custom`].
+            Custom(Custom),
+        }
+
+        impl Rule {
+            fn combine(&self) -> &dyn Combine {
+                match self {
+                    $(Self::$settings(settings) => settings,)+
+                    Self::Custom(settings) => settings,
+                }
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                None$(.or_else(|| $settings::read(text).map(Self::$settings)))+
+            }
+
+            fn texts() -> String {
+                [$($settings::texts(),)+].join(", ")
+            }
+        }
+
+        $(impl From<$settings> for Rule {
+            fn from(settings: $settings) -> Self {
+                Self::$settings(settings)
+            }
+        })+
+    };
+}
+
+rules! {
+    plain::Plain,
+    zero_star::ZeroStar,
+    apg::Apg,
+}
+
+impl Rule {
+    /// A rule of one's own: `function` makes one prediction of a [`Pair`] of them, all in these `terms`.
+    ///
+    /// It is asked for those images whose weight is not 1; with CFG++, for all that are guided. Its answer has
+    /// the shape of the two predictions, and remembers nothing. `name` tells it from others: two rules of one
+    /// name and the same terms are equal.
+    pub fn custom(
+        name: &str,
+        terms: Terms,
+        function: impl Fn(Pair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
+    ) -> Self {
+        Self::Custom(Custom::new(name, terms, function))
+    }
+
+    /// As what it takes predictions.
+    pub fn terms(&self) -> Terms {
+        self.combine().terms()
+    }
+
+    /// Whether at w = 0 the free prediction is all that counts.
+    pub(crate) fn is_free_at_zero(&self) -> bool {
+        self.combine().is_free_at_zero()
+    }
+
+    /// Whether a step depends on those before it.
+    pub(crate) fn remembers(&self) -> bool {
+        self.combine().remembers()
+    }
+
+    pub(crate) fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+        self.combine().guided(pair)
+    }
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self::Plain(Plain)
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.combine().fmt(f)
+    }
+}
+
+impl FromStr for Rule {
+    type Err = SampleError;
+
+    fn from_str(text: &str) -> Result<Self, SampleError> {
+        Self::read(text).ok_or_else(|| not_read(text, Self::texts()))
+    }
+}
+
+duet_schedule::serde_as_text!(Rule);

@@ -1,0 +1,139 @@
+//! Solvers: rules for the step from one noise level to the next.
+//!
+//! A solver is a file here, and two lines: its `mod` and its place in the table of `solvers!`.
+
+mod ddim;
+mod ddpm;
+mod dpm_solver;
+mod euler;
+mod heun;
+mod level;
+mod method;
+mod moments;
+mod unipc;
+mod update;
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::ScheduleError;
+use crate::solver::method::Method;
+use crate::steps::Steps;
+
+pub use crate::solver::ddpm::Variance;
+pub use crate::solver::dpm_solver::{DpmAlgorithm, SecondOrder, ThirdOrder};
+pub use crate::solver::unipc::UniPcVariant;
+pub use crate::solver::update::{Update, UpdateTable};
+
+/// Makes a variant of [`Solver`] of each solver's settings, in the order in which messages name them.
+macro_rules! solvers {
+    ($($module:ident::$settings:ident,)+) => {
+        $(pub use crate::solver::$module::$settings;)+
+
+        /// A rule for the step from one noise level to the next, with its settings.
+        ///
+        /// As text: `ddim`, `ddpm`, `euler`, `heun`, `dpmpp-2m`, `dpmpp-2m-sde`, `unipc`, and what else the
+        /// type of each one's settings reads. Serde uses the same text.
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub enum Solver {
+            $(#[doc = concat!("[`", stringify!($settings), "`].")] $settings($settings),)+
+        }
+
+        impl Solver {
+            fn method(&self) -> &dyn Method {
+                match self {
+                    $(Self::$settings(settings) => settings,)+
+                }
+            }
+
+            fn read(text: &str) -> Option<Self> {
+                None$(.or_else(|| $settings::read(text).map(Self::$settings)))+
+            }
+
+            /// The names that people ask by.
+            pub fn names() -> Vec<&'static str> {
+                [$($settings::names(),)+].concat()
+            }
+        }
+
+        $(impl From<$settings> for Solver {
+            fn from(settings: $settings) -> Self {
+                Self::$settings(settings)
+            }
+        })+
+    };
+}
+
+solvers! {
+    ddim::Ddim,
+    ddpm::Ddpm,
+    euler::Euler,
+    heun::Heun,
+    dpm_solver::DpmSolver,
+    unipc::UniPc,
+}
+
+impl Solver {
+    /// The same with η: 0 of every solver, 0 to 1 of DDIM.
+    pub fn with_eta(self, eta: f64) -> Result<Self, ScheduleError> {
+        match self {
+            _ if !(0.0..=1.0).contains(&eta) => Err(ScheduleError::Eta(eta)),
+            Self::Ddim(_) => Ok(Ddim { eta }.into()),
+            _ if eta != 0.0 => Err(ScheduleError::NoEta { eta, solver: self.name() }),
+            solver => Ok(solver),
+        }
+    }
+
+    /// The same, if its settings are in their ranges: η, and the orders of multistep solvers.
+    pub fn checked(self) -> Result<Self, ScheduleError> {
+        self.method().check()?;
+        Ok(self)
+    }
+
+    /// One name for all settings: `ddim`, `ddpm`, `euler`, `heun`, `dpm-solver` or `unipc`.
+    pub fn name(&self) -> &'static str {
+        self.method().name()
+    }
+
+    /// How many intervals, and so timesteps, to ask a spacing for, if the network is to be asked
+    /// `evaluations` times at most.
+    ///
+    /// One for each, but ⌈evaluations/2⌉ with [`Heun`], whose N intervals take 2N - 1, less one
+    /// for each that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`](crate::EPSILON_MIN_ALPHA_BAR).
+    pub fn intervals(self, evaluations: usize) -> usize {
+        self.method().intervals(evaluations)
+    }
+
+    /// What is done in each step.
+    ///
+    /// [`Heun`] takes `steps` for its intervals and has two steps for most of them. From ᾱ = 0, where λ is
+    /// -∞ and σ infinite, every solver takes a step of order 1, and none looks back to it.
+    /// Errors: as [`Solver::checked`].
+    pub fn table(self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
+        self.method().check()?;
+        self.method().table(steps)
+    }
+}
+
+impl fmt::Display for Solver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.method().fmt(f)
+    }
+}
+
+impl FromStr for Solver {
+    type Err = ScheduleError;
+
+    /// Errors: a text that is no solver's; settings that are out of range.
+    fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let unknown = || {
+            let names = Self::names();
+            let (last, others) = names.split_last().unwrap_or((&"", &[]));
+            let expected = format!("expected {} or {last}", others.join(", ")).into();
+            ScheduleError::Text { text: text.into(), expected }
+        };
+        Self::read(text).ok_or_else(unknown)?.checked()
+    }
+}
+
+crate::serde_as_text!(Solver);
