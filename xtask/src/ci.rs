@@ -59,8 +59,18 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 8] =
-    ["streams", "spacings", "ops", "quadratic", "load", "classes", "in_memory", "closure"];
+const EXAMPLES: [&str; 10] = [
+    "streams",
+    "spacings",
+    "ops",
+    "quadratic",
+    "load",
+    "classes",
+    "in_memory",
+    "closure",
+    "judge",
+    "metrics",
+];
 
 fn run_example(name: &str) -> Result<()> {
     let runner = std::env::current_exe().context("where is this program?")?;

@@ -2,7 +2,7 @@
 
 use crate::terminal::{err, lost};
 use duet_data::DataError;
-use duet_eval::ClassifierError;
+use duet_judge::ClassifierError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
 use duet_train::TrainError;

@@ -4,7 +4,7 @@ use crate::terminal::out;
 use anyhow::{Context, Result, bail};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
@@ -25,7 +25,8 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "duet-schedule",
         ],
     ),
-    ("duet-eval", &["duet-data", "duet-files", "duet-kernels", "duet-optim", "duet-random", "duet-schedule"]),
+    ("duet-judge", &["duet-data", "duet-files", "duet-kernels", "duet-optim", "duet-random"]),
+    ("duet-eval", &["duet-random", "duet-schedule"]),
     ("duet-hub", &[]),
 ];
 

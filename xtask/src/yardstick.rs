@@ -9,10 +9,10 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
-    Augmentation, Bootstrap, Classed, Classifier, ClassifierError, Confusion, DENSITY_COVERAGE_K, Features,
-    Gaussian, Interval, Manifold, Memorisation, PRECISION_RECALL_K, TrainingOptions, density_coverage,
-    frechet_distance, kernel_distance, memorisation, precision_recall,
+    Bootstrap, Classed, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Interval, Manifold, Memorisation,
+    PRECISION_RECALL_K, density_coverage, frechet_distance, kernel_distance, memorisation, precision_recall,
 };
+use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 

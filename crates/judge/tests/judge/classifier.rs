@@ -1,7 +1,7 @@
 //! The embedded classifier, and what holds for any other.
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, FolderOptions, Shape};
-use duet_eval::{Augmentation, Classifier, ClassifierError, TrainingOptions};
+use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use std::io::Write;
 use std::path::{Path, PathBuf};

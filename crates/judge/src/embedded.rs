@@ -19,10 +19,10 @@ impl Classifier {
     /// again:
     ///
     /// ```sh
-    /// cargo run --release -p duet-eval --example train_judge -- --out crates/eval/weights/digits.safetensors
+    /// cargo run --release -p duet-judge --example train_judge -- --out crates/judge/weights/digits.safetensors
     /// ```
     ///
-    /// The second: `cargo test --release -p duet-eval -- --nocapture mnist`, where `DUET_MNIST` names
+    /// The second: `cargo test --release -p duet-judge -- --nocapture mnist`, where `DUET_MNIST` names
     /// the folder of MNIST's files.
     pub fn digits() -> Result<Self, ClassifierError> {
         Self::from_bytes(DIGITS)

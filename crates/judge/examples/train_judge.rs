@@ -1,10 +1,10 @@
 //! Makes the weights of the embedded classifier.
 //!
-//! cargo run --release -p duet-eval --example train_judge -- --out crates/eval/weights/digits.safetensors
+//! cargo run --release -p duet-judge --example train_judge -- --out crates/judge/weights/digits.safetensors
 use anyhow::Result;
 use clap::Parser;
 use duet_data::Dataset;
-use duet_eval::{Augmentation, Classifier, TrainingOptions};
+use duet_judge::{Augmentation, Classifier, TrainingOptions};
 use std::path::PathBuf;
 use std::time::Instant;
 
