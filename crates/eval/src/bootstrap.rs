@@ -1,6 +1,6 @@
 //! How far a statistic would vary with other draws of the same images (Efron 1979).
 
-use crate::EvalError;
+use crate::error::EvalError;
 use crate::quantile::{quantile, sorted};
 use duet_random::Draws;
 use rayon::prelude::*;

@@ -1,6 +1,6 @@
 //! A denoiser as it is measured: asked about images whose noise is known.
 
-use crate::EvalError;
+use crate::error::EvalError;
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_schedule::{NoiseSchedule, Prediction};

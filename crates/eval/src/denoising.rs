@@ -1,7 +1,7 @@
 //! The denoising loss, timestep by timestep.
 
-use crate::EvalError;
 use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::error::EvalError;
 
 /// The loss at a timestep.
 #[derive(Debug, Clone, Copy, PartialEq)]

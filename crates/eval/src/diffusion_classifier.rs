@@ -1,7 +1,7 @@
 //! The diffusion model as a classifier (Li et al. 2023).
 
-use crate::EvalError;
 use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::error::EvalError;
 
 /// Classes as a diffusion model sees them.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,9 @@
 //! The kernel distance between two sets (Bińkowski et al. 2018).
 
+use crate::error::EvalError;
+use crate::features::Features;
 use crate::features::{check_dims, check_rows};
 use crate::pairs::{Product, map_rows};
-use crate::{EvalError, Features};
 
 /// The unbiased squared maximum mean discrepancy of `a` (m, d) and `b` (n, d) with the kernel
 /// k(x, y) = (⟨x, y⟩/d + 1)³ (Bińkowski et al. 2018, section 4; Gretton et al. 2012, equation 3):

@@ -1,7 +1,7 @@
 //! A bound on the likelihood, in bits per dimension.
 
-use crate::EvalError;
 use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::error::EvalError;
 use duet_random::Draws;
 
 /// Values that a pixel of 8 bits may have.

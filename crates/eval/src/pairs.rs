@@ -1,6 +1,6 @@
 //! A number for each pair of rows of two sets, on all cores.
 
-use crate::Features;
+use crate::features::Features;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;

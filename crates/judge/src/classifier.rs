@@ -1,7 +1,8 @@
 //! A classifier of images: the judge of samples.
 
+use crate::classifier_error::ClassifierError;
 use crate::network::{FEATURES, Layout, Network, channels_last};
-use crate::{ClassifierError, TrainingOptions, weights};
+use crate::weights;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, Shape};
 use rayon::prelude::*;
@@ -115,13 +116,6 @@ impl Classifier {
     /// from it gives the same results, and the same file.
     pub fn save(&self, path: &Path) -> Result<(), ClassifierError> {
         weights::write(path, &self.to_bytes()?)
-    }
-
-    /// What the weights of a training are a function of, as 64 hexadecimal digits: the images with their
-    /// labels and class names, and the options.
-    pub fn training_key(data: &Dataset, options: &TrainingOptions) -> String {
-        let text = format!("1 {} {options:?}", data.fingerprint());
-        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
     /// As [`Classifier::save`], for [`Classifier::load_for`]: the file says which training it is of, and

@@ -1,6 +1,7 @@
 //! The classifier of the embedded digits.
 
-use crate::{Classifier, ClassifierError};
+use crate::classifier::Classifier;
+use crate::classifier_error::ClassifierError;
 
 static DIGITS: &[u8] = include_bytes!("../weights/digits.safetensors");
 

@@ -1,6 +1,6 @@
 //! The classifier's network: its layers, and how they run on the kernels' tape.
 
-use crate::ClassifierError;
+use crate::classifier_error::ClassifierError;
 use candle_core::{Result, Tensor};
 use duet_data::Shape;
 use duet_kernels::tape::{Gradients, Images, Tape};

@@ -1,8 +1,10 @@
 //! Training of a classifier.
 
+use crate::augment::Augmentation;
+use crate::classifier::Classifier;
 use crate::classifier::softmax;
+use crate::classifier_error::ClassifierError;
 use crate::network::{Layout, Network, channels_last};
-use crate::{Augmentation, Classifier, ClassifierError};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_kernels::optimise;
@@ -112,6 +114,13 @@ impl Classifier {
             on_epoch(epoch + 1, loss_sum / batches as f64);
         }
         training.finish()
+    }
+
+    /// What the weights of a training are a function of, as 64 hexadecimal digits: the images with their
+    /// labels and class names, and the options.
+    pub fn training_key(data: &Dataset, options: &TrainingOptions) -> String {
+        let text = format!("1 {} {options:?}", data.fingerprint());
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 }
 

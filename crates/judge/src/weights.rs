@@ -1,6 +1,6 @@
 //! A classifier's weights as a safetensors file: read without trust, written whole.
 
-use crate::ClassifierError;
+use crate::classifier_error::ClassifierError;
 use crate::network::Layout;
 use candle_core::{Device, Tensor};
 use duet_data::Shape;

@@ -1,6 +1,6 @@
 //! Self-attention over the pixels of a feature map, diffusers' `Attention` in its U-Net form.
 
-use crate::UNetConfig;
+use crate::config::UNetConfig;
 use crate::graph::{Graph, Sum};
 use crate::layers::{Linear, Norm};
 use candle_core::Result;

@@ -1,7 +1,7 @@
 //! The blocks of one resolution on the way down and up, and the one in the middle.
 
-use crate::UNetConfig;
 use crate::attention::Attention;
+use crate::config::UNetConfig;
 use crate::graph::{Graph, Sum};
 use crate::layers::Conv;
 use crate::residual::{Residual, Resize};
@@ -139,13 +139,6 @@ impl Middle {
     }
 }
 
-/// Widths of (what comes from below, the skip) into layer `j` of the up block at level `i`.
-pub(crate) fn up_widths(widths: &[usize], layers: usize, i: usize, j: usize) -> (usize, usize) {
-    let below = widths[(i + 1).min(widths.len() - 1)];
-    let skip = if j == layers { widths[i.saturating_sub(1)] } else { widths[i] };
-    (if j == 0 { below } else { widths[i] }, skip)
-}
-
 /// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: layers over skips, then doubling and a
 /// convolution, or a residual block that doubles.
 #[derive(Debug, Clone)]
@@ -161,7 +154,7 @@ impl Up {
         let outputs = config.block_out_channels[i];
         let kind = config.up_block(n);
         let layer = |j| {
-            let (input, skip) = up_widths(&config.block_out_channels, config.layers_per_block, i, j);
+            let (input, skip) = config.up_widths(i, j);
             Layer::new(config, (input + skip, outputs), kind.attends, &vb, j)
         };
         let upsampler = || -> Result<Resampler> {

@@ -1,7 +1,9 @@
 //! The trainable parameters of a network, ordered by name.
 
+use crate::config::UNetConfig;
+use crate::error::ModelError;
 use crate::time_embedding::TIME_PROJ;
-use crate::{ModelError, UNet, UNetConfig};
+use crate::unet::UNet;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use duet_random::Draws;

@@ -1,6 +1,6 @@
 //! The residual block, diffusers' `ResnetBlock2D`.
 
-use crate::UNetConfig;
+use crate::config::UNetConfig;
 use crate::graph::{Graph, Sum};
 use crate::layers::{Conv, Linear, Norm, POINTWISE};
 use candle_core::Result;

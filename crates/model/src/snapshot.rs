@@ -1,9 +1,11 @@
 //! The network's weights at one moment, made ready for the CPU's kernels.
 
+use crate::error::ModelError;
 use crate::graph::{CandleGraph, Graph, Sum};
 use crate::layers::{Affine, Conv, Linear, Norm};
+use crate::parameters::Parameters;
 use crate::unet::Inputs;
-use crate::{ModelError, Parameters, UNet};
+use crate::unet::UNet;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};

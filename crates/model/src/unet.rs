@@ -1,10 +1,11 @@
 //! The network: diffusers' `UNet2DModel`.
 
 use crate::block::{Down, Middle, Up};
+use crate::config::UNetConfig;
+use crate::error::ModelError;
 use crate::graph::{CandleGraph, Graph, Sum};
 use crate::layers::{Conv, Norm};
 use crate::time_embedding::TimeEmbedding;
-use crate::{ModelError, UNetConfig};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::Activation;

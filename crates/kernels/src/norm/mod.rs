@@ -2,8 +2,8 @@
 
 pub(crate) mod normalise;
 
-use crate::Activation;
 use crate::buffer::Buffer;
+use crate::elementwise::activation::Activation;
 use crate::elementwise::passes;
 use crate::tape::{Images, Pending, Step, Tape};
 use normalise::{Affine, Norm};
