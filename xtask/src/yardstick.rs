@@ -9,8 +9,9 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
-    Bootstrap, Classed, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Interval, Manifold, Memorisation,
-    PRECISION_RECALL_K, density_coverage, frechet_distance, kernel_distance, memorisation, precision_recall,
+    Bootstrap, Classed, ConfidenceInterval, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Manifold,
+    Memorisation, PRECISION_RECALL_K, density_coverage, frechet_distance, kernel_distance, memorisation,
+    precision_recall,
 };
 use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
 use std::io::ErrorKind;
@@ -202,13 +203,18 @@ impl Judge {
     ///
     /// Resamples repeat images, which makes the estimate's upward bias larger: the interval is moved
     /// down by what its middle is above the distance itself.
-    pub fn frechet_interval(&self, samples: &Features, asked: &[u32], frechet: f64) -> Result<Interval> {
+    pub fn frechet_interval(
+        &self,
+        samples: &Features,
+        asked: &[u32],
+        frechet: f64,
+    ) -> Result<ConfidenceInterval> {
         let held_out = Gaussian::fit(&self.held_out)?;
         let bootstrap = |level: f64| Bootstrap { resamples: RESAMPLES, level, seed: 0 };
         let of = |indices: &[usize]| frechet_distance(&held_out, &Gaussian::fit(&samples.select(indices)?)?);
         let interval = bootstrap(0.95).interval_of_kinds(asked, of)?;
         let above = (interval.low + interval.high) / 2.0 - frechet;
-        Ok(Interval { low: (interval.low - above).max(0.0), high: interval.high - above })
+        Ok(ConfidenceInterval { low: (interval.low - above).max(0.0), high: interval.high - above })
     }
 
     /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what

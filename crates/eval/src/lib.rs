@@ -43,7 +43,7 @@ mod pairs;
 mod precision_recall;
 mod quantile;
 
-pub use bootstrap::{Bootstrap, Interval};
+pub use bootstrap::{Bootstrap, ConfidenceInterval};
 pub use confusion::{Confused, Confusion};
 pub use denoiser::{Denoiser, Labelled, Predict};
 pub use denoising::{TimestepLoss, denoising_loss};

@@ -36,9 +36,9 @@ impl Term for SquaredDifference {
 }
 
 /// a · b: the sum is to about 1e-6 of ‖a‖‖b‖.
-pub(crate) struct Product;
+pub(crate) struct DotProduct;
 
-impl Term for Product {
+impl Term for DotProduct {
     #[inline(always)]
     fn add<S: Simd>(simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(a, b, sum)

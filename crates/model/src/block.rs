@@ -2,7 +2,7 @@
 
 use crate::attention::Attention;
 use crate::config::UNetConfig;
-use crate::graph::{Graph, Sum};
+use crate::graph::{Addends, Graph};
 use crate::layers::Conv;
 use crate::residual::{Residual, Resize};
 use candle_core::Result;
@@ -96,7 +96,7 @@ impl Down {
         }
         if let Some(downsampler) = &self.downsampler {
             h = match downsampler {
-                Resampler::Conv(conv) => graph.conv(&h, conv, Sum::nothing())?,
+                Resampler::Conv(conv) => graph.conv(&h, conv, Addends::nothing())?,
                 Resampler::Residual(residual) => residual.forward(graph, &h, embedding)?,
             };
             skips.push(h.clone());
