@@ -1,8 +1,6 @@
 //! Training steps of a tiny network.
-mod common;
-
+use crate::common::{diffusion, network, options, saved, trainer, two_sides};
 use candle_core::{DType, Device, Tensor};
-use common::{diffusion, network, options, saved, trainer, two_sides};
 use duet_data::Dataset;
 use duet_model::{UNet, UNetConfig};
 use duet_optim::{POWER_LENGTHS, ema_decay, power_exponent};
@@ -243,7 +241,7 @@ fn images_that_do_not_fit_the_network_are_refused_and_change_nothing() {
 fn images_that_are_not_finite_stop_the_run_with_step_and_timesteps_and_change_nothing() {
     let good = [batch(&[0, 1, 2]), batch(&[3, 4, 5])];
     for bad_value in [f32::NAN, f32::INFINITY, f32::MAX] {
-        let (mut trainer, mut untouched) = (trainer(&options()), common::trainer(&options()));
+        let (mut trainer, mut untouched) = (trainer(&options()), crate::common::trainer(&options()));
         trainer.step(&good).unwrap();
         untouched.step(&good).unwrap();
         let before = saved(&trainer);

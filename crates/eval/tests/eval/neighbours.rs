@@ -1,8 +1,6 @@
 //! Precision, recall, density, coverage and the nearest row.
 
-mod common;
-
-use common::{joined, mapped, normal, on_one_and_three_threads, relative, shifted, shuffled};
+use crate::common::{joined, mapped, normal, on_one_and_three_threads, relative, shifted, shuffled};
 use duet_eval::{
     DensityCoverage, EvalError, Features, Manifold, PrecisionRecall, density_coverage, nearest,
     precision_recall,

@@ -1,8 +1,6 @@
 //! Checkpoints: an exact resume, a model folder for others, and damage that is noticed.
-mod common;
-
+use crate::common::{classes, diffusion, files, network, options, save, saved, trainer, two_sides};
 use candle_core::{Device, Tensor};
-use common::{classes, diffusion, files, network, options, save, saved, trainer, two_sides};
 use duet_model::{UNet, UNetConfig, load_folder};
 use duet_schedule::{BetaSchedule, DiffusersScheduler, Prediction, Spacing};
 use duet_train::{

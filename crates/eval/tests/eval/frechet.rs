@@ -1,8 +1,6 @@
 //! The Fréchet distance against closed forms.
 
-mod common;
-
-use common::{mapped, normal, relative, shifted, shuffled};
+use crate::common::{mapped, normal, relative, shifted, shuffled};
 use duet_eval::{EvalError, Features, Gaussian, frechet_distance};
 use proptest::prelude::*;
 

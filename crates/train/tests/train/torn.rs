@@ -1,8 +1,6 @@
 //! A save that fails at any of its operations leaves the previous checkpoint or the new one.
-mod common;
-
+use crate::common::{classes, files, options, saved, trainer, two_sides};
 use candle_core::Device;
-use common::{classes, files, options, saved, trainer, two_sides};
 use duet_schedule::Spacing;
 use duet_train::{DataOrder, Disk, RealDisk, TrainError, TrainOptions, Trainer, checkpoint};
 use std::cell::{Cell, RefCell};

@@ -1,11 +1,9 @@
 //! Every metric against numpy, scipy, scikit-learn and prdc.
 //!
-//! `references/references.json` is made by `references/make_references.py`; the sets are drawn here
+//! `../references/references.json` is made by `../references/make_references.py`; the sets are drawn here
 //! and there by the same formula in integers.
 
-mod common;
-
-use common::relative;
+use crate::common::relative;
 use duet_eval::*;
 use serde_json::Value;
 
@@ -47,7 +45,7 @@ impl Case {
 }
 
 fn cases() -> Vec<Case> {
-    let cases: Vec<Value> = serde_json::from_str(include_str!("references/references.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../references/references.json")).unwrap();
     assert_eq!(cases.len(), 7);
     let case = |json: Value| {
         let integer = |key: &str| json[key].as_i64().unwrap();

@@ -1,8 +1,6 @@
 //! The bootstrap's intervals.
 
-mod common;
-
-use common::{normal, on_one_and_three_threads};
+use crate::common::{normal, on_one_and_three_threads};
 use duet_eval::{Bootstrap, EvalError, Gaussian, frechet_distance};
 
 const BOOTSTRAP: Bootstrap = Bootstrap { resamples: 400, level: 0.9, seed: 5 };

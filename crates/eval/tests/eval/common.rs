@@ -1,5 +1,4 @@
 //! Drawn sets of features.
-#![allow(dead_code)]
 
 use duet_eval::{EvalError, Features};
 use duet_random::Draws;

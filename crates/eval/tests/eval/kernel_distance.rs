@@ -1,8 +1,6 @@
 //! The kernel distance: unbiased, and the same however it is computed.
 
-mod common;
-
-use common::{normal, on_one_and_three_threads, relative, shifted, shuffled};
+use crate::common::{normal, on_one_and_three_threads, relative, shifted, shuffled};
 use duet_eval::{EvalError, Features, kernel_distance};
 
 /// The definition, in f64 and in order.

@@ -1,7 +1,7 @@
 //! The optimisers, the learning rate and the averages.
 //!
-//! `references/adamw.safetensors` is made by `benches/make_references.py` with torch 2.15: ten
-//! steps of its AdamW after clipping the gradient's global norm to 1. `references/muon.safetensors`
+//! `../references/adamw.safetensors` is made by `benches/make_references.py` with torch 2.15: ten
+//! steps of its AdamW after clipping the gradient's global norm to 1. `../references/muon.safetensors`
 //! is ten steps of its Muon, in f32 where it would take bf16.
 use candle_core::{Device, Tensor, Var};
 use duet_optim::{

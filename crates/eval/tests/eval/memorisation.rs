@@ -1,8 +1,6 @@
 //! Copies are found, and honest samples are not accused.
 
-mod common;
-
-use common::{joined, mapped, normal, on_one_and_three_threads};
+use crate::common::{joined, mapped, normal, on_one_and_three_threads};
 use duet_eval::{Classed, EvalError, Features, Memorisation, Pair};
 
 /// Of one class.

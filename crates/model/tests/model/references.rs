@@ -1,6 +1,6 @@
 //! The network against torch: outputs and every gradient of diffusers' `UNet2DModel`.
 //!
-//! `references/` is made by `benches/make_references.py` with torch 2.15 and diffusers 0.42.
+//! `../references/` is made by `benches/make_references.py` with torch 2.15 and diffusers 0.42.
 use candle_core::{DType, Device, Tensor};
 use duet_model::{LoadedModel, Purpose, load_folder};
 use std::collections::HashMap;
