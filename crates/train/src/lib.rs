@@ -9,23 +9,20 @@
 //! [`checkpoint`] saves and loads a trainer as a model folder that diffusers reads too.
 
 pub mod checkpoint;
-mod checkpoints;
-mod disk;
 mod draws;
 mod error;
 mod held_out;
 mod loss;
-mod manifest;
 mod optimizer;
 mod options;
 mod trainer;
 
-pub use disk::{Disk, RealDisk, create_folders};
+pub use checkpoint::disk::{Disk, RealDisk, create_folders};
+pub use checkpoint::manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use draws::{DataOrder, ImageDraws};
 pub use error::TrainError;
 pub use held_out::{HeldOut, held_out_loss};
 pub use loss::{LossWeighting, TimestepSampling, loss_weights};
-pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use optimizer::{Optimizer, is_decayed, is_hidden_matrix};
 pub use options::{Diffusion, TrainOptions};
 pub use trainer::{Batch, StepReport, Trainer};

@@ -3,8 +3,12 @@
 //! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
 //! its name at the end: a checkpoint is there with all its bytes, or not at all.
 
-use crate::checkpoints::{OLD, SAVING, beside};
-use crate::disk::above;
+use self::checkpoints::{OLD, SAVING, beside};
+use self::disk::above;
+mod checkpoints;
+pub(crate) mod disk;
+pub(crate) mod manifest;
+
 use crate::{Disk, FileEntry, MANIFEST_FILE, Manifest, RealDisk, TrainError, Trainer, create_folders};
 use candle_core::{Device, Tensor, Var};
 use duet_model::{CONFIG_FILE, ModelError, Parameters, UNetConfig, WEIGHTS_FILE, weights_to_bytes};
@@ -13,7 +17,7 @@ use duet_schedule::{DIFFUSERS_VERSION, DiffusersScheduler, Spacing};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub use crate::checkpoints::{
+pub use self::checkpoints::{
     folder, latest, latest_model, latest_until, list, prune, prune_on, restore, set_aside, verify_step,
 };
 
