@@ -443,7 +443,7 @@ impl Session {
 
     fn save(&mut self) -> Result<PathBuf> {
         self.folder.sync()?;
-        let labels = checkpoint::Labels {
+        let labels = checkpoint::Annotations {
             classes: self.data.train.classes(),
             config: &self.config_text,
             spacing: &self.config.sample.spacing,

@@ -17,7 +17,7 @@ mod optimizer;
 mod options;
 mod trainer;
 
-pub use checkpoint::disk::{Disk, RealDisk, create_folders};
+pub use checkpoint::disk::{Disk, RealDisk, create_folders, folder_above};
 pub use checkpoint::manifest::{FileEntry, MANIFEST_FILE, Manifest};
 pub use draws::{DataOrder, ImageDraws};
 pub use error::TrainError;

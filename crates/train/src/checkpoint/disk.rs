@@ -25,7 +25,7 @@ pub fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    let above = above(path);
+    let above = folder_above(path);
     if above != path {
         create_folders(disk, above)?;
     }
@@ -37,8 +37,8 @@ pub fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     disk.sync_dir(above)
 }
 
-/// The folder that a path is in.
-pub(crate) fn above(path: &Path) -> &Path {
+/// The folder that a path is in, and the path itself where there is none above.
+pub fn folder_above(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
         Some(parent) => parent,

@@ -1,6 +1,6 @@
 //! The list of a checkpoint's files with their sizes and hashes.
 
-use crate::TrainError;
+use crate::error::TrainError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -14,7 +14,7 @@ const FIRST_VERSION: u32 = 1;
 /// No checkpoint is without these.
 const NEEDED: [&str; 3] = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", STATE_FILE];
 /// What training goes on from, and drawing does without.
-const STATE_FILE: &str = "training_state.safetensors";
+pub(crate) const STATE_FILE: &str = "training_state.safetensors";
 /// A larger manifest is no manifest.
 const MAX_BYTES: u64 = 1 << 20;
 /// Bytes of a file that are looked at together.

@@ -197,7 +197,7 @@ fn the_scheduler_in_a_checkpoint_is_that_of_the_training() {
         let trainer = Trainer::new(&network(false), &diffusion, &options(), &Device::Cpu).unwrap();
         let parent = tempfile::tempdir().unwrap();
         let spacing = Spacing::Sigmoid { sharpness: 4.0 };
-        let labels = checkpoint::Labels { classes: &classes(), config: "", spacing: &spacing };
+        let labels = checkpoint::Annotations { classes: &classes(), config: "", spacing: &spacing };
         let folder = checkpoint::save(&trainer, labels, parent.path()).unwrap();
         let json = fs::read_to_string(folder.join("scheduler/scheduler_config.json")).unwrap();
         let scheduler = DiffusersScheduler::from_json(&json).unwrap();
@@ -328,7 +328,7 @@ fn weights_that_are_not_finite_are_not_saved() {
         let parameters = if what == "weights" { trainer.parameters() } else { trainer.ema_parameters() };
         let bias = parameters.get("conv_out.bias").unwrap();
         bias.set(&Tensor::new(&[bad], &Device::Cpu).unwrap()).unwrap();
-        let labels = checkpoint::Labels { classes: &classes(), config: "", spacing: &Spacing::Trailing };
+        let labels = checkpoint::Annotations { classes: &classes(), config: "", spacing: &Spacing::Trailing };
         let error = checkpoint::save(&trainer, labels, parent.path()).unwrap_err();
         assert!(error.to_string().contains("not finite"), "{what}: {error}");
         let mut order = DataOrder::new(7, 7);
@@ -440,7 +440,7 @@ fn a_failed_save_names_the_file_and_leaves_nothing_behind() {
     let parent = tempfile::tempdir().unwrap();
     let trainer = trainer(&options());
     let save = |parent: &Path, spacing: &Spacing| {
-        let labels = checkpoint::Labels { classes: &classes(), config: "", spacing };
+        let labels = checkpoint::Annotations { classes: &classes(), config: "", spacing };
         checkpoint::save(&trainer, labels, parent).unwrap_err().to_string()
     };
     let file = parent.path().join("file");

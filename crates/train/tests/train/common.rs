@@ -83,7 +83,7 @@ pub fn trainer(options: &TrainOptions) -> Trainer {
 
 pub fn save(trainer: &Trainer, parent: &Path) -> PathBuf {
     let labels =
-        checkpoint::Labels { classes: &classes(), config: "seed = 7\n", spacing: &Spacing::Trailing };
+        checkpoint::Annotations { classes: &classes(), config: "seed = 7\n", spacing: &Spacing::Trailing };
     checkpoint::save(trainer, labels, parent).unwrap()
 }
 

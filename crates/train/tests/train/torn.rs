@@ -195,7 +195,7 @@ struct Case {
 
 fn save_on(disk: &dyn Disk, trainer: &Trainer, parent: &Path) -> Result<PathBuf, TrainError> {
     let labels =
-        checkpoint::Labels { classes: &classes(), config: "seed = 7\n", spacing: &Spacing::Trailing };
+        checkpoint::Annotations { classes: &classes(), config: "seed = 7\n", spacing: &Spacing::Trailing };
     let saved = checkpoint::save_on(disk, trainer, labels, parent)?;
     checkpoint::prune_on(disk, parent, trainer.steps(), 1)?;
     Ok(saved)
