@@ -69,12 +69,8 @@ impl Denoiser<'_> {
                 let noise = &mut noises[k * length..][..length];
                 let index = (row.image as u64) << 32 | row.draw;
                 Draws::new(seed, purpose, index).fill_normal(noise);
-                let a = self.schedule.alpha_bar(row.t);
-                let (signal, sigma) = (a.sqrt() as f32, (1.0 - a).sqrt() as f32);
                 let clean = &clean[row.image * length..][..length];
-                for ((x, c), e) in noisy[k * length..].iter_mut().zip(clean).zip(&*noise) {
-                    *x = signal * c + sigma * e;
-                }
+                self.schedule.x_t(row.t, clean, noise, &mut noisy[k * length..][..length]);
             }
             let x = Tensor::from_vec(noisy, (rows.len(), channels, height, width), &Device::Cpu)?;
             let times: Vec<u32> = rows.iter().map(|row| row.t as u32).collect();

@@ -23,6 +23,7 @@ mod dpm_keys;
 mod error;
 mod foreign_keys;
 mod noise;
+mod noising;
 mod prediction;
 mod solver;
 mod spacing;

@@ -113,41 +113,6 @@ impl fmt::Display for LossWeighting {
     }
 }
 
-/// How often each timestep is drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TimestepSampling {
-    /// All alike, and the loss is weighted (Ho et al. 2020).
-    #[default]
-    Uniform,
-    /// As often as the loss weighs it, and then all count the same: the same objective, without steps
-    /// that are spent on what hardly counts.
-    Weighted,
-}
-
-/// Timesteps drawn as often as they weigh.
-#[derive(Debug, Clone)]
-pub(crate) struct WeightedTimesteps {
-    /// Sums of the weights up to each timestep.
-    sums: Vec<f64>,
-}
-
-impl WeightedTimesteps {
-    pub fn new(weights: &[f64]) -> Self {
-        let add = |sum: &mut f64, weight: &f64| {
-            *sum += weight;
-            Some(*sum)
-        };
-        Self { sums: weights.iter().scan(0.0, add).collect() }
-    }
-
-    /// The timestep at which `share`, at least 0 and below 1, of all weight lies below.
-    pub fn at(&self, share: f64) -> usize {
-        let wanted = share * self.sums.last().copied().unwrap_or(0.0);
-        self.sums.partition_point(|sum| *sum <= wanted).min(self.sums.len().saturating_sub(1))
-    }
-}
-
 /// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
 ///
 /// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
@@ -192,20 +157,4 @@ fn log_normal(mean: f64, deviation: f64, schedule: &NoiseSchedule) -> Vec<f64> {
     // Beside the largest: a mean beyond all timesteps has shares too small for a number.
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logs.into_iter().map(|log| (log - largest).exp()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_share_of_the_weight_is_in_one_timestep() {
-        let weighted = WeightedTimesteps::new(&[0.0, 1.0, 0.0, 2.5, 0.5]);
-        let counts = (0..4000).map(|i| weighted.at(f64::from(i) / 4000.0)).fold([0; 5], |mut counts, t| {
-            counts[t] += 1;
-            counts
-        });
-        assert_eq!(counts, [0, 1000, 0, 2500, 500]);
-        assert_eq!(weighted.at(1.0 - f64::EPSILON), 4);
-    }
 }
