@@ -33,7 +33,7 @@ pub struct Labelled<'a> {
 
 /// A question: image `image` under as much of its noise number `draw` as timestep `t` has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
+pub(crate) struct Probe {
     pub image: usize,
     pub t: usize,
     pub draw: u64,
@@ -55,7 +55,7 @@ impl Denoiser<'_> {
     pub(crate) fn errors(
         &mut self,
         images: &Tensor,
-        rows: &[Row],
+        rows: &[Probe],
         (seed, purpose): (u64, &str),
     ) -> Result<Vec<Errors>, EvalError> {
         let (_, channels, height, width) = images.dims4()?;

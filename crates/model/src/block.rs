@@ -11,12 +11,12 @@ use duet_kernels::{Conv2d, Padding};
 
 /// A residual block, with attention after it where the block type says so.
 #[derive(Debug, Clone)]
-struct Layer {
+struct BlockLayer {
     residual: Residual,
     attention: Option<Attention>,
 }
 
-impl Layer {
+impl BlockLayer {
     fn new(
         config: &UNetConfig,
         widths: (usize, usize),
@@ -52,7 +52,7 @@ enum Resampler {
 /// stride 2 or a residual block that halves.
 #[derive(Debug, Clone)]
 pub(crate) struct Down {
-    layers: Vec<Layer>,
+    layers: Vec<BlockLayer>,
     downsampler: Option<Resampler>,
 }
 
@@ -61,8 +61,9 @@ impl Down {
         let widths = &config.block_out_channels;
         let (inputs, outputs) = (widths[i.saturating_sub(1)], widths[i]);
         let kind = config.down_block(i);
-        let layer =
-            |j| Layer::new(config, (if j == 0 { inputs } else { outputs }, outputs), kind.attends, &vb, j);
+        let layer = |j| {
+            BlockLayer::new(config, (if j == 0 { inputs } else { outputs }, outputs), kind.attends, &vb, j)
+        };
         let padding = match config.downsample_padding {
             0 => Padding { bottom: 1, right: 1, ..Padding::default() },
             n => Padding::all(n),
@@ -143,7 +144,7 @@ impl Middle {
 /// convolution, or a residual block that doubles.
 #[derive(Debug, Clone)]
 pub(crate) struct Up {
-    layers: Vec<Layer>,
+    layers: Vec<BlockLayer>,
     upsampler: Option<Resampler>,
 }
 
@@ -155,7 +156,7 @@ impl Up {
         let kind = config.up_block(n);
         let layer = |j| {
             let (input, skip) = config.up_widths(i, j);
-            Layer::new(config, (input + skip, outputs), kind.attends, &vb, j)
+            BlockLayer::new(config, (input + skip, outputs), kind.attends, &vb, j)
         };
         let upsampler = || -> Result<Resampler> {
             let (vb, widths) = (vb.pp("upsamplers.0"), (outputs, outputs));
