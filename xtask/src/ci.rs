@@ -55,7 +55,7 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 12] = [
+const EXAMPLES: [&str; 15] = [
     "streams",
     "spacings",
     "ops",
@@ -65,6 +65,9 @@ const EXAMPLES: [&str; 12] = [
     "own_source",
     "in_memory",
     "closure",
+    "own_sampler",
+    "own_rule",
+    "judge",
     "metrics",
     "train",
     "draw",

@@ -81,7 +81,9 @@ impl Peers<'_> {
         let out = self.folder.join("networks");
         let cases = (0..DRAWN).map(|case| format!("random-{case}"));
         ended(self.script("make_references.py").arg(&out).args(cases))?;
-        let arguments = ["test", "--release", "--package", "duet-model", "--test", "references"];
+        // With the features of the whole workspace, so that candle is not built again.
+        let arguments =
+            ["test", "--release", "--workspace", "--exclude", "duet-hub", "--test", "model", "references"];
         ended(cargo().args(arguments).env("DUET_REFERENCES", &out).current_dir(ROOT))
     }
 

@@ -5,7 +5,7 @@ use crate::terminal::out;
 use crate::{hardware, models};
 use anyhow::Result;
 use candle_core::Device;
-use duet_diffusion::judge::{self, Yardstick};
+use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{classify, find};
 use duet_eval::Confusion;
 use std::path::PathBuf;
@@ -49,8 +49,8 @@ pub fn run(args: Args) -> Result<()> {
             splits.name
         )));
     }
-    let held_out = splits.test.take_per_class(judge::each(args.n, splits.test.classes().len()));
-    let (images, labels) = judge::tensors(&held_out)?;
+    let held_out = splits.test.take_per_class(yardstick::each(args.n, splits.test.classes().len()));
+    let (images, labels) = yardstick::tensors(&held_out)?;
     let started = Instant::now();
     let found = classify::classified(&model, &images)?;
     let confusion = Confusion::new(&labels, &found.classes, model.classes.len() as u32)?;

@@ -9,8 +9,8 @@ use anyhow::Result;
 use duet_diffusion::averages::{Averages, Measure};
 use duet_diffusion::files::refuse_existing;
 use duet_diffusion::find;
-use duet_diffusion::judge::Yardstick;
 use duet_diffusion::metrics::Score;
+use duet_diffusion::yardstick::Yardstick;
 use std::path::{Path, PathBuf};
 
 /// The lengths that are tried where none are named.

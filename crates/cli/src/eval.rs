@@ -8,7 +8,7 @@ use crate::{hardware, models};
 use anyhow::Result;
 use duet_diffusion::data::DataError;
 use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
-use duet_diffusion::judge::{self, Yardstick};
+use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{Frechet, Model, find};
 use duet_eval::Memorisation;
 use std::io::Write;
@@ -64,18 +64,18 @@ pub fn run(args: Args) -> Result<()> {
     };
     let out = place(args.out.as_deref(), run.as_deref())?;
     let splits = Yardstick::config(run.as_deref(), args.data.as_deref())?.load_data()?;
-    if let Some(reason) = judge::too_few(&splits) {
+    if let Some(reason) = yardstick::too_few(&splits) {
         return Err(usage(format!("eval: {reason}")));
     }
     let given = match &args.samples {
         Some(path) => Given::Samples(Samples::read(path, &splits)?),
         None => {
             let model = models::of(&drawing, &device)?;
-            let labels = judge::labels_of(&splits, &model)?;
+            let labels = yardstick::labels_of(&splits, &model)?;
             Given::Model(Box::new(model), labels)
         }
     };
-    if let Some(reason) = judge::no_judge(&splits) {
+    if let Some(reason) = yardstick::no_judge(&splits) {
         err!("warning: {reason}: what needs one is not measured");
     }
     let yardstick = Yardstick::of(splits, run.as_deref())?;
@@ -104,7 +104,7 @@ fn drawn(draws: &Draws) -> Result<Samples> {
     let (mut progress, mut done) = (None, 0);
     let samples = Samples::drawn(draws, |trajectory| {
         let steps = trajectory.progress().1;
-        let count = judge::drawn_each(draws.count, draws.labels.len()) * draws.labels.len();
+        let count = yardstick::drawn_each(draws.count, draws.labels.len()) * draws.labels.len();
         let passes = count.div_ceil(draws.batch) * steps;
         let progress =
             progress.get_or_insert_with(|| Progress::new(0, passes as u64, draws.batch, "denoised img/s"));

@@ -3,7 +3,7 @@
 use crate::terminal::{command, err, lost};
 use duet_diffusion::Error;
 use duet_diffusion::data::DataError;
-use duet_eval::ClassifierError;
+use duet_judge::ClassifierError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
 use duet_train::TrainError;

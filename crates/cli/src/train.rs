@@ -8,7 +8,7 @@ use crate::terminal::{command, err, out};
 use anyhow::Result;
 use candle_core::Device;
 use duet_diffusion::words::{duration, megabytes};
-use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, judge};
+use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
 use duet_optim::{ema_decay, ema_reached};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -242,7 +242,7 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
     }
     progress.finish();
     let time = duration(started.elapsed());
-    let present = judge::present(session.data());
+    let present = yardstick::present(session.data());
     let class = present.into_iter().take(PREVIEW_CLASSES).next_back().unwrap_or(0);
     let class = duet_diffusion::class_asked(class as usize, session.data().train.classes());
     let (steps, picture) = (session.trainer().steps(), session.preview_path(total));

@@ -3,18 +3,17 @@
 use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
 use crate::files::write_folder;
-use crate::judge::Yardstick;
 use crate::metrics::Score;
 use crate::model::Model;
 use crate::score::score;
 use crate::snapshots;
+use crate::yardstick::Yardstick;
 use candle_core::{Device, Tensor};
 use duet_model::{LoadedModel, UNet};
 use duet_optim::{POWER_LENGTHS, PowerAverage, power_factors};
 use duet_train::TrainError;
-use duet_train::checkpoint::{CONFIG_COPY, model_files};
+use duet_train::checkpoint::{CONFIG_COPY, model_files, step_of};
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// A larger file is no configuration.
@@ -144,8 +143,7 @@ impl Snapshots {
                 run.display()
             )));
         };
-        let step_of = |name: &OsStr| name.to_str()?.strip_prefix("step-")?.parse::<u64>().ok();
-        let of_checkpoint = model.folder.file_name().and_then(step_of);
+        let of_checkpoint = step_of(&model.folder);
         let of_checkpoint = of_checkpoint.filter(|step| files.iter().any(|(other, _)| other == step));
         let last = step.or(of_checkpoint).unwrap_or(newest);
         if !files.iter().any(|(step, _)| *step == last) {

@@ -1,7 +1,8 @@
 //! What can go wrong, by what a caller can do about it.
 
 use duet_data::DataError;
-use duet_eval::{ClassifierError, EvalError};
+use duet_eval::EvalError;
+use duet_judge::ClassifierError;
 use duet_model::ModelError;
 use duet_optim::OptimError;
 use duet_sample::SampleError;

@@ -6,10 +6,10 @@ use crate::drawing::Drawing;
 use crate::error::Result;
 use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
 use crate::files::{create_parent, write_atomically};
-use crate::judge::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
+use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each};
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Captions, DataError, Picture, Shape, Splits};
 use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
@@ -70,7 +70,7 @@ pub struct Draws<'a> {
     pub drawing: &'a Drawing,
     /// The model.
     pub model: &'a Model,
-    /// The classes, see [`judge::labels_of`].
+    /// The classes, see [`yardstick::labels_of`].
     pub labels: &'a [u32],
     /// Images in all, at least.
     pub count: usize,
@@ -236,7 +236,7 @@ fn judged(file: &mut EvalFile, judge: &Judge, splits: &Splits, samples: &Samples
     let features = judge.features(&samples.images)?;
     let scores = judge.scores(&samples.images, &features, &samples.asked)?;
     let interval = judge.frechet_interval(&features, &samples.asked, scores.frechet)?;
-    let drawn = judge::present(splits).len();
+    let drawn = yardstick::present(splits).len();
     let floor = judge.floor(&splits.train, each(samples.asked.len(), drawn))?;
     let by_class = judge.frechet_by_class(&features, &samples.asked);
     let numbers = 0..classes.len() as u32;
@@ -278,7 +278,7 @@ pub fn of_model(file: &mut EvalFile, model: &Model, yardstick: &Yardstick, class
     let prediction = model.scheduler.prediction()?;
     let mut denoiser = Denoiser { schedule: &schedule, prediction, predict: &mut predict, batch: BATCH };
     let test = &yardstick.splits.test;
-    let held_out = |n: usize| judge::tensors(&test.take_per_class(each(n, test.classes().len())));
+    let held_out = |n: usize| yardstick::tensors(&test.take_per_class(each(n, test.classes().len())));
     let (images, labels) = held_out(LOSS_IMAGES)?;
     let data = Labelled { images: &images, labels: Some(&labels) };
     let timesteps: Vec<usize> =

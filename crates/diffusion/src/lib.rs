@@ -35,7 +35,6 @@ mod file_names;
 pub mod files;
 pub mod find;
 mod import;
-pub mod judge;
 mod markdown;
 pub mod metrics;
 mod model;
@@ -54,6 +53,7 @@ mod start;
 mod sweep;
 mod verify;
 pub mod words;
+pub mod yardstick;
 
 pub use choice::{ClassList, asked as class_asked};
 pub use compare::compare;

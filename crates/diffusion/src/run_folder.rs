@@ -4,7 +4,7 @@ use crate::error::{Error, Result, option};
 use crate::events::{EVENTS, Event};
 use crate::files::write_atomically;
 use crate::metrics::{History, METRICS, Metrics};
-use duet_train::{Disk, RealDisk, TrainError, create_folders};
+use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -194,13 +194,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 
 /// Makes sure that the names in a folder, and its own, are on disk.
 fn sync_names(folder: &Path) -> Result<()> {
-    let disk = RealDisk;
+    let (disk, above) = (RealDisk, folder_above(folder));
     disk.sync_dir(folder).map_err(write_error(folder))?;
-    let above = match folder.parent() {
-        Some(above) if above.as_os_str().is_empty() => Path::new("."),
-        Some(above) => above,
-        None => return Ok(()),
-    };
     match disk.sync_dir(above) {
         // The folder above may be somebody else's.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),

@@ -2,10 +2,10 @@
 
 use crate::drawing::Drawing;
 use crate::error::Result;
-use crate::judge::{self, Yardstick, drawn_each};
 use crate::metrics::Score;
 use crate::model::Model;
 use crate::plan::Plan;
+use crate::yardstick::{self, Yardstick, drawn_each};
 use candle_core::Device;
 
 /// Of `count` images, the same number of every class with training images from seed 0 on, `batch` at once.
@@ -20,7 +20,7 @@ pub fn score(
     device: &Device,
 ) -> Result<Score> {
     let judge = yardstick.judge()?;
-    let labels = judge::labels_of(&yardstick.splits, model)?;
+    let labels = yardstick::labels_of(&yardstick.splits, model)?;
     let each = drawn_each(count, labels.len());
     let drawing = drawing.of_classes(&labels, &model.classes, each)?;
     let plan = Plan::new(&drawing, model, batch, device)?;

@@ -8,13 +8,13 @@ use crate::error::{Result, Within, setting};
 use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
 use crate::find;
-use crate::judge::{self, Yardstick};
 use crate::metrics::{History, Metrics, Score};
 use crate::model::{self, Model};
 use crate::note::Form;
 use crate::plan::Plan;
 use crate::run_folder::{self, RunFolder};
 use crate::words::duration;
+use crate::yardstick::{self, Yardstick};
 use crate::{resume, score, snapshots};
 use candle_core::Device;
 use duet_data::Splits;
@@ -399,7 +399,7 @@ impl Session {
     /// Draws the same seeds of every class at every preview.
     fn preview(&mut self) -> Result<PathBuf> {
         let model = self.model()?;
-        let mut learnt = judge::present(&self.data);
+        let mut learnt = yardstick::present(&self.data);
         learnt.truncate(PREVIEW_CLASSES);
         let class = ClassList::of(&learnt, &model.classes);
         let drawing = Drawing { class, seeds: first_seeds(PREVIEW_SEEDS), ..Drawing::default() };
@@ -449,13 +449,13 @@ impl Session {
     /// Where the run's folder cannot be written or is no more this process's.
     pub fn save(&mut self) -> Result<PathBuf> {
         self.folder.sync()?;
-        let labels = checkpoint::Labels {
+        let annotations = checkpoint::Annotations {
             classes: self.data.train.classes(),
             config: &self.config_text,
             spacing: &self.config.sample.spacing,
         };
         let parent = self.folder.checkpoints();
-        let saved = checkpoint::save(&self.trainer, labels, &parent)?;
+        let saved = checkpoint::save(&self.trainer, annotations, &parent)?;
         let step = self.trainer.steps();
         checkpoint::prune(&parent, step, self.config.save.keep)?;
         let checkpoint = saved.display().to_string();
@@ -488,7 +488,7 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
 fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
     match config.save.eval_every {
         0 => Ok(()),
-        every => judge::check(data, &format!("--eval-every {every}")),
+        every => yardstick::check(data, &format!("--eval-every {every}")),
     }
 }
 

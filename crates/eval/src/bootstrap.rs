@@ -1,6 +1,6 @@
 //! How far a statistic would vary with other draws of the same images (Efron 1979).
 
-use crate::EvalError;
+use crate::error::EvalError;
 use crate::quantile::{quantile, sorted};
 use duet_random::Draws;
 use rayon::prelude::*;
@@ -19,7 +19,7 @@ pub struct Bootstrap {
 
 /// An interval of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Interval {
+pub struct ConfidenceInterval {
     /// Its lower end.
     pub low: f64,
     /// Its upper end.
@@ -37,7 +37,7 @@ impl Bootstrap {
         &self,
         n: usize,
         statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
-    ) -> Result<Interval, EvalError> {
+    ) -> Result<ConfidenceInterval, EvalError> {
         self.of_resamples(
             n,
             |draws: &mut Draws| (0..n).map(|_| draws.below(n as u64) as usize).collect(),
@@ -53,7 +53,7 @@ impl Bootstrap {
         &self,
         kinds: &[u32],
         statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
-    ) -> Result<Interval, EvalError> {
+    ) -> Result<ConfidenceInterval, EvalError> {
         let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for (i, &kind) in kinds.iter().enumerate() {
             members.entry(kind).or_default().push(i);
@@ -73,7 +73,7 @@ impl Bootstrap {
         n: usize,
         resample: impl Fn(&mut Draws) -> Vec<usize> + Sync,
         statistic: impl Fn(&[usize]) -> Result<f64, EvalError> + Sync,
-    ) -> Result<Interval, EvalError> {
+    ) -> Result<ConfidenceInterval, EvalError> {
         self.check(n)?;
         let of_resample = |b: u64| {
             let value = statistic(&resample(&mut Draws::new(self.seed, "bootstrap", b)))?;
@@ -87,7 +87,7 @@ impl Bootstrap {
             (0..self.resamples as u64).into_par_iter().map(of_resample).collect();
         let values = sorted(values.into_iter().collect::<Result<Vec<f64>, EvalError>>()?);
         let tail = (1.0 - self.level) / 2.0;
-        Ok(Interval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
+        Ok(ConfidenceInterval { low: quantile(&values, tail), high: quantile(&values, 1.0 - tail) })
     }
 
     fn check(&self, n: usize) -> Result<(), EvalError> {

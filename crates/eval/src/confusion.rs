@@ -1,6 +1,6 @@
 //! Which class was asked for, and which one a classifier sees.
 
-use crate::EvalError;
+use crate::error::EvalError;
 use std::collections::BTreeMap;
 
 /// How often each class was answered where each was asked.

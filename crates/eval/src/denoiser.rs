@@ -1,6 +1,6 @@
 //! A denoiser as it is measured: asked about images whose noise is known.
 
-use crate::EvalError;
+use crate::error::EvalError;
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_schedule::{NoiseSchedule, Prediction};
@@ -33,7 +33,7 @@ pub struct Labelled<'a> {
 
 /// A question: image `image` under as much of its noise number `draw` as timestep `t` has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
+pub(crate) struct Probe {
     pub image: usize,
     pub t: usize,
     pub draw: u64,
@@ -55,7 +55,7 @@ impl Denoiser<'_> {
     pub(crate) fn errors(
         &mut self,
         images: &Tensor,
-        rows: &[Row],
+        rows: &[Probe],
         (seed, purpose): (u64, &str),
     ) -> Result<Vec<Errors>, EvalError> {
         let (_, channels, height, width) = images.dims4()?;
@@ -69,12 +69,8 @@ impl Denoiser<'_> {
                 let noise = &mut noises[k * length..][..length];
                 let index = (row.image as u64) << 32 | row.draw;
                 Draws::new(seed, purpose, index).fill_normal(noise);
-                let a = self.schedule.alpha_bar(row.t);
-                let (signal, sigma) = (a.sqrt() as f32, (1.0 - a).sqrt() as f32);
                 let clean = &clean[row.image * length..][..length];
-                for ((x, c), e) in noisy[k * length..].iter_mut().zip(clean).zip(&*noise) {
-                    *x = signal * c + sigma * e;
-                }
+                self.schedule.x_t(row.t, clean, noise, &mut noisy[k * length..][..length]);
             }
             let x = Tensor::from_vec(noisy, (rows.len(), channels, height, width), &Device::Cpu)?;
             let times: Vec<u32> = rows.iter().map(|row| row.t as u32).collect();

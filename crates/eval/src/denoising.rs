@@ -1,7 +1,7 @@
 //! The denoising loss, timestep by timestep.
 
-use crate::EvalError;
-use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::denoiser::{Denoiser, Labelled, Probe};
+use crate::error::EvalError;
 
 /// The loss at a timestep.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,8 +31,8 @@ pub fn denoising_loss(
     }
     let mut losses = Vec::with_capacity(timesteps.len());
     for (k, &t) in timesteps.iter().enumerate() {
-        let row = |image: usize| Row { image, t, draw: k as u64, label: data.label(image) };
-        let rows: Vec<Row> = (0..count).map(row).collect();
+        let row = |image: usize| Probe { image, t, draw: k as u64, label: data.label(image) };
+        let rows: Vec<Probe> = (0..count).map(row).collect();
         let errors = denoiser.errors(data.images, &rows, (seed, "denoising loss"))?;
         let sum: f64 = errors.iter().map(|errors| errors.epsilon).sum();
         losses.push(TimestepLoss { t, loss: sum / (count as f64 * values) });

@@ -1,6 +1,8 @@
 //! Density and coverage of samples (Naeem et al. 2020).
 
-use crate::{EvalError, Features, Manifold};
+use crate::error::EvalError;
+use crate::features::Features;
+use crate::manifold::Manifold;
 
 /// How densely samples lie among real images, and how many real images have a sample nearby.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,7 +1,7 @@
 //! The diffusion model as a classifier (Li et al. 2023).
 
-use crate::EvalError;
-use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::denoiser::{Denoiser, Labelled, Probe};
+use crate::error::EvalError;
 
 /// Classes as a diffusion model sees them.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ pub fn classify_by_denoising(
             let t = (2 * trial + 1) * total / (2 * trials);
             let draw = drawn + trial as u64;
             for (image, classes) in left.iter().enumerate() {
-                rows.extend(classes.iter().map(|&class| Row { image, t, draw, label: Some(class) }));
+                rows.extend(classes.iter().map(|&class| Probe { image, t, draw, label: Some(class) }));
             }
         }
         let errors = denoiser.errors(data.images, &rows, (seed, "classification noise"))?;

@@ -13,7 +13,7 @@ pub enum EvalError {
         dims: usize,
     },
     /// A feature that is not a number, or too large to be squared in f32.
-    #[error("feature {column} of row {row} is {value}: must be within ±{}", crate::LARGEST_FEATURE)]
+    #[error("feature {column} of row {row} is {value}: must be within ±{limit}")]
     Feature {
         /// Its row.
         row: usize,
@@ -21,6 +21,8 @@ pub enum EvalError {
         column: usize,
         /// Its value.
         value: f32,
+        /// The largest that a feature may be.
+        limit: f32,
     },
     /// Two sets of features whose rows have different lengths.
     #[error("rows of {left} features cannot be compared with rows of {right}")]

@@ -1,6 +1,6 @@
 //! A set of images as rows of numbers.
 
-use crate::EvalError;
+use crate::error::EvalError;
 
 /// The largest magnitude of a feature: distances square it in f32.
 pub const LARGEST_FEATURE: f32 = 1e15;
@@ -26,7 +26,12 @@ impl Features {
         // A comparison with NaN is false.
         let fits = |value: &f32| value.abs() <= LARGEST_FEATURE;
         match values.iter().position(|value| !fits(value)) {
-            Some(i) => Err(EvalError::Feature { row: i / dims, column: i % dims, value: values[i] }),
+            Some(i) => Err(EvalError::Feature {
+                row: i / dims,
+                column: i % dims,
+                value: values[i],
+                limit: LARGEST_FEATURE,
+            }),
             None => Ok(Self { values, dims }),
         }
     }

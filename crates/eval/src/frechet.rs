@@ -1,7 +1,8 @@
 //! The Fréchet distance between Gaussians (Heusel et al. 2017).
 
+use crate::error::EvalError;
+use crate::features::Features;
 use crate::features::check_rows;
-use crate::{EvalError, Features};
 use nalgebra::{DMatrix, DVector, RowDVector, SVD, SymmetricEigen};
 
 /// Iterations for each eigenvalue, of which two or three are usual.

@@ -1,8 +1,9 @@
 //! The kernel distance between two sets (Bińkowski et al. 2018).
 
+use crate::error::EvalError;
+use crate::features::Features;
 use crate::features::{check_dims, check_rows};
-use crate::pairs::{Product, map_rows};
-use crate::{EvalError, Features};
+use crate::pairs::{DotProduct, map_rows};
 
 /// The unbiased squared maximum mean discrepancy of `a` (m, d) and `b` (n, d) with the kernel
 /// k(x, y) = (⟨x, y⟩/d + 1)³ (Bińkowski et al. 2018, section 4; Gretton et al. 2012, equation 3):
@@ -22,7 +23,7 @@ pub fn kernel_distance(a: &Features, b: &Features) -> Result<f64, EvalError> {
 /// The mean of k(a_i, b_j) over all pairs, or over those with i ≠ j.
 fn mean_kernel(a: &Features, b: &Features, distinct: bool) -> f64 {
     let d = a.dims() as f64;
-    let sums = map_rows(a, b, Product, |i, products| {
+    let sums = map_rows(a, b, DotProduct, |i, products| {
         let kernels = products.iter().map(|product| (product / d + 1.0).powi(3));
         let chosen = kernels.enumerate().filter(|&(j, _)| !distinct || i != j);
         chosen.map(|(_, kernel)| kernel).sum::<f64>()

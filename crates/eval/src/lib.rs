@@ -1,14 +1,10 @@
 //! How good sampled images are: fidelity, variety, obedience to the label, and honesty.
 //!
-//! Every metric is a pure function of [`Features`], one row an image: what a classifier says of it,
+//! Every metric is a pure function of [`Features`], one row an image: what a network sees in it,
 //! or its pixels. [`frechet_distance`] and [`kernel_distance`] are one number for two sets,
 //! [`precision_recall`] and [`density_coverage`] tell fidelity from variety, [`memorisation`] tells
 //! samples from copies, [`Confusion`] counts which class was seen for which was asked, and
 //! [`Bootstrap`] says how far any of them is to be trusted.
-//!
-//! A [`Classifier`] says which class an image is taken for, and maps it to the features that its
-//! decision rests on. [`Classifier::digits`] is ready for the embedded digits;
-//! [`Classifier::train`] makes one for any labelled images.
 //!
 //! Of a denoiser itself, [`denoising_loss`] tells the error by timestep, [`bits_per_dimension`] bounds
 //! the likelihood, and [`classify_by_denoising`] asks it for the class.
@@ -17,36 +13,24 @@
 //! the last digits of a sum.
 //!
 //! ```
-//! use candle_core::{Device, Tensor};
-//! use duet_eval::{Classifier, Features, Gaussian, frechet_distance};
+//! use duet_eval::{Features, Gaussian, frechet_distance};
 //!
-//! let digits = duet_data::digits()?;
-//! let classifier = Classifier::digits()?;
-//! let features = |first: usize| {
-//!     let mut values = vec![0.0; 300 * 784];
-//!     for (i, image) in values.chunks_mut(784).enumerate() {
-//!         digits.test.image(first + i, image);
-//!     }
-//!     let images = Tensor::from_vec(values, (300, 1, 28, 28), &Device::Cpu)?;
-//!     let values = classifier.features(&images)?.flatten_all()?.to_vec1()?;
-//!     Ok::<_, Box<dyn std::error::Error>>(Features::new(values, Classifier::FEATURES)?)
-//! };
-//! let (some, others) = (Gaussian::fit(&features(0)?)?, Gaussian::fit(&features(300)?)?);
-//! assert!(frechet_distance(&some, &some)? < 1e-6);
-//! assert!(frechet_distance(&some, &others)? > 0.0);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! // Four images, two features each.
+//! let real = Features::new(vec![0.0, 1.0, 1.0, 0.0, 2.0, 2.0, 1.0, 3.0], 2)?;
+//! let samples = Features::new(vec![3.0, 1.0, 4.0, 0.0, 5.0, 2.0, 4.0, 3.0], 2)?;
+//! let (real, samples) = (Gaussian::fit(&real)?, Gaussian::fit(&samples)?);
+//! assert!(frechet_distance(&real, &real)? < 1e-6);
+//! // A shift counts its square.
+//! assert!((frechet_distance(&real, &samples)? - 9.0).abs() < 1e-6);
+//! # Ok::<(), duet_eval::EvalError>(())
 //! ```
 
-mod augment;
 mod bootstrap;
-mod classifier;
-mod classifier_error;
 mod confusion;
 mod denoiser;
 mod denoising;
 mod density_coverage;
 mod diffusion_classifier;
-mod embedded;
 mod error;
 mod features;
 mod frechet;
@@ -55,17 +39,11 @@ mod likelihood;
 mod manifold;
 mod memorisation;
 mod nearest;
-mod network;
 mod pairs;
 mod precision_recall;
 mod quantile;
-mod training;
-mod weights;
 
-pub use augment::Augmentation;
-pub use bootstrap::{Bootstrap, Interval};
-pub use classifier::Classifier;
-pub use classifier_error::ClassifierError;
+pub use bootstrap::{Bootstrap, ConfidenceInterval};
 pub use confusion::{Confused, Confusion};
 pub use denoiser::{Denoiser, Labelled, Predict};
 pub use denoising::{TimestepLoss, denoising_loss};
@@ -80,7 +58,6 @@ pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
 pub use memorisation::{Classed, Honest, Memorisation, Pair, memorisation};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
-pub use training::TrainingOptions;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,7 @@
 //! A bound on the likelihood, in bits per dimension.
 
-use crate::EvalError;
-use crate::denoiser::{Denoiser, Labelled, Row};
+use crate::denoiser::{Denoiser, Labelled, Probe};
+use crate::error::EvalError;
 use duet_random::Draws;
 
 /// Values that a pixel of 8 bits may have.
@@ -52,7 +52,7 @@ pub fn bits_per_dimension(
         for (k, pair) in ends.windows(2).enumerate() {
             let length = pair[1] - pair[0];
             let t = pair[0] + draws.below(length as u64) as usize;
-            rows.push(Row { image, t, draw: k as u64, label: data.label(image) });
+            rows.push(Probe { image, t, draw: k as u64, label: data.label(image) });
             factors.push(0.5 * (snr(t - 1) - snr(t)) * length as f64);
         }
     }

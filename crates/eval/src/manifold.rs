@@ -1,8 +1,9 @@
 //! Where a set of images lies: balls around each, as far as its k-th neighbour.
 
+use crate::error::EvalError;
+use crate::features::Features;
 use crate::features::{check_dims, check_rows};
 use crate::pairs::{SquaredDifference, map_rows};
-use crate::{EvalError, Features};
 
 /// The k of precision and recall in their paper (Kynkäänniemi et al. 2019, section 2).
 pub const PRECISION_RECALL_K: usize = 3;

@@ -1,7 +1,9 @@
 //! Whether samples are copies of training images.
 
+use crate::error::EvalError;
+use crate::features::Features;
+use crate::nearest::nearest;
 use crate::quantile::{quantile_of_others, sorted};
-use crate::{EvalError, Features, nearest};
 use std::collections::BTreeMap;
 
 /// Rows of images and the class of each.

@@ -1,8 +1,9 @@
 //! The nearest row of another set.
 
+use crate::error::EvalError;
+use crate::features::Features;
 use crate::features::check_dims;
 use crate::pairs::{SquaredDifference, map_rows};
-use crate::{EvalError, Features};
 
 /// A row and how far it is.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,6 @@
 //! A number for each pair of rows of two sets, on all cores.
 
-use crate::Features;
+use crate::features::Features;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
@@ -36,9 +36,9 @@ impl Term for SquaredDifference {
 }
 
 /// a · b: the sum is to about 1e-6 of ‖a‖‖b‖.
-pub(crate) struct Product;
+pub(crate) struct DotProduct;
 
-impl Term for Product {
+impl Term for DotProduct {
     #[inline(always)]
     fn add<S: Simd>(simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s {
         simd.mul_add_e_f32s(a, b, sum)
@@ -60,7 +60,7 @@ pub(crate) fn map_rows<T: Term, R: Send>(
     let arch = Arch::new();
     let block = |start: usize| -> Vec<R> {
         let mut sums = vec![0.0; ROWS.min(a.len() - start) * m];
-        arch.dispatch(Block { a, b, start, sums: &mut sums, term: PhantomData::<T> });
+        arch.dispatch(BlockSums { a, b, start, sums: &mut sums, term: PhantomData::<T> });
         sums.chunks_exact_mut(m).enumerate().map(|(i, sums)| reduce(start + i, sums)).collect()
     };
     let blocks: Vec<Vec<R>> = (0..a.len().div_ceil(ROWS)).into_par_iter().map(|i| block(i * ROWS)).collect();
@@ -68,7 +68,7 @@ pub(crate) fn map_rows<T: Term, R: Send>(
 }
 
 /// The sums of some rows of `a`, from `start` on, with all of `b`.
-struct Block<'a, T> {
+struct BlockSums<'a, T> {
     a: &'a Features,
     b: &'a Features,
     start: usize,
@@ -76,7 +76,7 @@ struct Block<'a, T> {
     term: PhantomData<T>,
 }
 
-impl<T: Term> WithSimd for Block<'_, T> {
+impl<T: Term> WithSimd for BlockSums<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -130,7 +130,7 @@ mod tests {
             let set = Features::new(values, dims).unwrap();
             let mut sums = vec![0.0; ROWS * set.len()];
             let term = PhantomData::<SquaredDifference>;
-            pulp::Scalar.vectorize(Block { a: &set, b: &set, start: 0, sums: &mut sums, term });
+            pulp::Scalar.vectorize(BlockSums { a: &set, b: &set, start: 0, sums: &mut sums, term });
             let widest = map_rows(&set, &set, SquaredDifference, |_, sums| sums.to_vec());
             for (portable, widest) in sums.iter().zip(widest.into_iter().flatten()) {
                 assert!((portable - widest).abs() <= 1e-6 * widest, "{dims}: {portable} {widest}");

@@ -1,6 +1,8 @@
 //! Precision and recall of samples (Kynkäänniemi et al. 2019).
 
-use crate::{EvalError, Features, Manifold};
+use crate::error::EvalError;
+use crate::features::Features;
+use crate::manifold::Manifold;
 
 /// Which share of the samples might be real, and which share of the real images might be sampled.
 #[derive(Debug, Clone, Copy, PartialEq)]

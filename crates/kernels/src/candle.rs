@@ -4,10 +4,10 @@
 //! the tape on each; the way back records it again. On other devices and types the functions here
 //! are candle's own ops.
 
-use crate::Activation;
 use crate::chunks::transpose;
 use crate::conv::sizes::{Padding, Sizes};
 use crate::conv::{ConvWeights, Sum};
+use crate::elementwise::activation::Activation;
 use crate::norm::NormWeights;
 use crate::storage::{is_cpu_f32, values, with_values};
 use crate::tape::{Gradients, Images, Tape};

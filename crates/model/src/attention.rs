@@ -1,7 +1,7 @@
 //! Self-attention over the pixels of a feature map, diffusers' `Attention` in its U-Net form.
 
-use crate::UNetConfig;
-use crate::graph::{Graph, Sum};
+use crate::config::UNetConfig;
+use crate::graph::{Addends, Graph};
 use crate::layers::{Linear, Norm};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -48,11 +48,11 @@ impl Attention {
             Some(norm) => graph.norm(x, norm, Activation::None, None)?,
             None => x.clone(),
         };
-        let q = graph.pointwise(&tokens, &self.to_q, Sum::nothing())?;
-        let k = graph.pointwise(&tokens, &self.to_k, Sum::nothing())?;
-        let v = graph.pointwise(&tokens, &self.to_v, Sum::nothing())?;
+        let q = graph.pointwise(&tokens, &self.to_q, Addends::nothing())?;
+        let k = graph.pointwise(&tokens, &self.to_k, Addends::nothing())?;
+        let v = graph.pointwise(&tokens, &self.to_v, Addends::nothing())?;
         let mixed = graph.attention([&q, &k, &v], self.heads)?;
-        let sum = Sum { time: None, residual: Some(x), scale: 1.0 / self.output_scale };
+        let sum = Addends { time: None, residual: Some(x), scale: 1.0 / self.output_scale };
         graph.pointwise(&mixed, &self.to_out, sum)
     }
 }

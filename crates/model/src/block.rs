@@ -1,8 +1,8 @@
 //! The blocks of one resolution on the way down and up, and the one in the middle.
 
-use crate::UNetConfig;
 use crate::attention::Attention;
-use crate::graph::{Graph, Sum};
+use crate::config::UNetConfig;
+use crate::graph::{Addends, Graph};
 use crate::layers::Conv;
 use crate::residual::{Residual, Resize};
 use candle_core::Result;
@@ -11,12 +11,12 @@ use duet_kernels::{Conv2d, Padding};
 
 /// A residual block, with attention after it where the block type says so.
 #[derive(Debug, Clone)]
-struct Layer {
+struct BlockLayer {
     residual: Residual,
     attention: Option<Attention>,
 }
 
-impl Layer {
+impl BlockLayer {
     fn new(
         config: &UNetConfig,
         widths: (usize, usize),
@@ -52,7 +52,7 @@ enum Resampler {
 /// stride 2 or a residual block that halves.
 #[derive(Debug, Clone)]
 pub(crate) struct Down {
-    layers: Vec<Layer>,
+    layers: Vec<BlockLayer>,
     downsampler: Option<Resampler>,
 }
 
@@ -61,8 +61,9 @@ impl Down {
         let widths = &config.block_out_channels;
         let (inputs, outputs) = (widths[i.saturating_sub(1)], widths[i]);
         let kind = config.down_block(i);
-        let layer =
-            |j| Layer::new(config, (if j == 0 { inputs } else { outputs }, outputs), kind.attends, &vb, j);
+        let layer = |j| {
+            BlockLayer::new(config, (if j == 0 { inputs } else { outputs }, outputs), kind.attends, &vb, j)
+        };
         let padding = match config.downsample_padding {
             0 => Padding { bottom: 1, right: 1, ..Padding::default() },
             n => Padding::all(n),
@@ -96,7 +97,7 @@ impl Down {
         }
         if let Some(downsampler) = &self.downsampler {
             h = match downsampler {
-                Resampler::Conv(conv) => graph.conv(&h, conv, Sum::nothing())?,
+                Resampler::Conv(conv) => graph.conv(&h, conv, Addends::nothing())?,
                 Resampler::Residual(residual) => residual.forward(graph, &h, embedding)?,
             };
             skips.push(h.clone());
@@ -139,18 +140,11 @@ impl Middle {
     }
 }
 
-/// Widths of (what comes from below, the skip) into layer `j` of the up block at level `i`.
-pub(crate) fn up_widths(widths: &[usize], layers: usize, i: usize, j: usize) -> (usize, usize) {
-    let below = widths[(i + 1).min(widths.len() - 1)];
-    let skip = if j == layers { widths[i.saturating_sub(1)] } else { widths[i] };
-    (if j == 0 { below } else { widths[i] }, skip)
-}
-
 /// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: layers over skips, then doubling and a
 /// convolution, or a residual block that doubles.
 #[derive(Debug, Clone)]
 pub(crate) struct Up {
-    layers: Vec<Layer>,
+    layers: Vec<BlockLayer>,
     upsampler: Option<Resampler>,
 }
 
@@ -161,8 +155,8 @@ impl Up {
         let outputs = config.block_out_channels[i];
         let kind = config.up_block(n);
         let layer = |j| {
-            let (input, skip) = up_widths(&config.block_out_channels, config.layers_per_block, i, j);
-            Layer::new(config, (input + skip, outputs), kind.attends, &vb, j)
+            let (input, skip) = config.up_widths(i, j);
+            BlockLayer::new(config, (input + skip, outputs), kind.attends, &vb, j)
         };
         let upsampler = || -> Result<Resampler> {
             let (vb, widths) = (vb.pp("upsamplers.0"), (outputs, outputs));

@@ -1,6 +1,6 @@
 //! The configuration of a U-Net: diffusers' `config.json`.
 
-use crate::ModelError;
+use crate::error::ModelError;
 use crate::memory::check_memory;
 use duet_kernels::Activation;
 use serde::{Deserialize, Serialize};
@@ -151,6 +151,14 @@ impl UNetConfig {
     /// Number of resolutions.
     pub fn levels(&self) -> usize {
         self.block_out_channels.len()
+    }
+
+    /// Widths of (what comes from below, the skip) into layer `j` of the up block at level `i`.
+    pub(crate) fn up_widths(&self, i: usize, j: usize) -> (usize, usize) {
+        let widths = &self.block_out_channels;
+        let below = widths[(i + 1).min(widths.len() - 1)];
+        let skip = if j == self.layers_per_block { widths[i.saturating_sub(1)] } else { widths[i] };
+        (if j == 0 { below } else { widths[i] }, skip)
     }
 
     /// Width of the time embedding.
@@ -355,7 +363,7 @@ impl UNetConfig {
         let widths = &self.block_out_channels;
         let up = (0..self.levels()).rev().flat_map(move |i| {
             (0..=self.layers_per_block).map(move |j| {
-                let (input, skip) = crate::block::up_widths(widths, self.layers_per_block, i, j);
+                let (input, skip) = self.up_widths(i, j);
                 input + skip
             })
         });

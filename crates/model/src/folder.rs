@@ -1,15 +1,16 @@
 //! Model folders as diffusers writes them: `config.json` beside the weights.
 
+use crate::config::UNetConfig;
+use crate::error::ModelError;
+use crate::parameters::Parameters;
+use crate::unet::UNet;
 use crate::weights::{self, find_weights};
-use crate::{ModelError, Parameters, UNet, UNetConfig};
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "config.json";
-/// Name of the weights file.
-pub const WEIGHTS_FILE: &str = "diffusion_pytorch_model.safetensors";
 /// A larger configuration is no configuration.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 

@@ -6,13 +6,13 @@ use candle_core::{D, Result, Tensor};
 use duet_kernels::{Activation, GroupNorm};
 
 /// What is added to a layer's result: (y + time + residual) · scale.
-pub(crate) struct Sum<'a, X> {
+pub(crate) struct Addends<'a, X> {
     pub time: Option<&'a X>,
     pub residual: Option<&'a X>,
     pub scale: f64,
 }
 
-impl<X> Sum<'_, X> {
+impl<X> Addends<'_, X> {
     pub fn nothing() -> Self {
         Self { time: None, residual: None, scale: 1.0 }
     }
@@ -25,11 +25,11 @@ pub(crate) trait Graph {
     /// An embedding (B, E) that no gradient flows into.
     fn embedding(&mut self, values: &Tensor) -> Result<Self::X>;
     /// Convolution; the time term is (B, O).
-    fn conv(&mut self, x: &Self::X, layer: &Conv, sum: Sum<Self::X>) -> Result<Self::X>;
+    fn conv(&mut self, x: &Self::X, layer: &Conv, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Linear layer on an embedding.
     fn linear(&mut self, x: &Self::X, layer: &Linear) -> Result<Self::X>;
     /// Linear layer on the channels of each pixel.
-    fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Sum<Self::X>) -> Result<Self::X>;
+    fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Normalisation, then z·(1 + scale) + shift where there is a modulation (B, 2·C), scales first,
     /// then the activation.
     fn norm(
@@ -59,7 +59,7 @@ pub(crate) trait Graph {
 /// candle tensors, on any device; the gradients are candle's.
 pub(crate) struct CandleGraph;
 
-fn add_sum(y: Tensor, sum: Sum<Tensor>) -> Result<Tensor> {
+fn add_sum(y: Tensor, sum: Addends<Tensor>) -> Result<Tensor> {
     let y = match sum.time {
         Some(time) => y.broadcast_add(&time.unsqueeze(2)?.unsqueeze(3)?)?,
         None => y,
@@ -78,7 +78,7 @@ impl Graph for CandleGraph {
         Ok(values.clone())
     }
 
-    fn conv(&mut self, x: &Tensor, layer: &Conv, sum: Sum<Tensor>) -> Result<Tensor> {
+    fn conv(&mut self, x: &Tensor, layer: &Conv, sum: Addends<Tensor>) -> Result<Tensor> {
         let affine = &layer.affine;
         add_sum(duet_kernels::conv2d(x, &affine.weight, &affine.bias, layer.options)?, sum)
     }
@@ -87,7 +87,7 @@ impl Graph for CandleGraph {
         duet_kernels::linear(x, &layer.0.weight, &layer.0.bias)
     }
 
-    fn pointwise(&mut self, x: &Tensor, layer: &Linear, sum: Sum<Tensor>) -> Result<Tensor> {
+    fn pointwise(&mut self, x: &Tensor, layer: &Linear, sum: Addends<Tensor>) -> Result<Tensor> {
         let weight = layer.0.weight.unsqueeze(2)?.unsqueeze(3)?;
         add_sum(duet_kernels::conv2d(x, &weight, &layer.0.bias, crate::layers::POINTWISE)?, sum)
     }
@@ -120,7 +120,7 @@ impl Graph for CandleGraph {
 
     fn conv_of_doubled(&mut self, x: &Tensor, layer: &Conv) -> Result<Tensor> {
         let doubled = self.double(x)?;
-        self.conv(&doubled, layer, Sum::nothing())
+        self.conv(&doubled, layer, Addends::nothing())
     }
 
     /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.

@@ -10,13 +10,13 @@ pub(crate) const POINTWISE: Conv2d =
 
 /// A weight and a bias: the parameters `name.weight` and `name.bias`.
 #[derive(Debug, Clone)]
-pub(crate) struct Affine {
+pub(crate) struct WeightAndBias {
     pub name: String,
     pub weight: Tensor,
     pub bias: Tensor,
 }
 
-impl Affine {
+impl WeightAndBias {
     /// torch's initial distribution: uniform in ±1/√fan_in, weight and bias.
     fn uniform(shape: &[usize], vb: &VarBuilder) -> Result<Self> {
         let bound = 1.0 / (shape[1..].iter().product::<usize>() as f64).sqrt();
@@ -30,7 +30,7 @@ impl Affine {
 /// Convolution, (B, C, H, W) → (B, O, H', W').
 #[derive(Debug, Clone)]
 pub(crate) struct Conv {
-    pub affine: Affine,
+    pub affine: WeightAndBias,
     pub options: Conv2d,
 }
 
@@ -42,7 +42,7 @@ impl Conv {
         options: Conv2d,
         vb: VarBuilder,
     ) -> Result<Self> {
-        Ok(Self { affine: Affine::uniform(&[outputs, inputs, kernel, kernel], &vb)?, options })
+        Ok(Self { affine: WeightAndBias::uniform(&[outputs, inputs, kernel, kernel], &vb)?, options })
     }
 
     /// 3×3 with one zero around, which keeps the size.
@@ -53,18 +53,18 @@ impl Conv {
 
 /// Linear layer, (..., I) → (..., O).
 #[derive(Debug, Clone)]
-pub(crate) struct Linear(pub Affine);
+pub(crate) struct Linear(pub WeightAndBias);
 
 impl Linear {
     pub fn new(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
-        Ok(Self(Affine::uniform(&[outputs, inputs], &vb)?))
+        Ok(Self(WeightAndBias::uniform(&[outputs, inputs], &vb)?))
     }
 }
 
 /// Group normalisation of (B, C, ...), with or without a SiLU after it.
 #[derive(Debug, Clone)]
 pub(crate) struct Norm {
-    pub affine: Affine,
+    pub affine: WeightAndBias,
     pub groups: usize,
     pub eps: f64,
 }
@@ -73,6 +73,6 @@ impl Norm {
     pub fn new(channels: usize, groups: usize, eps: f64, vb: VarBuilder) -> Result<Self> {
         let weight = vb.get_with_hints(channels, "weight", Init::Const(1.0))?;
         let bias = vb.get_with_hints(channels, "bias", Init::Const(0.0))?;
-        Ok(Self { affine: Affine { name: vb.prefix(), weight, bias }, groups, eps })
+        Ok(Self { affine: WeightAndBias { name: vb.prefix(), weight, bias }, groups, eps })
     }
 }

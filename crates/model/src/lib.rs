@@ -33,13 +33,13 @@ mod weights;
 
 pub use config::{SampleSize, UNetConfig};
 pub use error::ModelError;
-pub use folder::{CONFIG_FILE, LoadedModel, WEIGHTS_FILE, load_files, load_folder, weights_to_bytes};
+pub use folder::{CONFIG_FILE, LoadedModel, load_files, load_folder, weights_to_bytes};
 pub use memory::{available_memory, check_memory};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
 pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::UNet;
-pub use weights::{find_weights, move_class_row};
+pub use weights::{WEIGHTS_FILE, find_weights, move_class_row};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,6 +1,6 @@
 //! Whether what is asked for fits into memory, before it is asked for.
 
-use crate::ModelError;
+use crate::error::ModelError;
 
 /// Where the system does not say how much there is.
 const ASSUMED: u64 = 1 << 40;

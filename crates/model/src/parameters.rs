@@ -1,7 +1,9 @@
 //! The trainable parameters of a network, ordered by name.
 
+use crate::config::UNetConfig;
+use crate::error::ModelError;
 use crate::time_embedding::TIME_PROJ;
-use crate::{ModelError, UNet, UNetConfig};
+use crate::unet::UNet;
 use candle_core::{DType, Device, Shape, Tensor, Var};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use duet_random::Draws;
@@ -58,12 +60,12 @@ enum Source {
 }
 
 /// The store behind a `VarBuilder`: fills and remembers every parameter that is asked for.
-struct Store {
+struct ParameterStore {
     source: Mutex<Source>,
     vars: Mutex<BTreeMap<String, Var>>,
 }
 
-impl SimpleBackend for Store {
+impl SimpleBackend for ParameterStore {
     fn get(
         &self,
         shape: Shape,
@@ -190,7 +192,7 @@ fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, 
     }
     config.validate()?;
     let loads = matches!(source, Source::Tensors(_));
-    let store = Arc::new(Store { source: Mutex::new(source), vars: Mutex::default() });
+    let store = Arc::new(ParameterStore { source: Mutex::new(source), vars: Mutex::default() });
     let builder = VarBuilder::from_backend(Box::new(Shared(store.clone())), DType::F32, device.clone());
     let unet = UNet::new(config, builder).map_err(|error| match without_backtrace(error) {
         candle_core::Error::Msg(message) if loads => ModelError::Weights(message),
@@ -215,7 +217,7 @@ fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
 }
 
 /// The builder owns its backend; the store is read again once the network stands.
-struct Shared(Arc<Store>);
+struct Shared(Arc<ParameterStore>);
 
 impl SimpleBackend for Shared {
     fn get(

@@ -1,7 +1,7 @@
 //! The residual block, diffusers' `ResnetBlock2D`.
 
-use crate::UNetConfig;
-use crate::graph::{Graph, Sum};
+use crate::config::UNetConfig;
+use crate::graph::{Addends, Graph};
 use crate::layers::{Conv, Linear, Norm, POINTWISE};
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -64,7 +64,7 @@ impl Residual {
     pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, activated_embedding: &G::X) -> Result<G::X> {
         let h = graph.norm(x, &self.norm1, self.activation, None)?;
         let time = graph.linear(activated_embedding, &self.time_emb_proj)?;
-        let sum = Sum { time: (!self.modulates).then_some(&time), ..Sum::nothing() };
+        let sum = Addends { time: (!self.modulates).then_some(&time), ..Addends::nothing() };
         let (x, h) = match self.resize {
             Resize::Keep => (x.clone(), graph.conv(&h, &self.conv1, sum)?),
             Resize::Halve => {
@@ -79,10 +79,10 @@ impl Residual {
         let modulation = self.modulates.then_some(&time);
         let h = graph.norm(&h, &self.norm2, self.activation, modulation)?;
         let shortcut = match &self.conv_shortcut {
-            Some(shortcut) => graph.conv(&x, shortcut, Sum::nothing())?,
+            Some(shortcut) => graph.conv(&x, shortcut, Addends::nothing())?,
             None => x,
         };
-        let sum = Sum { time: None, residual: Some(&shortcut), scale: 1.0 / self.output_scale };
+        let sum = Addends { time: None, residual: Some(&shortcut), scale: 1.0 / self.output_scale };
         graph.conv(&h, &self.conv2, sum)
     }
 }

@@ -1,9 +1,11 @@
 //! The network's weights at one moment, made ready for the CPU's kernels.
 
-use crate::graph::{CandleGraph, Graph, Sum};
-use crate::layers::{Affine, Conv, Linear, Norm};
+use crate::error::ModelError;
+use crate::graph::{Addends, CandleGraph, Graph};
+use crate::layers::{Conv, Linear, Norm, WeightAndBias};
+use crate::parameters::Parameters;
 use crate::unet::Inputs;
-use crate::{ModelError, Parameters, UNet};
+use crate::unet::UNet;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
@@ -162,7 +164,7 @@ impl Snapshot<'_> {
     }
 
     /// The prepared weights of a layer, made when they are first asked for.
-    fn convolution(&self, affine: &Affine) -> Result<Arc<ConvWeights>> {
+    fn convolution(&self, affine: &WeightAndBias) -> Result<Arc<ConvWeights>> {
         let poisoned = || candle_core::Error::Msg("another thread panicked in this snapshot".into());
         let mut convolutions = self.convolutions.lock().map_err(|_| poisoned())?;
         if let Some(weights) = convolutions.get(&affine.name) {
@@ -246,7 +248,7 @@ fn channels_last(x: &Tensor) -> Result<Images> {
     })
 }
 
-fn sum_of<'a>(sum: &Sum<'a, Images>) -> duet_kernels::Sum<'a> {
+fn sum_of<'a>(sum: &Addends<'a, Images>) -> duet_kernels::Sum<'a> {
     duet_kernels::Sum { time: sum.time, residual: sum.residual, scale: sum.scale as f32 }
 }
 
@@ -257,16 +259,16 @@ impl Graph for TapeGraph<'_> {
         channels_last(values)
     }
 
-    fn conv(&mut self, x: &Images, layer: &Conv, sum: Sum<Images>) -> Result<Images> {
+    fn conv(&mut self, x: &Images, layer: &Conv, sum: Addends<Images>) -> Result<Images> {
         let weights = self.snapshot.convolution(&layer.affine)?;
         Ok(self.tape.conv(x, &weights, layer.options.stride, layer.options.padding, sum_of(&sum)))
     }
 
     fn linear(&mut self, x: &Images, layer: &Linear) -> Result<Images> {
-        self.pointwise(x, layer, Sum::nothing())
+        self.pointwise(x, layer, Addends::nothing())
     }
 
-    fn pointwise(&mut self, x: &Images, layer: &Linear, sum: Sum<Images>) -> Result<Images> {
+    fn pointwise(&mut self, x: &Images, layer: &Linear, sum: Addends<Images>) -> Result<Images> {
         let weights = self.snapshot.convolution(&layer.0)?;
         Ok(self.tape.linear(x, &weights, sum_of(&sum)))
     }

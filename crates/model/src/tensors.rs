@@ -4,7 +4,7 @@
 //! values are read tensor by tensor. What the crate `safetensors` leaves open is decided here:
 //! names that come twice, limits, and numbers that are none.
 
-use crate::ModelError;
+use crate::error::ModelError;
 use crate::memory::check_memory;
 use candle_core::{Device, Tensor};
 use serde::Deserialize;

@@ -1,6 +1,6 @@
 //! What the network is told about time: a code of the timestep through a small perceptron.
 
-use crate::UNetConfig;
+use crate::config::UNetConfig;
 use crate::graph::Graph;
 use crate::layers::Linear;
 use candle_core::{Result, Tensor};

@@ -1,10 +1,11 @@
 //! The network: diffusers' `UNet2DModel`.
 
 use crate::block::{Down, Middle, Up};
-use crate::graph::{CandleGraph, Graph, Sum};
+use crate::config::UNetConfig;
+use crate::error::ModelError;
+use crate::graph::{Addends, CandleGraph, Graph};
 use crate::layers::{Conv, Norm};
 use crate::time_embedding::TimeEmbedding;
-use crate::{ModelError, UNetConfig};
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::Activation;
@@ -107,7 +108,7 @@ impl UNet {
             embedding = graph.add_rows(&embedding, name, table, labels)?;
         }
         let embedding = graph.activation(&embedding, self.config.activation())?;
-        let mut h = graph.conv(&x, &self.conv_in, Sum::nothing())?;
+        let mut h = graph.conv(&x, &self.conv_in, Addends::nothing())?;
         let mut skips = vec![h.clone()];
         for down in &self.down {
             h = down.forward(graph, h, &embedding, &mut skips)?;
@@ -119,7 +120,7 @@ impl UNet {
             h = up.forward(graph, h, &embedding, &mut skips)?;
         }
         let h = graph.norm(&h, &self.conv_norm_out, Activation::Silu, None)?;
-        let y = graph.conv(&h, &self.conv_out, Sum::nothing())?;
+        let y = graph.conv(&h, &self.conv_out, Addends::nothing())?;
         if !self.time_embedding.divides_by_time() {
             return Ok(y);
         }

@@ -1,13 +1,15 @@
 //! Which files hold a network's weights, and their tensors under the names that they have here.
 
-use crate::folder::WEIGHTS_FILE;
+use crate::error::ModelError;
+use crate::parameters::Parameters;
 use crate::tensors::read_tensors;
-use crate::{ModelError, Parameters};
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+/// Name of the weights file.
+pub const WEIGHTS_FILE: &str = "diffusion_pytorch_model.safetensors";
 /// A larger list of the tensors in several files is none.
 const MAX_INDEX_BYTES: u64 = 1 << 22;
 /// More files of one network are refused.

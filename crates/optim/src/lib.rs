@@ -8,6 +8,7 @@
 mod adamw;
 mod clip;
 mod ema;
+mod error;
 mod learning_rate;
 mod muon;
 mod power_ema;
@@ -15,14 +16,10 @@ mod power_ema;
 pub use adamw::{AdamW, AdamWOptions};
 pub use clip::clip_global_norm;
 pub use ema::{ema_decay, ema_reached};
+pub use error::OptimError;
 pub use learning_rate::LearningRate;
 pub use muon::Muon;
 pub use power_ema::{POWER_LENGTHS, PowerAverage, power_decay, power_exponent, power_factors};
-
-/// An average that cannot be made; the message says why, and what could be.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct OptimError(pub(crate) String);
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,7 +4,7 @@
 //! ∫₀ᵗ τ^γ θ(τ) dτ. Its length is said relative to the training so far. Two such averages of
 //! different lengths, kept at several steps, are a basis in which any other is nearly a sum.
 
-use crate::OptimError;
+use crate::error::OptimError;
 use nalgebra::{DMatrix, DVector};
 
 /// Relative lengths σ_rel of the two averages that a trainer keeps (section 3.2).

@@ -25,6 +25,7 @@ mod error;
 mod foreign_keys;
 mod keys;
 mod noise;
+mod noising;
 mod prediction;
 mod solver;
 mod spacing;

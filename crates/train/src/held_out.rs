@@ -1,8 +1,10 @@
 //! The denoising loss on images that training never sees.
 
-use crate::trainer::Noised;
-use crate::{Batch, Diffusion, TrainError};
-use candle_core::{Device, Tensor};
+use crate::batch::Batch;
+use crate::error::TrainError;
+use crate::objective::{BatchDraws, Objective};
+use crate::options::Diffusion;
+use candle_core::Device;
 use duet_data::Dataset;
 use duet_model::{Purpose, UNet};
 use duet_random::Draws;
@@ -39,6 +41,7 @@ pub fn held_out_loss(
     // Classes alternate in some data sets: a random order keeps timestep and class independent.
     let order = Draws::new(SEED, "held-out order", 0).permutation(count as u32);
     let indices: Vec<usize> = order.iter().map(|&i| i as usize).collect();
+    let objective = Objective::unweighted(schedule, diffusion.prediction);
     let snapshot = unet.snapshot(Purpose::Prediction)?;
     let mut sum = 0f64;
     for (part, chosen) in indices.chunks(options.batch).enumerate() {
@@ -50,11 +53,8 @@ pub fn held_out_loss(
         for (i, noise) in noise.chunks_mut(dataset.shape().len()).enumerate() {
             Draws::new(SEED, "held-out noise", position(i) as u64).fill_normal(noise);
         }
-        let noise = Tensor::from_vec(noise, batch.images.shape(), device)?;
         let labels = unet.config().num_class_embeds.map(|_| batch.labels.clone());
-        let weights = vec![1.0; chosen.len()];
-        let kind = (schedule, diffusion.prediction);
-        let noised = Noised::new(&batch.images, &noise, timesteps, labels, weights, kind)?;
+        let noised = objective.noised(&batch.images, BatchDraws { timesteps, noise, labels })?;
         sum += noised.loss(&snapshot)? * chosen.len() as f64;
     }
     Ok(sum / count as f64)

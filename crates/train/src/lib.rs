@@ -8,27 +8,30 @@
 //!
 //! [`checkpoint`] saves and loads a trainer as a model folder that diffusers reads too.
 
+mod batch;
 pub mod checkpoint;
-mod checkpoints;
-mod disk;
-mod draws;
+mod data_order;
 mod error;
 mod held_out;
-mod loss;
-mod manifest;
+mod loss_weighting;
+mod objective;
 mod optimizer;
 mod options;
+mod timestep_sampling;
 mod trainer;
 
-pub use disk::{Disk, RealDisk, create_folders};
-pub use draws::{DataOrder, ImageDraws};
+pub use batch::Batch;
+pub use checkpoint::disk::{Disk, RealDisk, create_folders, folder_above};
+pub use checkpoint::manifest::{FileEntry, MANIFEST_FILE, Manifest};
+pub use data_order::DataOrder;
 pub use error::TrainError;
 pub use held_out::{HeldOut, held_out_loss};
-pub use loss::{LossWeighting, TimestepSampling, loss_weights};
-pub use manifest::{FileEntry, MANIFEST_FILE, Manifest};
+pub use loss_weighting::{LossWeighting, loss_weights};
+pub use objective::ImageDraws;
 pub use optimizer::{Optimizer, is_decayed, is_hidden_matrix};
 pub use options::{Diffusion, TrainOptions};
-pub use trainer::{Batch, StepReport, Trainer};
+pub use timestep_sampling::TimestepSampling;
+pub use trainer::{StepReport, Trainer};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

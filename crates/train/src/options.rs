@@ -1,6 +1,9 @@
 //! The hyper-parameters of diffusion and of training.
 
-use crate::{LossWeighting, Optimizer, TimestepSampling, TrainError};
+use crate::error::TrainError;
+use crate::loss_weighting::LossWeighting;
+use crate::optimizer::Optimizer;
+use crate::timestep_sampling::TimestepSampling;
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, beta_range};
 use serde::{Deserialize, Serialize};
 

@@ -1,12 +1,14 @@
 //! One optimiser step at a time.
 
-use crate::loss::WeightedTimesteps;
-use crate::{
-    DataOrder, Diffusion, ImageDraws, TimestepSampling, TrainError, TrainOptions, is_decayed, loss_weights,
-};
+use crate::batch::Batch;
+use crate::data_order::DataOrder;
+use crate::error::TrainError;
+use crate::objective::{Noised, Objective, TrainingDraws};
+use crate::optimizer::is_decayed;
+use crate::options::{Diffusion, TrainOptions};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
-use duet_model::{Parameters, Snapshot, UNet, UNetConfig, ValueAndGradients};
+use duet_model::{Parameters, UNet, UNetConfig};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,
@@ -14,30 +16,6 @@ use duet_optim::{
 use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::ops::Range;
-
-/// Images with their labels.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// x_0, (n, C, H, W) f32 in [-1, 1].
-    pub images: Tensor,
-    /// Class of each image; empty for an unconditional network.
-    pub labels: Vec<u32>,
-}
-
-impl Batch {
-    /// Images of a data set by their indices; panics for an index outside it.
-    pub fn from_dataset(dataset: &Dataset, indices: &[usize], device: &Device) -> candle_core::Result<Self> {
-        let shape = dataset.shape();
-        let mut values = vec![0f32; indices.len() * shape.len()];
-        for (values, &i) in values.chunks_mut(shape.len()).zip(indices) {
-            dataset.image(i, values);
-        }
-        let images =
-            Tensor::from_vec(values, (indices.len(), shape.channels, shape.height, shape.width), device)?;
-        Ok(Self { images, labels: indices.iter().map(|&i| dataset.label(i)).collect() })
-    }
-}
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,10 +35,8 @@ pub struct StepReport {
 pub struct Trainer {
     pub(crate) options: TrainOptions,
     pub(crate) diffusion: Diffusion,
-    pub(crate) schedule: NoiseSchedule,
-    weights: Vec<f64>,
-    /// Where timesteps are not drawn alike.
-    weighted: Option<WeightedTimesteps>,
+    objective: Objective,
+    draws: TrainingDraws,
     pub(crate) unet: UNet,
     pub(crate) parameters: Parameters,
     pub(crate) ema: (UNet, Parameters),
@@ -87,7 +63,8 @@ impl Trainer {
         options.validate()?;
         check_network(config, diffusion)?;
         let (unet, parameters) = UNet::seeded(config, options.seed, device)?;
-        let schedule = diffusion.noise_schedule()?;
+        let null_label = config.num_class_embeds.map_or(0, |rows| rows as u32 - 1);
+        let (objective, draws) = Objective::of_training(diffusion, options, null_label)?;
         let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
         let ema = UNet::from_tensors(config, copies.collect::<candle_core::Result<_>>()?, device)?;
         let copies = || {
@@ -100,20 +77,14 @@ impl Trainer {
         let (hidden, others): (Vec<_>, Vec<_>) =
             parameters.iter().partition(|(name, var)| options.optimizer.is_of_muon(name, var.rank()));
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
-        let weights = loss_weights(options.loss_weighting, diffusion.prediction, &schedule);
-        let (weights, weighted) = match options.timestep_sampling {
-            TimestepSampling::Uniform => (weights, None),
-            TimestepSampling::Weighted => (vec![1.0; weights.len()], Some(WeightedTimesteps::new(&weights))),
-        };
         Ok(Self {
-            weights,
-            weighted,
+            objective,
+            draws,
             steps: 0,
             adam: AdamW::new(others.into_iter(), adam)?,
             muon: Muon::new(hidden.into_iter(), options.weight_decay)?,
             options: options.clone(),
             diffusion: diffusion.clone(),
-            schedule,
             unet,
             parameters,
             ema,
@@ -159,7 +130,7 @@ impl Trainer {
 
     /// The ᾱ table.
     pub fn schedule(&self) -> &NoiseSchedule {
-        &self.schedule
+        &self.objective.schedule
     }
 
     /// What the network learns.
@@ -270,7 +241,7 @@ impl Trainer {
         }
     }
 
-    /// x_t, target and weights of a batch whose first image is the `first`-th seen.
+    /// A batch under its draws, whose first image is the `first`-th seen.
     fn noised(&self, batch: &Batch, first: u64) -> Result<Noised, TrainError> {
         let count = batch.images.dims4()?.0;
         if count != self.options.batch {
@@ -280,34 +251,8 @@ impl Trainer {
             )));
         }
         let labels = self.labels(batch, count)?;
-        let draw = |i: usize| {
-            ImageDraws::new(
-                self.options.seed,
-                first + i as u64,
-                self.schedule.len(),
-                self.options.label_dropout,
-            )
-        };
-        let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
-        let mut noise = vec![0f32; batch.images.elem_count()];
-        // Images without pixels are left to the network, which refuses them by their sides.
-        let pixels = (batch.images.elem_count() / count).max(1);
-        for (i, noise) in noise.chunks_mut(pixels).enumerate() {
-            ImageDraws::noise(self.options.seed, first + i as u64, noise);
-        }
-        let noise = Tensor::from_vec(noise, batch.images.shape(), &self.device)?;
-        let timestep = |draw: &ImageDraws| match &self.weighted {
-            Some(weighted) => weighted.at(draw.share),
-            None => draw.timestep,
-        };
-        let timesteps: Vec<usize> = draws.iter().map(timestep).collect();
-        let dropped = |labels: Vec<u32>| -> Vec<u32> {
-            let pairs = labels.into_iter().zip(&draws);
-            pairs.map(|(label, draw)| if draw.drops_label { self.null_label() } else { label }).collect()
-        };
-        let weights = timesteps.iter().map(|&t| self.weights[t]).collect();
-        let diffusion = (&self.schedule, self.diffusion.prediction);
-        Noised::new(&batch.images, &noise, timesteps, labels.map(dropped), weights, diffusion)
+        let draws = self.draws.batch(first, &batch.images, labels);
+        self.objective.noised(&batch.images, draws)
     }
 
     /// The batch's labels after a check on the host; none for an unconditional network.
@@ -322,10 +267,6 @@ impl Trainer {
             }
             None => Ok(Some(batch.labels.clone())),
         }
-    }
-
-    fn null_label(&self) -> u32 {
-        self.unet.config().num_class_embeds.map_or(0, |rows| rows as u32 - 1)
     }
 
     fn update_ema(&mut self) -> Result<(), TrainError> {
@@ -355,16 +296,6 @@ impl Trainer {
     }
 }
 
-/// A batch at its timesteps, with what the network should say about it.
-pub(crate) struct Noised {
-    pub timesteps: Vec<usize>,
-    x: Tensor,
-    target: Tensor,
-    t: Tensor,
-    labels: Option<Tensor>,
-    weights: Tensor,
-}
-
 /// Refuses networks that cannot be trained here, by the key of their configuration.
 fn check_network(config: &UNetConfig, diffusion: &Diffusion) -> Result<(), TrainError> {
     let refuse = |message: String| Err(TrainError::Option(message));
@@ -385,74 +316,5 @@ fn check_network(config: &UNetConfig, diffusion: &Diffusion) -> Result<(), Train
             diffusion.timesteps
         )),
         _ => Ok(()),
-    }
-}
-
-impl Noised {
-    /// x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε; the weights are those of each image's loss.
-    pub fn new(
-        images: &Tensor,
-        noise: &Tensor,
-        timesteps: Vec<usize>,
-        labels: Option<Vec<u32>>,
-        weights: Vec<f64>,
-        (schedule, prediction): (&NoiseSchedule, duet_schedule::Prediction),
-    ) -> Result<Self, TrainError> {
-        let device = images.device();
-        let count = timesteps.len();
-        let column = |f: &dyn Fn(f64) -> f64| {
-            let values: Vec<f32> = timesteps.iter().map(|&t| f(schedule.alpha_bar(t)) as f32).collect();
-            Tensor::from_vec(values, (count, 1, 1, 1), device)
-        };
-        let mix = |of_image: Tensor, of_noise: Tensor| -> candle_core::Result<Tensor> {
-            images.broadcast_mul(&of_image)? + noise.broadcast_mul(&of_noise)?
-        };
-        let t: Vec<u32> = timesteps.iter().map(|&t| t as u32).collect();
-        let weights: Vec<f32> = weights.into_iter().map(|w| w as f32).collect();
-        Ok(Self {
-            x: mix(column(&|a| a.sqrt())?, column(&|a| (1.0 - a).sqrt())?)?,
-            target: mix(
-                column(&|a| prediction.target_coefficients(a).0)?,
-                column(&|a| prediction.target_coefficients(a).1)?,
-            )?,
-            t: Tensor::from_vec(t, count, device)?,
-            labels: labels.map(|labels| Tensor::from_vec(labels, count, device)).transpose()?,
-            weights: Tensor::from_vec(weights, count, device)?,
-            timesteps,
-        })
-    }
-
-    /// The mean over images of weight · mean over pixels of (target - prediction)².
-    pub fn loss(&self, snapshot: &Snapshot) -> Result<f64, TrainError> {
-        let prediction = snapshot.predict(&self.x, &self.t, self.labels.as_ref())?;
-        Ok(self.objective(0..self.timesteps.len(), &prediction, 1.0)?.0)
-    }
-
-    /// `share` times the loss, and its gradients by name.
-    pub fn loss_and_gradients(
-        &self,
-        unet: &UNet,
-        parameters: &Parameters,
-        share: f64,
-    ) -> Result<ValueAndGradients, TrainError> {
-        let objective = |range, prediction: &Tensor| self.objective(range, prediction, share);
-        Ok(unet.value_and_gradients(parameters, &self.x, &self.t, self.labels.as_ref(), objective)?)
-    }
-
-    /// What a range of the batch adds to `share` times the loss, and the gradient with respect to
-    /// the range's predictions.
-    fn objective(
-        &self,
-        range: Range<usize>,
-        prediction: &Tensor,
-        share: f64,
-    ) -> candle_core::Result<(f64, Tensor)> {
-        let (images, scale) = (range.len(), share / self.timesteps.len() as f64);
-        let error = (prediction - self.target.narrow(0, range.start, images)?)?;
-        let weights = self.weights.narrow(0, range.start, images)?;
-        let means = (error.sqr()?.flatten_from(1)?.mean(1)? * &weights)?.to_vec1::<f32>()?;
-        let pixels = error.elem_count() / images;
-        let slope = (weights.reshape((images, 1, 1, 1))? * (2.0 * scale / pixels as f64))?;
-        Ok((means.into_iter().map(f64::from).sum::<f64>() * scale, error.broadcast_mul(&slope)?))
     }
 }

@@ -3,6 +3,7 @@
 //! 100,000 seeded mutations of small valid files of each kind, under an allocator that counts. It
 //! counts for the whole process, so this file has one test.
 #[allow(dead_code, reason = "the rest of it is for other tests")]
+#[path = "train/common.rs"]
 mod common;
 
 use candle_core::Device;

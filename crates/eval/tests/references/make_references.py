@@ -1,6 +1,6 @@
 """Makes references.json: what numpy, scipy, scikit-learn and prdc say of sets of features.
 
-The sets are drawn by a formula in integers that tests/references.rs has too, so the file holds
+The sets are drawn by a formula in integers that tests/eval/references.rs has too, so the file holds
 results alone. To make it again, with numpy 2.4, scipy 1.17, scikit-learn 1.9 and prdc 0.2:
 
     python make_references.py

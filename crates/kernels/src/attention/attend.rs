@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// Sizes of an attention: q, k and v are (tokens, heads · width) for each image.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Attention {
+pub(crate) struct AttentionSizes {
     pub tokens: usize,
     pub heads: usize,
     pub width: usize,
@@ -57,12 +57,12 @@ impl<'a> Head<'a> {
 }
 
 /// What the way back needs of a head's rows: their largest scores and sums of exponentials.
-struct Sums<'a> {
+struct SoftmaxSums<'a> {
     largest: &'a mut [f32],
     sums: &'a mut [f32],
 }
 
-impl Attention {
+impl AttentionSizes {
     fn row(&self) -> usize {
         self.heads * self.width
     }
@@ -135,7 +135,7 @@ impl Attention {
             let (largest, sums) = sums[2 * n * i..][..2 * n].split_at_mut(n);
             self.turn(head(&k[at.clone()]), &mut turned);
             let inputs = (head(&q[at.clone()]), &*turned, head(&v[at.clone()]));
-            self.forward_head(inputs, &mut out[at], Sums { largest, sums }, &mut block);
+            self.forward_head(inputs, &mut out[at], SoftmaxSums { largest, sums }, &mut block);
         }
     }
 
@@ -143,7 +143,7 @@ impl Attention {
         &self,
         (q, turned_k, v): (Head, &[f32], Head),
         out: &mut [f32],
-        all: Sums,
+        all: SoftmaxSums,
         block: &mut [f32],
     ) {
         let row = q.row;
@@ -241,7 +241,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
 
 /// The way back through one head.
 struct Back<'a> {
-    attention: Attention,
+    attention: AttentionSizes,
     q: Head<'a>,
     k: Head<'a>,
     grad: Head<'a>,
@@ -266,20 +266,11 @@ impl Back<'_> {
                 let [p, grad_p] = [p, grad_p].map(|block| Matrix::rows(block, stride));
                 let start = |first| if first == 0 { Start::Zero } else { Start::Out };
                 let at = keys.start * row;
-                product(
-                    (n, width, m),
-                    p.transposed(),
-                    (grad.from(first), row),
-                    (&mut grad_v[at..], row),
-                    start(first),
-                );
-                product(
-                    (n, width, m),
-                    grad_p.transposed(),
-                    (q.from(first), row),
-                    (&mut grad_k[at..], row),
-                    start(first),
-                );
+                // ∂v += pᵀ ∂out, ∂k += ∂scoresᵀ q.
+                for (left, right, out) in [(p, grad, &mut *grad_v), (grad_p, q, &mut *grad_k)] {
+                    let (right, out) = ((right.from(first), row), (&mut out[at..], row));
+                    product((n, width, m), left.transposed(), right, out, start(first));
+                }
                 let out = (&mut grad_q[first * row..], row);
                 product((m, width, n), grad_p, (k.from(keys.start), row), out, start(keys.start));
                 turned += width * stride;

@@ -5,7 +5,7 @@ mod softmax;
 
 use crate::buffer::Buffer;
 use crate::tape::{Images, Pending, Step, Tape};
-use attend::Attention;
+use attend::AttentionSizes;
 use std::sync::Arc;
 
 impl Tape {
@@ -15,7 +15,7 @@ impl Tape {
     pub fn attention(&mut self, [q, k, v]: [&Images; 3], heads: usize) -> Images {
         let [batch, height, width, channels] = q.shape;
         assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels.is_multiple_of(heads));
-        let attention = Attention { tokens: height * width, heads, width: channels / heads };
+        let attention = AttentionSizes { tokens: height * width, heads, width: channels / heads };
         self.multiply_adds += (2 * q.values.len() * height * width) as u64;
         let mut y = Buffer::scratch(q.values.len());
         let mut sums = Buffer::scratch(batch * attention.sums());

@@ -1,6 +1,7 @@
 //! The same operations as plain loops in f64: what the kernels are tested against.
 
-use crate::{Conv2d, Padding};
+use crate::candle::Conv2d;
+use crate::conv::sizes::Padding;
 
 /// Sizes of a naive convolution: x (batch, channels, height, width), w (outputs, channels, kh, kw).
 #[derive(Debug, Clone, Copy)]

@@ -3,8 +3,8 @@
 pub(crate) mod activation;
 pub(crate) mod passes;
 
-use crate::Activation;
 use crate::buffer::Buffer;
+use crate::elementwise::activation::Activation;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {

@@ -1,6 +1,6 @@
 //! Passes over values that the compiler turns into vector instructions by itself.
 
-use crate::Activation;
+use crate::elementwise::activation::Activation;
 use crate::simd::{dispatch, mul_add, registers};
 use pulp::{Simd, WithSimd};
 

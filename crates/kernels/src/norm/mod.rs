@@ -2,11 +2,11 @@
 
 pub(crate) mod normalise;
 
-use crate::Activation;
 use crate::buffer::Buffer;
+use crate::elementwise::activation::Activation;
 use crate::elementwise::passes;
 use crate::tape::{Images, Pending, Step, Tape};
-use normalise::{Affine, Norm};
+use normalise::{Normalisation, ScaleAndShift};
 use std::sync::Arc;
 
 /// Scale and shift of a group normalisation, under the name that their gradients get.
@@ -23,6 +23,11 @@ impl NormWeights {
     pub fn new(name: impl Into<String>, weight: &[f32], bias: &[f32], groups: usize, eps: f64) -> Self {
         assert!(groups > 0 && weight.len().is_multiple_of(groups) && weight.len() == bias.len());
         Self { name: name.into(), weight: weight.to_vec(), bias: bias.to_vec(), groups, eps }
+    }
+
+    /// What is applied after the normalisation, with `modulation` (B, 1, 1, 2·C) if given.
+    fn scale_and_shift<'a>(&'a self, modulation: Option<&'a Images>) -> ScaleAndShift<'a> {
+        ScaleAndShift { weight: &self.weight, bias: &self.bias, modulation: modulation.map(Images::values) }
     }
 }
 
@@ -55,14 +60,16 @@ impl Tape {
     ) -> Images {
         let [batch, height, width, channels] = x.shape;
         assert_eq!(channels, weights.weight.len(), "channels of x and weights of {}", weights.name);
-        let norm = Norm { channels, groups: weights.groups, pixels: height * width, eps: weights.eps, silu };
+        let norm = Normalisation {
+            channels,
+            groups: weights.groups,
+            pixels: height * width,
+            eps: weights.eps,
+            silu,
+        };
         let mut y = Buffer::scratch(x.values.len());
         let mut moments = vec![(0.0, 0.0); batch * norm.groups];
-        let affine = Affine {
-            weight: &weights.weight,
-            bias: &weights.bias,
-            modulation: modulation.map(|modulation| modulation.values()),
-        };
+        let affine = weights.scale_and_shift(modulation);
         normalise::forward(norm, affine, &x.values, &mut y, &mut moments);
         let moments = Arc::new(moments);
         let again = self.records.then(|| {
@@ -70,11 +77,7 @@ impl Tape {
             let modulation = modulation.cloned();
             let again = move || {
                 let mut y = Buffer::scratch(x.len());
-                let affine = Affine {
-                    weight: &weights.weight,
-                    bias: &weights.bias,
-                    modulation: modulation.as_ref().map(|modulation| modulation.values()),
-                };
+                let affine = weights.scale_and_shift(modulation.as_ref());
                 normalise::apply(norm, affine, &x.values, &moments, &mut y);
                 y
             };
@@ -91,12 +94,8 @@ impl Tape {
                     .map(|m| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.values.len())));
                 let mut grad_weight = Buffer::zeros(channels);
                 let mut grad_bias = Buffer::zeros(channels);
-                let affine = Affine {
-                    weight: &weights.weight,
-                    bias: &weights.bias,
-                    modulation: modulation.as_ref().map(|modulation| modulation.values()),
-                };
-                let gradients = normalise::Gradients {
+                let affine = weights.scale_and_shift(modulation.as_ref());
+                let gradients = normalise::NormGradients {
                     x: &mut grad_x,
                     x_is_new,
                     weight: &mut grad_weight,

@@ -7,7 +7,7 @@ use pulp::{Simd, WithSimd};
 
 /// Sizes and settings of a normalisation of (B, pixels, channels).
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Norm {
+pub(crate) struct Normalisation {
     pub channels: usize,
     pub groups: usize,
     pub pixels: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Norm {
 /// Scale and shift after the normalisation: those of the layer, and of each image (B, 2·C) as
 /// (1 + scale), shift, if any.
 #[derive(Clone, Copy)]
-pub(crate) struct Affine<'a> {
+pub(crate) struct ScaleAndShift<'a> {
     pub weight: &'a [f32],
     pub bias: &'a [f32],
     pub modulation: Option<&'a [f32]>,
@@ -27,12 +27,12 @@ pub(crate) struct Affine<'a> {
 /// Mean and reciprocal standard deviation of one group of one image.
 type Moments = (f32, f32);
 
-impl Norm {
+impl Normalisation {
     fn image(&self) -> usize {
         self.channels * self.pixels
     }
 
-    fn check(&self, affine: &Affine, values: usize, moments: usize) {
+    fn check(&self, affine: &ScaleAndShift, values: usize, moments: usize) {
         let batch = values / self.image().max(1);
         assert!(self.groups > 0 && self.channels.is_multiple_of(self.groups));
         assert!(affine.weight.len() == self.channels && affine.bias.len() == self.channels);
@@ -42,14 +42,26 @@ impl Norm {
 }
 
 /// y = f((x - μ)/√(σ² + eps) · weight + bias); keeps the moments (B, groups) for the gradient.
-pub(crate) fn forward(norm: Norm, affine: Affine, x: &[f32], y: &mut [f32], moments: &mut [Moments]) {
+pub(crate) fn forward(
+    norm: Normalisation,
+    affine: ScaleAndShift,
+    x: &[f32],
+    y: &mut [f32],
+    moments: &mut [Moments],
+) {
     norm.check(&affine, x.len(), moments.len());
     assert_eq!(x.len(), y.len());
     dispatch(Forward { norm, affine, x, y, moments });
 }
 
 /// `forward` again, with its moments known.
-pub(crate) fn apply(norm: Norm, affine: Affine, x: &[f32], moments: &[Moments], y: &mut [f32]) {
+pub(crate) fn apply(
+    norm: Normalisation,
+    affine: ScaleAndShift,
+    x: &[f32],
+    moments: &[Moments],
+    y: &mut [f32],
+) {
     norm.check(&affine, x.len(), moments.len());
     assert_eq!(x.len(), y.len());
     let image = norm.image().max(1);
@@ -61,7 +73,7 @@ pub(crate) fn apply(norm: Norm, affine: Affine, x: &[f32], moments: &[Moments], 
 }
 
 /// Where the gradients go. All are added to, but x's is overwritten if there is none yet.
-pub(crate) struct Gradients<'a> {
+pub(crate) struct NormGradients<'a> {
     pub x: &'a mut [f32],
     pub x_is_new: bool,
     pub weight: &'a mut [f32],
@@ -71,12 +83,12 @@ pub(crate) struct Gradients<'a> {
 
 /// With x̂ the normalised input and h = gradient · scale, dx = (h - mean(h) - x̂ · mean(h · x̂)) / σ.
 pub(crate) fn backward(
-    norm: Norm,
-    affine: Affine,
+    norm: Normalisation,
+    affine: ScaleAndShift,
     x: &[f32],
     grad: &[f32],
     moments: &[Moments],
-    gradients: Gradients,
+    gradients: NormGradients,
 ) {
     norm.check(&affine, x.len(), moments.len());
     assert!(grad.len() == x.len() && gradients.x.len() == x.len());
@@ -88,8 +100,8 @@ pub(crate) fn backward(
 const BLOCK: usize = 128;
 
 struct Forward<'a> {
-    norm: Norm,
-    affine: Affine<'a>,
+    norm: Normalisation,
+    affine: ScaleAndShift<'a>,
     x: &'a [f32],
     y: &'a mut [f32],
     moments: &'a mut [Moments],
@@ -106,7 +118,7 @@ impl WithSimd for Forward<'_> {
         let mut coefficients = Coefficients::new(norm.channels);
         for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
             let moments = &mut moments[i * norm.groups..][..norm.groups];
-            simd.vectorize(Sums { norm, x, sums: &mut sums, squares: &mut squares });
+            simd.vectorize(PixelSums { norm, x, sums: &mut sums, squares: &mut squares });
             group_moments(&norm, x, &sums, &squares, moments);
             coefficients.set(&norm, &affine, i, moments);
             simd.vectorize(Apply { norm, x, y, coefficients: &coefficients });
@@ -115,7 +127,7 @@ impl WithSimd for Forward<'_> {
 }
 
 /// The moments of each group from its channels' sums of differences from their first pixels.
-fn group_moments(norm: &Norm, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
+fn group_moments(norm: &Normalisation, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
     let (width, pixels) = (norm.channels / norm.groups, norm.pixels as f64);
     for (group, moments) in moments.iter_mut().enumerate() {
         let channels = group * width..(group + 1) * width;
@@ -143,7 +155,7 @@ impl Coefficients {
         Self { scale: vec![0.0; channels], shift: vec![0.0; channels] }
     }
 
-    fn set(&mut self, norm: &Norm, affine: &Affine, image: usize, moments: &[Moments]) {
+    fn set(&mut self, norm: &Normalisation, affine: &ScaleAndShift, image: usize, moments: &[Moments]) {
         for c in 0..norm.channels {
             let (mean, rstd) = moments[c / (norm.channels / norm.groups)];
             let (weight, bias) = affine.of(image, c);
@@ -153,7 +165,7 @@ impl Coefficients {
     }
 }
 
-impl Affine<'_> {
+impl ScaleAndShift<'_> {
     /// Scale and shift of one image's channel.
     fn of(&self, image: usize, c: usize) -> (f32, f32) {
         let (weight, bias, channels) = (self.weight[c], self.bias[c], self.weight.len());
@@ -170,14 +182,14 @@ impl Affine<'_> {
 
 /// Σ d and Σ d² of each channel over one image's pixels, with d = x - the channel's first pixel:
 /// one pass, and no digits lost where the mean is far from 0.
-struct Sums<'a> {
-    norm: Norm,
+struct PixelSums<'a> {
+    norm: Normalisation,
     x: &'a [f32],
     sums: &'a mut [f64],
     squares: &'a mut [f64],
 }
 
-impl WithSimd for Sums<'_> {
+impl WithSimd for PixelSums<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -217,7 +229,7 @@ fn add_lanes<S: Simd>(simd: S, parts: [S::f32s; 4], lanes: usize, sums: &mut [f6
 
 /// y = f(x · scale + shift) of one image.
 struct Apply<'a> {
-    norm: Norm,
+    norm: Normalisation,
     x: &'a [f32],
     y: &'a mut [f32],
     coefficients: &'a Coefficients,
@@ -249,12 +261,12 @@ impl WithSimd for Apply<'_> {
 }
 
 struct Backward<'a> {
-    norm: Norm,
-    affine: Affine<'a>,
+    norm: Normalisation,
+    affine: ScaleAndShift<'a>,
     x: &'a [f32],
     grad: &'a [f32],
     moments: &'a [Moments],
-    gradients: Gradients<'a>,
+    gradients: NormGradients<'a>,
 }
 
 impl WithSimd for Backward<'_> {
@@ -331,7 +343,7 @@ impl WithSimd for Backward<'_> {
 
 /// The gradient before the activation, and of each channel its sum and its sum times (x - mean).
 struct Through<'a> {
-    norm: Norm,
+    norm: Normalisation,
     x: &'a [f32],
     grad: &'a [f32],
     coefficients: &'a Coefficients,
@@ -396,7 +408,7 @@ impl WithSimd for Through<'_> {
 
 /// grad_x [+]= through · a + (x - mean) · b + d.
 struct AddInput<'a> {
-    norm: Norm,
+    norm: Normalisation,
     x: &'a [f32],
     through: &'a [f32],
     means: &'a [f32],

@@ -1,0 +1,338 @@
+//! What samples are measured with: a classifier of the data, and the real images.
+
+use crate::config::RunConfig;
+use crate::error::{Result, setting};
+use crate::model::Model;
+use candle_core::{Device, Tensor};
+use duet_data::{Dataset, Splits};
+use duet_eval::{
+    Bootstrap, Classed, ConfidenceInterval, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Manifold,
+    Memorisation, PRECISION_RECALL_K, density_coverage, frechet_distance, kernel_distance, memorisation,
+    precision_recall,
+};
+use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Images whose features are taken at once.
+const AT_ONCE: usize = 1000;
+/// Real images that samples are compared with, at most: distances between all pairs are looked at.
+const MOST_HELD_OUT: usize = 10_000;
+/// The nearest of fewer held-out images would be all of them.
+pub const FEWEST_HELD_OUT: usize =
+    if PRECISION_RECALL_K > DENSITY_COVERAGE_K { PRECISION_RECALL_K } else { DENSITY_COVERAGE_K } + 1;
+/// Resamples for the interval of the Fréchet distance.
+const RESAMPLES: usize = 200;
+/// A sample counts as copied that is closer to a training image than all but this share of its class's
+/// held-out images are.
+const COPIED: f64 = 0.01;
+/// A classifier that is trained for a run's data, in the run's folder; those for other data have the
+/// key of their training in their names.
+const JUDGE: &str = "judge";
+/// Passes over the data that such a classifier is trained for.
+const EPOCHS: u64 = 12;
+
+/// The real images, and the classifier in whose features samples are compared with them.
+pub struct Yardstick {
+    /// The data.
+    pub splits: Splits,
+    /// None where no classifier can tell these images apart.
+    pub judge: Option<Judge>,
+}
+
+/// A classifier, and what it sees in the held-out images.
+pub struct Judge {
+    classifier: Classifier,
+    held_out: Features,
+    held_out_labels: Vec<u32>,
+}
+
+/// What is said of a set of samples.
+pub struct Scores {
+    /// Classes asked for and seen.
+    pub confusion: Confusion,
+    /// To the held-out images.
+    pub frechet: f64,
+    /// Share of samples within the real images' manifold.
+    pub precision: f64,
+    /// Share of real images within the samples' manifold.
+    pub recall: f64,
+    /// How many real neighbourhoods hold a sample, in units of what real images have.
+    pub density: f64,
+    /// Share of real neighbourhoods that hold a sample.
+    pub coverage: f64,
+}
+
+/// Why drawn images cannot be compared with the held-out ones, if they cannot.
+pub fn too_few(data: &Splits) -> Option<String> {
+    (data.test.len() < FEWEST_HELD_OUT).then(|| {
+        let (name, count) = (&data.name, data.test.len());
+        format!(
+            "drawn images are compared with held-out ones, of which {name} has {count}; at least \
+             {FEWEST_HELD_OUT} are needed"
+        )
+    })
+}
+
+/// Why no classifier can judge these images, if none can.
+pub fn no_judge(data: &Splits) -> Option<String> {
+    let (name, classes) = (&data.name, present(data).len());
+    if classes < 2 {
+        return Some(format!("a classifier tells classes apart, and {name} has images of {classes}"));
+    }
+    let takes = Classifier::takes(data.train.shape(), data.train.classes().len());
+    takes.err().map(|error| format!("{name}: {error}"))
+}
+
+/// Refuses what has to be scored and cannot be; `what` asks for it.
+pub fn check(data: &Splits, what: &str) -> Result<()> {
+    match too_few(data).or_else(|| no_judge(data)) {
+        Some(reason) => Err(setting(format!("{what}: {reason}"))),
+        None => Ok(()),
+    }
+}
+
+/// The classes that there are training images of: nothing is learnt of others.
+pub fn present(data: &Splits) -> Vec<u32> {
+    let counts = data.train.class_counts();
+    (0..).zip(counts).filter(|(_, count)| *count > 0).map(|(class, _)| class).collect()
+}
+
+/// The classes of a model that there are training images of.
+pub fn labels_of(data: &Splits, model: &Model) -> Result<Vec<u32>> {
+    let (classes, known) = (data.train.classes().len(), model.classes.len());
+    match classes == known {
+        true => Ok(present(data)),
+        false => {
+            Err(setting(format!("the data have {classes} classes, and the model knows {known}; see --data")))
+        }
+    }
+}
+
+/// How many images of each class make `n`.
+pub fn each(n: usize, classes: usize) -> usize {
+    n.div_ceil(classes.max(1)).max(1)
+}
+
+/// Images to draw of each of so many classes, to make `count` and not too few to be scored.
+pub fn drawn_each(count: usize, classes: usize) -> usize {
+    each(count.max(FEWEST_HELD_OUT), classes).max(2)
+}
+
+impl Yardstick {
+    /// For the data of a run, to score what `what` names in an error. A classifier that has to be trained is kept in
+    /// the run's folder.
+    pub fn new(run: Option<&Path>, what: &str) -> Result<Self> {
+        let splits = Self::config(run, None)?.load_data()?;
+        check(&splits, what)?;
+        Self::of(splits, run)
+    }
+
+    /// For these images, of which not too few are held out.
+    pub fn of(splits: Splits, run: Option<&Path>) -> Result<Self> {
+        let judge = match no_judge(&splits) {
+            None => Some(Judge::new(&splits, run)?),
+            Some(_) => None,
+        };
+        Ok(Self { splits, judge })
+    }
+
+    /// What the scores depend on besides the samples.
+    pub fn key(&self) -> String {
+        format!("{} {}", self.splits.train.fingerprint(), self.splits.test.fingerprint())
+    }
+
+    /// The classifier, where there has to be one.
+    pub fn judge(&self) -> Result<&Judge> {
+        let none = || setting(no_judge(&self.splits).unwrap_or_default());
+        self.judge.as_ref().ok_or_else(none)
+    }
+
+    /// The configuration that says what the data are: the run's, or with other `data`.
+    pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
+        let mut config = match run {
+            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
+            None => RunConfig::resolve("digits", None, Vec::new())?,
+        };
+        if let Some(data) = data {
+            config.data.source = data.into();
+        }
+        Ok(config)
+    }
+
+    /// How close samples are to training images, pixel by pixel, beside how close held-out ones of the
+    /// class that was asked for are.
+    pub fn memorisation(&self, images: &Tensor, asked: &[u32]) -> Result<Memorisation> {
+        let (held_out, classes) = tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?;
+        let held_out = pixels(&held_out)?;
+        let train = pixels(&tensors(&self.splits.train)?.0)?;
+        let samples = pixels(&images.clamp(-1f32, 1f32)?)?;
+        let samples = Classed { features: &samples, classes: asked };
+        Ok(memorisation(samples, Classed { features: &held_out, classes: &classes }, &train, COPIED)?)
+    }
+}
+
+impl Judge {
+    fn new(splits: &Splits, run: Option<&Path>) -> Result<Self> {
+        let classifier = match splits.train.fingerprint() == duet_data::digits()?.train.fingerprint() {
+            true => Classifier::digits()?,
+            false => trained(splits, run)?,
+        };
+        let (images, held_out_labels) = tensors(&at_most(&splits.test, MOST_HELD_OUT))?;
+        let held_out = features(&classifier, &images)?;
+        Ok(Self { classifier, held_out, held_out_labels })
+    }
+
+    /// The classifier's features of images (n, C, H, W) in [-1, 1]; values outside count as the ends.
+    pub fn features(&self, images: &Tensor) -> Result<Features> {
+        features(&self.classifier, &images.clamp(-1f32, 1f32)?)
+    }
+
+    /// The quick metrics of samples, by their features and by the classes that were asked for.
+    pub fn scores(&self, images: &Tensor, samples: &Features, asked: &[u32]) -> Result<Scores> {
+        let answered = self.classifier.classify(&images.clamp(-1f32, 1f32)?)?;
+        let classes = self.classifier.classes() as u32;
+        let real = Manifold::new(&self.held_out, PRECISION_RECALL_K)?;
+        let drawn = Manifold::new(samples, PRECISION_RECALL_K)?;
+        let pr = precision_recall(&real, &drawn)?;
+        let dc = density_coverage(&Manifold::new(&self.held_out, DENSITY_COVERAGE_K)?, samples)?;
+        Ok(Scores {
+            confusion: Confusion::new(asked, &answered, classes)?,
+            frechet: frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(samples)?)?,
+            precision: pr.precision,
+            recall: pr.recall,
+            density: dc.density,
+            coverage: dc.coverage,
+        })
+    }
+
+    /// The 95 % interval of the Fréchet distance under other draws of the same samples, as many of each
+    /// class.
+    ///
+    /// Resamples repeat images, which makes the estimate's upward bias larger: the interval is moved
+    /// down by what its middle is above the distance itself.
+    pub fn frechet_interval(
+        &self,
+        samples: &Features,
+        asked: &[u32],
+        frechet: f64,
+    ) -> Result<ConfidenceInterval> {
+        let held_out = Gaussian::fit(&self.held_out)?;
+        let bootstrap = |level: f64| Bootstrap { resamples: RESAMPLES, level, seed: 0 };
+        let of = |indices: &[usize]| frechet_distance(&held_out, &Gaussian::fit(&samples.select(indices)?)?);
+        let interval = bootstrap(0.95).interval_of_kinds(asked, of)?;
+        let above = (interval.low + interval.high) / 2.0 - frechet;
+        Ok(ConfidenceInterval { low: (interval.low - above).max(0.0), high: interval.high - above })
+    }
+
+    /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what
+    /// no model has to beat. The classifier has trained on the former, too, and may know them better.
+    pub fn floor(&self, train: &Dataset, count: usize) -> Result<f64> {
+        let (images, _) = tensors(&train.take_per_class(count))?;
+        let real = self.features(&images)?;
+        Ok(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(&real)?)?)
+    }
+
+    /// The Fréchet distance of each class's samples to its held-out images; none of a class with too
+    /// few of either.
+    pub fn frechet_by_class(&self, samples: &Features, asked: &[u32]) -> Vec<Option<f64>> {
+        let of = |class: u32| {
+            let real = Gaussian::fit(&self.held_out.of_class(&self.held_out_labels, class).ok()?).ok()?;
+            let drawn = Gaussian::fit(&samples.of_class(asked, class).ok()?).ok()?;
+            frechet_distance(&real, &drawn).ok()
+        };
+        (0..self.classifier.classes() as u32).map(of).collect()
+    }
+
+    /// The kernel distance to the held-out images.
+    pub fn kernel_distance(&self, samples: &Features) -> Result<f64> {
+        Ok(kernel_distance(&self.held_out, samples)?)
+    }
+}
+
+/// A classifier of this data, from a file of the run if one is of it.
+fn trained(splits: &Splits, run: Option<&Path>) -> Result<Classifier> {
+    // Which changes leave a class alone is not known of any data: left and right may be classes.
+    let options =
+        TrainingOptions { epochs: EPOCHS, augmentation: Augmentation::None, ..TrainingOptions::digits() };
+    let key = Classifier::training_key(&splits.train, &options);
+    let names = [format!("{JUDGE}.safetensors"), format!("{JUDGE}-{}.safetensors", &key[..16])];
+    let paths = run.map(|run| names.map(|name| run.join(name)));
+    // The first that is not of other data.
+    let mut free = None;
+    for path in paths.iter().flatten() {
+        match kept(path, &key) {
+            Kept::This(classifier) => return Ok(*classifier),
+            Kept::None => drop(free.get_or_insert(path)),
+            Kept::Other => {}
+        }
+    }
+    log::info!("training a classifier of {} to judge with", splits.name);
+    let classifier = Classifier::train(&splits.train, &options, |epoch, loss| {
+        log::info!("epoch {epoch} of {EPOCHS}: loss {loss:.4}");
+    })?;
+    let accuracy = classifier.accuracy(&splits.test)?;
+    log::info!("it is right on {:.2} % of the held-out images", 100.0 * accuracy);
+    if let Some(Err(error)) = free.map(|path| classifier.save_for(path, &key)) {
+        log::warn!("the classifier is not kept, so it is trained again next time: {error}");
+    }
+    Ok(classifier)
+}
+
+/// What the file of a classifier has.
+enum Kept {
+    This(Box<Classifier>),
+    /// A classifier of other data.
+    Other,
+    /// Nothing to keep.
+    None,
+}
+
+/// The classifier with this key. Whatever else is there does not matter: it can be trained again.
+fn kept(path: &Path, key: &str) -> Kept {
+    match Classifier::load_for(path, key) {
+        Ok(Some(classifier)) => Kept::This(Box::new(classifier)),
+        Ok(None) => Kept::Other,
+        Err(ClassifierError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => Kept::None,
+        Err(error) => {
+            log::warn!("{error}; the classifier is trained again");
+            Kept::None
+        }
+    }
+}
+
+/// A data set, or as many of each class as make about `count`.
+fn at_most(data: &Dataset, count: usize) -> Dataset {
+    match data.len() <= count {
+        true => data.clone(),
+        false => data.take_per_class((count / data.classes().len()).max(1)),
+    }
+}
+
+/// Images (n, C, H, W) in [-1, 1] and labels.
+pub fn tensors(data: &Dataset) -> Result<(Tensor, Vec<u32>)> {
+    let shape = data.shape();
+    let mut values = vec![0f32; data.len() * shape.len()];
+    for (i, values) in values.chunks_exact_mut(shape.len()).enumerate() {
+        data.image(i, values);
+    }
+    let dims = (data.len(), shape.channels, shape.height, shape.width);
+    Ok((Tensor::from_vec(values, dims, &Device::Cpu)?, data.labels().to_vec()))
+}
+
+fn features(classifier: &Classifier, images: &Tensor) -> Result<Features> {
+    let count = images.dims()[0];
+    let mut values = Vec::with_capacity(count * Classifier::FEATURES);
+    for first in (0..count).step_by(AT_ONCE) {
+        let part = classifier.features(&images.narrow(0, first, AT_ONCE.min(count - first))?)?;
+        values.extend(part.flatten_all()?.to_vec1::<f32>()?);
+    }
+    Ok(Features::new(values, Classifier::FEATURES)?)
+}
+
+fn pixels(images: &Tensor) -> Result<Features> {
+    let count = images.dims()[0];
+    let values = images.flatten_all()?.to_vec1::<f32>()?;
+    let dims = values.len() / count.max(1);
+    Ok(Features::new(values, dims)?)
+}

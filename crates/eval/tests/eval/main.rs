@@ -1,0 +1,12 @@
+//! The tests of the metrics.
+
+mod bootstrap;
+mod common;
+mod confusion;
+mod denoising;
+mod features;
+mod frechet;
+mod kernel_distance;
+mod memorisation;
+mod neighbours;
+mod references;

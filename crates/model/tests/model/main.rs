@@ -1,0 +1,6 @@
+//! The tests of the network.
+
+mod building;
+mod references;
+mod snapshot;
+mod tensors;

@@ -1,0 +1,72 @@
+//! Loading: every byte is checked before it is used.
+
+use crate::checkpoint::manifest::{Manifest, STATE_FILE};
+use crate::checkpoint::state::{self, POWER, STEP, WEIGHTS};
+use crate::error::TrainError;
+use crate::trainer::Trainer;
+use candle_core::{Device, Tensor, Var};
+use duet_model::{ModelError, WEIGHTS_FILE};
+use duet_optim::POWER_LENGTHS;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Loads a checkpoint's state into a trainer that was made with the same options.
+///
+/// Every file is checked against the manifest first; on an error the trainer may not be used.
+pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Manifest, TrainError> {
+    let manifest = Manifest::verify(folder)?;
+    let path = folder.join(STATE_FILE);
+    let mut tensors = read_tensors(&path, device)?;
+    let step = tensors.remove(STEP).map(|step| step.to_vec1::<i64>()).transpose()?;
+    if step != Some(vec![manifest.step as i64]) {
+        let reason = format!("holds step {step:?}, the manifest says {}", manifest.step);
+        return Err(TrainError::checkpoint(&path, reason));
+    }
+    let mut fill = |prefix: &str, name: &str, var: &Var| {
+        let key = format!("{prefix}.{name}");
+        let value = tensors.remove(&key).filter(|value| value.shape() == var.shape());
+        let value =
+            value.ok_or_else(|| TrainError::checkpoint(&path, format!("{key} is missing or misshapen")))?;
+        Ok::<(), TrainError>(var.set(&value)?)
+    };
+    for (name, var) in trainer.parameters.iter() {
+        fill(WEIGHTS, name, var)?;
+    }
+    for (prefix, moments) in state::moments(trainer) {
+        for (name, var) in moments {
+            fill(prefix, name, var)?;
+        }
+    }
+    for (length, powers) in POWER_LENGTHS.iter().zip(&trainer.powers) {
+        for (name, var) in powers {
+            fill(&format!("{POWER}.{length}"), name, var)?;
+        }
+    }
+    refuse_left_over(&path, &tensors)?;
+    let path = folder.join("unet").join(WEIGHTS_FILE);
+    let mut averages = read_tensors(&path, device)?;
+    for (name, var) in trainer.ema.1.iter() {
+        let value = averages.remove(name).filter(|value| value.shape() == var.shape());
+        var.set(
+            &value.ok_or_else(|| TrainError::checkpoint(&path, format!("{name} is missing or misshapen")))?,
+        )?;
+    }
+    refuse_left_over(&path, &averages)?;
+    trainer.steps = manifest.step;
+    Ok(manifest)
+}
+
+/// A tensor that nobody asked for belongs to another network.
+fn refuse_left_over(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+    match tensors.keys().next() {
+        Some(name) => Err(TrainError::checkpoint(path, format!("{name} is not part of this network"))),
+        None => Ok(()),
+    }
+}
+
+fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    duet_model::read_tensors(path, device).map_err(|error| match error {
+        ModelError::File { path, reason } => TrainError::checkpoint(path, reason),
+        error => TrainError::checkpoint(path, error),
+    })
+}

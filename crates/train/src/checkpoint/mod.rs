@@ -1,0 +1,25 @@
+//! Checkpoints: model folders that diffusers loads, with the state that training needs.
+//!
+//! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
+//! its name at the end: a checkpoint is there with all its bytes, or not at all.
+
+pub(crate) mod disk;
+mod latest;
+mod list;
+mod load;
+pub(crate) mod manifest;
+mod model_files;
+mod names;
+mod prune;
+mod resume;
+mod save;
+mod state;
+
+pub use latest::{latest, latest_model, latest_until, verify_step};
+pub use list::list;
+pub use load::load;
+pub use model_files::{model_files, notes, scheduler};
+pub use names::{folder, step_of};
+pub use prune::{prune, prune_on};
+pub use resume::{restore, set_aside};
+pub use save::{Annotations, CONFIG_COPY, config_hash, save, save_on};

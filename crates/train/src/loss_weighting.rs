@@ -1,0 +1,160 @@
+//! Weights of the denoising loss over the timesteps.
+
+use duet_schedule::{NoiseSchedule, Prediction};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// How much each timestep counts. Ranges and sources stand with each rule; SNR = ᾱ / (1 - ᾱ).
+///
+/// SNR rules are defined for the loss on x_0 and carried over by
+/// ‖ε - ε̂‖² = SNR · ‖x_0 - x̂_0‖² and ‖v - v̂‖² = (SNR + 1) · ‖x_0 - x̂_0‖².
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum LossWeighting {
+    /// Every timestep the same (Ho et al. 2020).
+    Uniform,
+    /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t.
+    Late {
+        /// 0 to 1000; 1 where only the name is given. The first timestep weighs 1 + λ times the last.
+        lambda: f64,
+    },
+    /// ∝ 1 - ᾱ, the share of noise in x_t: more weight on the first denoising steps, which decide what
+    /// an image shows. On v this is the plain loss on x_0.
+    Noise,
+    /// As often as ln σ is there under a normal distribution: the noise between which an image's shape
+    /// is decided. On v and with drawn timesteps this is the training of Karras et al. 2022 (table 1) for
+    /// σ_data = 1, who have a mean of -1.2 and a deviation of 1.2 for photographs.
+    LogNormal {
+        /// Of ln σ, -20 to 20; 0.6 where only the name is given.
+        mean: f64,
+        /// 0.05 to 20; 0.8 where only the name is given.
+        deviation: f64,
+    },
+    /// On x_0: min(SNR, γ), γ = 5 (Hang et al. 2023, equation 8).
+    MinSnr,
+    /// On ε: 1 / (k + SNR)^γ, k = γ = 1 (Choi et al. 2022, equation 8).
+    P2,
+}
+
+const LATE: LossWeighting = LossWeighting::Late { lambda: 1.0 };
+/// Beyond it the last timesteps weigh nothing, and more changes nothing.
+const MAX_LATE_LAMBDA: f64 = 1000.0;
+const MIN_SNR_GAMMA: f64 = 5.0;
+const LOG_NORMAL: LossWeighting = LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 };
+
+const NAMES: [(&str, LossWeighting); 6] = [
+    ("uniform", LossWeighting::Uniform),
+    ("late", LATE),
+    ("noise", LossWeighting::Noise),
+    ("log_normal", LOG_NORMAL),
+    ("min_snr", LossWeighting::MinSnr),
+    ("p2", LossWeighting::P2),
+];
+
+impl FromStr for LossWeighting {
+    type Err = String;
+
+    /// By name, `late:LAMBDA` or `log_normal:MEAN:DEVIATION`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(lambda) = text.strip_prefix("late:") {
+            return late_of(lambda).ok_or_else(|| {
+                format!("loss weighting \"{text}\": late:LAMBDA, LAMBDA 0 to {MAX_LATE_LAMBDA}")
+            });
+        }
+        if let Some(numbers) = text.strip_prefix("log_normal:") {
+            return log_normal_of(numbers).ok_or_else(|| {
+                format!(
+                    "loss weighting \"{text}\": log_normal:MEAN:DEVIATION of ln σ, the first -20 to 20, the second 0.05 to 20"
+                )
+            });
+        }
+        let found = NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, rule)| *rule).ok_or_else(|| {
+            format!("loss weighting \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", "))
+        })
+    }
+}
+
+fn late_of(lambda: &str) -> Option<LossWeighting> {
+    let lambda: f64 = lambda.parse().ok()?;
+    // A zero without its sign: -0 would print as another text.
+    (0.0..=MAX_LATE_LAMBDA).contains(&lambda).then_some(LossWeighting::Late { lambda: lambda.abs() })
+}
+
+fn log_normal_of(numbers: &str) -> Option<LossWeighting> {
+    let (mean, deviation) = numbers.split_once(':')?;
+    let (mean, deviation): (f64, f64) = (mean.parse().ok()?, deviation.parse().ok()?);
+    let fits = (-20.0..=20.0).contains(&mean) && (0.05..=20.0).contains(&deviation);
+    fits.then_some(LossWeighting::LogNormal { mean, deviation })
+}
+
+impl TryFrom<String> for LossWeighting {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<LossWeighting> for String {
+    fn from(rule: LossWeighting) -> String {
+        rule.to_string()
+    }
+}
+
+impl fmt::Display for LossWeighting {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match (NAMES.iter().find(|(_, rule)| rule == self), self) {
+            (None, Self::Late { lambda }) => write!(f, "late:{lambda}"),
+            (None, Self::LogNormal { mean, deviation }) => write!(f, "log_normal:{mean}:{deviation}"),
+            (named, _) => f.write_str(named.map_or("", |(name, _)| name)),
+        }
+    }
+}
+
+/// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
+///
+/// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
+pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &NoiseSchedule) -> Vec<f64> {
+    let last = (schedule.len() - 1).max(1) as f64;
+    let snr = |t: usize| schedule.snr(t);
+    // What carries a weight of the loss on ε over: finite at zero SNR, unlike that from x_0.
+    let from_epsilon = |t: usize| match prediction {
+        Prediction::Epsilon => 1.0,
+        Prediction::V => snr(t) / (snr(t) + 1.0),
+        Prediction::X0 => snr(t),
+    };
+    let each = |weight: &dyn Fn(usize) -> f64| -> Vec<f64> { (0..schedule.len()).map(weight).collect() };
+    let weights = match rule {
+        LossWeighting::Uniform => each(&|_| 1.0),
+        LossWeighting::Late { lambda } => each(&|t| 1.0 + lambda * (1.0 - t as f64 / last)),
+        LossWeighting::Noise => each(&|t| 1.0 - schedule.alpha_bar(t)),
+        LossWeighting::LogNormal { mean, deviation } => log_normal(mean, deviation, schedule),
+        LossWeighting::MinSnr => each(&|t| (MIN_SNR_GAMMA / snr(t)).min(1.0) * from_epsilon(t)),
+        LossWeighting::P2 => each(&|t| 1.0 / (1.0 + snr(t)) * from_epsilon(t)),
+    };
+    let mean = weights.iter().sum::<f64>() / weights.len() as f64;
+    weights.into_iter().map(|w| w / mean).collect()
+}
+
+/// The share of a normal distribution of ln σ that each timestep stands for, up to a factor; 0 where
+/// there is nothing but noise.
+fn log_normal(mean: f64, deviation: f64, schedule: &NoiseSchedule) -> Vec<f64> {
+    let log_sigma = |t: usize| -0.5 * schedule.snr(t).ln();
+    let log_share = |t: usize| {
+        let x = log_sigma(t);
+        if x.is_infinite() {
+            return f64::NEG_INFINITY;
+        }
+        // From one timestep to its neighbour; the only one, or one beside nothing but noise, has none.
+        let neighbour = if t == 0 { 1 } else { t - 1 };
+        let width = if neighbour < schedule.len() { (x - log_sigma(neighbour)).abs() } else { 1.0 };
+        let width = if width.is_finite() { width } else { 1.0 };
+        -0.5 * ((x - mean) / deviation).powi(2) + width.ln()
+    };
+    let logs: Vec<f64> = (0..schedule.len()).map(log_share).collect();
+    // Beside the largest: a mean beyond all timesteps has shares too small for a number.
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    logs.into_iter().map(|log| (log - largest).exp()).collect()
+}

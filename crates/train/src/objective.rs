@@ -1,0 +1,209 @@
+//! The objective of training, in the order of its equations: what is drawn, x_t, the target, the
+//! weight, the loss and its gradient.
+//!
+//! L = E weight(t) · ‖target - prediction(x_t, t, label)‖² / (C·H·W) over images, t and ε (Ho et al.
+//! 2020, equation 14, for any prediction and weighting). Training and the held-out loss are this
+//! one objective under different draws.
+
+use crate::error::TrainError;
+use crate::loss_weighting::loss_weights;
+use crate::options::{Diffusion, TrainOptions};
+use crate::timestep_sampling::{TimestepSampling, WeightedTimesteps};
+use candle_core::Tensor;
+use duet_model::{Parameters, Snapshot, UNet, ValueAndGradients};
+use duet_random::Draws;
+use duet_schedule::{NoiseSchedule, Prediction};
+use std::ops::Range;
+
+/// What is drawn for the `index`-th image seen in a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ImageDraws {
+    /// Uniform in 0..T-1.
+    pub timestep: usize,
+    /// Uniform in [0, 1): where in the weight of all timesteps another one is, drawn as often as it
+    /// weighs.
+    pub share: f64,
+    /// Whether the null label replaces the image's own.
+    pub drops_label: bool,
+}
+
+impl ImageDraws {
+    /// The draws under `seed` for T = `timesteps` and a dropout probability in 0 to 1.
+    pub fn new(seed: u64, index: u64, timesteps: usize, label_dropout: f64) -> Self {
+        Self {
+            timestep: Draws::new(seed, "timestep", index).below(timesteps as u64) as usize,
+            share: Draws::new(seed, "weighted timestep", index).uniform(),
+            drops_label: Draws::new(seed, "label dropout", index).uniform() < label_dropout,
+        }
+    }
+
+    /// ε of the `index`-th image seen, standard normal.
+    pub fn noise(seed: u64, index: u64, out: &mut [f32]) {
+        Draws::new(seed, "noise", index).fill_normal(out);
+    }
+}
+
+/// What is drawn for a batch of n images.
+pub(crate) struct BatchDraws {
+    /// t of each image.
+    pub timesteps: Vec<usize>,
+    /// ε, the values (n, C, H, W).
+    pub noise: Vec<f32>,
+    /// What the network is told of each image; none for an unconditional network.
+    pub labels: Option<Vec<u32>>,
+}
+
+/// How training draws.
+#[derive(Debug)]
+pub(crate) struct TrainingDraws {
+    seed: u64,
+    /// T.
+    timesteps: usize,
+    /// Where timesteps are not drawn alike.
+    weighted: Option<WeightedTimesteps>,
+    label_dropout: f64,
+    null_label: u32,
+}
+
+impl TrainingDraws {
+    /// For a batch (n, C, H, W) of n ≥ 1 images, of which the first is the `first`-th seen.
+    pub fn batch(&self, first: u64, images: &Tensor, labels: Option<Vec<u32>>) -> BatchDraws {
+        let count = images.dims()[0];
+        let values = images.elem_count() / count;
+        let draw =
+            |i: usize| ImageDraws::new(self.seed, first + i as u64, self.timesteps, self.label_dropout);
+        let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
+        // t ~ U{0..T-1}, or as often as it weighs.
+        let timestep = |draw: &ImageDraws| match &self.weighted {
+            Some(weighted) => weighted.at(draw.share),
+            None => draw.timestep,
+        };
+        // ε ~ N(0, I)
+        let mut noise = vec![0f32; images.elem_count()];
+        for i in 0..count {
+            ImageDraws::noise(self.seed, first + i as u64, &mut noise[i * values..][..values]);
+        }
+        // label = ∅ with the probability of the dropout (Ho & Salimans 2022, algorithm 1).
+        let shown =
+            |(label, draw): (u32, &ImageDraws)| if draw.drops_label { self.null_label } else { label };
+        let labels = labels.map(|labels| labels.into_iter().zip(&draws).map(shown).collect());
+        BatchDraws { timesteps: draws.iter().map(timestep).collect(), noise, labels }
+    }
+}
+
+/// What the network learns, and how much each timestep counts.
+#[derive(Debug)]
+pub(crate) struct Objective {
+    pub schedule: NoiseSchedule,
+    prediction: Prediction,
+    /// weight(t) for each t.
+    weights: Vec<f64>,
+}
+
+impl Objective {
+    /// That of a training, and how it draws. Where timesteps are drawn as often as they weigh, all
+    /// count the same.
+    pub fn of_training(
+        diffusion: &Diffusion,
+        options: &TrainOptions,
+        null_label: u32,
+    ) -> Result<(Self, TrainingDraws), TrainError> {
+        let (schedule, prediction) = (diffusion.noise_schedule()?, diffusion.prediction);
+        let weights = loss_weights(options.loss_weighting, prediction, &schedule);
+        let (weights, weighted) = match options.timestep_sampling {
+            TimestepSampling::Uniform => (weights, None),
+            TimestepSampling::Weighted => (vec![1.0; weights.len()], Some(WeightedTimesteps::new(&weights))),
+        };
+        let draws = TrainingDraws {
+            seed: options.seed,
+            timesteps: schedule.len(),
+            weighted,
+            label_dropout: options.label_dropout,
+            null_label,
+        };
+        Ok((Self { schedule, prediction, weights }, draws))
+    }
+
+    /// The one under which all timesteps count the same.
+    pub fn unweighted(schedule: &NoiseSchedule, prediction: Prediction) -> Self {
+        Self { schedule: schedule.clone(), prediction, weights: vec![1.0; schedule.len()] }
+    }
+
+    /// A batch (n, C, H, W) f32 under its draws, on the device of the images.
+    pub fn noised(&self, images: &Tensor, draws: BatchDraws) -> Result<Noised, TrainError> {
+        let (device, shape) = (images.device(), images.shape());
+        let BatchDraws { timesteps, noise, labels } = draws;
+        let count = timesteps.len();
+        let x_0 = images.flatten_all()?.to_vec1::<f32>()?;
+        let (mut x_t, mut target) = (vec![0f32; x_0.len()], vec![0f32; x_0.len()]);
+        let values = x_0.len() / count;
+        for (i, &t) in timesteps.iter().enumerate() {
+            let image = i * values..(i + 1) * values;
+            let (x_0, noise) = (&x_0[image.clone()], &noise[image.clone()]);
+            // x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε
+            self.schedule.x_t(t, x_0, noise, &mut x_t[image.clone()]);
+            // target = ε, v = √ᾱ_t ε - √(1-ᾱ_t) x_0, or x_0
+            self.prediction.target((&self.schedule, t), x_0, noise, &mut target[image]);
+        }
+        // weight(t)
+        let weights: Vec<f32> = timesteps.iter().map(|&t| self.weights[t] as f32).collect();
+        let t: Vec<u32> = timesteps.iter().map(|&t| t as u32).collect();
+        Ok(Noised {
+            x_t: Tensor::from_vec(x_t, shape, device)?,
+            t: Tensor::from_vec(t, count, device)?,
+            labels: labels.map(|labels| Tensor::from_vec(labels, count, device)).transpose()?,
+            target: Tensor::from_vec(target, shape, device)?,
+            weights: Tensor::from_vec(weights, count, device)?,
+            timesteps,
+        })
+    }
+}
+
+/// A batch at its timesteps: what the network is asked, what it should say, and what that counts.
+pub(crate) struct Noised {
+    pub timesteps: Vec<usize>,
+    x_t: Tensor,
+    t: Tensor,
+    labels: Option<Tensor>,
+    target: Tensor,
+    weights: Tensor,
+}
+
+impl Noised {
+    /// The mean over images of weight(t) · mean over values of (target - prediction)².
+    pub fn loss(&self, snapshot: &Snapshot) -> Result<f64, TrainError> {
+        let prediction = snapshot.predict(&self.x_t, &self.t, self.labels.as_ref())?;
+        Ok(self.part(0..self.timesteps.len(), &prediction, 1.0)?.0)
+    }
+
+    /// `share` times the loss, and its gradients by the parameters' names.
+    pub fn loss_and_gradients(
+        &self,
+        unet: &UNet,
+        parameters: &Parameters,
+        share: f64,
+    ) -> Result<ValueAndGradients, TrainError> {
+        let part = |range, prediction: &Tensor| self.part(range, prediction, share);
+        Ok(unet.value_and_gradients(parameters, &self.x_t, &self.t, self.labels.as_ref(), part)?)
+    }
+
+    /// What a range of the batch adds to `share` times the loss, and the gradient with respect to
+    /// the range's predictions.
+    fn part(
+        &self,
+        range: Range<usize>,
+        prediction: &Tensor,
+        share: f64,
+    ) -> candle_core::Result<(f64, Tensor)> {
+        let (images, scale) = (range.len(), share / self.timesteps.len() as f64);
+        let weights = self.weights.narrow(0, range.start, images)?;
+        let error = (prediction - self.target.narrow(0, range.start, images)?)?;
+        let values = error.elem_count() / images;
+        // loss = share/n Σ_i weight(t_i) · ‖prediction_i - target_i‖² / (C·H·W)
+        let losses = (error.sqr()?.flatten_from(1)?.mean(1)? * &weights)?.to_vec1::<f32>()?;
+        let loss = losses.into_iter().map(f64::from).sum::<f64>() * scale;
+        // ∂loss/∂prediction_i = share/n · 2 weight(t_i) / (C·H·W) · (prediction_i - target_i)
+        let slope = (weights.reshape((images, 1, 1, 1))? * (2.0 * scale / values as f64))?;
+        Ok((loss, error.broadcast_mul(&slope)?))
+    }
+}
