@@ -198,12 +198,5 @@ fn check_denoiser(model: &Model) -> Result<()> {
 }
 
 fn solver_name(solver: &Solver) -> &'static str {
-    match solver {
-        Solver::Ddim(_) => "ddim",
-        Solver::Ddpm(_) => "ddpm",
-        Solver::Euler(_) => "euler",
-        Solver::Heun(_) => "heun",
-        Solver::DpmSolver(_) => "dpm-solver",
-        Solver::UniPc(_) => "unipc",
-    }
+    solver.name()
 }
