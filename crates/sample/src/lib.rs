@@ -5,6 +5,12 @@
 //! animations need no hooks. Noise is a function of (seed, step): the image of a seed and a class
 //! does not depend on what else is in the batch.
 //!
+//! What a person chooses has a text, from which it is read (`FromStr`) and to which it is written
+//! (`Display`), and its range is checked where it is made: [`Rule`], [`WeightSchedule`],
+//! [`GuidanceInterval`], [`History`], [`Rescale`], [`Strength`], [`Seeds`], [`Interpolation`]. A sampler of
+//! one's own is a table of [`Update`]s ([`Sampler::from_updates`]), and a rule of one's own a closure
+//! ([`Rule::custom`]).
+//!
 //! ```
 //! use duet_sample::{Guidance, Labels, Sampler, Trajectory};
 //! use duet_schedule::{BetaSchedule, Clip, NoiseSchedule, Prediction, Spacing};

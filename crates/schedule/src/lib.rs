@@ -3,9 +3,13 @@
 //! A diffusion model is trained on x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, t in 0..T-1, and sampled at N of
 //! its T timesteps. This crate holds the numbers of it and nothing else: [`NoiseSchedule`] is the
 //! table of ᾱ, [`Prediction`] says what a network predicts and how x_0 and ε follow from it,
-//! [`Spacing`] chooses the timesteps that a sampler visits and [`Steps`] the way between them, and
-//! [`DiffusersScheduler`] reads and writes all of it as the `scheduler_config.json` of diffusers. It does no I/O, draws no random
+//! [`Spacing`] chooses the timesteps that a sampler visits and [`Steps`] the way between them. A
+//! [`Solver`] makes a table of factors of the way, an [`Update`] a step. [`DiffusersScheduler`] reads and
+//! writes all of it as the `scheduler_config.json` of diffusers. The crate does no I/O, draws no random
 //! numbers and knows no tensor library.
+//!
+//! What a person chooses has a text: [`Spacing`], [`Solver`], [`Clip`], [`Prediction`] and
+//! [`BetaSchedule`] are read from it (`FromStr`) and written to it (`Display`).
 //!
 //! ```
 //! use duet_schedule::{BetaSchedule, NoiseSchedule, Spacing};

@@ -1,7 +1,5 @@
 //! Timestep spacings: counts, order, ends, symmetry, limits, and diffusers' values.
 
-mod references;
-
 use duet_schedule::{BetaSchedule, NoiseSchedule, ScheduleError, Spacing};
 use proptest::prelude::*;
 
@@ -132,7 +130,7 @@ proptest! {
 #[test]
 fn timesteps_are_those_of_diffusers() {
     let schedule = linear(1000);
-    for (name, expected) in references::timesteps() {
+    for (name, expected) in crate::references::timesteps() {
         let spacing: Spacing = name.parse().unwrap();
         assert_eq!(spacing.timesteps(expected.len(), &schedule).unwrap(), expected, "{name}");
     }

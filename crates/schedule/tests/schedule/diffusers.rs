@@ -92,6 +92,14 @@ fn every_schedule_comes_back_bit_for_bit() {
 }
 
 #[test]
+fn own_betas_are_written_once_and_called_so() {
+    let betas = BetaSchedule::Betas(vec![0.1, 0.2, 0.4]);
+    let scheduler = DiffusersScheduler::new(&betas, false, 3, Prediction::V).unwrap();
+    let json: Value = serde_json::from_str(&scheduler.to_json()).unwrap();
+    assert_eq!((&json["_duet_schedule"], &json["trained_betas"]), (&json!("betas"), &json!([0.1, 0.2, 0.4])));
+}
+
+#[test]
 fn sigmoid_is_written_as_betas_that_say_where_they_came_from() {
     let config = DiffusersScheduler::new(&BetaSchedule::Sigmoid, true, 1000, Prediction::V).unwrap();
     let json: Value = serde_json::from_str(&config.to_json()).unwrap();

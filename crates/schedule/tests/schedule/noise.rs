@@ -1,7 +1,5 @@
 //! Noise schedules: the shape of ᾱ, what is refused, and diffusers' values.
 
-mod references;
-
 use duet_schedule::{
     BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS, NoiseSchedule, ScheduleError, beta_range,
 };
@@ -62,7 +60,7 @@ proptest! {
 
 #[test]
 fn tables_are_those_of_diffusers() {
-    for (name, values) in references::alphas_cumprod() {
+    for (name, values) in crate::references::alphas_cumprod() {
         let (name, zero_snr) = match name.strip_suffix(".zero_snr") {
             Some(name) => (name.to_owned(), true),
             None => (name, false),
