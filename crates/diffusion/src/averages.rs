@@ -12,7 +12,8 @@ use candle_core::{Device, Tensor};
 use duet_model::{LoadedModel, UNet};
 use duet_optim::{POWER_LENGTHS, PowerAverage, power_factors};
 use duet_train::TrainError;
-use duet_train::checkpoint::{CONFIG_COPY, model_files, step_of};
+use duet_train::checkpoint::{CONFIG_COPY, step_of};
+use duet_train::model_folder::model_files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -39,7 +39,7 @@ pub fn export(model: &Model, about: About, out: &Path) -> Result<()> {
     let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
     let config = run.map(|run| RunConfig::load(&run.join("config.toml"))).transpose()?.map(|(c, _)| c);
     let metrics = run.map(|run| metrics::read(&run.join(METRICS))).transpose()?.unwrap_or_default();
-    let mut files = duet_train::checkpoint::model_files(
+    let mut files = duet_train::model_folder::model_files(
         model.loaded.unet.config(),
         &model.loaded.parameters,
         &model.loaded.notes,

@@ -6,7 +6,7 @@ use crate::model;
 use candle_core::Device;
 use duet_model::{CONFIG_FILE, ModelError};
 use duet_schedule::DiffusersScheduler;
-use serde_json::Value;
+use duet_train::model_folder::{self, ClassRows};
 use std::path::{Path, PathBuf};
 
 /// What is taken in, and what nothing in it says.
@@ -68,31 +68,30 @@ pub struct Imported {
 pub fn import(import: Import, out: &Path) -> Result<Imported> {
     let (config, weights) = locate(&import.source)?;
     let mut loaded = duet_model::load_files(&config, &weights, &Device::Cpu)?;
-    loaded.notes.retain(|key, _| key.starts_with("_duet_"));
+    model_folder::keep_own(&mut loaded.notes);
     if let Some(null) = import.null_label {
-        let null = if let NullLabel::Row(row) = null { Value::from(row) } else { Value::Null };
-        loaded.notes.insert("_duet_null_label".into(), null);
+        let row = if let NullLabel::Row(row) = null { Some(row) } else { None };
+        ClassRows::write_null_label(&mut loaded.notes, row);
     }
     if let Some(classes) = import.classes {
-        loaded.notes.insert("_duet_classes".into(), classes.into());
+        ClassRows::write_names(&mut loaded.notes, &classes);
     }
-    let (classes, null_label) = model::labels(&loaded)?;
+    let ClassRows { classes, null_label, has_null_label, .. } = ClassRows::read(&loaded)?;
     let rows = loaded.unet.config().num_class_embeds;
     check_names(&classes, null_label, rows)?;
-    let null_is_assumed = !loaded.notes.contains_key("_duet_null_label");
     if rows.is_some() {
-        loaded.notes.insert("_duet_null_label".into(), null_label.into());
+        ClassRows::write_null_label(&mut loaded.notes, null_label);
     }
     let scheduler = scheduler(&import.scheduler, &loaded.folder)?;
     let (unet, parameters) = (loaded.unet.config(), &loaded.parameters);
-    let files = duet_train::checkpoint::model_files(unet, parameters, &loaded.notes, &scheduler)?;
+    let files = model_folder::model_files(unet, parameters, &loaded.notes, &scheduler)?;
     write_folder(out, files)?;
     Ok(Imported {
         parameters: parameters.count(),
         scheduler: scheduler.class_name(),
         classes: rows.map(|_| classes),
         null_label,
-        null_is_assumed,
+        null_is_assumed: !has_null_label,
     })
 }
 
@@ -137,8 +136,8 @@ fn scheduler(named: &Option<PathBuf>, folder: &Path) -> Result<DiffusersSchedule
     if let Some(path) = named {
         return model::read_scheduler(path);
     }
-    if let Some(path) = model::scheduler_path(folder) {
-        return model::read_scheduler(&path);
+    if let Some(scheduler) = model::scheduler_of(folder)? {
+        return Ok(scheduler);
     }
     log::warn!(
         "no scheduler_config.json in {}: taking diffusers' defaults, the linear schedule and \

@@ -2,17 +2,15 @@
 
 use crate::config::{RunConfig, SampleConfig};
 use crate::drawing::Drawing;
-use crate::error::{Error, Result, Within, option, setting};
+use crate::error::{Error, Result, Within, option};
 use crate::find;
 use candle_core::{DType, Device};
-use duet_model::{LoadedModel, ModelError};
+use duet_model::LoadedModel;
 use duet_schedule::DiffusersScheduler;
 use duet_train::checkpoint::CONFIG_COPY;
+use duet_train::model_folder::{self, ClassRows, SCHEDULER_FILE};
 use duet_train::{MANIFEST_FILE, Manifest};
 use std::path::{Path, PathBuf};
-
-/// A table of a million betas fits.
-const MAX_SCHEDULER_BYTES: u64 = 1 << 26;
 
 /// How often a folder is looked for that is gone when it is read.
 const LOOKS: usize = 100;
@@ -126,10 +124,12 @@ fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
         );
     }
     let mut loaded = duet_model::load_folder(&folder, device)?;
-    let scheduler = read_scheduler(&found_scheduler(&folder)?)?;
-    let (classes, null_label) = labels(&loaded)?;
-    let null_is_assumed = is_assumed(&loaded);
-    let null_label = with_null_last(&mut loaded, null_label)?;
+    let missing = || Error::NoScheduler { folder: folder.clone(), path: folder.join(SCHEDULER_FILE) };
+    let scheduler = scheduler_of(&folder)?.ok_or_else(missing)?;
+    let rows = ClassRows::read(&loaded)?;
+    let has_rows = loaded.unet.config().num_class_embeds.is_some();
+    let null_is_assumed = has_rows && !rows.has_names && !rows.has_null_label;
+    let (classes, null_label) = (rows.classes, with_null_last(&mut loaded, rows.null_label)?);
     let copy = folder.join(CONFIG_COPY);
     let sample = match copy.is_file() {
         true => Some(RunConfig::load(&copy)?.0.sample),
@@ -138,36 +138,9 @@ fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
     Ok(Model { loaded, scheduler, classes, null_label, folder, sample, guide: None, null_is_assumed })
 }
 
-/// Where the scheduler of a model folder is: within it; beside it, of a bare `unet` or `unet_ema`
-/// folder; above it, of a checkpoint that diffusers' training scripts leave in their output folder.
-pub fn scheduler_path(folder: &Path) -> Option<PathBuf> {
-    let is_checkpoint = |folder: &&Path| {
-        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("checkpoint-"))
-    };
-    let beside = folder.parent().filter(|_| folder.join(duet_model::CONFIG_FILE).is_file());
-    let above = [Some(folder), beside].into_iter().flatten().find(is_checkpoint).and_then(Path::parent);
-    let folders = [Some(folder), beside, above].into_iter().flatten();
-    let paths = folders.map(|folder| folder.join("scheduler/scheduler_config.json"));
-    let path = paths.chain([folder.join("scheduler_config.json")]).find(|path| path.exists())?;
-    if above.is_some_and(|above| path.parent().and_then(Path::parent) == Some(above)) {
-        log::info!("{}: the scheduler is that of {}", folder.display(), path.display());
-    }
-    Some(path)
-}
-
-fn found_scheduler(folder: &Path) -> Result<PathBuf> {
-    let missing =
-        || Error::NoScheduler { folder: folder.into(), path: folder.join("scheduler/scheduler_config.json") };
-    scheduler_path(folder).ok_or_else(missing)
-}
-
-/// Reads a `scheduler_config.json`.
-pub fn read_scheduler(path: &Path) -> Result<DiffusersScheduler> {
-    let read = |cause| ModelError::Read { path: path.into(), cause };
-    let refuse = |reason: String| ModelError::File { path: path.into(), reason };
-    let text = duet_files::read_text(path, MAX_SCHEDULER_BYTES).map_err(read)?;
-    let read = DiffusersScheduler::from_json_with_ignored(&text);
-    let (scheduler, ignored) = read.map_err(|error| refuse(error.to_string()))?;
+/// Reads a scheduler's configuration, with a warning of keys that are passed over.
+pub(crate) fn read_scheduler(path: &Path) -> Result<DiffusersScheduler> {
+    let (scheduler, ignored) = model_folder::read_scheduler(path)?;
     if !ignored.is_empty() {
         log::warn!(
             "{}: {} ignored, as diffusers does: keys of another scheduler, which {} has not",
@@ -179,48 +152,14 @@ pub fn read_scheduler(path: &Path) -> Result<DiffusersScheduler> {
     Ok(scheduler)
 }
 
-/// Class names and null label: those that the folder notes (a null label of `null` is none). Where it
-/// notes none, there is none if every row of the class embedding has a name, and else the last row is
-/// taken. The names are those of the other rows, in their order.
-pub fn labels(loaded: &LoadedModel) -> Result<(Vec<String>, Option<u32>)> {
-    let Some(rows) = loaded.unet.config().num_class_embeds else { return Ok((Vec::new(), None)) };
-    let wrong = |key: &str| {
-        setting(format!(
-            "{}: {key} does not fit num_class_embeds = {rows}",
-            loaded.folder.join("config.json").display()
-        ))
-    };
-    let null = match loaded.notes.get("_duet_null_label") {
-        Some(serde_json::Value::Null) => None,
-        Some(value) => {
-            let row = value.as_u64().filter(|&null| null < rows as u64);
-            Some(row.ok_or_else(|| wrong("_duet_null_label"))? as u32)
-        }
-        None if named(loaded) == Some(rows) => None,
-        None => Some(rows as u32 - 1),
-    };
-    let known = rows - usize::from(null.is_some());
-    let classes = match loaded.notes.get("_duet_classes") {
-        Some(value) => {
-            serde_json::from_value::<Vec<String>>(value.clone()).map_err(|_| wrong("_duet_classes"))?
-        }
-        None => (0..known).map(|i| i.to_string()).collect(),
-    };
-    if classes.len() > known {
-        return Err(wrong("_duet_classes"));
+/// The scheduler of a model folder, with a word where it is the one of the folder above; none where there
+/// is none.
+pub(crate) fn scheduler_of(folder: &Path) -> Result<Option<DiffusersScheduler>> {
+    let Some(found) = model_folder::find_scheduler(folder) else { return Ok(None) };
+    if found.is_above {
+        log::info!("{}: the scheduler is that of {}", folder.display(), found.path.display());
     }
-    Ok((classes, null))
-}
-
-/// How many classes the folder names.
-fn named(loaded: &LoadedModel) -> Option<usize> {
-    Some(loaded.notes.get("_duet_classes")?.as_array()?.len())
-}
-
-/// Whether nothing in the folder tells which row stands for no class.
-fn is_assumed(loaded: &LoadedModel) -> bool {
-    let has_rows = loaded.unet.config().num_class_embeds.is_some();
-    has_rows && !loaded.notes.contains_key("_duet_null_label") && named(loaded).is_none()
+    read_scheduler(&found.path).map(Some)
 }
 
 /// Moves the null label's row behind the classes' rows, so that a class's number is its row.
@@ -229,7 +168,7 @@ fn with_null_last(loaded: &mut LoadedModel, null: Option<u32>) -> Result<Option<
     let last = rows as u32 - 1;
     if row != last {
         duet_model::move_class_row(&loaded.parameters, row)?;
-        loaded.notes.insert("_duet_null_label".into(), last.into());
+        ClassRows::write_null_label(&mut loaded.notes, Some(last));
     }
     Ok(Some(last))
 }

@@ -6,9 +6,9 @@ use crate::eval_file::EvalFile;
 use crate::events::{self, Event};
 use crate::find;
 use crate::metrics::{self, METRICS, Metrics};
-use crate::model;
 use crate::resume;
 use candle_core::Device;
+use duet_train::model_folder::ClassRows;
 use duet_train::{Manifest, TrainError, checkpoint};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -159,7 +159,7 @@ impl Course {
 
 fn network(folder: &Path) -> Option<Network> {
     let loaded = duet_model::load_folder(folder, &Device::Cpu).ok()?;
-    let classes = model::labels(&loaded).map(|(classes, _)| classes).unwrap_or_default();
+    let classes = ClassRows::read(&loaded).map(|rows| rows.classes).unwrap_or_default();
     Some(Network { parameters: loaded.parameters.count(), classes })
 }
 

@@ -37,8 +37,8 @@ const MAY_CHANGE: [&str; 19] = [
 /// Gives a run that is older than the range of betas the one it began with: 0.0001 to 0.02 whatever its
 /// number of timesteps. Refuses to go on under another noise schedule than the checkpoint's.
 pub fn keep_schedule(diffusion: &mut Diffusion, found: &Path) -> Result<()> {
-    let Some(path) = model::scheduler_path(found) else { return Ok(()) };
-    let saved = model::read_scheduler(&path)?.noise_schedule()?;
+    let Some(saved) = model::scheduler_of(found)? else { return Ok(()) };
+    let saved = saved.noise_schedule()?;
     let same = |other: &NoiseSchedule| {
         let mut pairs = saved.alphas_cumprod().iter().zip(other.alphas_cumprod());
         saved.len() == other.len() && pairs.all(|(a, b)| (a - b).abs() <= 1e-9)

@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
 use crate::find;
 use crate::metrics::{History, Metrics, Score};
-use crate::model::{self, Model};
+use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
 use crate::run_folder::{self, RunFolder};
@@ -19,6 +19,7 @@ use crate::{resume, score, snapshots};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
+use duet_train::model_folder::ClassRows;
 use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -206,7 +207,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A new run in this folder.
+    /// A new run in this folder, of images that may come from anywhere; `data.source` only notes where.
     ///
     /// # Errors
     /// As [`NewRun::new`] and [`NewRun::begin`].
@@ -241,6 +242,23 @@ impl Session {
     /// Where it is no run, nothing of it is whole, its configuration or images are others, or another
     /// process trains it ([`crate::Error::Busy`]).
     pub fn resume(name: &str, changes: &Resume, device: Device) -> Result<Self> {
+        Self::resume_on(name, changes, device, RunConfig::load_data_of_run)
+    }
+
+    /// The same for images that the caller has: those that the run began with.
+    ///
+    /// # Errors
+    /// As [`Session::resume`].
+    pub fn resume_with(name: &str, images: Splits, changes: &Resume, device: Device) -> Result<Self> {
+        Self::resume_on(name, changes, device, |_, _| Ok(images))
+    }
+
+    fn resume_on(
+        name: &str,
+        changes: &Resume,
+        device: Device,
+        images: impl FnOnce(&RunConfig, &Path) -> Result<Splits>,
+    ) -> Result<Self> {
         let run = find_run(name)?;
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
@@ -260,7 +278,7 @@ impl Session {
         }
         config.data.max_megapixels = changes.max_megapixels.or(config.data.max_megapixels);
         config.data.max_gigabytes = changes.max_gigabytes.or(config.data.max_gigabytes);
-        let data = config.load_data_of_run(&path)?;
+        let data = images(&config, &path)?;
         check_images(&config, &data)?;
         let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
         let step = match &found {
@@ -429,7 +447,7 @@ impl Session {
         let notes = checkpoint::notes(&self.trainer, self.data.train.classes());
         let scheduler = checkpoint::scheduler(&self.trainer, &self.config.sample.spacing)?;
         let loaded = LoadedModel { unet, parameters, folder: folder.clone(), notes };
-        let (classes, null_label) = model::labels(&loaded)?;
+        let ClassRows { classes, null_label, .. } = ClassRows::read(&loaded)?;
         let sample = Some(self.config.sample.clone());
         Ok(Model {
             loaded,

@@ -14,6 +14,7 @@ mod data_order;
 mod error;
 mod held_out;
 mod loss_weighting;
+pub mod model_folder;
 mod objective;
 mod optimizer;
 mod options;

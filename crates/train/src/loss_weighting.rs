@@ -52,6 +52,30 @@ const NAMES: [(&str, LossWeighting); 6] = [
     ("p2", LossWeighting::P2),
 ];
 
+impl LossWeighting {
+    /// The same, if its numbers are in their ranges.
+    ///
+    /// # Errors
+    /// The range of the number that is not.
+    pub fn checked(self) -> Result<Self, String> {
+        match self {
+            Self::Late { lambda } if !(0.0..=MAX_LATE_LAMBDA).contains(&lambda) => {
+                Err(format!("loss weighting \"{self}\": late:LAMBDA, LAMBDA 0 to {MAX_LATE_LAMBDA}"))
+            }
+            Self::LogNormal { mean, deviation }
+                if !(-20.0..=20.0).contains(&mean) || !(0.05..=20.0).contains(&deviation) =>
+            {
+                Err(format!(
+                    "loss weighting \"{self}\": log_normal:MEAN:DEVIATION of ln σ, the first -20 to 20, the second 0.05 to 20"
+                ))
+            }
+            // A zero without its sign: -0 would print as another text.
+            Self::Late { lambda } => Ok(Self::Late { lambda: lambda.abs() }),
+            rule => Ok(rule),
+        }
+    }
+}
+
 impl FromStr for LossWeighting {
     type Err = String;
 
@@ -77,16 +101,12 @@ impl FromStr for LossWeighting {
 }
 
 fn late_of(lambda: &str) -> Option<LossWeighting> {
-    let lambda: f64 = lambda.parse().ok()?;
-    // A zero without its sign: -0 would print as another text.
-    (0.0..=MAX_LATE_LAMBDA).contains(&lambda).then_some(LossWeighting::Late { lambda: lambda.abs() })
+    LossWeighting::Late { lambda: lambda.parse().ok()? }.checked().ok()
 }
 
 fn log_normal_of(numbers: &str) -> Option<LossWeighting> {
     let (mean, deviation) = numbers.split_once(':')?;
-    let (mean, deviation): (f64, f64) = (mean.parse().ok()?, deviation.parse().ok()?);
-    let fits = (-20.0..=20.0).contains(&mean) && (0.05..=20.0).contains(&deviation);
-    fits.then_some(LossWeighting::LogNormal { mean, deviation })
+    LossWeighting::LogNormal { mean: mean.parse().ok()?, deviation: deviation.parse().ok()? }.checked().ok()
 }
 
 impl TryFrom<String> for LossWeighting {

@@ -151,7 +151,7 @@ impl TrainOptions {
             Some((name, value, _, range)) => {
                 Err(TrainError::Option(format!("{name} = {value}: must be {range}")))
             }
-            None => Ok(()),
+            None => self.loss_weighting.checked().map(drop).map_err(TrainError::Option),
         }
     }
 }

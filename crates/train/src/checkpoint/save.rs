@@ -2,10 +2,11 @@
 
 use crate::checkpoint::disk::{Disk, RealDisk, create_folders, folder_above};
 use crate::checkpoint::manifest::{FileEntry, MANIFEST_FILE, Manifest, STATE_FILE};
-use crate::checkpoint::model_files::{model_files, notes, scheduler};
 use crate::checkpoint::names::{OLD, SAVING, beside, folder};
+use crate::checkpoint::of_trainer::{notes, scheduler};
 use crate::checkpoint::state;
 use crate::error::TrainError;
+use crate::model_folder::model_files;
 use crate::trainer::Trainer;
 use duet_model::weights_to_bytes;
 use duet_schedule::Spacing;

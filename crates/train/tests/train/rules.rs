@@ -327,3 +327,38 @@ fn timesteps_are_uniform_over_all_of_them() {
     let mean = count as f64 / timesteps as f64;
     assert!(counts.iter().all(|c| (c - mean).abs() <= 5.0 * (mean * 0.9).sqrt()), "{counts:?}");
 }
+
+fn any_weighting() -> impl Strategy<Value = LossWeighting> {
+    let late = (0.0f64..=1000.0).prop_map(|lambda| LossWeighting::Late { lambda });
+    let log_normal = (-20.0f64..=20.0, 0.05f64..=20.0)
+        .prop_map(|(mean, deviation)| LossWeighting::LogNormal { mean, deviation });
+    prop_oneof![prop::sample::select(WEIGHTINGS.to_vec()), late, log_normal]
+}
+
+proptest! {
+    #[test]
+    fn a_loss_weighting_is_what_its_text_says(rule in any_weighting()) {
+        let text = rule.to_string();
+        prop_assert_eq!(text.parse(), Ok(rule));
+        prop_assert_eq!(text.parse::<LossWeighting>().unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn no_text_of_a_loss_weighting_panics_or_reads_as_another(text in "[a-z_0-9:.\\-]{0,30}") {
+        if let Ok(rule) = text.parse::<LossWeighting>() {
+            prop_assert_eq!(rule.to_string().parse(), Ok(rule));
+        }
+    }
+}
+
+#[test]
+fn a_loss_weighting_out_of_its_range_is_refused_whoever_makes_it() {
+    for rule in [
+        LossWeighting::Late { lambda: -1.0 },
+        LossWeighting::Late { lambda: f64::NAN },
+        LossWeighting::LogNormal { mean: 0.0, deviation: 0.0 },
+        LossWeighting::LogNormal { mean: f64::INFINITY, deviation: 1.0 },
+    ] {
+        assert!(rule.checked().is_err(), "{rule}");
+    }
+}
