@@ -8,5 +8,6 @@ mod dataset;
 mod digits;
 mod folder;
 mod idx;
+mod numpy;
 mod picture;
 mod zoo;
