@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10's binary batches, NumPy's
-    /// arrays or one folder of PNG or JPEG images per class, or a .npz file [default: digits]
+    /// arrays or one folder of PNG or JPEG images per class, or a .npz or .csv file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     /// Resize the images to this many pixels a side [default: as they are]

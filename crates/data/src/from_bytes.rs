@@ -12,7 +12,7 @@ use crate::classes;
 use crate::dataset::Dataset;
 use crate::dataset::Splits;
 use crate::error::DataError;
-use crate::formats::{cifar, idx, numpy};
+use crate::formats::{cifar, idx, numpy, table};
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not: 1 channel, the
 /// rows and columns of the header, label `i` named `classes[i]`.
@@ -41,6 +41,15 @@ pub fn cifar10(records: &[u8]) -> Result<Dataset, DataError> {
 /// that are no whole numbers.
 pub fn npz(archive: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
     numpy::read_bytes(archive, max_bytes)
+}
+
+/// The splits of a CSV table, a row an image, of at most `max_bytes` bytes of numbers (4 each).
+///
+/// # Errors
+/// Rows of other lengths, cells that are no numbers, nothing that says which column is the label, images that are
+/// not square.
+pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
+    table::read_bytes(csv, max_bytes)
 }
 
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.

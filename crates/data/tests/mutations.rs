@@ -138,6 +138,17 @@ fn gzip_of_damaged_idx_files_is_survived() {
 }
 
 #[test]
+fn tables_are_survived() {
+    let _alone = alone();
+    let read = |name: &str| {
+        let path = format!("{}/tests/data/tables/{name}", env!("CARGO_MANIFEST_DIR"));
+        (std::fs::read(path).unwrap(), Vec::new())
+    };
+    let samples = [read("train.csv"), read("named.csv")];
+    survives("CSV", &samples, &SMALL, |bytes| from_bytes::table(bytes, 1 << 20).is_ok());
+}
+
+#[test]
 fn archives_of_arrays_are_survived() {
     let _alone = alone();
     let read = |name: &str| {

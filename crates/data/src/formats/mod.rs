@@ -7,8 +7,10 @@ mod left_out;
 mod made;
 mod npy;
 pub(crate) mod numpy;
+pub(crate) mod table;
 
 use crate::format::Format;
 
 /// Every format that is read, in the order in which a directory is held against them.
-pub(crate) const FORMATS: [Format; 4] = [idx::FORMAT, cifar::FORMAT, numpy::FORMAT, folder::FORMAT];
+pub(crate) const FORMATS: [Format; 5] =
+    [idx::FORMAT, cifar::FORMAT, numpy::FORMAT, table::FORMAT, folder::FORMAT];

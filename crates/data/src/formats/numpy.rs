@@ -9,18 +9,15 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
-use crate::dataset::{Dataset, Shape, Splits};
+use crate::dataset::{Shape, Splits};
 use crate::error::DataError;
+use crate::fit;
 use crate::format::{Format, Found, Tried};
 use crate::formats::npy::{self, Array, Values};
-use crate::{classes, fit};
+use crate::labelled::{Labelled, MAX_CLASSES};
 
 /// Most members of an archive that are looked at.
 const MAX_MEMBERS: usize = 1000;
-/// More classes are no classes but numbers.
-const MAX_CLASSES: usize = 10_000;
-/// Where there are no images to test with, one in this many of each class is held out.
-const HELD_OUT: usize = 10;
 
 /// One `.npz` file, or those and `.npy` files in a directory without folders.
 pub(super) const FORMAT: Format = Format {
@@ -202,20 +199,12 @@ fn splits(
     mut left_out: Vec<String>,
 ) -> Result<Splits, DataError> {
     let scale = Scale::of(&members)?;
-    let mut pair = |part: Part| -> Result<Option<(Images, Vec<u32>)>, DataError> {
+    let mut pair = |part: Part| -> Result<Option<Labelled>, DataError> {
         match (members.remove(&(part, true)), members.remove(&(part, false))) {
             (None, None) => Ok(None),
             (Some(images), Some(labels)) => {
                 let labels = labels_of(&labels)?;
-                let images = Images::of(images, scale)?;
-                match images.count == labels.len() {
-                    true => Ok(Some((images, labels))),
-                    false => Err(DataError::malformed(
-                        &images.path,
-                        format!("{}: {} images and {} labels", images.place, images.count, labels.len()),
-                        "give one label for each image",
-                    )),
-                }
+                labelled(images, labels, scale).map(Some)
             }
             (Some(one), None) | (None, Some(one)) => Err(DataError::malformed(
                 &one.path,
@@ -225,49 +214,17 @@ fn splits(
         }
     };
     let (train, validation, test) = (pair(Part::Train)?, pair(Part::Validation)?, pair(Part::Test)?);
-    let Some((train, train_labels)) = train else {
+    let Some(train) = train else {
         return Err(DataError::malformed(
             dir,
             format!("{name}: no array is called images, x or train_images"),
             "name the arrays: numpy.savez(path, train_images=…, train_labels=…)",
         ));
     };
-    if let (Some(_), Some((images, _))) = (&test, &validation) {
+    if let (Some(_), Some(images)) = (&test, &validation) {
         left_out.push(format!("{} are left out: there are images to test with", images.place));
     }
-    let held_out = test.or(validation);
-    let largest = train_labels.iter().chain(held_out.iter().flat_map(|(_, labels)| labels)).max();
-    let classes = class_names(dir, name, largest.map_or(0, |&label| label as usize + 1))?;
-    let (train, test) = match held_out {
-        Some((test, test_labels)) => {
-            (train.dataset(train_labels, &classes)?, test.dataset(test_labels, &classes)?)
-        }
-        None => train.divided(train_labels, &classes)?,
-    };
-    let splits = Splits::new(name, train, test)?;
-    Ok(Splits { left_out, ..splits })
-}
-
-/// Those of `classes.txt`, those that are known of the set's name, or numbers.
-fn class_names(dir: &Path, name: &str, count: usize) -> Result<Vec<String>, DataError> {
-    let list = dir.join("classes.txt");
-    let lower = name.to_lowercase();
-    let known: Vec<String> = match classes::read_file(&list)? {
-        Some(names) => names,
-        None if lower.contains("fashion") => classes::owned(&classes::FASHION),
-        None if lower.contains("kmnist") => classes::owned(&classes::KUZUSHIJI),
-        None if lower.contains("cifar10") && !lower.contains("cifar100") => classes::owned(&classes::CIFAR10),
-        None => Vec::new(),
-    };
-    match known.len() {
-        0 => Ok((0..count).map(|label| label.to_string()).collect()),
-        named if named >= count => Ok(known),
-        named => Err(DataError::malformed(
-            &list,
-            format!("{named} names, and the labels go to {}", count - 1),
-            "give a name a line for each label, from 0 on",
-        )),
-    }
+    train.splits((dir, name), test.or(validation), left_out)
 }
 
 fn labels_of(member: &Member) -> Result<Vec<u32>, DataError> {
@@ -294,62 +251,30 @@ fn labels_of(member: &Member) -> Result<Vec<u32>, DataError> {
     }
 }
 
-/// Images as bytes, (n, C, H, W).
-struct Images {
-    place: String,
-    path: PathBuf,
-    count: usize,
-    shape: Shape,
-    pixels: Vec<u8>,
-}
-
-impl Images {
-    fn of(member: Member, scale: Scale) -> Result<Self, DataError> {
-        let Member { place, path, array } = member;
-        let refuse = |cause: String| {
-            let fix = "give images (n, h, w), (n, h, w, 1), (n, h, w, 3) or (n, 3, h, w), bytes or numbers in 0 to 1, \
-                       -1 to 1 or 0 to 255";
-            DataError::malformed(&path, format!("{place}: {cause}"), fix)
-        };
-        let (count, shape, channels_last) = match array.shape[..] {
-            [count, height, width] => (count, Shape { channels: 1, height, width }, false),
-            [count, height, width, channels @ (1 | 3)] => (count, Shape { channels, height, width }, true),
-            [count, channels @ (1 | 3), height, width] => (count, Shape { channels, height, width }, false),
-            ref shape => return Err(refuse(format!("images of shape {shape:?}"))),
-        };
-        let pixels = as_bytes(array.values, scale).map_err(refuse)?;
-        let pixels = if channels_last && shape.channels == 3 {
-            planes(&pixels, 3, shape.height * shape.width)
-        } else {
-            pixels
-        };
-        Ok(Self { place, path, count, shape, pixels })
+/// Images as bytes, with their labels.
+fn labelled(images: Member, labels: Vec<u32>, scale: Scale) -> Result<Labelled, DataError> {
+    let Member { place, path, array } = images;
+    let refuse = |cause: String| {
+        let fix = "give images (n, h, w), (n, h, w, 1), (n, h, w, 3) or (n, 3, h, w), bytes or numbers in 0 to 1, \
+                   -1 to 1 or 0 to 255";
+        DataError::malformed(&path, format!("{place}: {cause}"), fix)
+    };
+    let (count, shape, channels_last) = match array.shape[..] {
+        [count, height, width] => (count, Shape { channels: 1, height, width }, false),
+        [count, height, width, channels @ (1 | 3)] => (count, Shape { channels, height, width }, true),
+        [count, channels @ (1 | 3), height, width] => (count, Shape { channels, height, width }, false),
+        ref shape => return Err(refuse(format!("images of shape {shape:?}"))),
+    };
+    if count != labels.len() {
+        let cause = format!("{place}: {count} images and {} labels", labels.len());
+        return Err(DataError::malformed(&path, cause, "give one label for each image"));
     }
-
-    fn dataset(self, labels: Vec<u32>, classes: &[String]) -> Result<Dataset, DataError> {
-        Dataset::new(self.shape, self.pixels, labels, classes.to_vec())
-    }
-
-    /// Two of it: every tenth image of a class is held out, and of two or more at least one.
-    fn divided(self, labels: Vec<u32>, classes: &[String]) -> Result<(Dataset, Dataset), DataError> {
-        let mut counts = vec![0usize; classes.len()];
-        labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let each = self.shape.len();
-        let (mut seen, mut pixels, mut split) =
-            (vec![0usize; classes.len()], [Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for (i, &label) in labels.iter().enumerate() {
-            let class = label as usize;
-            seen[class] += 1;
-            let is_last_of_few =
-                counts[class] < HELD_OUT && counts[class] > 1 && seen[class] == counts[class];
-            let to = usize::from(seen[class].is_multiple_of(HELD_OUT) || is_last_of_few);
-            pixels[to].extend_from_slice(&self.pixels[i * each..(i + 1) * each]);
-            split[to].push(label);
-        }
-        let ([train, test], [train_labels, test_labels]) = (pixels, split);
-        let of = |pixels, labels| Dataset::new(self.shape, pixels, labels, classes.to_vec());
-        Ok((of(train, train_labels)?, of(test, test_labels)?))
-    }
+    let pixels = as_bytes(array.values, scale).map_err(refuse)?;
+    let pixels = match channels_last && shape.channels == 3 {
+        true => planes(&pixels, 3, shape.height * shape.width),
+        false => pixels,
+    };
+    Ok(Labelled { place, shape, pixels, labels })
 }
 
 /// (n, pixels, channels) to (n, channels, pixels).

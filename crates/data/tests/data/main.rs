@@ -10,4 +10,5 @@ mod folder;
 mod idx;
 mod numpy;
 mod picture;
+mod tables;
 mod zoo;
