@@ -5,6 +5,7 @@
 
 mod classify;
 mod compare;
+mod data;
 mod drawing;
 mod ema;
 mod eval;
@@ -51,6 +52,8 @@ pub enum Verb {
     Export(export::Args),
     /// Make a model folder of a network from elsewhere
     Import(import::Args),
+    /// Show what training would see of a data set: counts, what is left out, a contact sheet
+    Data(data::Args),
     /// Download a public data set for --data
     Fetch(fetch::Args),
 }
@@ -71,6 +74,7 @@ impl Verb {
             Self::Compare(args) => compare::run(args),
             Self::Export(args) => export::run(args),
             Self::Import(args) => import::run(args),
+            Self::Data(args) => data::run(args),
             Self::Fetch(args) => fetch::run(args),
         }
     }

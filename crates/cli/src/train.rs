@@ -24,9 +24,9 @@ pub struct Args {
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Images: the embedded digits, or a folder with MNIST-style IDX files, CIFAR-10's binary
-    /// batches, or one folder of PNG or JPEG images per class [default: digits]
-    #[arg(long, value_name = "digits|DIR")]
+    /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10's binary batches, NumPy's
+    /// arrays or one folder of PNG or JPEG images per class, or a .npz or .csv file [default: digits]
+    #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     /// Resize the images to this many pixels a side [default: as they are]
     #[arg(long, value_name = "N")]

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use crate::classes;
 use crate::dataset::Dataset;
+use crate::dataset::Splits;
 use crate::error::DataError;
-use crate::formats::{cifar, idx};
+use crate::formats::{cifar, idx, numpy, table};
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not: 1 channel, the
 /// rows and columns of the header, label `i` named `classes[i]`.
@@ -31,6 +32,24 @@ pub fn idx(images: &[u8], labels: &[u8], classes: impl Into<Arc<[String]>>) -> R
 /// No bytes, a number of them that is not a multiple of 3073, a label above 9.
 pub fn cifar10(records: &[u8]) -> Result<Dataset, DataError> {
     cifar::read_bytes(records)
+}
+
+/// The splits of a `.npz` file of at most `max_bytes` bytes of images and labels.
+///
+/// # Errors
+/// No zip archive of arrays, an array that is no numbers or of another shape, images without labels, labels
+/// that are no whole numbers.
+pub fn npz(archive: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
+    numpy::read_bytes(archive, max_bytes)
+}
+
+/// The splits of a CSV table, a row an image, of at most `max_bytes` bytes of numbers (4 each).
+///
+/// # Errors
+/// Rows of other lengths, cells that are no numbers, nothing that says which column is the label, images that are
+/// not square.
+pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
+    table::read_bytes(csv, max_bytes)
 }
 
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.

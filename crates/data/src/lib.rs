@@ -38,6 +38,7 @@ mod format;
 mod formats;
 pub mod from_bytes;
 mod jpeg;
+mod labelled;
 mod letters;
 mod listing;
 mod open;

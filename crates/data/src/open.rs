@@ -17,12 +17,15 @@ use crate::options::FolderOptions;
 /// 1. IDX files under MNIST's or EMNIST's names, gzipped or not, also in `raw/` or `gzip/`. Of
 ///    several EMNIST splits in one directory, naming a file instead of the directory chooses one.
 /// 2. CIFAR-10's binary batches, also in `cifar-10-batches-bin/`.
-/// 3. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
+/// 3. NumPy's arrays: a `.npz` file that is named, or `.npz` and `.npy` files in a directory without
+///    folders, called what they are, such as `train_images` or `y_test`.
+/// 4. A table of images, `.csv` or `.csv.gz`, that is named or alone, or `train.csv` with `test.csv`.
+/// 5. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///
-/// Class names are the folders', the format's own, or one a line in `classes.txt` beside IDX or
-/// CIFAR files.
+/// Class names are the folders', the format's own, or one a line in `classes.txt` beside IDX,
+/// CIFAR or NumPy files and tables.
 ///
 /// # Errors
 /// Anything about the files that is not as it should be; the message says which, why, and what to

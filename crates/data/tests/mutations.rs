@@ -138,6 +138,44 @@ fn gzip_of_damaged_idx_files_is_survived() {
 }
 
 #[test]
+fn tables_are_survived() {
+    let _alone = alone();
+    let read = |name: &str| {
+        let path = format!("{}/tests/data/tables/{name}", env!("CARGO_MANIFEST_DIR"));
+        (std::fs::read(path).unwrap(), Vec::new())
+    };
+    let samples = [read("train.csv"), read("named.csv")];
+    survives("CSV", &samples, &SMALL, |bytes| from_bytes::table(bytes, 1 << 20).is_ok());
+}
+
+#[test]
+fn archives_of_arrays_are_survived() {
+    let _alone = alone();
+    let read = |name: &str| {
+        std::fs::read(format!("{}/tests/data/numpy/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    // Lengths in the local headers and in the directory at the end, and the header of the first array.
+    let sample = |bytes: Vec<u8>| {
+        let end = bytes.len() - 22;
+        let fields = vec![
+            (18, 4),
+            (22, 4),
+            (26, 2),
+            (28, 2),
+            (end + 8, 2),
+            (end + 10, 2),
+            (end + 12, 4),
+            (end + 16, 4),
+        ];
+        (bytes, fields)
+    };
+    let samples = [sample(read("medmnist.npz")), sample(read("keras.npz")), sample(read("unit.npz"))];
+    survives("npz", &samples, &Limits { mutations: MUTATIONS / 2, bytes: 4 * MIB, ..SMALL }, |bytes| {
+        from_bytes::npz(bytes, 1 << 20).is_ok()
+    });
+}
+
+#[test]
 fn cifar_files_are_survived() {
     let _alone = alone();
     let mut sample = vec![128; 3073];

@@ -58,7 +58,7 @@ pub mod yardstick;
 pub use choice::{ClassList, asked as class_asked};
 pub use compare::compare;
 pub use compare_table::{Row, Table};
-pub use config::RunConfig;
+pub use config::{DataConfig, RunConfig};
 pub use draw::{Drawn, Sampling, pictures};
 pub use drawing::{Drawing, EXCLUDES, NEEDS};
 pub use error::{Error, Result};

@@ -216,3 +216,18 @@ fn other_samplers_and_schedulers_draw(dir: &Path) {
     let folder = sample(dir, &["--run", "imported", "--seeds", "1"]);
     assert_ne!(values(&folder["images"]), all[0]);
 }
+
+#[test]
+fn data_shows_what_training_would_see() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    crate::support::images(dir);
+    let text = run(dir, &["data", "data", "--out", "sheets/data.png"], 0);
+    for words in ["data: ", "left", "right", "fingerprint", "sheets/data.png"] {
+        assert!(text.contains(words), "{words} not in:\n{text}");
+    }
+    let sheet = duet_data::Picture::read(&dir.join("sheets/data.png")).unwrap();
+    assert!(sheet.width > 12 * 16 && sheet.height > 2 * 16);
+    assert!(run(dir, &["data", "data", "--out", "sheet.jpg"], 2).contains("use x.png"));
+    assert!(run(dir, &["data", "nowhere"], 4).contains("nowhere"));
+}

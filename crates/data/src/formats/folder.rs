@@ -1,6 +1,6 @@
 //! One folder of images per class.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,9 @@ use crate::{fit, parallel};
 /// One image in this many is held out.
 const HELD_OUT: u64 = 10;
 
+/// Classes that a sentence names.
+const SHOWN: usize = 8;
+
 /// Most bad files that an error lists.
 const MAX_LISTED: usize = 20;
 
@@ -32,7 +35,8 @@ const TEST_NAMES: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// A folder of images for each class, which any folders may be.
 pub(super) const FORMAT: Format = Format {
-    holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
+    holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/, or one folder of \
+            images whose names begin with their class, such as cat_017.png",
     tried: Tried::Otherwise,
     subfolders: &[],
     is_file_of_set: |_| false,
@@ -65,12 +69,45 @@ struct ImageFile {
 /// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
 fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
     let mut left_out = LeftOut::default();
-    let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return Ok(None) };
+    let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return flat(dir, listing) };
     found.left_out.extend(left_out.sentence());
     if listing.has_images() {
         let images = count(listing.images(), "image");
         found.left_out.push(format!("{images} beside the class folders, and in none of them, are left out"));
     }
+    Ok(Some(found))
+}
+
+/// The images directly in a folder, whose classes are in their names, as guided-diffusion has it: `cat_017.png`.
+///
+/// `None` unless every image has such a name, and there are two classes or more of two images or more.
+fn flat(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+    let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
+    for name in listing.files.iter().filter(|name| decode::is_image_name(Path::new(name))) {
+        let Some((class, rest)) = name.split_once('_').filter(|(class, _)| !class.is_empty()) else {
+            return Ok(None);
+        };
+        // The ending alone is no name of an image.
+        if rest.starts_with('.') {
+            return Ok(None);
+        }
+        files.entry(class).or_default().push(dir.join(name));
+    }
+    if files.len() < 2 || files.values().any(|files| files.len() < 2) {
+        return Ok(None);
+    }
+    let of = |(name, files): (&str, Vec<PathBuf>)| Class {
+        name: name.into(),
+        folder: dir.into(),
+        files,
+        inside: Vec::new(),
+    };
+    let classes: Vec<Class> = files.into_iter().map(of).collect();
+    check_names(&classes)?;
+    let mut found = held_out_split(dir, classes)?;
+    let names = found.classes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    let more = if found.classes.len() > SHOWN { ", …" } else { "" };
+    found.left_out.push(format!("the classes are what the files' names begin with: {names}{more}"));
     Ok(Some(found))
 }
 
@@ -142,8 +179,14 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
             "put images directly into it, or remove it",
         ));
     }
+    check_names(&classes)?;
+    Ok(Some(classes))
+}
+
+/// Refuses names that some file systems take for one.
+fn check_names(classes: &[Class]) -> Result<(), DataError> {
     let mut seen = HashMap::new();
-    for class in &classes {
+    for class in classes {
         if let Some(other) = seen.insert(class.name.to_lowercase(), &class.name) {
             return Err(DataError::malformed(
                 &class.folder,
@@ -152,7 +195,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
             ));
         }
     }
-    Ok(Some(classes))
+    Ok(())
 }
 
 /// The folders with one of these names, whatever their case, in the order of the names.

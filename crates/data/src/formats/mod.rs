@@ -5,8 +5,12 @@ mod folder;
 pub(crate) mod idx;
 mod left_out;
 mod made;
+mod npy;
+pub(crate) mod numpy;
+pub(crate) mod table;
 
 use crate::format::Format;
 
 /// Every format that is read, in the order in which a directory is held against them.
-pub(crate) const FORMATS: [Format; 3] = [idx::FORMAT, cifar::FORMAT, folder::FORMAT];
+pub(crate) const FORMATS: [Format; 5] =
+    [idx::FORMAT, cifar::FORMAT, numpy::FORMAT, table::FORMAT, folder::FORMAT];

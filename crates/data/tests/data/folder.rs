@@ -579,3 +579,39 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_classes_of_one_flat_folder_are_what_its_names_begin_with() {
+    let dir = directory();
+    for i in 0..12 {
+        put(dir.path(), &format!("cat_{i:03}.png"), &grey(4, 4, 10));
+        put(dir.path(), &format!("dog_of_{i:03}.png"), &grey(4, 4, 200));
+    }
+    let splits = open(dir.path()).unwrap();
+    assert_eq!(splits.train.classes(), ["cat", "dog"]);
+    assert_eq!(splits.train.len() + splits.test.len(), 24);
+    assert!(splits.test.class_counts().iter().all(|&count| count > 0));
+    let label = splits.train.labels().iter().position(|&label| label == 1).unwrap();
+    assert!(splits.train.pixels(label).iter().all(|&pixel| pixel == 200));
+    assert!(splits.left_out.iter().any(|text| text.contains("cat, dog")), "{:?}", splits.left_out);
+}
+
+#[test]
+fn a_flat_folder_whose_names_make_no_classes_is_none() {
+    for names in [
+        &["cat_1.png", "cat_2.png"][..],
+        &["cat_1.png", "cat_2.png", "dog_1.png"],
+        &["cat_1.png", "cat_2.png", "dog_1.png", "dog_2.png", "x.png"],
+        &["_1.png", "_2.png", "a_1.png", "a_2.png"],
+        &["a_.png", "b_.png"],
+    ] {
+        let dir = directory();
+        names.iter().for_each(|name| drop(put(dir.path(), name, &grey(4, 4, 10))));
+        assert_says(&refusal(dir.path()), &["not in one folder per class"]);
+    }
+    let dir = directory();
+    ["a_1.png", "a_2.png", "A_1.png", "A_2.png"]
+        .iter()
+        .for_each(|name| drop(put(dir.path(), name, &grey(4, 4, 10))));
+    assert_says(&refusal(dir.path()), &["case alone"]);
+}

@@ -8,5 +8,7 @@ mod dataset;
 mod digits;
 mod folder;
 mod idx;
+mod numpy;
 mod picture;
+mod tables;
 mod zoo;

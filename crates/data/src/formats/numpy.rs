@@ -1,0 +1,356 @@
+//! Arrays of NumPy: MedMNIST's, Keras' and Kuzushiji's `.npz` files, and `.npy` files side by side.
+//!
+//! An `.npz` file is a zip archive of `.npy` files. What an array is, its name says: `train_images`, `x_test`,
+//! `y_train`, `labels`. A file with one nameless array (`arr_0`) has the name of the file.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use zip::ZipArchive;
+
+use crate::dataset::{Shape, Splits};
+use crate::error::DataError;
+use crate::fit;
+use crate::format::{Format, Found, Tried};
+use crate::formats::npy::{self, Array, Values};
+use crate::labelled::{Labelled, MAX_CLASSES};
+
+/// Most members of an archive that are looked at.
+const MAX_MEMBERS: usize = 1000;
+
+/// One `.npz` file, or those and `.npy` files in a directory without folders.
+pub(super) const FORMAT: Format = Format {
+    holds: "NumPy's arrays, a .npz file or .npy files: images (n, h, w) or (n, h, w, 3) and labels (n), named \
+            train_images and train_labels, x_train and y_train, or images and labels; test_images and test_labels \
+            beside them, or every tenth image of a class is held out",
+    tried: Tried::Otherwise,
+    subfolders: &[],
+    is_file_of_set: is_file,
+    find: |place| {
+        let names: Vec<PathBuf> = match place.chosen {
+            Some(chosen) if is_file(chosen) => with_partners(chosen, &place.listing.files),
+            Some(_) => return Ok(None),
+            None if place.listing.folders.is_empty() => {
+                place.listing.files.iter().filter(|name| is_file(name)).map(PathBuf::from).collect()
+            }
+            None => return Ok(None),
+        };
+        let (dir, paths) =
+            (place.dir.to_path_buf(), names.iter().map(|name| place.dir.join(name)).collect::<Vec<_>>());
+        Ok((!paths.is_empty()).then(|| -> Found {
+            Box::new(move |name, options| fit::splits(read(&dir, &paths, name, options.max_bytes)?, options))
+        }))
+    },
+};
+
+fn is_file(name: &str) -> bool {
+    let name = name.to_lowercase();
+    name.ends_with(".npz") || name.ends_with(".npy")
+}
+
+/// The file that a person named, and where its name is that of one array, the other arrays of its set.
+fn with_partners(chosen: &str, files: &[String]) -> Vec<PathBuf> {
+    let family = |name: &str| Some(role(stem(name))?.2);
+    match family(chosen) {
+        Some(own) => files
+            .iter()
+            .filter(|name| is_file(name) && family(name) == Some(own.clone()))
+            .map(PathBuf::from)
+            .collect(),
+        None => vec![chosen.into()],
+    }
+}
+
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// What an array is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Train,
+    Validation,
+    Test,
+}
+
+/// Whether it holds images or labels, of which part, and the words of its name besides.
+fn role(name: &str) -> Option<(Part, bool, String)> {
+    let lower = name.to_lowercase();
+    let (mut part, mut images, mut family) = (Part::Train, None, Vec::new());
+    for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        match word {
+            "train" | "training" => part = Part::Train,
+            "val" | "valid" | "validation" => part = Part::Validation,
+            "test" => part = Part::Test,
+            "images" | "image" | "imgs" | "img" | "x" | "data" => images = Some(true),
+            "labels" | "label" | "y" | "target" | "targets" => images = Some(false),
+            word => family.push(word),
+        }
+    }
+    Some((part, images?, family.join(" ")))
+}
+
+/// An array and where it is from.
+struct Member {
+    /// The member of an archive, or the file, for people.
+    place: String,
+    path: PathBuf,
+    array: Array,
+}
+
+type Members = BTreeMap<(Part, bool), Member>;
+
+/// All splits of the arrays in these files.
+fn read(dir: &Path, paths: &[PathBuf], name: &str, max_bytes: u64) -> Result<Splits, DataError> {
+    let (mut members, mut left_out) = (Members::new(), Vec::new());
+    let mut left = max_bytes;
+    for path in paths {
+        let file =
+            std::io::BufReader::new(duet_files::open(path).map_err(|error| DataError::read(path, error))?);
+        let file_name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if file_name.to_lowercase().ends_with(".npy") {
+            add(&mut members, &mut left_out, (path, stem(&file_name), None), file, &mut left)?;
+        } else {
+            read_archive(&mut members, &mut left_out, path, file, &mut left)?;
+        }
+    }
+    let set = match paths {
+        [path] => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        _ => name.into(),
+    };
+    splits(dir, &set, members, left_out)
+}
+
+fn read_archive(
+    members: &mut Members,
+    left_out: &mut Vec<String>,
+    path: &Path,
+    file: impl Read + Seek,
+    left: &mut u64,
+) -> Result<(), DataError> {
+    let refuse = |cause: String| {
+        DataError::malformed(path, cause, "write it with numpy.savez(path, train_images=…, train_labels=…)")
+    };
+    let mut archive = ZipArchive::new(file).map_err(|error| refuse(format!("no .npz file: {error}")))?;
+    if archive.len() > MAX_MEMBERS {
+        let count = archive.len();
+        return Err(refuse(format!("it has {count} members, and at most {MAX_MEMBERS} are looked at")));
+    }
+    for i in 0..archive.len() {
+        let member = archive.by_index(i).map_err(|error| refuse(format!("member {i}: {error}")))?;
+        let name = member.name().map_err(|error| refuse(format!("member {i}: {error}")))?.into_owned();
+        let Some(array) = name.strip_suffix(".npy").filter(|name| !name.contains(['/', '\\'])) else {
+            left_out.push(format!("{name} of {} is no array of NumPy", path.display()));
+            continue;
+        };
+        // numpy.savez(path, array) names it so.
+        let file_stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let key = if array.starts_with("arr_") { file_stem.as_str() } else { array };
+        add(members, left_out, (path, key, Some(array)), member, left)?;
+    }
+    Ok(())
+}
+
+/// Reads an array whose name says what it is; another is left out.
+fn add(
+    members: &mut Members,
+    left_out: &mut Vec<String>,
+    (path, key, within): (&Path, &str, Option<&str>),
+    file: impl Read,
+    left: &mut u64,
+) -> Result<(), DataError> {
+    let file_name = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = within.map_or(file_name.into_owned(), String::from);
+    let Some((part, images, _)) = role(key) else {
+        left_out.push(format!("the name of {place} says neither images nor labels, so it is left out"));
+        return Ok(());
+    };
+    let fix = "give an array of numbers: images (n, h, w) or (n, h, w, 3), labels (n)";
+    let array = npy::read(file, *left)
+        .map_err(|cause| DataError::malformed(path, format!("{place}: {cause}"), fix))?;
+    *left -= bytes(&array).min(*left);
+    if let Some(before) = members.get(&(part, images)) {
+        let before = &before.place;
+        let cause = format!("{place} and {before} are both {}", if images { "images" } else { "labels" });
+        return Err(DataError::malformed(
+            path,
+            cause,
+            "keep one of the two, or put the sets into folders of their own",
+        ));
+    }
+    members.insert((part, images), Member { place, path: path.into(), array });
+    Ok(())
+}
+
+fn bytes(array: &Array) -> u64 {
+    match &array.values {
+        Values::Bytes(values) => values.len() as u64,
+        Values::Integers(values) => 8 * values.len() as u64,
+        Values::Floats(values) => 4 * values.len() as u64,
+    }
+}
+
+/// The splits that the arrays make: test images, else those to validate with, else some of each class.
+fn splits(
+    dir: &Path,
+    name: &str,
+    mut members: Members,
+    mut left_out: Vec<String>,
+) -> Result<Splits, DataError> {
+    let scale = Scale::of(&members)?;
+    let mut pair = |part: Part| -> Result<Option<Labelled>, DataError> {
+        match (members.remove(&(part, true)), members.remove(&(part, false))) {
+            (None, None) => Ok(None),
+            (Some(images), Some(labels)) => {
+                let labels = labels_of(&labels)?;
+                labelled(images, labels, scale).map(Some)
+            }
+            (Some(one), None) | (None, Some(one)) => Err(DataError::malformed(
+                &one.path,
+                format!("{}: images without labels, or labels without images", one.place),
+                "both are needed: train_images and train_labels, x_train and y_train, or images and labels",
+            )),
+        }
+    };
+    let (train, validation, test) = (pair(Part::Train)?, pair(Part::Validation)?, pair(Part::Test)?);
+    let Some(train) = train else {
+        return Err(DataError::malformed(
+            dir,
+            format!("{name}: no array is called images, x or train_images"),
+            "name the arrays: numpy.savez(path, train_images=…, train_labels=…)",
+        ));
+    };
+    if let (Some(_), Some(images)) = (&test, &validation) {
+        left_out.push(format!("{} are left out: there are images to test with", images.place));
+    }
+    train.splits((dir, name), test.or(validation), left_out)
+}
+
+fn labels_of(member: &Member) -> Result<Vec<u32>, DataError> {
+    let refuse = |cause: String| {
+        let place = &member.place;
+        let fix = format!("give integers from 0 to {}, one for each image", MAX_CLASSES - 1);
+        DataError::malformed(&member.path, format!("{place}: {cause}"), fix)
+    };
+    if !matches!(member.array.shape[..], [_] | [_, 1]) {
+        return Err(refuse(format!(
+            "labels of shape {:?}, and (n) or (n, 1) is expected",
+            member.array.shape
+        )));
+    }
+    let label =
+        |(i, value): (usize, f64)| match value.fract() == 0.0 && (0.0..MAX_CLASSES as f64).contains(&value) {
+            true => Ok(value as u32),
+            false => Err(refuse(format!("label {value} of image {i} is none"))),
+        };
+    match &member.array.values {
+        Values::Bytes(values) => Ok(values.iter().map(|&value| value.into()).collect()),
+        Values::Integers(values) => values.iter().map(|&value| value as f64).enumerate().map(label).collect(),
+        Values::Floats(values) => values.iter().map(|&value| value.into()).enumerate().map(label).collect(),
+    }
+}
+
+/// Images as bytes, with their labels.
+fn labelled(images: Member, labels: Vec<u32>, scale: Scale) -> Result<Labelled, DataError> {
+    let Member { place, path, array } = images;
+    let refuse = |cause: String| {
+        let fix = "give images (n, h, w), (n, h, w, 1), (n, h, w, 3) or (n, 3, h, w), bytes or numbers in 0 to 1, \
+                   -1 to 1 or 0 to 255";
+        DataError::malformed(&path, format!("{place}: {cause}"), fix)
+    };
+    let (count, shape, channels_last) = match array.shape[..] {
+        [count, height, width] => (count, Shape { channels: 1, height, width }, false),
+        [count, height, width, channels @ (1 | 3)] => (count, Shape { channels, height, width }, true),
+        [count, channels @ (1 | 3), height, width] => (count, Shape { channels, height, width }, false),
+        ref shape => return Err(refuse(format!("images of shape {shape:?}"))),
+    };
+    if count != labels.len() {
+        let cause = format!("{place}: {count} images and {} labels", labels.len());
+        return Err(DataError::malformed(&path, cause, "give one label for each image"));
+    }
+    let pixels = as_bytes(array.values, scale).map_err(refuse)?;
+    let pixels = match channels_last && shape.channels == 3 {
+        true => planes(&pixels, 3, shape.height * shape.width),
+        false => pixels,
+    };
+    Ok(Labelled { place, shape, pixels, labels })
+}
+
+/// (n, pixels, channels) to (n, channels, pixels).
+fn planes(pixels: &[u8], channels: usize, area: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pixels.len());
+    for image in pixels.chunks_exact((area * channels).max(1)) {
+        for channel in 0..channels {
+            out.extend(image.iter().skip(channel).step_by(channels));
+        }
+    }
+    out
+}
+
+/// What black and white are among numbers with a point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Scale {
+    /// 0 and 1.
+    Unit,
+    /// -1 and 1.
+    Signed,
+    /// 0 and 255.
+    Bytes,
+}
+
+impl Scale {
+    /// The narrowest that holds the values of all images, of every part.
+    fn of(members: &Members) -> Result<Self, DataError> {
+        let (mut low, mut high) = (f32::MAX, f32::MIN);
+        for (_, member) in members.iter().filter(|((_, images), _)| *images) {
+            let Values::Floats(values) = &member.array.values else { continue };
+            let refuse = |cause: String| {
+                let fix = "give numbers in 0 to 1, -1 to 1 or 0 to 255";
+                DataError::malformed(&member.path, format!("{}: {cause}", member.place), fix)
+            };
+            for &value in values {
+                if !value.is_finite() {
+                    return Err(refuse(format!("a value is {value}")));
+                }
+                (low, high) = (low.min(value), high.max(value));
+            }
+            if low < -1.0 || high > if low < 0.0 { 1.0 } else { 255.0 } {
+                return Err(refuse(format!("values from {low} to {high}")));
+            }
+        }
+        Ok(match (low < 0.0, high > 1.0) {
+            (true, _) => Self::Signed,
+            (false, true) => Self::Bytes,
+            (false, false) => Self::Unit,
+        })
+    }
+
+    fn byte(self, value: f32) -> u8 {
+        let value = match self {
+            Self::Unit => 255.0 * value,
+            Self::Signed => (value + 1.0) * 127.5,
+            Self::Bytes => value,
+        };
+        value.round() as u8
+    }
+}
+
+fn as_bytes(values: Values, scale: Scale) -> Result<Vec<u8>, String> {
+    match values {
+        Values::Bytes(values) => Ok(values),
+        Values::Floats(values) => Ok(values.into_iter().map(|value| scale.byte(value)).collect()),
+        Values::Integers(values) => match values.iter().find(|value| !(0..=255).contains(*value)) {
+            Some(value) => Err(format!("a value is {value}, and whole numbers are 0 to 255")),
+            None => Ok(values.into_iter().map(|value| value as u8).collect()),
+        },
+    }
+}
+
+/// As [`FORMAT`] reads them, from one file in memory.
+pub(crate) fn read_bytes(bytes: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
+    let (mut members, mut left_out, mut left) = (Members::new(), Vec::new(), max_bytes);
+    let path = Path::new("arrays.npz");
+    read_archive(&mut members, &mut left_out, path, std::io::Cursor::new(bytes), &mut left)?;
+    splits(Path::new("arrays"), "arrays", members, left_out)
+}
