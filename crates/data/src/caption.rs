@@ -55,10 +55,10 @@ impl Picture {
         let names_height = names.iter().map(|name| name.height() + margin).max().unwrap_or(0);
 
         let (mut width, mut title_height) = (left + grid.width, 0);
-        let mut title = Block::default();
+        let mut title = CaptionBlock::default();
         if !captions.title.is_empty() {
             width = width.max(TITLE_EMS * em + 2 * margin);
-            title = Block::new(&captions.title, Letters::new(em), width - 2 * margin);
+            title = CaptionBlock::new(&captions.title, Letters::new(em), width - 2 * margin);
             title_height = title.height() + margin + margin / 2;
         }
 
@@ -116,7 +116,7 @@ impl Picture {
     }
 
     /// Writes lines from `top` down, each from the column that `left` gives for its width.
-    fn write(&mut self, block: &Block, top: usize, left: impl Fn(usize) -> usize) {
+    fn write(&mut self, block: &CaptionBlock, top: usize, left: impl Fn(usize) -> usize) {
         let Some(letters) = block.letters else { return };
         for (i, line) in block.lines.iter().enumerate() {
             let left = left(letters.width(line).ceil() as usize);
@@ -138,13 +138,13 @@ impl Picture {
 
 /// A text in lines.
 #[derive(Debug, Default)]
-struct Block {
+struct CaptionBlock {
     /// None of a text that is empty.
     letters: Option<Letters>,
     lines: Vec<String>,
 }
 
-impl Block {
+impl CaptionBlock {
     fn new(text: &str, letters: Letters, width: usize) -> Self {
         Self { letters: Some(letters), lines: wrapped(text, &letters, width as f32) }
     }
@@ -161,12 +161,12 @@ impl Block {
 
 /// The rows' names, each no higher than its row: as wide as they need, up to a limit, and beyond it in as
 /// many lines as a row has room for.
-fn row_names(names: &[String], height: usize, em: usize) -> Vec<Block> {
+fn row_names(names: &[String], height: usize, em: usize) -> Vec<CaptionBlock> {
     let letters = Letters::new(em.min(height * 4 / 5).max(1));
     let room = (height / letters.line()).max(1);
-    let blocks = |width| names.iter().map(|name| Block::new(name, letters, width)).collect::<Vec<_>>();
+    let blocks = |width| names.iter().map(|name| CaptionBlock::new(name, letters, width)).collect::<Vec<_>>();
     let fits = |width| blocks(width).iter().all(|block| block.lines.len() <= room);
-    let longest = blocks(usize::MAX).iter().map(Block::width).max().unwrap_or(0);
+    let longest = blocks(usize::MAX).iter().map(CaptionBlock::width).max().unwrap_or(0);
     // The narrowest that fits lies between the two.
     let (mut low, mut high) = (longest.min(ROW_EMS * em), longest);
     while low < high {
@@ -180,7 +180,7 @@ fn row_names(names: &[String], height: usize, em: usize) -> Vec<Block> {
 }
 
 /// The columns' names, in letters that are smaller where whole words fit so.
-fn column_names(names: &[String], width: usize, em: usize) -> Vec<Block> {
+fn column_names(names: &[String], width: usize, em: usize) -> Vec<CaptionBlock> {
     let width = width.saturating_sub(1 + em / 8);
     let fits = |em: &usize| {
         let letters = Letters::new(*em);
@@ -189,7 +189,7 @@ fn column_names(names: &[String], width: usize, em: usize) -> Vec<Block> {
     let smallest = SMALLEST.min(em);
     let em = (smallest..=em).rev().find(fits).unwrap_or(smallest);
     let letters = Letters::new(em.min(width).max(1));
-    names.iter().map(|name| Block::new(name, letters, width)).collect()
+    names.iter().map(|name| CaptionBlock::new(name, letters, width)).collect()
 }
 
 fn blank(channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {

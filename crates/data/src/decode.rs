@@ -69,7 +69,7 @@ impl Picture {
 
 /// What an image's header says.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Header {
+pub(crate) struct ImageHeader {
     /// Width and height of the upright image.
     pub size: (u32, u32),
     /// Of the unpacked image.
@@ -79,7 +79,7 @@ pub(crate) struct Header {
 }
 
 /// The header of an image of at most `max_pixels`.
-pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<Header, String> {
+pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<ImageHeader, String> {
     if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
         return Err(format!("{other} is not read, convert it to PNG or JPEG"));
     }
@@ -92,7 +92,7 @@ pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<Header, String> {
     let (width, height) = decoder.dimensions();
     let size = if is_turned(orientation) { (height, width) } else { (width, height) };
     let color = decoder.color_type();
-    Ok(Header { size, bytes: decoder.total_bytes(), has_colour: color.has_color() || color.has_alpha() })
+    Ok(ImageHeader { size, bytes: decoder.total_bytes(), has_colour: color.has_color() || color.has_alpha() })
 }
 
 /// The picture of a file, as [`from_bytes`] says. Call [`header`] first: it refuses what is no image.

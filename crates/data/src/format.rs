@@ -21,7 +21,7 @@ pub(crate) struct Format {
     /// The data set in a place, found by the names of what is there. `None` if it is none of this format.
     ///
     /// An error is what is wrong with a set that is recognised, such as a file that is missing.
-    pub find: fn(&Place) -> Result<Option<Found>, DataError>,
+    pub find: fn(&Location) -> Result<Option<Found>, DataError>,
 }
 
 /// When a directory is held against a format.
@@ -34,7 +34,7 @@ pub(crate) enum Tried {
 }
 
 /// Where a data set is looked for.
-pub(crate) struct Place<'a> {
+pub(crate) struct Location<'a> {
     pub dir: &'a Path,
     /// What is in the directory.
     pub listing: &'a Listing,

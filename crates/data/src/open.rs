@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::fit;
-use crate::format::{Format, Found, Place, Tried};
+use crate::format::{Format, Found, Location, Tried};
 use crate::formats::FORMATS;
 use crate::listing::Listing;
 use crate::options::FolderOptions;
@@ -44,7 +44,7 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
 /// The data set of the first format that the directory is of: of those with file names of their own in
 /// the directory, then below it, then of the others.
 fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<Found>, DataError> {
-    let place = Place { dir, listing, chosen };
+    let place = Location { dir, listing, chosen };
     for format in tried(Tried::ByName) {
         if let Some(found) = (format.find)(&place)? {
             return Ok(Some(found));
@@ -52,7 +52,7 @@ fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<F
     }
     for format in tried(Tried::ByName) {
         for sub in format.subfolders.iter().map(|sub| dir.join(sub)).filter(|sub| sub.is_dir()) {
-            let place = Place { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
+            let place = Location { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
             if let Some(found) = (format.find)(&place)? {
                 return Ok(Some(found));
             }

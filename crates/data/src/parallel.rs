@@ -37,13 +37,13 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
 }
 
 /// Lets work that takes much memory go on alone, and work that takes little side by side.
-pub(crate) struct Memory {
+pub(crate) struct MemoryBudget {
     most: u64,
     taken: Mutex<u64>,
     freed: Condvar,
 }
 
-impl Memory {
+impl MemoryBudget {
     /// For work that takes `most` bytes at once; what takes more by itself is done alone.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, taken: Mutex::new(0), freed: Condvar::new() }
@@ -51,7 +51,7 @@ impl Memory {
 
     /// Does the work once there is room for its `bytes`. A panic in `work` is passed on.
     pub(crate) fn with<R>(&self, bytes: u64, work: impl FnOnce() -> R) -> R {
-        struct Taken<'a>(&'a Memory, u64);
+        struct Taken<'a>(&'a MemoryBudget, u64);
         impl Drop for Taken<'_> {
             fn drop(&mut self) {
                 *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;

@@ -55,7 +55,7 @@ pub use frechet::{Gaussian, frechet_distance};
 pub use kernel_distance::kernel_distance;
 pub use likelihood::{Bits, bits_per_dimension};
 pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
-pub use memorisation::{Classed, Honest, Memorisation, Pair, memorisation};
+pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
 

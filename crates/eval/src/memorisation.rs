@@ -17,7 +17,7 @@ pub struct Classed<'a> {
 
 /// A sample and the training image nearest to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pair {
+pub struct SamplePair {
     /// The row of the sample.
     pub sample: usize,
     /// The row of the training image.
@@ -52,7 +52,7 @@ pub struct Memorisation {
     /// held-out images, more for a model that keeps close to its training images.
     pub closer_share: f64,
     /// Every sample with its nearest training image, the closest pair for its class first.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<SamplePair>,
 }
 
 /// Compares the distances of samples (n, d) to their nearest training images (t, d) with those of
@@ -101,7 +101,7 @@ pub fn memorisation(
         expected += share;
         // Held-out images may be training images, too.
         let relative = near.distance / honest.median_distance.max(f64::MIN_POSITIVE);
-        pairs.push(Pair { sample, training: near.row, distance: near.distance, relative });
+        pairs.push(SamplePair { sample, training: near.row, distance: near.distance, relative });
     }
     // Stable: equally close samples stay in their order.
     pairs.sort_by(|a, b| a.relative.total_cmp(&b.relative));

@@ -1,7 +1,7 @@
 //! A classifier of images: the judge of samples.
 
 use crate::classifier_error::ClassifierError;
-use crate::network::{FEATURES, Layout, Network, channels_last};
+use crate::network::{ClassifierNetwork, FEATURES, Layout, channels_last};
 use crate::weights;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, Shape};
@@ -23,7 +23,7 @@ pub struct Classifier {
     pub(crate) layout: Layout,
     /// In f32, by name.
     pub(crate) parameters: BTreeMap<String, Tensor>,
-    network: Network,
+    network: ClassifierNetwork,
 }
 
 impl std::fmt::Debug for Classifier {
@@ -37,7 +37,7 @@ impl Classifier {
     pub const FEATURES: usize = FEATURES;
 
     pub(crate) fn new(layout: Layout, parameters: BTreeMap<String, Tensor>) -> Result<Self, ClassifierError> {
-        let network = Network::new(&layout, |name| parameters.get(name), false)?;
+        let network = ClassifierNetwork::new(&layout, |name| parameters.get(name), false)?;
         Ok(Self { layout, parameters, network })
     }
 

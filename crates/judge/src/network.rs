@@ -108,13 +108,13 @@ impl Layout {
 /// A residual network with normalisation before each convolution (He et al. 2016, "Identity
 /// mappings"), by groups (Wu & He 2018), so that an image's result does not depend on its batch.
 /// The features are the mean over the pixels of the last stage's 128 channels.
-pub(crate) struct Network {
+pub(crate) struct ClassifierNetwork {
     stages: usize,
     convolutions: BTreeMap<String, Arc<ConvWeights>>,
     norms: BTreeMap<String, Arc<NormWeights>>,
 }
 
-impl Network {
+impl ClassifierNetwork {
     /// Copies the parameters; without `gradients` the network only runs forward.
     pub fn new<'a>(
         layout: &Layout,

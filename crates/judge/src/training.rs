@@ -4,7 +4,7 @@ use crate::augment::Augmentation;
 use crate::classifier::Classifier;
 use crate::classifier::softmax;
 use crate::classifier_error::ClassifierError;
-use crate::network::{Layout, Network, channels_last};
+use crate::network::{ClassifierNetwork, Layout, channels_last};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_kernels::optimise;
@@ -173,7 +173,7 @@ impl<'a> Training<'a> {
         indices: &[u32],
     ) -> Result<(f64, BTreeMap<String, Tensor>), ClassifierError> {
         let parameter = |name: &str| self.parameters.get(name).map(Var::as_tensor);
-        let network = Network::new(&self.layout, parameter, true)?;
+        let network = ClassifierNetwork::new(&self.layout, parameter, true)?;
         let chunks: Vec<(f64, Gradients)> = indices
             .par_chunks(CHUNK)
             .enumerate()

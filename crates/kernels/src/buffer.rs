@@ -7,11 +7,11 @@ const LINE: usize = 16;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct CacheLine([f32; LINE]);
 
 /// f32 values that begin at a cache line. Dropped, its memory goes to a store for the next one.
 pub struct Buffer {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
     len: usize,
 }
 
@@ -21,7 +21,7 @@ const KEPT: usize = 4 << 30;
 
 struct Store {
     /// By number of lines, ascending; among equals the last came last.
-    free: Vec<Vec<Line>>,
+    free: Vec<Vec<CacheLine>>,
     bytes: usize,
 }
 
@@ -29,7 +29,7 @@ static STORE: Mutex<Store> = Mutex::new(Store { free: Vec::new(), bytes: 0 });
 
 impl Store {
     /// The smallest that fits, if it is not much too large.
-    fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
+    fn take(&mut self, lines: usize) -> Option<Vec<CacheLine>> {
         let first = self.free.partition_point(|free| free.capacity() < lines);
         let size = self.free.get(first)?.capacity();
         if size > lines + lines / 4 + 16 {
@@ -38,12 +38,12 @@ impl Store {
         // The one that came last is the likeliest to be in cache.
         let at = self.free.partition_point(|free| free.capacity() <= size);
         let found = self.free.remove(at - 1);
-        self.bytes -= found.capacity() * size_of::<Line>();
+        self.bytes -= found.capacity() * size_of::<CacheLine>();
         Some(found)
     }
 
-    fn keep(&mut self, lines: Vec<Line>) {
-        let bytes = lines.capacity() * size_of::<Line>();
+    fn keep(&mut self, lines: Vec<CacheLine>) {
+        let bytes = lines.capacity() * size_of::<CacheLine>();
         if self.bytes + bytes <= KEPT && bytes > 0 {
             self.bytes += bytes;
             let at = self.free.partition_point(|free| free.capacity() <= lines.capacity());
@@ -64,7 +64,7 @@ impl Buffer {
         let found = store().take(count);
         let mut lines = found.unwrap_or_default();
         // Old values stay, and only what was never used is filled.
-        lines.resize(count, Line([0.0; LINE]));
+        lines.resize(count, CacheLine([0.0; LINE]));
         Self { lines, len }
     }
 

@@ -110,7 +110,7 @@ fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>,
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(Failure::Read)?;
-    let header: Header = match serde_json::from_slice(&header) {
+    let header: TensorHeader = match serde_json::from_slice(&header) {
         Ok(header) => header,
         Err(error) => return refuse(error.to_string()),
     };
@@ -120,19 +120,19 @@ fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>,
 }
 
 /// Entries in the order of the file, without the metadata.
-struct Header(Vec<(String, Entry)>);
+struct TensorHeader(Vec<(String, Entry)>);
 
-impl<'de> Deserialize<'de> for Header {
+impl<'de> Deserialize<'de> for TensorHeader {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;
         impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
+            type Value = TensorHeader;
 
             fn expecting(&self, f: &mut Formatter) -> std::fmt::Result {
                 f.write_str("an object with an entry for each tensor")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TensorHeader, A::Error> {
                 let mut entries = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
@@ -148,7 +148,7 @@ impl<'de> Deserialize<'de> for Header {
                     }
                     entries.insert(name, entry);
                 }
-                Ok(Header(entries.into_iter().collect()))
+                Ok(TensorHeader(entries.into_iter().collect()))
             }
         }
         deserializer.deserialize_map(Entries)

@@ -9,7 +9,7 @@ use crate::per_image::column;
 use crate::place::Place;
 use crate::question::{Networks, Question, ask};
 use crate::rescale;
-use crate::rule::{Guided, Pair, Terms};
+use crate::rule::{Guided, PredictionPair, Terms};
 use crate::weight::WeightSchedule;
 use candle_core::Tensor;
 use duet_random::Draws;
@@ -39,7 +39,7 @@ pub struct Reading {
 
 /// What guidance remembers from step to step; a new one for each trajectory.
 #[derive(Debug, Clone, Default)]
-pub struct Memory {
+pub struct GuidanceMemory {
     /// What the rule remembers, such as APG's momentum, the shape of x: of steps that took both passes.
     of_rule: Option<Tensor>,
     /// x̂_0 of the step before, for history guidance; the shape of x.
@@ -57,7 +57,7 @@ impl Guidance {
         &self,
         state: State<'_>,
         reading: Reading,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
         networks: &mut Networks<'_>,
     ) -> Result<Estimate, SampleError> {
         let State { x, labels, place, .. } = state;
@@ -208,7 +208,7 @@ impl Guidance {
         weights: &[f64],
         state: State<'_>,
         prediction: Prediction,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
     ) -> Result<Tensor, SampleError> {
         let Some((both, given, free)) = answers.pairs()? else { return answers.in_order(None) };
         let weights: Vec<f64> = both.iter().map(|&i| weights[i as usize]).collect();
@@ -217,7 +217,7 @@ impl Guidance {
         let at = At { x: state.x.index_select(&images, 0)?, prediction, alpha_bar: state.place.alpha_bar };
         let before = memory.of_rule.as_ref().map(|all| all.index_select(&images, 0)).transpose()?;
         let terms = self.rule.terms();
-        let Guided { prediction: guided, remembered } = self.rule.guided(Pair {
+        let Guided { prediction: guided, remembered } = self.rule.guided(PredictionPair {
             given: &at.read(&given, terms)?,
             free: &at.read(&free, terms)?,
             weights: &weights,
@@ -279,7 +279,7 @@ impl At {
     }
 }
 
-impl Memory {
+impl GuidanceMemory {
     /// Remembers what the rule wants to know of some images; what it knew of the others stays.
     fn keep(&mut self, x: &Tensor, images: &[u32], remembered: Tensor) -> Result<(), SampleError> {
         let count = x.dim(0)?;

@@ -2,7 +2,7 @@
 
 use crate::error::SampleError;
 use crate::guidance::{Guidance, Renoise};
-use crate::guided::{Memory, Reading, State};
+use crate::guided::{GuidanceMemory, Reading, State};
 use crate::labels::Labels;
 use crate::question::Networks;
 use crate::sampler::Sampler;
@@ -73,7 +73,8 @@ impl Inversion {
         let end = self.x.clone();
         for iteration in 0..self.iterations {
             let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
-            let estimate = guidance.estimate(state, reading, &mut Memory::default(), &mut networks)?;
+            let estimate =
+                guidance.estimate(state, reading, &mut GuidanceMemory::default(), &mut networks)?;
             let ((a, b), estimate) = match iteration > 0 && by_x0.rate < by_epsilon.rate {
                 true => (by_x0.factors, estimate.x0),
                 false => (by_epsilon.factors, estimate.epsilon),

@@ -59,7 +59,7 @@ pub use error::SampleError;
 pub use estimate::Estimate;
 pub use guidance::{Away, Guidance, Renoise};
 pub use guidance_interval::GuidanceInterval;
-pub use guided::{Memory, Reading, State};
+pub use guided::{GuidanceMemory, Reading, State};
 pub use history::History;
 pub use interpolation::{Ends, Interpolation};
 pub use inversion::Inversion;

@@ -3,7 +3,7 @@
 use crate::error::SampleError;
 use crate::estimate::Estimate;
 use crate::guidance::{Guidance, Renoise};
-use crate::guided::{Memory, State};
+use crate::guided::{GuidanceMemory, State};
 use crate::known::Known;
 use crate::labels::Labels;
 use crate::noise::{self, initial_noise, step_noise};
@@ -23,7 +23,7 @@ pub struct Trajectory {
     x: Tensor,
     /// As many as the sampler looks at, the newest last.
     estimates: Vec<Estimate>,
-    memory: Memory,
+    memory: GuidanceMemory,
     known: Option<Known>,
     done: usize,
 }
@@ -53,7 +53,7 @@ impl Trajectory {
             shape,
             x,
             estimates: Vec::new(),
-            memory: Memory::default(),
+            memory: GuidanceMemory::default(),
             known: None,
             done: 0,
         })

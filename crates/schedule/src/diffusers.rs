@@ -20,7 +20,7 @@ pub const DIFFUSERS_VERSION: &str = "0.42.1";
 
 /// The schedulers of diffusers whose configuration is understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Class {
+enum SchedulerClass {
     #[serde(rename = "DDIMScheduler")]
     Ddim,
     #[serde(rename = "DDPMScheduler")]
@@ -29,7 +29,7 @@ enum Class {
     DpmSolver,
 }
 
-impl Class {
+impl SchedulerClass {
     fn of(keys: &Keys) -> Result<Self, ScheduleError> {
         let name = keys.0.get("_class_name").unwrap_or(&Value::Null);
         Self::deserialize(name).map_err(|_| {
@@ -52,7 +52,7 @@ impl Class {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiffusersScheduler {
     #[serde(rename = "_class_name")]
-    class: Class,
+    class: SchedulerClass,
     #[serde(rename = "_diffusers_version")]
     diffusers_version: &'static str,
     /// The origin of `trained_betas`, for a person to read.
@@ -116,7 +116,7 @@ impl DiffusersScheduler {
         };
         let (beta_start, beta_end) = beta_range(timesteps);
         let betas = || kind.betas(timesteps, beta_start, beta_end);
-        let mut config = Self::read(&mut Keys(Map::new()), Class::Ddim)?;
+        let mut config = Self::read(&mut Keys(Map::new()), SchedulerClass::Ddim)?;
         config.duet_schedule = trained.then(|| match kind {
             BetaSchedule::Betas(_) => "betas".into(),
             kind => kind.to_string(),
@@ -169,7 +169,7 @@ impl DiffusersScheduler {
     pub fn from_json_with_ignored(text: &str) -> Result<(Self, Vec<String>), ScheduleError> {
         let text = with_quoted_infinities(text);
         let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
-        let class = Class::of(&keys)?;
+        let class = SchedulerClass::of(&keys)?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
         match keys.0.keys().find(|key| !foreign_keys::is_known(key)) {
@@ -194,9 +194,9 @@ impl DiffusersScheduler {
     /// The name of diffusers' class.
     pub fn class_name(&self) -> &'static str {
         match self.class {
-            Class::Ddim => "DDIMScheduler",
-            Class::Ddpm => "DDPMScheduler",
-            Class::DpmSolver => "DPMSolverMultistepScheduler",
+            SchedulerClass::Ddim => "DDIMScheduler",
+            SchedulerClass::Ddpm => "DDPMScheduler",
+            SchedulerClass::DpmSolver => "DPMSolverMultistepScheduler",
         }
     }
 
@@ -210,7 +210,7 @@ impl DiffusersScheduler {
             (None, "linear") => BetaSchedule::Linear,
             (None, "scaled_linear") => BetaSchedule::ScaledLinear,
             (None, "squaredcos_cap_v2") => BetaSchedule::Cosine,
-            (None, "sigmoid") if self.class == Class::Ddpm => {
+            (None, "sigmoid") if self.class == SchedulerClass::Ddpm => {
                 BetaSchedule::Betas(logistic_betas(timesteps, self.beta_start, self.beta_end)?)
             }
             (None, other) => {
@@ -226,7 +226,7 @@ impl DiffusersScheduler {
             return Ok(schedule);
         }
         let rescaled = schedule.with_zero_terminal_snr();
-        if self.class != Class::DpmSolver {
+        if self.class != SchedulerClass::DpmSolver {
             return Ok(rescaled);
         }
         let mut alpha_bars = rescaled.alphas_cumprod().to_vec();
@@ -303,26 +303,26 @@ impl DiffusersScheduler {
     }
 
     /// Takes the keys of `class` out of `keys`, with its defaults for those that are missing.
-    fn read(keys: &mut Keys, class: Class) -> Result<Self, ScheduleError> {
-        let spacing = if class == Class::DpmSolver { "linspace" } else { "leading" };
+    fn read(keys: &mut Keys, class: SchedulerClass) -> Result<Self, ScheduleError> {
+        let spacing = if class == SchedulerClass::DpmSolver { "linspace" } else { "leading" };
         let clipping = match class {
-            Class::DpmSolver => None,
-            Class::Ddim | Class::Ddpm => Some(ClipKeys {
+            SchedulerClass::DpmSolver => None,
+            SchedulerClass::Ddim | SchedulerClass::Ddpm => Some(ClipKeys {
                 clip_sample: keys.take("clip_sample", true)?,
                 clip_sample_range: keys.take("clip_sample_range", 1.0)?,
             }),
         };
         let set_alpha_to_one = match class {
-            Class::Ddim => Some(keys.take("set_alpha_to_one", true)?),
-            Class::Ddpm | Class::DpmSolver => None,
+            SchedulerClass::Ddim => Some(keys.take("set_alpha_to_one", true)?),
+            SchedulerClass::Ddpm | SchedulerClass::DpmSolver => None,
         };
         let variance_type = match class {
-            Class::Ddpm => Some(keys.take("variance_type", "fixed_small".into())?),
-            Class::Ddim | Class::DpmSolver => None,
+            SchedulerClass::Ddpm => Some(keys.take("variance_type", "fixed_small".into())?),
+            SchedulerClass::Ddim | SchedulerClass::DpmSolver => None,
         };
         let dpm = match class {
-            Class::DpmSolver => Some(DpmKeys::read(keys)?),
-            Class::Ddim | Class::Ddpm => None,
+            SchedulerClass::DpmSolver => Some(DpmKeys::read(keys)?),
+            SchedulerClass::Ddim | SchedulerClass::Ddpm => None,
         };
         Ok(Self {
             class,

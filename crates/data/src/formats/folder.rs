@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, Shape, Splits};
-use crate::decode::{self, Header};
+use crate::decode::{self, ImageHeader};
 use crate::error::{BadFile, DataError, count, shown};
-use crate::format::{self, Format, Tried};
+use crate::format::{Format, Found, Tried};
 use crate::formats::left_out::{LeftOut, folder_with_images};
 use crate::formats::made;
 use crate::listing::{Listing, entries, file_name_bytes};
@@ -38,13 +38,13 @@ pub(super) const FORMAT: Format = Format {
     is_file_of_set: |_| false,
     find: |place| {
         let images = find(place.dir, place.listing)?;
-        Ok(images.map(|images| -> format::Found { Box::new(|name, options| images.read(name, options)) }))
+        Ok(images.map(|images| -> Found { Box::new(|name, options| images.read(name, options)) }))
     },
 };
 
 /// Images by class, found but not read.
 #[derive(Debug)]
-struct Found {
+struct ImageFolder {
     dir: PathBuf,
     classes: Vec<String>,
     train: Vec<ImageFile>,
@@ -63,7 +63,7 @@ struct ImageFile {
 /// # Errors
 /// A folder that cannot be listed, an empty class, images in a folder of a class folder, class names
 /// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
-fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
     let mut left_out = LeftOut::default();
     let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return Ok(None) };
     found.left_out.extend(left_out.sentence());
@@ -74,7 +74,7 @@ fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
     Ok(Some(found))
 }
 
-fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Found>, DataError> {
+fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<ImageFolder>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
         // A class may be named train: then it holds images and not folders.
         let inside = Listing::of(train)?;
@@ -94,7 +94,7 @@ fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Opti
 }
 
 /// A class's name and folder, and the image files and the folders in it.
-struct Class {
+struct ClassFolder {
     name: String,
     folder: PathBuf,
     files: Vec<PathBuf>,
@@ -102,7 +102,7 @@ struct Class {
 }
 
 /// The classes that these folders are, in byte order. `None` if no folder holds an image.
-fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<Class>>, DataError> {
+fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<ClassFolder>>, DataError> {
     let mut classes = Vec::new();
     let mut others = Vec::new();
     for folder in folders {
@@ -120,7 +120,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
                 "rename it",
             ));
         };
-        classes.push(Class { name: name.into(), folder: folder.clone(), files, inside });
+        classes.push(ClassFolder { name: name.into(), folder: folder.clone(), files, inside });
     }
     if classes.iter().all(|class| class.files.is_empty()) {
         return Ok(None);
@@ -192,10 +192,10 @@ fn name_of(folder: &Path) -> String {
 /// out.
 fn given_split(
     dir: &Path,
-    train: Vec<Class>,
+    train: Vec<ClassFolder>,
     tests: &[&Path],
     left_out: &mut LeftOut,
-) -> Result<Found, DataError> {
+) -> Result<ImageFolder, DataError> {
     let (mut test, mut used) = (None, None);
     for folder in tests {
         test = class_folders(&Listing::of(folder)?.folders, left_out)?;
@@ -226,7 +226,7 @@ fn given_split(
             ));
         }
     };
-    let mut found = Found {
+    let mut found = ImageFolder {
         dir: dir.into(),
         classes: train.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
@@ -249,14 +249,14 @@ fn given_split(
     Ok(found)
 }
 
-fn add(files: &mut Vec<ImageFile>, classes: &[String], class: Class) {
+fn add(files: &mut Vec<ImageFile>, classes: &[String], class: ClassFolder) {
     let label = classes.iter().position(|name| *name == class.name);
     let label = label.expect("the caller has looked") as u32;
     files.extend(class.files.into_iter().map(|path| ImageFile { path, label }));
 }
 
-fn held_out_split(dir: &Path, classes: Vec<Class>) -> Result<Found, DataError> {
-    let mut found = Found {
+fn held_out_split(dir: &Path, classes: Vec<ClassFolder>) -> Result<ImageFolder, DataError> {
+    let mut found = ImageFolder {
         dir: dir.into(),
         classes: classes.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
@@ -277,7 +277,7 @@ fn held_out_split(dir: &Path, classes: Vec<Class>) -> Result<Found, DataError> {
 /// the place of the folder nor a further image changes where an image belongs.
 ///
 /// Of two files or more at least one is held out and at least one is not.
-fn held_out(class: &Class) -> Vec<bool> {
+fn held_out(class: &ClassFolder) -> Vec<bool> {
     let hashes: Vec<u64> = class
         .files
         .iter()
@@ -311,7 +311,7 @@ fn held_out(class: &Class) -> Vec<bool> {
     chosen
 }
 
-impl Found {
+impl ImageFolder {
     /// Reads all images.
     ///
     /// # Errors
@@ -328,7 +328,7 @@ impl Found {
         if keep {
             check_memory(&self.dir, &headers, options)?;
         }
-        let memory = parallel::Memory::new(UNPACKED);
+        let memory = parallel::MemoryBudget::new(UNPACKED);
         let indices: Vec<usize> = (0..files.len()).collect();
         let pictures = parallel::map(&indices, |&i| {
             let header = headers[i].clone()?;
@@ -372,7 +372,7 @@ impl Found {
 }
 
 /// The first file whose size is not the first file's, in the order of the paths.
-fn first_difference(files: &[&ImageFile], headers: &[Result<Header, String>]) -> Option<DataError> {
+fn first_difference(files: &[&ImageFile], headers: &[Result<ImageHeader, String>]) -> Option<DataError> {
     let mut sized: Vec<(&Path, (u32, u32))> = files
         .iter()
         .zip(headers)
@@ -387,10 +387,10 @@ fn first_difference(files: &[&ImageFile], headers: &[Result<Header, String>]) ->
 /// Whether all images may be in memory, before any is unpacked.
 fn check_memory(
     dir: &Path,
-    headers: &[Result<Header, String>],
+    headers: &[Result<ImageHeader, String>],
     options: &FolderOptions,
 ) -> Result<(), DataError> {
-    let headers: Vec<&Header> = headers.iter().flatten().collect();
+    let headers: Vec<&ImageHeader> = headers.iter().flatten().collect();
     let Some(first) = headers.first() else { return Ok(()) };
     let (width, height) = options.image_size.map_or(first.size, |side| (side as u32, side as u32));
     let has_colour = headers.iter().any(|header| header.has_colour);

@@ -47,12 +47,12 @@ struct IdxSet {
     /// `emnist-letters`, say, or empty under MNIST's own file names.
     family: String,
     dir: PathBuf,
-    train: Pair,
-    test: Pair,
+    train: SplitFiles,
+    test: SplitFiles,
 }
 
 #[derive(Debug, Default)]
-struct Pair {
+struct SplitFiles {
     images: PathBuf,
     labels: PathBuf,
 }
@@ -113,8 +113,8 @@ fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<Idx
     Ok(Some(IdxSet {
         family: family.into(),
         dir: dir.into(),
-        train: Pair { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
-        test: Pair { images: path(Role::TestImages), labels: path(Role::TestLabels) },
+        train: SplitFiles { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
+        test: SplitFiles { images: path(Role::TestImages), labels: path(Role::TestLabels) },
     }))
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn read_bytes(images: &[u8], labels: &[u8], names: Arc<[String]>) -> 
     read_pair(images, labels, &naming, MAX_BYTES)
 }
 
-fn read_files(pair: &Pair, naming: &Naming, max_bytes: u64) -> Result<Dataset, DataError> {
+fn read_files(pair: &SplitFiles, naming: &Naming, max_bytes: u64) -> Result<Dataset, DataError> {
     read_pair(Stream::open(&pair.images)?, Stream::open(&pair.labels)?, naming, max_bytes)
 }
 

@@ -1,7 +1,7 @@
 //! Copies are found, and honest samples are not accused.
 
 use crate::common::{joined, mapped, normal, on_one_and_three_threads};
-use duet_eval::{Classed, EvalError, Features, Memorisation, Pair};
+use duet_eval::{Classed, EvalError, Features, Memorisation, SamplePair};
 
 /// Of one class.
 fn memorisation(
@@ -49,7 +49,7 @@ fn a_tenth_of_noisy_copies_is_counted_and_listed_first() {
     assert!((0.1..0.14).contains(&found.copied_share), "{}", found.copied_share);
     assert_eq!(found.pairs.len(), 500);
     assert!(found.pairs.is_sorted_by(|a, b| a.distance <= b.distance));
-    let is_copy = |pair: &Pair| pair.sample == 450 + pair.training;
+    let is_copy = |pair: &SamplePair| pair.sample == 450 + pair.training;
     assert!(found.pairs[..50].iter().all(is_copy));
 }
 
@@ -70,7 +70,7 @@ fn the_quantiles_are_those_of_the_held_out_distances() {
     let honest = found.honest[&3];
     assert_eq!((honest.copy_distance, honest.median_distance), (1.5, 3.0));
     assert_eq!((found.copied_share, found.closer_share), (0.25, 0.5));
-    assert_eq!(found.pairs[0], Pair { sample: 0, training: 0, distance: 1.0, relative: 1.0 / 3.0 });
+    assert_eq!(found.pairs[0], SamplePair { sample: 0, training: 0, distance: 1.0, relative: 1.0 / 3.0 });
 }
 
 #[test]

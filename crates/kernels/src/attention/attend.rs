@@ -8,9 +8,9 @@
 //! Σ p · ∂p, which the softmax's gradient needs, is ⟨gradient, output⟩ (Dao et al. 2022,
 //! "FlashAttention").
 
-use super::softmax::{Block, Exponentials, Probabilities, ScoreGradients};
+use super::softmax::{Exponentials, Probabilities, ScoreBlock, ScoreGradients};
 use crate::buffer::Buffer;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 use std::ops::Range;
 
@@ -112,7 +112,7 @@ impl AttentionSizes {
     /// out (queries, keys) = left (queries, width) · a block of `turn`.
     fn scores(&self, (queries, keys): (usize, usize), left: Matrix, turned: &[f32], out: &mut [f32]) {
         let stride = stride(keys);
-        product((queries, keys, self.width), left, (turned, stride), (out, stride), Start::Zero);
+        product((queries, keys, self.width), left, (turned, stride), (out, stride), StartValues::Zero);
     }
 
     /// Image and head of each head, in order: where its values begin, and its place among all.
@@ -159,9 +159,9 @@ impl AttentionSizes {
                 let (n, stride) = (keys.len(), stride(keys.len()));
                 let block = &mut block[..m * stride];
                 self.scores((m, n), q.rows(queries.start), turned_k, block);
-                let scores = Block { values: block, stride, keys: n };
+                let scores = ScoreBlock { values: block, stride, keys: n };
                 dispatch(Exponentials { block: scores, scale: self.scale(), largest, sums, factors });
-                let start = if keys.start == 0 { Start::Zero } else { Start::Out };
+                let start = if keys.start == 0 { StartValues::Zero } else { StartValues::Out };
                 if keys.start > 0 {
                     self.scale_rows(out, row, factors);
                 }
@@ -264,7 +264,7 @@ impl Back<'_> {
                 let (p, grad_p) = (&mut p[..m * stride], &mut grad_p[..m * stride]);
                 self.scores_and_gradients(queries.clone(), n, turned, [p, grad_p]);
                 let [p, grad_p] = [p, grad_p].map(|block| Matrix::rows(block, stride));
-                let start = |first| if first == 0 { Start::Zero } else { Start::Out };
+                let start = |first| if first == 0 { StartValues::Zero } else { StartValues::Out };
                 let at = keys.start * row;
                 // ∂v += pᵀ ∂out, ∂k += ∂scoresᵀ q.
                 for (left, right, out) in [(p, grad, &mut *grad_v), (grad_p, q, &mut *grad_k)] {
@@ -290,10 +290,10 @@ impl Back<'_> {
         let (stride, sizes, scale) = (stride(keys), (queries.len(), keys), attention.scale());
         attention.scores(sizes, q.rows(queries.start), &self.turned_k[turned..], p);
         let (largest, sums) = (&largest[queries.clone()], &sums[queries.clone()]);
-        dispatch(Probabilities { block: Block { values: p, stride, keys }, scale, largest, sums });
+        dispatch(Probabilities { block: ScoreBlock { values: p, stride, keys }, scale, largest, sums });
         attention.scores(sizes, grad.rows(queries.start), &self.turned_v[turned..], grad_scores);
         let means = &means[queries];
-        let block = Block { values: grad_scores, stride, keys };
+        let block = ScoreBlock { values: grad_scores, stride, keys };
         dispatch(ScoreGradients { block, probabilities: p, means, scale });
     }
 }
@@ -303,7 +303,7 @@ fn product(
     left: Matrix,
     (right, right_row): (&[f32], usize),
     (out, out_row): (&mut [f32], usize),
-    start: Start,
+    start: StartValues,
 ) {
     dispatch(Product { sizes, left, right, right_row, out, out_row, start });
 }

@@ -5,13 +5,13 @@ use crate::simd::registers;
 use pulp::{Simd, WithSimd};
 
 /// A block of values (queries, keys) whose rows begin `stride` values apart.
-pub(crate) struct Block<'a> {
+pub(crate) struct ScoreBlock<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
     pub keys: usize,
 }
 
-impl Block<'_> {
+impl ScoreBlock<'_> {
     fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.values.chunks_mut(self.stride).map(|row| &mut row[..self.keys])
     }
@@ -20,7 +20,7 @@ impl Block<'_> {
 /// The exponentials of a block of scores s, relative to the largest score of the row so far:
 /// e^((s - largest) · scale).
 pub(crate) struct Exponentials<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub scale: f32,
     /// The largest score of each row so far, -∞ before the first block.
     pub largest: &'a mut [f32],
@@ -47,7 +47,7 @@ impl WithSimd for Exponentials<'_> {
 
 /// The probabilities of a block of scores s: e^((s - largest) · scale) / sum.
 pub(crate) struct Probabilities<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub scale: f32,
     pub largest: &'a [f32],
     pub sums: &'a [f32],
@@ -67,7 +67,7 @@ impl WithSimd for Probabilities<'_> {
 /// The gradient of a block of scores from that of the probabilities p, in its place:
 /// p · (gradient - mean) · scale, where a row's mean is Σ p · gradient over all of its keys.
 pub(crate) struct ScoreGradients<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub probabilities: &'a [f32],
     pub means: &'a [f32],
     pub scale: f32,

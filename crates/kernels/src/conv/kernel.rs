@@ -13,9 +13,9 @@ pub(crate) struct Kernel {
     weight: Buffer,
     pub bias: Buffer,
     gradients: bool,
-    winograd: OnceLock<winograd::Weights>,
-    patches: OnceLock<patches::Weights>,
-    thin: OnceLock<patches::Weights>,
+    winograd: OnceLock<winograd::WinogradWeights>,
+    patches: OnceLock<patches::PatchWeights>,
+    thin: OnceLock<patches::PatchWeights>,
 }
 
 /// How a convolution of given sizes is computed. The batch has no say in it: the result for one
@@ -59,22 +59,24 @@ impl Kernel {
         }
     }
 
-    fn winograd(&self) -> &winograd::Weights {
-        let make = || winograd::Weights::new(&self.weight, self.outputs, self.channels, self.gradients);
+    fn winograd(&self) -> &winograd::WinogradWeights {
+        let make =
+            || winograd::WinogradWeights::new(&self.weight, self.outputs, self.channels, self.gradients);
         self.winograd.get_or_init(make)
     }
 
-    fn patches(&self) -> &patches::Weights {
+    fn patches(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
-        self.patches.get_or_init(|| patches::Weights::new(&self.weight, self.outputs, self.channels, taps))
+        self.patches
+            .get_or_init(|| patches::PatchWeights::new(&self.weight, self.outputs, self.channels, taps))
     }
 
     /// The weights turned by 180°, inputs and outputs exchanged.
-    fn thin(&self) -> &patches::Weights {
+    fn thin(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
         self.thin.get_or_init(|| {
             let turned = turned(&self.weight, self.outputs, self.channels, taps);
-            patches::Weights::new(&turned, self.channels, self.outputs, taps)
+            patches::PatchWeights::new(&turned, self.channels, self.outputs, taps)
         })
     }
 

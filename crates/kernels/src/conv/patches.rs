@@ -6,18 +6,18 @@
 use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 
 /// The weights (O, C, kh, kw) in the two forms that products need.
-pub(crate) struct Weights {
+pub(crate) struct PatchWeights {
     /// (kh·kw·C, O)
     forward: Buffer,
     /// (O, kh·kw·C)
     backward: Buffer,
 }
 
-impl Weights {
+impl PatchWeights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, taps: usize) -> Self {
         let mut backward = Buffer::scratch(weight.len());
         for (kernels, out) in weight
@@ -161,7 +161,7 @@ pub(crate) fn forward(
     sizes: &Sizes,
     batch: usize,
     x: &[f32],
-    weights: &Weights,
+    weights: &PatchWeights,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
@@ -174,8 +174,8 @@ pub(crate) fn forward(
     let images = y.chunks_mut(sizes.out_image().max(1)).zip(x.chunks(sizes.image().max(1)));
     for (image, (y, x)) in images.enumerate() {
         let start = match epilogue.residual {
-            Some(_) => Start::Out,
-            None => Start::Row(epilogue.bias_of(image, outputs)),
+            Some(_) => StartValues::Out,
+            None => StartValues::Row(epilogue.bias_of(image, outputs)),
         };
         for (first, rows) in tiles(sizes) {
             let left = match sizes.is_pointwise() {
@@ -202,7 +202,7 @@ fn scratch(sizes: &Sizes) -> Buffer {
 }
 
 /// Adds the gradient to x's.
-pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, grad_x: &mut [f32]) {
+pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &PatchWeights, grad_x: &mut [f32]) {
     let (depth, outputs, width) = (sizes.taps() * sizes.channels, sizes.outputs, sizes.out().1);
     let mut patches = scratch(sizes);
     for (grad_x, grad) in grad_x.chunks_mut(sizes.image().max(1)).zip(grad.chunks(sizes.out_image().max(1))) {
@@ -216,7 +216,7 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, gra
                 right_row: depth,
                 out,
                 out_row: depth,
-                start: if pointwise { Start::Out } else { Start::Zero },
+                start: if pointwise { StartValues::Out } else { StartValues::Zero },
             });
             if !pointwise {
                 fold(sizes, &patches, (first, rows), grad_x);
@@ -242,7 +242,7 @@ pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], grad_weig
                 right_row: outputs,
                 out: grad_weight,
                 out_row: outputs,
-                start: Start::Out,
+                start: StartValues::Out,
             });
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn forward(
 ) {
     norm.check(&affine, x.len(), moments.len());
     assert_eq!(x.len(), y.len());
-    dispatch(Forward { norm, affine, x, y, moments });
+    dispatch(NormForward { norm, affine, x, y, moments });
 }
 
 /// `forward` again, with its moments known.
@@ -93,13 +93,13 @@ pub(crate) fn backward(
     norm.check(&affine, x.len(), moments.len());
     assert!(grad.len() == x.len() && gradients.x.len() == x.len());
     assert!(gradients.weight.len() == norm.channels && gradients.bias.len() == norm.channels);
-    dispatch(Backward { norm, affine, x, grad, moments, gradients });
+    dispatch(NormBackward { norm, affine, x, grad, moments, gradients });
 }
 
 /// Pixels whose sum is taken in f32 before it is added in f64.
 const BLOCK: usize = 128;
 
-struct Forward<'a> {
+struct NormForward<'a> {
     norm: Normalisation,
     affine: ScaleAndShift<'a>,
     x: &'a [f32],
@@ -107,7 +107,7 @@ struct Forward<'a> {
     moments: &'a mut [Moments],
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for NormForward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -260,7 +260,7 @@ impl WithSimd for Apply<'_> {
     }
 }
 
-struct Backward<'a> {
+struct NormBackward<'a> {
     norm: Normalisation,
     affine: ScaleAndShift<'a>,
     x: &'a [f32],
@@ -269,7 +269,7 @@ struct Backward<'a> {
     gradients: NormGradients<'a>,
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for NormBackward<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! The orthogonal factor of a matrix, by products alone.
 
 use crate::elementwise::passes::squares;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 use crate::storage::is_cpu_f32;
 use candle_core::{Result, Shape, Tensor, bail};
@@ -94,7 +94,7 @@ fn transposed(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 /// left (m, k) · right (k, n).
 fn product(left: Matrix, right: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
     let mut out = vec![0.0; m * n];
-    let start = Start::Zero;
+    let start = StartValues::Zero;
     dispatch(Product { sizes: (m, n, k), left, right, right_row: n, out: &mut out, out_row: n, start });
     out
 }

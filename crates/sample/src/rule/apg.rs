@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::SampleError;
 use crate::per_image::dot;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use candle_core::Tensor;
 
 /// Guidance by the part of x̂_0(c) - x̂_0(∅) that is orthogonal to x̂_0(c), which changes what an
@@ -95,7 +95,7 @@ impl Combine for Apg {
         self.momentum != 0.0
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         let (prediction, momentum) = self.projected(pair.given, pair.free, pair.weights, pair.before)?;
         Ok(Guided { prediction, remembered: Some(momentum) })
     }

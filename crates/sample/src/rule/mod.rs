@@ -17,7 +17,7 @@ use candle_core::Tensor;
 
 pub use crate::rule::custom::Custom;
 pub(crate) use crate::rule::pair::Guided;
-pub use crate::rule::pair::{Pair, Terms};
+pub use crate::rule::pair::{PredictionPair, Terms};
 
 /// Makes a variant of [`Rule`] of each rule's settings, in the order in which messages name them.
 macro_rules! rules {
@@ -67,7 +67,7 @@ rules! {
 }
 
 impl Rule {
-    /// A rule of one's own: `function` makes one prediction of a [`Pair`] of them, all in these `terms`.
+    /// A rule of one's own: `function` makes one prediction of a [`PredictionPair`] of them, all in these `terms`.
     ///
     /// It is asked for those images whose weight is not 1; with CFG++, for all that are guided. Its answer has
     /// the shape of the two predictions, and remembers nothing. `name` tells it from others: two rules of one
@@ -75,7 +75,7 @@ impl Rule {
     pub fn custom(
         name: &str,
         terms: Terms,
-        function: impl Fn(Pair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
+        function: impl Fn(PredictionPair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
     ) -> Self {
         Self::Custom(Custom::new(name, terms, function))
     }
@@ -95,7 +95,7 @@ impl Rule {
         self.combine().remembers()
     }
 
-    pub(crate) fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    pub(crate) fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         self.combine().guided(pair)
     }
 }

@@ -19,7 +19,7 @@ pub enum Terms {
 
 /// Two predictions for some images, in the rule's [`Terms`].
 #[derive(Debug, Clone, Copy)]
-pub struct Pair<'a> {
+pub struct PredictionPair<'a> {
     /// p(x, c), (n, C, H, W).
     pub given: &'a Tensor,
     /// p(x, ∅), or whatever guidance leads away from, (n, C, H, W).
@@ -72,5 +72,5 @@ pub(crate) trait Combine: Display {
     }
 
     /// One prediction of two.
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError>;
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError>;
 }

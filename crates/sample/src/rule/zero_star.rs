@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::error::SampleError;
 use crate::per_image::dot;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use crate::rule::plain::plain;
 use candle_core::Tensor;
 
@@ -28,7 +28,7 @@ impl Combine for ZeroStar {
         Terms::V
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         Ok(plain(pair.given, &scaled(pair.given, pair.free)?, pair.weights)?.into())
     }
 }

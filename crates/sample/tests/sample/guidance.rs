@@ -2,8 +2,8 @@
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
-    Apg, Estimate, Guidance, History, Labels, Memory, Networks, NoiseInterval, Place, Reading, Renoise,
-    Rescale, Rule, SampleError, Sampler, State, Trajectory, WeightSchedule, ZeroStar,
+    Apg, Estimate, Guidance, GuidanceMemory, History, Labels, Networks, NoiseInterval, Place, Reading,
+    Renoise, Rescale, Rule, SampleError, Sampler, State, Trajectory, WeightSchedule, ZeroStar,
 };
 use duet_schedule::{
     BetaSchedule, Clip, Ddim, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder, Solver,
@@ -64,7 +64,7 @@ impl Network {
         guidance: &Guidance,
         kind: Prediction,
         place: Place,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
     ) -> Result<Estimate, SampleError> {
         let x = normal("x");
         let labels = Labels::new(&[3, 4, 5]);
@@ -75,7 +75,7 @@ impl Network {
     }
 
     fn estimate(&self, guidance: &Guidance, kind: Prediction) -> Estimate {
-        self.estimate_at(guidance, kind, PLACE, &mut Memory::default()).unwrap()
+        self.estimate_at(guidance, kind, PLACE, &mut GuidanceMemory::default()).unwrap()
     }
 
     /// The network's batches since the last time this was asked.
@@ -122,10 +122,12 @@ fn each_image_may_have_its_own_weight() {
         assert_close(&together.x0.get(i).unwrap(), &alone.x0.get(i).unwrap());
     }
     assert_eq!(guidance.of_images(1..3), Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 4.0]));
-    let none = network.estimate_at(&Guidance::new(2.0, None), Prediction::V, PLACE, &mut Memory::default());
+    let none =
+        network.estimate_at(&Guidance::new(2.0, None), Prediction::V, PLACE, &mut GuidanceMemory::default());
     assert!(none.unwrap_err().to_string().contains("no null label"));
     let wrong = Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 2.0]);
-    let error = network.estimate_at(&wrong, Prediction::V, PLACE, &mut Memory::default()).unwrap_err();
+    let error =
+        network.estimate_at(&wrong, Prediction::V, PLACE, &mut GuidanceMemory::default()).unwrap_err();
     assert!(error.to_string().contains("2 guidance weights for 3 images"), "{error}");
 }
 
@@ -138,7 +140,8 @@ fn outside_its_interval_guidance_costs_nothing() {
     for (sigma, inside) in [(0.4, false), (0.501, true), (1.999, true), (2.001, false), (1e6, false)] {
         let alpha_bar = 1.0 / (1.0 + f64::powi(sigma, 2));
         let place = Place { alpha_bar, ..PLACE };
-        let estimate = network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default()).unwrap();
+        let estimate =
+            network.estimate_at(&guidance, Prediction::V, place, &mut GuidanceMemory::default()).unwrap();
         assert_eq!(network.asked(), [if inside { 2 * IMAGES } else { IMAGES }], "sigma {sigma}");
         if !inside {
             assert_close(&estimate.x0, &conditional(alpha_bar).x0);
@@ -170,7 +173,12 @@ fn weights_follow_their_schedule() {
     let guidance = Guidance::new(3.0, Some(NULL)).with_schedule(WeightSchedule::Linear);
     for (interval, asked) in [(0, IMAGES), (1, 2 * IMAGES)] {
         network
-            .estimate_at(&guidance, Prediction::V, Place { interval, ..PLACE }, &mut Memory::default())
+            .estimate_at(
+                &guidance,
+                Prediction::V,
+                Place { interval, ..PLACE },
+                &mut GuidanceMemory::default(),
+            )
             .unwrap();
         assert_eq!(network.asked(), [asked]);
     }
@@ -245,18 +253,18 @@ fn projected_guidance_with_everything_off_is_plain_guidance() {
 #[test]
 fn projected_guidance_is_orthogonal_limited_and_remembers() {
     let network = Network::new();
-    let step = |apg, memory: &mut Memory| {
+    let step = |apg, memory: &mut GuidanceMemory| {
         let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
         let x0 = network.estimate_at(&guidance, Prediction::X0, PLACE, memory).unwrap().x0;
         (x0 - &network.given).unwrap()
     };
     let bare = Apg::new(0.0, f64::INFINITY, 0.0).unwrap();
-    let orthogonal = step(bare, &mut Memory::default());
+    let orthogonal = step(bare, &mut GuidanceMemory::default());
     assert!(dots(&orthogonal, &network.given).iter().all(|dot| dot.abs() < 1e-4));
-    let limited = step(Apg::new(1.0, 0.5, 0.0).unwrap(), &mut Memory::default());
+    let limited = step(Apg::new(1.0, 0.5, 0.0).unwrap(), &mut GuidanceMemory::default());
     assert!(dots(&limited, &limited).iter().all(|square| (square.sqrt() - 0.5).abs() < 1e-4));
     // The same difference D twice: D, then D + β D.
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let (first, second) = (step(apg, &mut memory), step(apg, &mut memory));
     assert_close(&second, &(first * 0.5).unwrap());
@@ -267,7 +275,7 @@ fn history_leads_on_from_what_the_step_before_saw() {
     let network = Network::new();
     let history = History::new(0.5, NoiseInterval::default()).unwrap();
     for kind in KINDS {
-        let mut memory = Memory::default();
+        let mut memory = GuidanceMemory::default();
         let mut step = |w| {
             let guidance = Guidance::new(w, Some(NULL)).with_history(history);
             network.estimate_at(&guidance, kind, PLACE, &mut memory).unwrap()
@@ -295,7 +303,7 @@ fn outside_its_interval_history_is_remembered_alone() {
     let network = Network::new();
     let at = |sigma: f64| Place { alpha_bar: 1.0 / (1.0 + sigma * sigma), ..PLACE };
     let history = History::new(1.0, NoiseInterval::new(0.3, 3.0).unwrap()).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |w, sigma| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
         network.estimate_at(&guidance, Prediction::X0, at(sigma), &mut memory).unwrap().x0
@@ -315,7 +323,7 @@ fn what_history_leads_to_is_clipped_too() {
     let network = Network::new();
     let (x, labels) = (normal("x"), Labels::new(&[3, 4, 5]));
     let reading = Reading { prediction: Prediction::X0, clip: Clip::Static { limit: 1.0 } };
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |w| {
         let mut denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| network.answer(x, labels);
         let state = State { x: &x, labels: Some(&labels), seeds: &[0, 1, 2], place: PLACE };
@@ -374,7 +382,7 @@ fn the_weight_of_cfg_plus_plus_grows_from_nothing_and_stays_within_zero_and_one(
     let at = |schedule: WeightSchedule, interval| {
         let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null).with_schedule(schedule);
         let place = Place { interval, ..PLACE };
-        network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default())
+        network.estimate_at(&guidance, Prediction::V, place, &mut GuidanceMemory::default())
     };
     for (interval, linear, cosine) in [(0, 0.0, 0.0), (2, 0.3, 0.3), (4, 0.6, 0.6)] {
         let expected = |w| of(&plain(&network, w), Prediction::V).x0;
@@ -398,7 +406,7 @@ fn memory_advances_once_an_interval() {
     let next = Place { interval: 2, ..PLACE };
     // History's κ = 1: twice what is seen, less what was.
     let history = History::new(1.0, NoiseInterval::default()).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut see = |w, place| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
         network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0
@@ -411,7 +419,7 @@ fn memory_advances_once_an_interval() {
     // Momentum: D, then twice D + β D.
     let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |place| {
         let x0 = network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0;
         (x0 - &network.given).unwrap()
@@ -465,7 +473,7 @@ fn no_rule_depends_on_what_the_network_predicts() {
                 let said = |x0: &Tensor| ((normal("x") * of_x).unwrap() + (x0 * of_x0).unwrap()).unwrap();
                 (network.given, network.free) = (said(&network.given), said(&network.free));
                 let guidance = guidance.clone().with_weights(vec![3.0]);
-                network.estimate_at(&guidance, kind, place, &mut Memory::default()).unwrap()
+                network.estimate_at(&guidance, kind, place, &mut GuidanceMemory::default()).unwrap()
             });
             for estimate in &estimates[1..] {
                 // ε is as exact as f32 has x_0 behind it.

@@ -1,9 +1,9 @@
 //! What the command line refuses, the library refuses, before an image is wrong.
 use candle_core::{Device, Tensor};
 use duet_sample::{
-    Apg, Away, Estimate, Guidance, GuidanceInterval, History, Known, Labels, Memory, Networks, NoiseInterval,
-    Pair, Place, Reading, Renoise, Rescale, Rule, SampleError, Sampler, State, Strength, Terms, Trajectory,
-    Update, WeightSchedule,
+    Apg, Away, Estimate, Guidance, GuidanceInterval, GuidanceMemory, History, Known, Labels, Networks,
+    NoiseInterval, Place, PredictionPair, Reading, Renoise, Rescale, Rule, SampleError, Sampler, State,
+    Strength, Terms, Trajectory, Update, WeightSchedule,
 };
 use duet_schedule::{BetaSchedule, Clip, Ddim, Heun, NoiseSchedule, Prediction, Solver, Spacing, Steps};
 
@@ -141,7 +141,7 @@ fn starts_that_no_flag_gives() {
 
 #[test]
 fn a_rule_of_ones_own_that_answers_another_shape() {
-    let narrow = |pair: Pair<'_>| Ok(pair.given.narrow(2, 0, 1)?);
+    let narrow = |pair: PredictionPair<'_>| Ok(pair.given.narrow(2, 0, 1)?);
     let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::custom("narrow", Terms::X0, narrow));
     let error = refused(Ddim { eta: 0.0 }, &guidance);
     assert!(error.contains("custom:narrow answered [2, 1, 1, 2] to [2, 1, 2, 2]"), "{error}");
@@ -150,7 +150,7 @@ fn a_rule_of_ones_own_that_answers_another_shape() {
 /// A rule of one's own sees both predictions in its terms, whatever the network predicts.
 #[test]
 fn a_rule_of_ones_own_is_that_rule() {
-    let own = Rule::custom("twice", Terms::X0, |pair: Pair<'_>| {
+    let own = Rule::custom("twice", Terms::X0, |pair: PredictionPair<'_>| {
         let difference = (pair.given - pair.free)?.broadcast_mul(pair.weights)?;
         Ok((pair.free + difference)?)
     });
@@ -166,7 +166,7 @@ fn a_rule_of_ones_own_is_that_rule() {
             let state = State { x: &x, labels: Some(&labels), seeds: &[0], place };
             let networks = &mut Networks { denoise: &mut denoise, guide: None };
             let reading = Reading { prediction, clip: Clip::No };
-            guidance.estimate(state, reading, &mut Memory::default(), networks).unwrap().x0
+            guidance.estimate(state, reading, &mut GuidanceMemory::default(), networks).unwrap().x0
         };
         let guidance = || Guidance::new(3.0, Some(NULL));
         let difference = (estimate(guidance()) - estimate(guidance().with_rule(own.clone()))).unwrap();

@@ -1,6 +1,6 @@
 //! Every option's text: what is written is read as the same, and what is no option's text is an error.
 use duet_sample::{
-    Apg, Ends, GuidanceInterval, History, Interpolation, NoiseInterval, Pair, Plain, Rescale, Rule,
+    Apg, Ends, GuidanceInterval, History, Interpolation, NoiseInterval, Plain, PredictionPair, Rescale, Rule,
     SampleError, Seeds, Strength, Terms, WeightSchedule, ZeroStar,
 };
 use duet_schedule::{BetaSchedule, NoiseSchedule, Steps};
@@ -302,7 +302,7 @@ fn a_list_of_weights_is_as_long_as_the_steps_are_many() {
 /// It can be shown and compared, and nothing reads it back as another rule.
 #[test]
 fn a_rule_of_ones_own_has_a_name() {
-    let rule = |name| Rule::custom(name, Terms::V, |pair: Pair<'_>| Ok(pair.free.clone()));
+    let rule = |name| Rule::custom(name, Terms::V, |pair: PredictionPair<'_>| Ok(pair.free.clone()));
     assert_eq!(rule("mine"), rule("mine"));
     assert!(rule("mine") != rule("another") && rule("plain") != Plain.into());
     assert_eq!(rule("plain").to_string(), "custom:plain");
