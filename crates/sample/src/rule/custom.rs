@@ -1,4 +1,4 @@
-//! A rule of guidance from outside of this crate.
+//! A rule of guidance from outside this crate.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use candle_core::Tensor;
 
 type Function = dyn Fn(PredictionPair<'_>) -> Result<Tensor, SampleError> + Send + Sync;
 
-/// A rule of one's own: see [`Rule::custom`](crate::Rule::custom).
+/// Your own rule: see [`Rule::custom`](crate::Rule::custom).
 ///
-/// Two are the same if their names and terms are. It has a text to be shown, `custom:NAME`, which nothing
-/// reads.
+/// Two rules are equal if their names and terms are equal. The text `custom:NAME` is only for display;
+/// nothing reads it.
 #[derive(Clone)]
 pub struct Custom {
     name: Arc<str>,

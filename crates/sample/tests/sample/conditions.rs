@@ -80,7 +80,7 @@ fn a_mixture_predicts_its_classes_mean_and_asks_for_each_once() {
 
 /// D_1 + (w - 1)(D_1 - D_0), which for the stand-ins' constants is a shift by (w - 1)(s_1 - s_0).
 #[test]
-fn autoguidance_leads_away_from_the_other_network() {
+fn autoguidance_pushes_away_from_the_other_network() {
     let (network, weak) =
         (Network { scale: 0.2, ..Network::default() }, Network { scale: 0.5, ..Network::default() });
     let labels = Labels::new(&[3, 3, 8]);
@@ -93,7 +93,7 @@ fn autoguidance_leads_away_from_the_other_network() {
     assert_eq!(weak.asked.take(), vec![vec![3, 3, 8]; 5]);
     draw(&labels, &guidance.clone().with_away(Away::GuideLabel(NULL)), &network, Some(&weak));
     assert_eq!(weak.asked.take(), vec![vec![NULL; 3]; 5]);
-    // Without it there is nothing to lead away from, and not the network itself.
+    // Without it there is nothing to push away from, and it is not the network itself.
     let mut alone = Trajectory::new(ddim(5), &SEEDS, SHAPE, Some(labels.clone()), &Device::Cpu).unwrap();
     let error = alone.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap_err();
     assert!(error.to_string().contains("another model"), "{error}");

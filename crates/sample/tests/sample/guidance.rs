@@ -271,7 +271,7 @@ fn projected_guidance_is_orthogonal_limited_and_remembers() {
 }
 
 #[test]
-fn history_leads_on_from_what_the_step_before_saw() {
+fn history_extrapolates_from_the_previous_step() {
     let network = Network::new();
     let history = History::new(0.5, NoiseInterval::default()).unwrap();
     for kind in KINDS {
@@ -284,14 +284,17 @@ fn history_leads_on_from_what_the_step_before_saw() {
         // Nothing before the first; then always the step's own estimate, not what was made of it.
         assert_close(&step(1.0).x0, &seen(1.0));
         for (w, before) in [(2.0, 1.0), (3.0, 2.0), (0.0, 3.0)] {
-            let led_on = step(w);
+            let extrapolated = step(w);
             let expected = (seen(w) + ((seen(w) - seen(before)).unwrap() * 0.5).unwrap()).unwrap();
             let scale = values(&expected).iter().fold(1f32, |m, v| m.max(v.abs()));
-            assert_close(&(&led_on.x0 / f64::from(scale)).unwrap(), &(expected / f64::from(scale)).unwrap());
+            assert_close(
+                &(&extrapolated.x0 / f64::from(scale)).unwrap(),
+                &(expected / f64::from(scale)).unwrap(),
+            );
             // x̂_0 and ε̂ still explain x.
             let (of_x0, of_epsilon) = (PLACE.alpha_bar.sqrt(), (1.0 - PLACE.alpha_bar).sqrt());
             assert_close(
-                &((led_on.x0 * of_x0).unwrap() + (led_on.epsilon * of_epsilon).unwrap()).unwrap(),
+                &((extrapolated.x0 * of_x0).unwrap() + (extrapolated.epsilon * of_epsilon).unwrap()).unwrap(),
                 &normal("x"),
             );
         }
@@ -319,7 +322,7 @@ fn outside_its_interval_history_is_remembered_alone() {
 }
 
 #[test]
-fn what_history_leads_to_is_clipped_too() {
+fn what_history_extrapolates_is_clipped_too() {
     let network = Network::new();
     let (x, labels) = (normal("x"), Labels::new(&[3, 4, 5]));
     let reading = Reading { prediction: Prediction::X0, clip: Clip::Static { limit: 1.0 } };
@@ -412,10 +415,10 @@ fn memory_advances_once_an_interval() {
         network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0
     };
     let seen = |w| plain(&network, w);
-    let led_on = |w, before| ((seen(w) * 2.0).unwrap() - seen(before)).unwrap();
+    let extrapolated = |w, before| ((seen(w) * 2.0).unwrap() - seen(before)).unwrap();
     assert_close(&see(1.0, start), &seen(1.0));
-    assert_close(&see(2.0, end), &led_on(2.0, 1.0));
-    assert_close(&see(0.5, next), &led_on(0.5, 1.0));
+    assert_close(&see(2.0, end), &extrapolated(2.0, 1.0));
+    assert_close(&see(0.5, next), &extrapolated(0.5, 1.0));
     // Momentum: D, then twice D + β D.
     let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
