@@ -1,8 +1,7 @@
 //! Products of small matrices that stay in cache, on one thread.
 //!
-//! Every element of a product is one chain of fused multiply-adds over the depth, in order: it
-//! does not depend on how many rows or columns are computed with it. (A general library picks its
-//! order by the sizes.)
+//! Every element of a product is one chain of fused multiply-adds over the depth, in order. It does not
+//! depend on the number of rows or columns. (A general library chooses the order by the sizes.)
 
 use crate::simd::{load, mul_add, store};
 use pulp::{Simd, WithSimd};
@@ -16,7 +15,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows one after another, `row` values apart.
+    /// A matrix whose rows begin `row` values apart.
     pub fn rows(values: &'a [f32], row: usize) -> Self {
         Self { values, row, column: 1 }
     }
@@ -38,17 +37,17 @@ pub(crate) struct Product<'a> {
     pub start: StartValues<'a>,
 }
 
-/// What a product is added to.
+/// The values to which a product is added.
 #[derive(Clone, Copy)]
 pub(crate) enum StartValues<'a> {
     Zero,
     /// The same values (n) in each row.
     Row(&'a [f32]),
-    /// What is there.
+    /// The values already in `out`.
     Out,
 }
 
-/// Depth of one pass: so many rows of `right` stay in the first-level cache.
+/// The depth of one pass. This many rows of `right` stay in the first-level cache.
 const DEPTH: usize = 256;
 
 impl WithSimd for Product<'_> {
@@ -287,7 +286,7 @@ impl DepthPass {
     }
 }
 
-/// A pointer further on, unless it is null.
+/// The pointer moved by `by`, unless it is null.
 fn offset(pointer: *const f32, by: usize) -> *const f32 {
     if pointer.is_null() { pointer } else { pointer.wrapping_add(by) }
 }

@@ -1,4 +1,4 @@
-//! Rows of a block of scores, turned into exponentials and gradients.
+//! Turns rows of a block of scores into exponentials and gradients.
 
 use crate::elementwise::passes::exp;
 use crate::simd::registers;
@@ -26,7 +26,7 @@ pub(crate) struct Exponentials<'a> {
     pub largest: &'a mut [f32],
     /// Σ of each row's exponentials so far, relative to `largest`.
     pub sums: &'a mut [f32],
-    /// What multiplies what was summed before, since `largest` has grown.
+    /// The factors for the earlier sums, because `largest` has grown.
     pub factors: &'a mut [f32],
 }
 
@@ -64,8 +64,8 @@ impl WithSimd for Probabilities<'_> {
     }
 }
 
-/// The gradient of a block of scores from that of the probabilities p, in its place:
-/// p · (gradient - mean) · scale, where a row's mean is Σ p · gradient over all of its keys.
+/// Turns the gradient of the probabilities p into the gradient of the scores, in place: p · (gradient -
+/// mean) · scale. A row's mean is Σ p · gradient over all of its keys.
 pub(crate) struct ScoreGradients<'a> {
     pub block: ScoreBlock<'a>,
     pub probabilities: &'a [f32],
@@ -92,8 +92,7 @@ impl WithSimd for ScoreGradients<'_> {
     }
 }
 
-/// The largest value of a row. (A value that is no number may be passed over: its exponential is
-/// none either.)
+/// The largest value of a row. It may skip a NaN, because the exponential of a NaN is NaN anyway.
 #[inline(always)]
 fn greatest<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (whole, rest) = S::as_simd_f32s(row);
@@ -116,7 +115,7 @@ fn exponentials<S: Simd>(s: S, row: &mut [f32], largest: f32, scale: f32, factor
         sum = s.add_f32s(sum, *scores);
     }
     s.partial_store_f32s(rest, exponential(s, s.partial_load_f32s(rest), constants));
-    // Loaded again: lanes that lie behind the row are zero.
+    // Load the rest again, because lanes behind the end of the row must be zero.
     s.reduce_sum_f32s(s.add_f32s(sum, s.partial_load_f32s(rest)))
 }
 

@@ -33,7 +33,7 @@ impl PatchWeights {
     }
 }
 
-/// Output rows a tile, so that its patches fill about 128 KiB.
+/// The number of output rows in a tile. Its patches then fill about 128 KiB.
 fn tile_rows(sizes: &Sizes) -> usize {
     let (height, width) = sizes.out();
     (32_768 / (sizes.taps() * sizes.channels * width).max(1)).clamp(1, height.max(1))
@@ -45,12 +45,13 @@ fn tiles(sizes: &Sizes) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..height).step_by(rows).map(move |first| (first, rows.min(height - first)))
 }
 
-/// For an output row and kernel row: the image's row, if it is not padding.
+/// The image's row for an output row and a kernel row; none if it is padding.
 fn source_row(sizes: &Sizes, i: usize, u: usize) -> Option<usize> {
     (i * sizes.stride + u).checked_sub(sizes.padding.top).filter(|&y| y < sizes.height)
 }
 
-/// For an output column: the kernel columns that lie inside the image, and the first one's column.
+/// For an output column: the range (first, end) of kernel columns inside the image, and the image's column
+/// of the first one.
 fn source_columns(sizes: &Sizes, j: usize) -> (usize, usize, usize) {
     let (x, left) = (j * sizes.stride, sizes.padding.left);
     let first = left.saturating_sub(x).min(sizes.kernel.1);
@@ -58,7 +59,8 @@ fn source_columns(sizes: &Sizes, j: usize) -> (usize, usize, usize) {
     (first, last, (x + first).saturating_sub(left))
 }
 
-/// For a kernel column: the output columns that it sees the image from, and the first one's column.
+/// For a kernel column: the range (first, end) of output columns for which it is inside the image, and the
+/// image's column of the first one.
 fn seeing_columns(sizes: &Sizes, v: usize) -> (usize, usize, usize) {
     let (stride, left, width) = (sizes.stride, sizes.padding.left, sizes.out().1);
     let first = left.saturating_sub(v).div_ceil(stride).min(width);
@@ -66,14 +68,14 @@ fn seeing_columns(sizes: &Sizes, v: usize) -> (usize, usize, usize) {
     (first, last, (first * stride + v).saturating_sub(left))
 }
 
-/// Whether patches are unfolded tap by tap, (kh·kw·C, pixels), instead of pixel by pixel: where
-/// a pixel has so few channels that copying them one pixel at a time costs more than the products.
+/// Whether patches are unfolded tap by tap, (kh·kw·C, pixels), instead of pixel by pixel. This is faster if
+/// a pixel has so few channels that copying pixel by pixel costs more than the products.
 fn is_thin(sizes: &Sizes) -> bool {
     sizes.channels <= 4 && !sizes.is_pointwise()
 }
 
-/// Calls `row` for each channel, kernel pixel and output row of a tile that see the image, with the
-/// place of their first value in the image, in the thin patches and the number of values.
+/// Calls `row` for each channel, kernel pixel and output row of a tile with values inside the image. It
+/// gets the place of the first value in the image and in the thin patches, and the number of values.
 #[inline(always)]
 fn for_each_thin_row(sizes: &Sizes, (first, rows): (usize, usize), mut row: impl FnMut(usize, usize, usize)) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
@@ -92,8 +94,8 @@ fn for_each_thin_row(sizes: &Sizes, (first, rows): (usize, usize), mut row: impl
     }
 }
 
-/// The patches of a tile, as (pixels, kh·kw·C), or (kh·kw·C, pixels) of a thin image; the matrix
-/// (pixels, kh·kw·C) in either case.
+/// The patches of a tile, stored as (pixels, kh·kw·C), or as (kh·kw·C, pixels) for a thin image. The
+/// returned matrix is (pixels, kh·kw·C) in both cases.
 fn unfold<'a>(
     sizes: &Sizes,
     image: &[f32],
@@ -131,7 +133,7 @@ fn unfold<'a>(
     Matrix::rows(patches, depth)
 }
 
-/// Adds patches (pixels, kh·kw·C) back to where they were unfolded from.
+/// Adds patches (pixels, kh·kw·C) to the pixels from which they were unfolded.
 fn fold(sizes: &Sizes, patches: &[f32], (first, rows): (usize, usize), image: &mut [f32]) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
     let depth = kh * kw * c;
