@@ -1,4 +1,4 @@
-//! Opening a directory by what is in it.
+//! Opens a directory by its content.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::formats::FORMATS;
 use crate::listing::Listing;
 use crate::options::FolderOptions;
 
-/// Opens a data set by looking at what is in `dir`, in this order:
+/// Opens a data set. It compares the content of `dir` with these formats, in this order:
 ///
 /// 1. IDX files under MNIST's or EMNIST's names, gzipped or not, also in `raw/` or `gzip/`. Of
 ///    several EMNIST splits in one directory, naming a file instead of the directory chooses one.
@@ -21,12 +21,12 @@ use crate::options::FolderOptions;
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///
-/// Class names are the folders', the format's own, or one a line in `classes.txt` beside IDX or
-/// CIFAR files.
+/// Class names are those of the folders, those of the format, or those in `classes.txt` beside IDX or CIFAR
+/// files, one in each line.
 ///
 /// # Errors
-/// Anything about the files that is not as it should be; the message says which, why, and what to
-/// do. See [`DataError`].
+/// Anything that is wrong with the files. The message names the file, the cause and the remedy. See
+/// [`DataError`].
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     fit::check(options)?;
     let (dir, chosen) = directory_and_choice(dir)?;
@@ -41,8 +41,8 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     }
 }
 
-/// The data set of the first format that the directory is of: of those with file names of their own in
-/// the directory, then below it, then of the others.
+/// The data set in the first format that matches: first formats with file names of their own, in the
+/// directory and then in its subfolders, then the other formats.
 fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<Found>, DataError> {
     let place = Location { dir, listing, chosen };
     for format in tried(Tried::ByName) {
@@ -70,7 +70,7 @@ fn tried(when: Tried) -> impl Iterator<Item = &'static Format> {
     FORMATS.iter().filter(move |format| format.tried == when)
 }
 
-/// The directory, and the file in it that was named instead, if one was.
+/// The directory, and the file in it if a file was named instead of the directory.
 fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataError> {
     let there = fs::metadata(path).map_err(|e| DataError::read(path, e))?;
     if there.is_dir() {
@@ -90,7 +90,7 @@ fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataEr
     }
 }
 
-/// The name that a person knows the directory by.
+/// The directory's name for people.
 fn folder_name(dir: &Path) -> String {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
     full.iter()

@@ -15,22 +15,22 @@ use crate::options::FolderOptions;
 use crate::picture::{Picture, append_planes};
 use crate::{fit, parallel};
 
-/// One image in this many is held out.
+/// One of this many images is held out.
 const HELD_OUT: u64 = 10;
 
-/// Most bad files that an error lists.
+/// The largest number of bad files that an error lists.
 const MAX_LISTED: usize = 20;
 
-/// Bytes of images that are unpacked side by side; a larger one is unpacked alone.
+/// The number of bytes of images that are unpacked at the same time. A larger image is unpacked alone.
 const UNPACKED: u64 = 256 << 20;
 
-/// Names of the folder that is the training split.
+/// The possible names of the training split's folder.
 const TRAIN_NAMES: [&str; 2] = ["train", "training"];
 
-/// Names of the folder that is the test split beside it; the first that holds classes is.
+/// The possible names of the test split's folder beside it. The first one that holds classes counts.
 const TEST_NAMES: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
-/// A folder of images for each class, which any folders may be.
+/// A folder of images for each class. The folders may have any names.
 pub(super) const FORMAT: Format = Format {
     holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/",
     tried: Tried::Otherwise,
@@ -42,7 +42,7 @@ pub(super) const FORMAT: Format = Format {
     },
 };
 
-/// Images by class, found but not read.
+/// Image files by class. They are found but not read yet.
 #[derive(Debug)]
 struct ImageFolder {
     dir: PathBuf,
@@ -58,11 +58,11 @@ struct ImageFile {
     label: u32,
 }
 
-/// The images of `dir`, in which is what `listing` says. `None` if none of its folders holds one.
+/// Finds the images of `dir`, which has the content `listing`. `None` if no folder holds an image.
 ///
 /// # Errors
-/// A folder that cannot be listed, an empty class, images in a folder of a class folder, class names
-/// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
+/// A folder that cannot be listed; an empty class; images in a subfolder of a class folder; class names
+/// that differ only by case or are not UTF-8; a class of the test split that the training split lacks.
 fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
     let mut left_out = LeftOut::default();
     let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return Ok(None) };
@@ -76,7 +76,7 @@ fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError>
 
 fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<ImageFolder>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
-        // A class may be named train: then it holds images and not folders.
+        // A class may have the name train. It then holds images and no folders.
         let inside = Listing::of(train)?;
         if inside.has_images() {
             continue;
@@ -93,7 +93,7 @@ fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Opti
     }
 }
 
-/// A class's name and folder, and the image files and the folders in it.
+/// The name and the folder of a class, and the image files and folders in it.
 struct ClassFolder {
     name: String,
     folder: PathBuf,
@@ -101,7 +101,7 @@ struct ClassFolder {
     inside: Vec<PathBuf>,
 }
 
-/// The classes that these folders are, in byte order. `None` if no folder holds an image.
+/// The classes of these folders, in byte order. `None` if no folder holds an image.
 fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<ClassFolder>>, DataError> {
     let mut classes = Vec::new();
     let mut others = Vec::new();
@@ -155,7 +155,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
     Ok(Some(classes))
 }
 
-/// The folders with one of these names, whatever their case, in the order of the names.
+/// The folders with one of these names, in upper or lower case, in the order of the names.
 fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
     let is = |folder: &Path, name: &str| {
         let own = folder.file_name().and_then(|own| own.to_str());
@@ -168,7 +168,7 @@ fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
         .collect()
 }
 
-/// Says which folders of images beside the training split are passed over.
+/// Says which folders of images beside the training split are ignored.
 fn beside_train(folders: &[PathBuf], train: &Path) -> Result<Vec<String>, DataError> {
     let split_names = [&TRAIN_NAMES[..], &TEST_NAMES[..]].concat();
     let splits = named(folders, &split_names);
@@ -188,8 +188,7 @@ fn name_of(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The split that train/ and test/ make; with no folder for test images some of train's are held
-/// out.
+/// The split from train/ and test/. Without a folder for test images, some images of train/ are held out.
 fn given_split(
     dir: &Path,
     train: Vec<ClassFolder>,
@@ -273,10 +272,10 @@ fn held_out_split(dir: &Path, classes: Vec<ClassFolder>) -> Result<ImageFolder, 
     Ok(found)
 }
 
-/// Which files of a class are held out: one in ten by a hash of `class/file`, so that neither
-/// the place of the folder nor a further image changes where an image belongs.
+/// Which files of a class are held out: about one in ten, by a hash of `class/file`. Neither the place of
+/// the folder nor further images change the split of an image.
 ///
-/// Of two files or more at least one is held out and at least one is not.
+/// If there are two files or more, at least one is held out and at least one is not.
 fn held_out(class: &ClassFolder) -> Vec<bool> {
     let hashes: Vec<u64> = class
         .files
@@ -315,11 +314,11 @@ impl ImageFolder {
     /// Reads all images.
     ///
     /// # Errors
-    /// [`DataError::BadFiles`] with every file that is no good, or [`DataError::SizesDiffer`].
+    /// [`DataError::BadFiles`] with every file that cannot be used; [`DataError::SizesDiffer`].
     fn read(self, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
         let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
 
-        // Headers first: whether sizes agree is known before anything large is in memory.
+        // Read the headers first: sizes are compared before anything large is in memory.
         let headers =
             parallel::map(&files, |file| decode::header(&file.path, options.max_pixels).map_err(with_limit));
         let differ = first_difference(&files, &headers).filter(|_| options.image_size.is_none());
@@ -371,7 +370,7 @@ impl ImageFolder {
     }
 }
 
-/// The first file whose size is not the first file's, in the order of the paths.
+/// The first file, in the order of the paths, whose size differs from the first file's.
 fn first_difference(files: &[&ImageFile], headers: &[Result<ImageHeader, String>]) -> Option<DataError> {
     let mut sized: Vec<(&Path, (u32, u32))> = files
         .iter()
@@ -384,7 +383,7 @@ fn first_difference(files: &[&ImageFile], headers: &[Result<ImageHeader, String>
     Some(DataError::SizesDiffer { first: first.into(), first_size, second: second.into(), second_size })
 }
 
-/// Whether all images may be in memory, before any is unpacked.
+/// Checks that all images may be in memory, before any is unpacked.
 fn check_memory(
     dir: &Path,
     headers: &[Result<ImageHeader, String>],
@@ -402,7 +401,7 @@ fn check_memory(
     fit::reserve(shape, images).map(drop)
 }
 
-/// Says how to raise the limit, where that is what the reason is about.
+/// Adds how to raise the limit, if the reason is the limit.
 fn with_limit(reason: String) -> String {
     match reason.ends_with(decode::MOST_OF_A_FILE) {
         true => reason + ", a limit that --max-megapixels N (the max_pixels option) raises",

@@ -1,4 +1,4 @@
-//! The formats of data sets: a file, its `mod` line and its entry in the table for each.
+//! The formats of data sets. Each has a file here, a `mod` line and an entry in the table.
 
 pub(crate) mod cifar;
 mod folder;
@@ -8,5 +8,5 @@ mod made;
 
 use crate::format::Format;
 
-/// Every format that is read, in the order in which a directory is held against them.
+/// All formats, in the order in which a directory is compared with them.
 pub(crate) const FORMATS: [Format; 3] = [idx::FORMAT, cifar::FORMAT, folder::FORMAT];
