@@ -40,3 +40,7 @@ pub use augment::Augmentation;
 pub use classifier::Classifier;
 pub use classifier_error::ClassifierError;
 pub use training::TrainingOptions;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

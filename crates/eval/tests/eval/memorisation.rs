@@ -108,7 +108,7 @@ fn each_class_is_measured_by_its_own_held_out_images() {
         (found.copied_share - 0.05).abs() < 0.028 && (found.closer_share - 0.5).abs() < 0.064,
         "{found:?}"
     );
-    // Copies of the wide class, a little off, are further away than what is honest in the narrow one.
+    // Slightly changed copies of the wide class are further away than held-out images of the narrow one.
     let off = mapped(&normal(26, 1000, 12), |row| row.iter().map(|v| 0.1 * v).collect());
     let copies: Vec<f32> = wide(21, 1000).values().iter().zip(off.values()).map(|(x, z)| x + z).collect();
     let copies = joined(&narrow(24, 1000), &Features::new(copies, 12).unwrap());

@@ -1,4 +1,4 @@
-//! Each rule of guidance against its formula, and what it costs.
+//! Each rule of guidance against its formula, and the number of its evaluations.
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
@@ -37,7 +37,7 @@ fn image_of(x: &Tensor) -> usize {
     (0..IMAGES).find(|&i| values(&normal("x").get(i).unwrap())[0] == first).unwrap()
 }
 
-/// A network with one answer for a class and another for the null label; it notes its batches.
+/// A network with one answer for a class and another for the null label. It records its batches.
 struct Network {
     given: Tensor,
     free: Tensor,
@@ -78,7 +78,7 @@ impl Network {
         self.estimate_at(guidance, kind, PLACE, &mut GuidanceMemory::default()).unwrap()
     }
 
-    /// The network's batches since the last time this was asked.
+    /// The network's batches since the last call.
     fn asked(&self) -> Vec<usize> {
         self.asked.take()
     }
@@ -281,7 +281,8 @@ fn history_extrapolates_from_the_previous_step() {
             network.estimate_at(&guidance, kind, PLACE, &mut memory).unwrap()
         };
         let seen = |w| of(&plain(&network, w), kind).x0;
-        // Nothing before the first; then always the step's own estimate, not what was made of it.
+        // The first step has nothing before it. After it, the memory is always the step's own estimate,
+        // before its extrapolation.
         assert_close(&step(1.0).x0, &seen(1.0));
         for (w, before) in [(2.0, 1.0), (3.0, 2.0), (0.0, 3.0)] {
             let extrapolated = step(w);
@@ -372,7 +373,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
             values(trajectory.x()).iter().zip(values(&expected)).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
         assert!(worst < 1e-5 * scale, "{solver:?}: {worst} of {scale}");
     }
-    // It needs the null prediction whatever its weight.
+    // CFG++ needs the null prediction at every weight.
     network.asked();
     network.estimate(&Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), Prediction::V);
     assert_eq!(network.asked(), [2 * IMAGES]);
@@ -401,13 +402,13 @@ fn the_weight_of_cfg_plus_plus_grows_from_nothing_and_stays_within_zero_and_one(
     }
 }
 
-/// What the second question of an interval saw is no step before the next interval's.
+/// The second evaluation of an interval does not count as the previous step of the next interval.
 #[test]
 fn memory_advances_once_an_interval() {
     let network = Network::new();
     let (start, end) = (Place { interval: 1, ..PLACE }, Place { interval: 1, at_end: true, ..PLACE });
     let next = Place { interval: 2, ..PLACE };
-    // History's κ = 1: twice what is seen, less what was.
+    // History with κ = 1: twice the estimate, minus the previous one.
     let history = History::new(1.0, NoiseInterval::default()).unwrap();
     let mut memory = GuidanceMemory::default();
     let mut see = |w, place| {
@@ -433,7 +434,7 @@ fn memory_advances_once_an_interval() {
     }
 }
 
-/// The second question of an interval is at the noise of the next one's first.
+/// The second evaluation of an interval has the same noise level as the first of the next interval.
 #[test]
 fn a_growing_weight_is_one_at_a_noise_level() {
     let at = |interval, at_end| {
@@ -464,7 +465,7 @@ fn rules() -> Vec<Guidance> {
     ]
 }
 
-/// Networks that see the same image and noise, and say so as ε, v or x_0.
+/// Networks that know the same image and noise, and predict ε, v or x_0.
 #[test]
 fn no_rule_depends_on_what_the_network_predicts() {
     for alpha_bar in [1e-3, 0.3, 0.999] {
@@ -479,7 +480,7 @@ fn no_rule_depends_on_what_the_network_predicts() {
                 network.estimate_at(&guidance, kind, place, &mut GuidanceMemory::default()).unwrap()
             });
             for estimate in &estimates[1..] {
-                // ε is as exact as f32 has x_0 behind it.
+                // The precision of ε is limited by that of x_0 in f32.
                 let scale = ((1.0 - alpha_bar) / alpha_bar).sqrt().max(10.0);
                 let close =
                     |a: &Tensor, b: &Tensor| assert_close(&(a / scale).unwrap(), &(b / scale).unwrap());
@@ -490,7 +491,7 @@ fn no_rule_depends_on_what_the_network_predicts() {
     }
 }
 
-/// At w = 0, where the null prediction is enough for the plain rule, and at w = 1, where the other is.
+/// At w = 0 the plain rule needs only the null prediction, and at w = 1 only the other one.
 #[test]
 fn every_rule_is_continuous_in_the_weight() {
     let network = Network::new();
