@@ -1,14 +1,14 @@
-//! A data set of one's own: images that are made by a function, ready to be trained on.
+//! Your own data set: a function makes images, and training can use them.
 //!
-//! `cargo run --release -p duet-data --example own_source` prints what it is;
-//! with the name of a PNG file behind it, it draws the first images there.
+//! `cargo run --release -p duet-data --example own_source` describes the data set. With the name of a PNG
+//! file after it, it draws the first images to that file.
 
 use duet_data::{Captions, DataError, Dataset, Picture, Shape, Splits};
 
 const SHAPE: Shape = Shape { channels: 1, height: 16, width: 16 };
 const CLASSES: [&str; 3] = ["disc", "square", "cross"];
 
-/// The images numbered `first` and on; each is a function of its number alone.
+/// The images from number `first` on. Each is a function of its number alone.
 fn shapes(first: usize, count: usize) -> Result<Dataset, DataError> {
     let classes = CLASSES.map(String::from).to_vec();
     Dataset::from_fn(SHAPE, classes, count, |i, image| {

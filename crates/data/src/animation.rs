@@ -7,17 +7,17 @@ use crate::error::DataError;
 use crate::picture::{Picture, same_shape};
 use crate::png_file::{png_color, png_sides};
 
-/// How long the last frame is shown at least, so that the result can be looked at.
+/// The least time of the last frame, so that a person can look at the result.
 const LAST_FRAME_MS: u16 = 1500;
 
-/// Writes the frames as an animated PNG that loops for ever, each shown for `delay_ms`
-/// milliseconds and the last for 1.5 s at least. It carries `texts` by keyword.
+/// Writes the frames as an animated PNG that loops for ever. Each frame stays for `delay_ms` milliseconds,
+/// the last for at least 1.5 s. The file holds `texts` by keyword.
 ///
-/// Viewers that know no APNG show the first frame. The file is whole or not there at all, as
-/// with [`Picture::write_png`].
+/// Viewers without APNG show the first frame. The file is written as a whole or not at all, as with
+/// [`Picture::write_png`].
 ///
 /// # Errors
-/// No frames, frames of differing shapes, or [`DataError::Write`].
+/// No frames; frames of different shapes; [`DataError::Write`].
 pub fn write_apng(
     frames: &[Picture],
     delay_ms: u16,
@@ -27,10 +27,10 @@ pub fn write_apng(
     atomic::write(path.as_ref(), &encode_apng(frames, delay_ms, texts)?)
 }
 
-/// The bytes of that file; `texts` by keyword as in [`Picture::encode_png_with`].
+/// The bytes of the file that [`write_apng`] writes; `texts` by keyword as in [`Picture::encode_png_with`].
 ///
 /// # Errors
-/// No frames, frames of differing shapes.
+/// No frames; frames of different shapes.
 pub fn encode_apng(
     frames: &[Picture],
     delay_ms: u16,
@@ -65,15 +65,15 @@ fn encoded(
     Ok(bytes)
 }
 
-/// Writes the frames as a GIF that loops for ever, each shown for `delay_ms` milliseconds and the
-/// last for 1.5 s at least.
+/// Writes the frames as a GIF that loops for ever. Each frame stays for `delay_ms` milliseconds, the last
+/// for at least 1.5 s.
 ///
-/// GIF counts in hundredths of a second, and viewers slow down what is faster than 20 ms: the
-/// delay is rounded, and never below 20 ms. Grey frames are exact, and so are frames of at most
-/// 256 colours; others are reduced to 256 colours. The file is whole or not there at all.
+/// GIF counts in hundredths of a second, and viewers slow down delays below 20 ms. Therefore the delay is
+/// rounded, and is at least 20 ms. Grey frames and frames of at most 256 colours are exact; others are
+/// reduced to 256 colours. The file is written as a whole or not at all.
 ///
 /// # Errors
-/// No frames, frames of differing shapes, a side above 65535, or [`DataError::Write`].
+/// No frames; frames of different shapes; a side above 65535; [`DataError::Write`].
 pub fn write_gif(frames: &[Picture], delay_ms: u16, path: impl AsRef<Path>) -> Result<(), DataError> {
     let first = same_shape("animation", frames)?;
     let side = |n: usize| {
@@ -92,7 +92,7 @@ fn encode_gif(
     frames: &[Picture],
     delay_ms: u16,
 ) -> Result<Vec<u8>, gif::EncodingError> {
-    // NeuQuant's best quality: frames are small, and a file is written once.
+    // NeuQuant's best quality, because frames are small and a file is written once.
     const BEST: i32 = 1;
     let grey = frames[0].channels == 1;
     let palette: Vec<u8> = match grey {

@@ -1,4 +1,4 @@
-//! Writing a file so that it is there whole or not at all.
+//! Writes a file as a whole: nobody ever sees a part of it.
 
 use std::fs;
 use std::io::{self, Write};
@@ -6,11 +6,11 @@ use std::path::Path;
 
 use crate::error::DataError;
 
-/// Writes `bytes` to a temporary sibling of `path` and renames it to `path`. It is not synced: a
-/// picture lost with the power is made again, and many small pictures should not wait for the disk.
+/// Writes `bytes` to a temporary sibling of `path` and renames it to `path`. It is not synced, because a
+/// picture lost in a power failure can be made again, and many small pictures should not wait for the disk.
 ///
-/// A link is followed, so that its target is replaced and not the link. Something that is neither
-/// a file nor absent (a pipe, a terminal) cannot be half written: it is written to directly.
+/// A link is followed, so that its target is replaced and not the link. A pipe or a terminal is written to
+/// directly, because it cannot be half written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let result = match fs::metadata(&target) {
@@ -20,7 +20,7 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     result.map_err(|e| DataError::write(path, explain(e, path)))
 }
 
-/// Adds the fix to the commonest cause.
+/// Adds the remedy to the most common error.
 fn explain(error: io::Error, path: &Path) -> io::Error {
     match path.parent() {
         Some(parent)

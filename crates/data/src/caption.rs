@@ -1,37 +1,37 @@
-//! Words on pictures: a title, and names of the rows and columns of a grid.
+//! Captions of pictures: a title, and the names of a grid's rows and columns.
 
 use crate::error::DataError;
 use crate::letters::Letters;
 use crate::picture::{Picture, checked_len};
 use crate::wrap::{widest_piece, wrapped};
 
-/// Smallest letters of a column's name, in pixels, unless the column is narrower still.
+/// The size of the smallest letters in a column's name, in pixels. Narrower columns have smaller letters.
 const SMALLEST: usize = 10;
-/// Ems of a row's name before it is wrapped.
+/// The width at which a row's name is wrapped, in ems.
 const ROW_EMS: usize = 16;
-/// Ems that a title has at least, however narrow the grid is.
+/// The least width of a title in ems, even for a narrow grid.
 const TITLE_EMS: usize = 12;
 
-/// What is written around a grid; nothing where a text or a list is empty.
+/// The texts around a grid. An empty text or list writes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captions {
-    /// Above everything, wrapped at the picture's width.
+    /// The title at the top, wrapped at the picture's width.
     pub title: String,
-    /// To the left of each row, wrapped where they are long and the rows are high enough.
+    /// The names to the left of the rows. Long names are wrapped if the rows are high enough.
     pub rows: Vec<String>,
-    /// Above each column, wrapped at its width.
+    /// The names above the columns, wrapped at a column's width.
     pub columns: Vec<String>,
 }
 
 impl Picture {
     /// [`Picture::grid`] with each pixel `scale` wide and with captions in black on white.
     ///
-    /// The grid is at the bottom, and its left edge is right of the rows' names. Below a narrow grid's
-    /// title the picture goes on to the right of it, white. Letters are `11 + scale` pixels high. Latin,
-    /// Greek and Cyrillic ones and mathematical signs are drawn, others show as an empty box.
+    /// The grid is at the bottom, to the right of the rows' names. If the title is wider than the grid, the
+    /// picture is white to the right of the grid. Letters are `11 + scale` pixels high. The font has Latin,
+    /// Greek and Cyrillic letters and mathematical signs; other letters show as an empty box.
     ///
     /// # Errors
-    /// As [`Picture::grid`]; a scale of 0; a picture too large.
+    /// As [`Picture::grid`]; a scale of 0; a picture that is too large.
     pub fn captioned_grid(
         pictures: &[Picture],
         columns: usize,
@@ -55,10 +55,10 @@ impl Picture {
         let names_height = names.iter().map(|name| name.height() + margin).max().unwrap_or(0);
 
         let (mut width, mut title_height) = (left + grid.width, 0);
-        let mut title = Block::default();
+        let mut title = CaptionBlock::default();
         if !captions.title.is_empty() {
             width = width.max(TITLE_EMS * em + 2 * margin);
-            title = Block::new(&captions.title, Letters::new(em), width - 2 * margin);
+            title = CaptionBlock::new(&captions.title, Letters::new(em), width - 2 * margin);
             title_height = title.height() + margin + margin / 2;
         }
 
@@ -77,10 +77,10 @@ impl Picture {
         Ok(picture)
     }
 
-    /// This picture and another beside it, at the same height from the top, `gap` white pixels apart.
+    /// This picture and another one side by side, aligned at the top, with `gap` white pixels between them.
     ///
     /// # Errors
-    /// Different channels, or a picture too large.
+    /// Different channels; a picture that is too large.
     pub fn beside(&self, other: &Picture, gap: usize) -> Result<Picture, DataError> {
         if self.channels != other.channels {
             let (a, b) = (self.channels, other.channels);
@@ -96,7 +96,7 @@ impl Picture {
     /// The picture in the top left corner of a larger white one.
     ///
     /// # Errors
-    /// Channels other than 1 and 3, sides smaller than the picture's, or a picture too large.
+    /// Channels other than 1 and 3; sides smaller than the picture's; a picture that is too large.
     pub fn padded(&self, channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {
         if height < self.height || width < self.width {
             let (h, w) = (self.height, self.width);
@@ -115,8 +115,8 @@ impl Picture {
         }
     }
 
-    /// Writes lines from `top` down, each from the column that `left` gives for its width.
-    fn write(&mut self, block: &Block, top: usize, left: impl Fn(usize) -> usize) {
+    /// Writes lines downwards from `top`. `left` gives the first column of a line from the line's width.
+    fn write(&mut self, block: &CaptionBlock, top: usize, left: impl Fn(usize) -> usize) {
         let Some(letters) = block.letters else { return };
         for (i, line) in block.lines.iter().enumerate() {
             let left = left(letters.width(line).ceil() as usize);
@@ -124,7 +124,7 @@ impl Picture {
         }
     }
 
-    /// Takes away the part of a pixel's light that ink covers. Outside the picture there is none.
+    /// Removes the part of a pixel's light that ink covers. It ignores pixels outside the picture.
     fn darken(&mut self, y: isize, x: isize, covered: f32) {
         let (Ok(y), Ok(x)) = (usize::try_from(y), usize::try_from(x)) else { return };
         if y < self.height && x < self.width {
@@ -138,13 +138,13 @@ impl Picture {
 
 /// A text in lines.
 #[derive(Debug, Default)]
-struct Block {
-    /// None of a text that is empty.
+struct CaptionBlock {
+    /// None for an empty text.
     letters: Option<Letters>,
     lines: Vec<String>,
 }
 
-impl Block {
+impl CaptionBlock {
     fn new(text: &str, letters: Letters, width: usize) -> Self {
         Self { letters: Some(letters), lines: wrapped(text, &letters, width as f32) }
     }
@@ -159,15 +159,15 @@ impl Block {
     }
 }
 
-/// The rows' names, each no higher than its row: as wide as they need, up to a limit, and beyond it in as
-/// many lines as a row has room for.
-fn row_names(names: &[String], height: usize, em: usize) -> Vec<Block> {
+/// The rows' names, each at most as high as its row. A name is one line up to a limit of width; a longer
+/// one is wrapped into as many lines as fit into a row.
+fn row_names(names: &[String], height: usize, em: usize) -> Vec<CaptionBlock> {
     let letters = Letters::new(em.min(height * 4 / 5).max(1));
     let room = (height / letters.line()).max(1);
-    let blocks = |width| names.iter().map(|name| Block::new(name, letters, width)).collect::<Vec<_>>();
+    let blocks = |width| names.iter().map(|name| CaptionBlock::new(name, letters, width)).collect::<Vec<_>>();
     let fits = |width| blocks(width).iter().all(|block| block.lines.len() <= room);
-    let longest = blocks(usize::MAX).iter().map(Block::width).max().unwrap_or(0);
-    // The narrowest that fits lies between the two.
+    let longest = blocks(usize::MAX).iter().map(CaptionBlock::width).max().unwrap_or(0);
+    // The least width that fits lies between these two.
     let (mut low, mut high) = (longest.min(ROW_EMS * em), longest);
     while low < high {
         let middle = low.midpoint(high);
@@ -179,8 +179,8 @@ fn row_names(names: &[String], height: usize, em: usize) -> Vec<Block> {
     blocks(high)
 }
 
-/// The columns' names, in letters that are smaller where whole words fit so.
-fn column_names(names: &[String], width: usize, em: usize) -> Vec<Block> {
+/// The columns' names. The letters are made smaller if whole words then fit.
+fn column_names(names: &[String], width: usize, em: usize) -> Vec<CaptionBlock> {
     let width = width.saturating_sub(1 + em / 8);
     let fits = |em: &usize| {
         let letters = Letters::new(*em);
@@ -189,7 +189,7 @@ fn column_names(names: &[String], width: usize, em: usize) -> Vec<Block> {
     let smallest = SMALLEST.min(em);
     let em = (smallest..=em).rev().find(fits).unwrap_or(smallest);
     let letters = Letters::new(em.min(width).max(1));
-    names.iter().map(|name| Block::new(name, letters, width)).collect()
+    names.iter().map(|name| CaptionBlock::new(name, letters, width)).collect()
 }
 
 fn blank(channels: usize, height: usize, width: usize) -> Result<Picture, DataError> {

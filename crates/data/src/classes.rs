@@ -1,4 +1,4 @@
-//! Class names: those of well-known data sets, those in a file, and how a person refers to one.
+//! Class names: those of well-known data sets, those in a file, and those that a person types.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::dataset::check_names;
 use crate::error::DataError;
 
-/// Most bytes of a list of names: a file that is longer, is something else.
+/// The largest list of names in bytes. A longer file is something else.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// CIFAR-10's classes in the order of its labels.
@@ -32,9 +32,9 @@ pub(crate) const KUZUSHIJI: [&str; 10] = ["o", "ki", "su", "tsu", "na", "ha", "m
 
 /// The class that a person means by `text`: a name or a number.
 ///
-/// An exact name wins, then a name that differs by case alone if there is just one such, then an
-/// index below `classes.len()`. So `7` is the digit 7 in a set of digits, and class 7 elsewhere.
-/// `None` if nothing fits.
+/// An exact name comes first, then a name that differs only by case if there is exactly one, then an index
+/// below `classes.len()`. Thus `7` is the digit 7 in a set of digits, and class 7 in other sets. `None` if
+/// nothing fits.
 pub fn class_index(classes: &[String], text: &str) -> Option<usize> {
     if let Some(exact) = classes.iter().position(|name| name == text) {
         return Some(exact);
@@ -52,9 +52,9 @@ pub(crate) fn digits() -> Vec<String> {
     letters('0'..='9')
 }
 
-/// The classes of one of EMNIST's six splits in the order of its labels, `None` for others.
+/// The classes of one of EMNIST's six splits in the order of its labels; `None` for other names.
 ///
-/// `balanced` and `bymerge` have one class for upper and lower case where the two look alike.
+/// In `balanced` and `bymerge`, upper and lower case share a class if they look alike.
 pub(crate) fn emnist(split: &str) -> Option<Vec<String>> {
     let capitals = || letters('A'..='Z');
     Some(match split {
@@ -75,7 +75,7 @@ fn letters(chars: impl IntoIterator<Item = char>) -> Vec<String> {
     chars.into_iter().map(String::from).collect()
 }
 
-/// The names in a file, one a line, or `None` if there is no such file.
+/// The names in a file, one in each line, or `None` if the file does not exist.
 ///
 /// # Errors
 /// A file that cannot be read or is not UTF-8; an empty line before a name; repeated names.
@@ -90,7 +90,7 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
     }
 }
 
-/// The names in these bytes, one a line; `path` is what messages call them.
+/// The names in these bytes, one in each line. Messages call the bytes `path`.
 ///
 /// # Errors
 /// As [`read_file`].

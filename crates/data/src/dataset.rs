@@ -24,13 +24,13 @@ pub struct Shape {
 impl Shape {
     /// The number of values of one image, `channels * height * width`.
     ///
-    /// The shape of a [`Dataset`] is known not to overflow here.
+    /// It does not overflow for the shape of a [`Dataset`].
     #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// [`Shape::len`] for a shape that nobody has checked: `None` when it is 0 or overflows.
+    /// [`Shape::len`] of an unchecked shape: `None` if it is 0 or overflows.
     pub(crate) fn checked_len(&self) -> Option<usize> {
         self.channels.checked_mul(self.height)?.checked_mul(self.width).filter(|&len| len > 0)
     }
@@ -94,14 +94,14 @@ impl Dataset {
         Ok(Dataset { shape, pixels, labels, classes })
     }
 
-    /// A data set of `count` images that `fill` makes: it writes the values of image i, in [-1, 1] and in
-    /// the order (channels, height, width), and returns the label.
+    /// A data set of `count` images. `fill` makes each image: it writes the values of image i in [-1, 1],
+    /// in the order (channels, height, width), and returns the label.
     ///
-    /// This is how images of any source become a data set: a file format of one's own, a database, a
-    /// function. Values are kept as bytes, `round((v + 1) * 127.5)`, and those outside are clamped.
+    /// Use it for images of any source: your own file format, a database, a function. Values are stored as
+    /// bytes, `round((v + 1) * 127.5)`; values outside the range are clamped.
     ///
     /// # Errors
-    /// A value that is NaN, named by its image; otherwise as [`Dataset::new`].
+    /// A value that is NaN, with the index of its image; otherwise as [`Dataset::new`].
     ///
     /// ```
     /// use duet_data::{Dataset, Shape};
@@ -122,7 +122,7 @@ impl Dataset {
         mut fill: impl FnMut(usize, &mut [f32]) -> u32,
     ) -> Result<Self, DataError> {
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        // A shape that is none is for `new` to refuse.
+        // `new` refuses a wrong shape.
         let mut image = vec![0.0; shape.checked_len().unwrap_or(0)];
         for i in 0..count {
             image.fill(0.0);
@@ -150,7 +150,7 @@ impl Dataset {
         self.shape
     }
 
-    /// The class names; a label is an index into them. Training and test split share them.
+    /// The class names. A label is an index into them. The training and test splits share them.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
@@ -208,9 +208,9 @@ impl Dataset {
         counts
     }
 
-    /// The first `count` images of each class, or all where there are fewer, in their order.
+    /// The first `count` images of each class in their order, or all if there are fewer.
     ///
-    /// It keeps the classes and their labels; use it for a quick look or a balanced reference.
+    /// The classes and labels stay the same. Use it for a quick look or a balanced reference.
     pub fn take_per_class(&self, count: usize) -> Dataset {
         let mut taken = vec![0; self.classes.len()];
         let chosen: Vec<usize> = (0..self.len())
@@ -239,9 +239,8 @@ impl Dataset {
 
     /// BLAKE3 of everything in the data set, 64 hexadecimal digits.
     ///
-    /// Hashed are, integers as little-endian u64: channels, height, width, the number of classes,
-    /// each name's length and bytes, the number of images, the labels as little-endian u32, and
-    /// the pixels.
+    /// It hashes channels, height, width, the number of classes, each name's length and bytes, the number
+    /// of images, the labels and the pixels. Integers are little-endian u64, labels little-endian u32.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let number = |hasher: &mut blake3::Hasher, value: usize| {
@@ -263,27 +262,27 @@ impl Dataset {
     }
 }
 
-/// A data set's two parts, which share shape and classes, and its name.
+/// The training and test split of a data set, which share shape and classes, and its name.
 ///
-/// The name is the directory's, or `digits`; it is for people and identifies nothing.
-/// The test part may be empty (an image folder with one image a class).
+/// The name is that of the directory, or `digits`. It is for people and need not be unique. The test split
+/// may be empty (for an image folder with one image in each class).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splits {
-    /// What a person calls the data set.
+    /// The name of the data set, for people.
     pub name: String,
-    /// To train on.
+    /// The images to train on.
     pub train: Dataset,
-    /// Held out.
+    /// The held-out images.
     pub test: Dataset,
-    /// What beside the images was left out, a sentence each.
+    /// What was left out besides the images, one sentence for each kind.
     pub left_out: Vec<String>,
 }
 
 impl Splits {
-    /// The parts of a data set that was made in memory.
+    /// The splits of a data set that was made in memory.
     ///
     /// # Errors
-    /// Parts that differ in shape or class names.
+    /// Splits that differ in shape or class names.
     pub fn new(name: impl Into<String>, train: Dataset, test: Dataset) -> Result<Self, DataError> {
         if train.shape != test.shape {
             return Err(DataError::invalid(format!(
@@ -316,7 +315,7 @@ impl Splits {
     }
 }
 
-/// Says what is wrong with these class names, if anything is.
+/// Checks class names; the error says what is wrong.
 pub(crate) fn check_names(classes: &[String]) -> Result<(), String> {
     if classes.is_empty() {
         return Err("there are no classes".into());

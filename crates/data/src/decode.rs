@@ -1,4 +1,4 @@
-//! From a PNG or JPEG file to a picture: upright, opaque, 8 bits, grey if it has no colour.
+//! Decodes a PNG or JPEG file to a picture: upright, opaque, 8 bits, grey if it has no colour.
 
 use std::io::{BufRead, BufReader, Cursor, Seek};
 use std::panic;
@@ -21,11 +21,12 @@ const MAX_BYTES: u64 = 512 << 20;
 /// Most bytes of a pixel: four samples of 16 bits.
 const PIXEL_BYTES: u64 = 8;
 
-/// How the reason ends that an image has too many pixels.
+/// The end of the message about an image with too many pixels.
 pub(crate) const MOST_OF_A_FILE: &str = "are read of a file";
 
-/// Endings of the files that are read, and of images that cannot be.
+/// The endings of image files that are read.
 const READ: [&str; 3] = ["png", "jpg", "jpeg"];
+/// The endings of image files that cannot be read.
 const NOT_READ: [&str; 56] = [
     "apng", "arw", "avif", "bmp", "cr2", "cr3", "cur", "dcm", "dds", "dib", "dng", "exr", "ff", "gif", "hdr",
     "heic", "heics", "heif", "hif", "icns", "ico", "j2k", "jfif", "jp2", "jpe", "jpx", "jxl", "jxr", "nef",
@@ -33,28 +34,28 @@ const NOT_READ: [&str; 56] = [
     "rw2", "sgi", "svg", "svgz", "tga", "tif", "tiff", "wbmp", "webp", "xbm", "xcf", "xpm",
 ];
 
-/// Whether a path ends as an image's does, one that can be read or not.
+/// Whether a path has the ending of an image, readable or not.
 pub(crate) fn is_image_name(path: &Path) -> bool {
     ending(path).is_some_and(|e| READ.contains(&e.as_str()) || NOT_READ.contains(&e.as_str()))
 }
 
 impl Picture {
-    /// The picture of a PNG or JPEG file in memory, as [`open()`](crate::open()) reads one: upright
-    /// by its EXIF orientation, 8 bits, laid on white where it is transparent, 1 channel if no pixel
-    /// has a colour and 3 otherwise.
+    /// The picture of a PNG or JPEG file in memory, as [`open()`](crate::open()) reads one: upright by its
+    /// EXIF orientation, 8 bits, on white where it is transparent, with 1 channel if no pixel has a colour
+    /// and 3 otherwise.
     ///
     /// # Errors
-    /// Another format, damage, a side above 16384, more than [`MAX_PIXELS`], a header of more pixels than
-    /// the bytes can hold.
+    /// Another format; damage; a side above 16384; more than [`MAX_PIXELS`] pixels; a header with more
+    /// pixels than the bytes can hold.
     pub fn decode(bytes: &[u8]) -> Result<Picture, DataError> {
         from_bytes(bytes, MAX_PIXELS)
             .map_err(|cause| DataError::invalid(format!("this image cannot be used: {cause}")))
     }
 
-    /// The same of a file.
+    /// The picture of a PNG or JPEG file, as [`Picture::decode`].
     ///
     /// # Errors
-    /// As [`Picture::decode`], with the file's name; also what is no regular file, such as a pipe.
+    /// As [`Picture::decode`], with the file's name; something that is not a regular file, such as a pipe.
     pub fn read(path: &Path) -> Result<Picture, DataError> {
         let header = header(path, MAX_PIXELS);
         header.and_then(|_| picture(path, MAX_PIXELS)).map_err(|cause| {
@@ -67,19 +68,19 @@ impl Picture {
     }
 }
 
-/// What an image's header says.
+/// The header of an image.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Header {
+pub(crate) struct ImageHeader {
     /// Width and height of the upright image.
     pub size: (u32, u32),
-    /// Of the unpacked image.
+    /// The number of bytes of the unpacked image.
     pub bytes: u64,
     /// Whether a pixel may have a colour.
     pub has_colour: bool,
 }
 
 /// The header of an image of at most `max_pixels`.
-pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<Header, String> {
+pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<ImageHeader, String> {
     if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
         return Err(format!("{other} is not read, convert it to PNG or JPEG"));
     }
@@ -92,10 +93,11 @@ pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<Header, String> {
     let (width, height) = decoder.dimensions();
     let size = if is_turned(orientation) { (height, width) } else { (width, height) };
     let color = decoder.color_type();
-    Ok(Header { size, bytes: decoder.total_bytes(), has_colour: color.has_color() || color.has_alpha() })
+    Ok(ImageHeader { size, bytes: decoder.total_bytes(), has_colour: color.has_color() || color.has_alpha() })
 }
 
-/// The picture of a file, as [`from_bytes`] says. Call [`header`] first: it refuses what is no image.
+/// The picture of a file, as [`from_bytes`] describes. Call [`header`] first, because it refuses files that
+/// are not images.
 pub(crate) fn picture(path: &Path, max_pixels: u64) -> Result<Picture, String> {
     from_bytes(&duet_files::read(path, MAX_BYTES).map_err(|e| e.to_string())?, max_pixels)
 }
@@ -103,7 +105,7 @@ pub(crate) fn picture(path: &Path, max_pixels: u64) -> Result<Picture, String> {
 /// The image with its EXIF orientation applied, over white where it is transparent, of 1 channel
 /// if no pixel has a colour and of 3 otherwise.
 pub(crate) fn from_bytes(bytes: &[u8], max_pixels: u64) -> Result<Picture, String> {
-    // The decoders are other people's: a mistake in one is to cost one file and not the whole run.
+    // The decoders are foreign code. A panic in one of them must cost only one file, not the whole run.
     panic::catch_unwind(|| decoded(bytes, max_pixels)).unwrap_or_else(|cause| {
         let message = cause.downcast_ref::<String>().map(String::as_str);
         let message = message.or(cause.downcast_ref::<&str>().copied()).unwrap_or("no message");
@@ -147,8 +149,8 @@ fn limits(max_pixels: u64) -> Limits {
     limits
 }
 
-/// A decoder by the file's content, whatever it is called, and how the image is to be turned.
-/// `length` is the file's, which bounds the pixels that can be in it.
+/// Chooses the decoder by the file's content, not by its name. Also returns the orientation of the image.
+/// `length` is the file's; it bounds the number of pixels.
 fn decoder<'a, R: BufRead + Seek + 'a>(
     mut source: R,
     length: u64,
@@ -162,7 +164,7 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
         let fewest_bytes = png_check::fewest_bytes(decoder.dimensions(), bits_per_pixel);
         (decoder, fewest_bytes)
     } else if start.starts_with(&jpeg::START) {
-        // Its decoder would read all of it anyway.
+        // The JPEG decoder reads the whole file anyway.
         let mut bytes = Vec::new();
         source.read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         jpeg::check(&bytes)?;
@@ -173,7 +175,7 @@ fn decoder<'a, R: BufRead + Seek + 'a>(
         return Err(not_an_image(start));
     };
     let (width, height) = decoder.dimensions();
-    // Memory is taken for what the header claims.
+    // The decoder allocates what the header claims.
     if length < fewest_bytes {
         return Err(format!("{length} bytes cannot hold the {width}x{height} pixels of the header"));
     }
@@ -200,7 +202,7 @@ fn limited<'a, R: BufRead + Seek + 'a>(
     Ok(Box::new(reader.into_decoder().map_err(|e| e.to_string())?))
 }
 
-/// What a file is instead, by its first bytes; its name promised an image that is read.
+/// Says what a file is instead of an image, by its first bytes.
 fn not_an_image(start: &[u8]) -> String {
     let other = match start {
         [] => return "the file is empty".into(),
@@ -227,7 +229,7 @@ fn is_turned(orientation: Orientation) -> bool {
     )
 }
 
-/// RGB of RGBA pixels laid on white paper, in the same memory.
+/// Lays RGBA pixels on white and returns RGB, in the same memory.
 fn over_white(mut pixels: Vec<u8>) -> Vec<u8> {
     let count = pixels.len() / 4;
     for i in 0..count {

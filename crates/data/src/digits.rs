@@ -1,7 +1,7 @@
-//! The embedded data set: 12,000 images of MNIST as PNG sheets that a person can look at.
+//! The embedded data set: 12,000 images of MNIST, as PNG sheets that people can view.
 //!
-//! `digits/README.md` tells where they are from, under which licence, by which rule they were
-//! chosen, and how to make them again.
+//! `digits/README.md` states their origin, their licence, the rule that chose them, and how to make them
+//! again.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -10,11 +10,12 @@ use crate::dataset::{Dataset, Shape, Splits};
 use crate::error::DataError;
 use crate::{classes, parallel};
 
-/// Images a class in the training sheets, and in the test sheets.
+/// The number of images of each class in the training sheets.
 const TRAIN_PER_CLASS: usize = 1000;
+/// The number of images of each class in the test sheets.
 const TEST_PER_CLASS: usize = 200;
 
-/// A sheet is this many images wide.
+/// The number of images in a row of a sheet.
 const COLUMNS: usize = 25;
 
 /// Rows and columns of one image.
@@ -42,8 +43,8 @@ static TEST: [&[u8]; 10] = sheets!("test");
 
 /// The embedded digits: 1x28x28, classes `0` to `9`, 1,000 training and 200 test images of each.
 ///
-/// They are the first of each class in MNIST's training and test file. Classes alternate: image
-/// `i` is of class `i % 10`, so that the first `10 n` images are `n` of each class.
+/// They are the first images of each class in MNIST's training and test file. Classes alternate: image `i`
+/// has class `i % 10`, so that the first `10 n` images hold `n` of each class.
 ///
 /// # Errors
 /// None unless the crate was built from damaged sheets.

@@ -1,10 +1,10 @@
-//! What can go wrong with a data set or a picture, told so that a person can act on it.
+//! Errors of data sets and pictures, with messages that a person can act on.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// An error of this crate. Each message is whole: it names the file, the cause and the fix.
+/// An error of this crate. Each message names the file, the cause and the remedy.
 ///
 /// [`DataError::Write`] is the only variant about output; all others are about the data.
 #[derive(Debug, thiserror::Error)]
@@ -31,12 +31,12 @@ pub enum DataError {
     Malformed {
         /// The file or directory.
         path: PathBuf,
-        /// What is wrong, with the claimed and the real values.
+        /// What is wrong, with the expected and the actual values.
         cause: String,
         /// What to do about it.
         fix: String,
     },
-    /// A data set was recognised by some of its files, but others are absent.
+    /// Some files of a known data set are there, but others are absent.
     #[error(
         "{}: {set} is incomplete, missing {}; add the missing files or name another directory",
         shown(dir), names.join(" and ")
@@ -46,7 +46,7 @@ pub enum DataError {
         dir: PathBuf,
         /// What the directory looks like.
         set: String,
-        /// What is not there.
+        /// The absent files.
         names: Vec<String>,
     },
     /// The directory holds nothing that this crate can read.
@@ -73,12 +73,12 @@ pub enum DataError {
     BadFiles {
         /// The directory.
         dir: PathBuf,
-        /// The first of the bad files in the order of their paths, at most 20.
+        /// The first bad files in the order of their paths, at most 20.
         listed: Vec<BadFile>,
-        /// How many there are besides.
+        /// The number of further bad files.
         unlisted: usize,
     },
-    /// Two images differ in size and no size was asked for.
+    /// Two images differ in size, and no size was requested.
     #[error(
         "images differ in size: {} is {}x{} but {} is {}x{} (width x height); \
          choose one size for all with --image-size N (the image_size option)",
@@ -90,7 +90,7 @@ pub enum DataError {
         first: PathBuf,
         /// Its width and height.
         first_size: (u32, u32),
-        /// The first image whose size is another.
+        /// The first image with another size.
         second: PathBuf,
         /// Its width and height.
         second_size: (u32, u32),
@@ -135,7 +135,8 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A path in a message. Names may hold line ends and worse, which would break a list or a terminal.
+/// A path for a message. It escapes line ends and control characters, which would break a list or a
+/// terminal.
 pub(crate) fn shown(path: &Path) -> String {
     let escaped = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),

@@ -1,4 +1,4 @@
-//! Bringing images to the size and the channels that a person asked for.
+//! Resizes images, and changes their channels, as a person asked.
 
 use std::path::Path;
 
@@ -12,11 +12,11 @@ use crate::options::FolderOptions;
 use crate::parallel;
 use crate::picture::{Picture, append_planes};
 
-/// Images that are resized at once, of which both sizes are in memory.
+/// The number of images that are resized at a time. Both sizes of these are in memory.
 const AT_ONCE: usize = 1024;
 
 /// # Errors
-/// A size of 0 or beyond what is read, channels other than 1 and 3.
+/// A size of 0 or above the largest side; channels other than 1 and 3.
 pub(crate) fn check(options: &FolderOptions) -> Result<(), DataError> {
     match (options.image_size, options.channels) {
         (Some(size), _) if size == 0 || size > MAX_SIDE as usize => {
@@ -34,7 +34,7 @@ impl Picture {
     /// [`open()`](crate::open()) makes them with [`FolderOptions`].
     ///
     /// # Errors
-    /// Channels other than 1 and 3, a size of 0 or above 16384.
+    /// Channels other than 1 and 3; a size of 0 or above 16384.
     pub fn fitted(self, channels: usize, size: usize) -> Result<Picture, DataError> {
         let (image_size, channels_wanted) = (Some(size), Some(channels));
         check(&FolderOptions { image_size, channels: channels_wanted, ..FolderOptions::default() })?;
@@ -42,7 +42,7 @@ impl Picture {
     }
 }
 
-/// Both splits with the size and channels asked for; as they are where nothing was.
+/// Both splits with the requested size and channels; unchanged if nothing was requested.
 pub(crate) fn splits(splits: Splits, options: &FolderOptions) -> Result<Splits, DataError> {
     Ok(Splits { train: dataset(splits.train, options)?, test: dataset(splits.test, options)?, ..splits })
 }
@@ -74,9 +74,9 @@ fn dataset(dataset: Dataset, options: &FolderOptions) -> Result<Dataset, DataErr
     Dataset::new(new, pixels, dataset.labels().to_vec(), classes)
 }
 
-/// The middle square of a picture as `size` x `size`, or the picture itself without a size.
+/// The middle square of a picture as `size` x `size` pixels; without a size, the picture itself.
 ///
-/// The filter is bilinear, widened for shrinking so that no pixel is skipped.
+/// The filter is bilinear. For shrinking it is wider, so that no pixel is skipped.
 pub(crate) fn picture_of(picture: Picture, size: Option<usize>) -> Picture {
     let Some(size) = size else {
         return picture;
@@ -109,7 +109,7 @@ fn square<P: Pixel<Subpixel = u8> + 'static>(image: &ImageBuffer<P, Vec<u8>>, si
 }
 
 /// # Errors
-/// More bytes than a data set may have; `claim` is what needs them.
+/// More bytes than a data set may have. `claim` says what needs them.
 pub(crate) fn check_bytes(path: &Path, claim: &str, bytes: u64, most: u64) -> Result<(), DataError> {
     match bytes > most {
         true => Err(DataError::malformed(
@@ -121,7 +121,7 @@ pub(crate) fn check_bytes(path: &Path, claim: &str, bytes: u64, most: u64) -> Re
     }
 }
 
-/// Room for `count` images, or an error that says how much was asked for.
+/// Memory for `count` images. The error says how much was needed.
 pub(crate) fn reserve(shape: Shape, count: usize) -> Result<Vec<u8>, DataError> {
     let bytes = shape.checked_len().and_then(|len| len.checked_mul(count));
     let mut pixels = Vec::new();
@@ -134,7 +134,7 @@ pub(crate) fn reserve(shape: Shape, count: usize) -> Result<Vec<u8>, DataError> 
     }
 }
 
-/// (channels, height, width) to a picture.
+/// Makes a picture from (channels, height, width).
 fn from_planes(shape: Shape, planes: &[u8]) -> Result<Picture, DataError> {
     let area = shape.height * shape.width;
     let pixels = (0..area).flat_map(|i| (0..shape.channels).map(move |c| planes[c * area + i])).collect();

@@ -1,4 +1,4 @@
-//! What a format of data sets is: how it is found in a directory, and how it is read.
+//! A format of data sets: how to find it in a directory, and how to read it.
 
 use std::path::Path;
 
@@ -7,40 +7,39 @@ use crate::error::DataError;
 use crate::listing::Listing;
 use crate::options::FolderOptions;
 
-/// A format, as the table in `formats/mod.rs` lists it.
+/// A format. The table in `formats/mod.rs` lists all of them.
 pub(crate) struct Format {
-    /// What a directory of it holds, for people: a line of the list that [`DataError::NotRecognised`]
-    /// gives.
+    /// The content of such a directory, for people: a line in the list of [`DataError::NotRecognised`].
     pub holds: &'static str,
-    /// When a directory is held against it.
+    /// When a directory is compared with this format.
     pub tried: Tried,
-    /// Where its files may lie below the directory, besides in the directory itself.
+    /// The subfolders that may hold its files, besides the directory itself.
     pub subfolders: &'static [&'static str],
     /// Whether a person may name a file of this name instead of the directory.
     pub is_file_of_set: fn(&str) -> bool,
-    /// The data set in a place, found by the names of what is there. `None` if it is none of this format.
+    /// Finds a data set of this format by the names of files and folders. `None` if there is none.
     ///
-    /// An error is what is wrong with a set that is recognised, such as a file that is missing.
-    pub find: fn(&Place) -> Result<Option<Found>, DataError>,
+    /// An error means that a set was recognised, but something is wrong with it, such as a missing file.
+    pub find: fn(&Location) -> Result<Option<Found>, DataError>,
 }
 
-/// When a directory is held against a format.
+/// When a directory is compared with a format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tried {
-    /// In the order of the table: its files have names of their own.
+    /// First, in the order of the table: the files of these formats have names of their own.
     ByName,
-    /// After all those: any directory may be one.
+    /// After all those: any directory may have such a format.
     Otherwise,
 }
 
-/// Where a data set is looked for.
-pub(crate) struct Place<'a> {
+/// The place of the search for a data set.
+pub(crate) struct Location<'a> {
     pub dir: &'a Path,
-    /// What is in the directory.
+    /// The content of the directory.
     pub listing: &'a Listing,
     /// The file that a person named instead of the directory.
     pub chosen: Option<&'a str>,
 }
 
-/// Reads a set that was found: the name that a person knows its directory by, and what is wanted of it.
+/// Reads a data set that was found. It gets the name of the directory and the options.
 pub(crate) type Found = Box<dyn FnOnce(&str, &FolderOptions) -> Result<Splits, DataError>>;

@@ -1,9 +1,8 @@
-//! The formats that [`open()`](crate::open()) reads, from bytes in memory: for what was fetched or
-//! unpacked and never was a file. A single image is read by [`Picture::decode`](crate::Picture::decode).
+//! Reads the formats of [`open()`](crate::open()) from bytes in memory, for data that never was a file.
+//! [`Picture::decode`](crate::Picture::decode) reads a single image.
 //!
-//! What [`open()`](crate::open()) reads passes through the same code. No function here panics on
-//! any bytes, and none allocates more than a multiple of what the bytes really hold, whatever their
-//! header claims.
+//! [`open()`](crate::open()) uses the same code. No function here panics for any bytes. None allocates more
+//! than a multiple of what the bytes really hold, even if the header claims more.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,22 +13,22 @@ use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::formats::{cifar, idx, numpy, table};
 
-/// The data set of an IDX file of images and one of labels, each gzipped or not: 1 channel, the
-/// rows and columns of the header, label `i` named `classes[i]`.
+/// The data set of an IDX file of images and one of labels, each gzipped or not. It has 1 channel and the
+/// rows and columns of the header; label `i` has the name `classes[i]`.
 ///
-/// Messages call the two `images` and `labels` where those of [`open()`](crate::open()) name a file.
+/// Messages call the two files `images` and `labels`.
 ///
 /// # Errors
-/// Another magic number, more or fewer bytes than the header claims, no pixels, images and labels
-/// that differ in number, a label that is not below `classes.len()`; empty or repeated class names.
+/// Another magic number; more or fewer bytes than the header claims; no pixels; different numbers of images
+/// and labels; a label that is not below `classes.len()`; empty or repeated class names.
 pub fn idx(images: &[u8], labels: &[u8], classes: impl Into<Arc<[String]>>) -> Result<Dataset, DataError> {
     idx::read_bytes(images, labels, classes.into())
 }
 
-/// The data set of records of CIFAR-10's binary version: 3x32x32, and its ten class names.
+/// The data set of records in CIFAR-10's binary version: 3x32x32, with its ten class names.
 ///
 /// # Errors
-/// No bytes, a number of them that is not a multiple of 3073, a label above 9.
+/// No bytes; a number of bytes that is not a multiple of 3073; a label above 9.
 pub fn cifar10(records: &[u8]) -> Result<Dataset, DataError> {
     cifar::read_bytes(records)
 }
@@ -55,7 +54,7 @@ pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.
 ///
 /// # Errors
-/// Longer, not UTF-8, no name, an empty line before a name, a name that is there twice.
+/// A longer list; bytes that are not UTF-8; no name; an empty line before a name; a repeated name.
 pub fn class_names(list: &[u8]) -> Result<Vec<String>, DataError> {
     classes::read_bytes(Path::new("class names"), list)
 }

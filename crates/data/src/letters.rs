@@ -1,4 +1,4 @@
-//! The letters of captions: a font's outlines, filled at any size.
+//! The letters of captions: outlines of a font, filled at any size.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor};
@@ -8,36 +8,36 @@ use ab_glyph_rasterizer::{Point, Rasterizer, point};
 use font::glyph::{Contour, Segment};
 use font::{Font, Glyph, Offset};
 
-/// A part of DejaVu Sans; `font/README.md` says which and whose.
+/// A part of DejaVu Sans; `font/README.md` names the part and the authors.
 static FILE: &[u8] = include_bytes!("../font/DejaVuSans.ttf");
 
 /// Letters of one size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Letters {
     outlines: &'static Outlines,
-    /// The height of the letters' body, in pixels.
+    /// The height of the letters' em square, in pixels.
     em: usize,
 }
 
 impl Letters {
-    /// Letters of `em` pixels; a capital is as high as three quarters of it.
+    /// Letters of `em` pixels. A capital letter is about three quarters as high.
     pub(crate) fn new(em: usize) -> Self {
         static OUTLINES: OnceLock<Outlines> = OnceLock::new();
         let outlines = OUTLINES.get_or_init(|| Outlines::read().expect("the embedded font is whole"));
         Self { outlines, em }
     }
 
-    /// From one line's top to the next one's, in pixels.
+    /// The distance between the tops of two lines, in pixels.
     pub(crate) fn line(&self) -> usize {
         (self.em * 6).div_ceil(5)
     }
 
-    /// How far a text reaches, in pixels.
+    /// The width of a text in pixels.
     pub(crate) fn width(&self, text: &str) -> f32 {
         self.width_after(0.0, text)
     }
 
-    /// How far a line reaches that reached `before` when the text was added.
+    /// The width of a line of width `before` after this text is added.
     pub(crate) fn width_after(&self, before: f32, text: &str) -> f32 {
         text.chars().fold(before, |width, letter| width + self.advance(letter))
     }
@@ -46,10 +46,11 @@ impl Letters {
         self.outlines.glyph(letter).advance_width * self.scale()
     }
 
-    /// Fills the letters of a line whose top left corner is at (`top`, `left`): `ink` gets row, column
-    /// and how much of that pixel is covered, above 0 and at most 1. A mark may lie left of its letter.
+    /// Fills the letters of a line whose top left corner is at (`top`, `left`). `ink` gets the row, the
+    /// column and the covered share of that pixel, above 0 and at most 1. A mark may lie to the left of its
+    /// letter.
     pub(crate) fn draw(&self, text: &str, top: usize, left: usize, mut ink: impl FnMut(isize, isize, f32)) {
-        // Capitals with an accent, and what hangs below, are within a line.
+        // Accents of capital letters and parts below the baseline stay inside the line.
         let baseline = top as f32 + (0.93 * self.em as f32).round();
         let mut x = left as f32;
         for letter in text.chars() {
@@ -68,7 +69,7 @@ impl Letters {
 struct Outlines {
     units_per_em: f32,
     glyphs: BTreeMap<char, Glyph>,
-    /// For a letter that the font lacks.
+    /// The glyph for a letter that the font lacks.
     missing: Glyph,
 }
 
@@ -101,7 +102,7 @@ fn letters_of(font: &mut Font<Cursor<&[u8]>>) -> io::Result<Vec<char>> {
 /// The frame of a box as high as a capital.
 fn empty_box(units_per_em: f32) -> Glyph {
     let [left, right, top, line] = [0.08, 0.54, 0.73, 0.06].map(|part| part * units_per_em);
-    // Round one way and the other, so that the inside is left out.
+    // The two outlines have opposite directions, so that the inside stays empty.
     let outer = [(left, 0.0), (left, top), (right, top), (right, 0.0)];
     let inner =
         [(left + line, line), (right - line, line), (right - line, top - line), (left + line, top - line)];
@@ -126,7 +127,7 @@ fn fill(glyph: &Glyph, scale: f32, origin: Point, ink: &mut impl FnMut(isize, is
     let at = |offset: Offset| point(origin.x + offset.0 * scale, origin.y - offset.1 * scale);
     let (left, bottom, right, top) = glyph.bounding_box;
     let (first, last) = (at(Offset(left, top)), at(Offset(right, bottom)));
-    // A pixel more on each side, as the rasteriser takes nothing outside.
+    // One more pixel on each side, because the rasteriser accepts nothing outside its area.
     let corner = point(first.x.floor() - 1.0, first.y.floor() - 1.0);
     let (width, height) = (last.x.ceil() + 1.0 - corner.x, last.y.ceil() + 1.0 - corner.y);
     let mut raster = Rasterizer::new(width as usize, height as usize);

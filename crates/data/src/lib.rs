@@ -1,18 +1,18 @@
-//! Labelled image data sets in, image files out; real digits included.
+//! Reads labelled image data sets and writes image files. Real digits are included.
 //!
-//! [`digits()`] is 12,000 images of MNIST that are compiled into the crate: no download, no path.
-//! [`open()`] reads a directory and finds out by itself what is in it: MNIST-style IDX files (also
-//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images
-//! per class. Both give [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and
-//! class names. Nothing that a file says is believed before it is checked. [`from_bytes`] and
-//! [`Picture::decode`] read the same formats from memory.
+//! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
+//! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
+//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images for each
+//! class. Both return [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and class
+//! names. The readers check everything that a file claims. [`from_bytes`] and [`Picture::decode`] read the
+//! same formats from memory.
 //!
-//! Images of any other source become a [`Dataset`] by [`Dataset::from_fn`], without a change to this
-//! crate; `examples/own_source.rs` does it. A format of files that [`open()`] shall recognise is a file
-//! in `src/formats` and its entry in the table there.
+//! [`Dataset::from_fn`] makes a [`Dataset`] of images from any other source, without a change to this
+//! crate; `examples/own_source.rs` shows it. A new file format for [`open()`] is a file in `src/formats`
+//! and an entry in the table there.
 //!
-//! In the other direction, a [`Picture`] is made from values in [-1, 1], laid out in a grid, and
-//! written as a PNG; [`write_apng`] and [`write_gif`] write a sequence of pictures.
+//! A [`Picture`] is made from values in [-1, 1]. It can be laid out in a grid and written as a PNG.
+//! [`write_apng`] and [`write_gif`] write a sequence of pictures.
 //!
 //! ```
 //! let splits = duet_data::digits()?;

@@ -1,4 +1,4 @@
-//! What is in a directory.
+//! Lists a directory.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::decode;
 use crate::error::{DataError, count};
 
-/// What is directly in a directory, without hidden entries, in byte order.
+/// The entries directly in a directory, without hidden ones, in byte order.
 pub(crate) struct Listing {
-    /// Names of files, and of links to files; names that are not UTF-8 are none that we know.
+    /// The names of files and of links to files. Names that are not UTF-8 are left out, because no format
+    /// has such names.
     pub files: Vec<String>,
-    /// Paths of folders, and links to folders.
+    /// The paths of folders and of links to folders.
     pub folders: Vec<PathBuf>,
 }
 
@@ -38,12 +39,12 @@ impl Listing {
         self.files.is_empty() && self.folders.is_empty()
     }
 
-    /// Number of files that are named as images are.
+    /// The number of files with an image's ending.
     pub(crate) fn images(&self) -> usize {
         self.files.iter().filter(|file| decode::is_image_name(Path::new(file))).count()
     }
 
-    /// What a directory holds that is no data set.
+    /// Describes the content of a directory that is not a data set.
     pub(crate) fn describe(&self) -> String {
         let has = |name: &str| self.files.iter().any(|f| f == name);
         let ends = |ends: &[&str]| {
@@ -78,7 +79,7 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     for entry in fs::read_dir(dir).map_err(|e| DataError::read(dir, e))? {
         let entry = entry.map_err(|e| DataError::read(dir, e))?;
         let name = entry.file_name();
-        // macOS puts its own files into archives under the one name, Synology beside images under the other.
+        // macOS adds `__MACOSX` to archives, and Synology adds `@eaDir` beside images.
         if !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX" && name != "@eaDir" {
             paths.push(entry.path());
         }
@@ -87,7 +88,7 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-/// The last component's bytes, by which paths in a directory are ordered.
+/// The bytes of a path's last component. They order the paths in a directory.
 pub(crate) fn file_name_bytes(path: &Path) -> &[u8] {
     path.file_name().unwrap_or_default().as_encoded_bytes()
 }

@@ -1,4 +1,4 @@
-//! Opening a directory by what is in it.
+//! Opens a directory by its content.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::fit;
-use crate::format::{Format, Found, Place, Tried};
+use crate::format::{Format, Found, Location, Tried};
 use crate::formats::FORMATS;
 use crate::listing::Listing;
 use crate::options::FolderOptions;
 
-/// Opens a data set by looking at what is in `dir`, in this order:
+/// Opens a data set. It compares the content of `dir` with these formats, in this order:
 ///
 /// 1. IDX files under MNIST's or EMNIST's names, gzipped or not, also in `raw/` or `gzip/`. Of
 ///    several EMNIST splits in one directory, naming a file instead of the directory chooses one.
@@ -28,8 +28,8 @@ use crate::options::FolderOptions;
 /// CIFAR or NumPy files and tables.
 ///
 /// # Errors
-/// Anything about the files that is not as it should be; the message says which, why, and what to
-/// do. See [`DataError`].
+/// Anything that is wrong with the files. The message names the file, the cause and the remedy. See
+/// [`DataError`].
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     fit::check(options)?;
     let (dir, chosen) = directory_and_choice(dir)?;
@@ -44,10 +44,10 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     }
 }
 
-/// The data set of the first format that the directory is of: of those with file names of their own in
-/// the directory, then below it, then of the others.
+/// The data set in the first format that matches: first formats with file names of their own, in the
+/// directory and then in its subfolders, then the other formats.
 fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<Found>, DataError> {
-    let place = Place { dir, listing, chosen };
+    let place = Location { dir, listing, chosen };
     for format in tried(Tried::ByName) {
         if let Some(found) = (format.find)(&place)? {
             return Ok(Some(found));
@@ -55,7 +55,7 @@ fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<F
     }
     for format in tried(Tried::ByName) {
         for sub in format.subfolders.iter().map(|sub| dir.join(sub)).filter(|sub| sub.is_dir()) {
-            let place = Place { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
+            let place = Location { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
             if let Some(found) = (format.find)(&place)? {
                 return Ok(Some(found));
             }
@@ -73,7 +73,7 @@ fn tried(when: Tried) -> impl Iterator<Item = &'static Format> {
     FORMATS.iter().filter(move |format| format.tried == when)
 }
 
-/// The directory, and the file in it that was named instead, if one was.
+/// The directory, and the file in it if a file was named instead of the directory.
 fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataError> {
     let there = fs::metadata(path).map_err(|e| DataError::read(path, e))?;
     if there.is_dir() {
@@ -93,7 +93,7 @@ fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataEr
     }
 }
 
-/// The name that a person knows the directory by.
+/// The directory's name for people.
 fn folder_name(dir: &Path) -> String {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
     full.iter()

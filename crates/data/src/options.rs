@@ -1,25 +1,25 @@
-//! What a person may want of a data set's images.
+//! Options for reading a data set.
 
-/// What a person wants of images, whatever their files hold. The default takes them as they are, within
-/// [`MAX_PIXELS`] a file and [`MAX_BYTES`] a set.
+/// The wanted size and channels of images, and the limits of reading. The default changes nothing, and has
+/// the limits [`MAX_PIXELS`] for a file and [`MAX_BYTES`] for a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderOptions {
-    /// Rows and columns: each image's middle square, resized. `None`: as they are, which for an
-    /// image folder means that all must be of one size.
+    /// The number of rows and of columns: each image's middle square is resized to it. `None` keeps the
+    /// sizes; all images of an image folder must then have the same size.
     pub image_size: Option<usize>,
-    /// 1 (grey) or 3 (RGB). `None`: for an image folder 1 if every image is grey and 3 otherwise,
-    /// and what the format has for the others.
+    /// 1 (grey) or 3 (RGB). `None` keeps the channels of the format; an image folder has 1 if every image
+    /// is grey, and 3 otherwise.
     pub channels: Option<usize>,
-    /// Most pixels of one image file. A few bytes of a file can hold very many.
+    /// The largest number of pixels of one image file. A file of few bytes can hold very many pixels.
     pub max_pixels: u64,
-    /// Most bytes of a data set's pixels, which are all in memory.
+    /// The largest number of bytes of a data set's pixels. All of them are in memory.
     pub max_bytes: u64,
 }
 
-/// Pixels of one image file that are read unless more are asked for: 64 megapixels.
+/// The default limit of pixels of one image file: 64 megapixels.
 pub const MAX_PIXELS: u64 = 64_000_000;
 
-/// Bytes of a data set that are read unless more are asked for: 4 gigabytes.
+/// The default limit of bytes of a data set: 4 gigabytes.
 pub const MAX_BYTES: u64 = 4_000_000_000;
 
 impl Default for FolderOptions {

@@ -1,11 +1,11 @@
-//! The same work on every item of a slice, on all cores.
+//! Does the same work on every item of a slice, on all cores.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
-/// `work` of every item, in the order of the items. Threads take the items one by one, so that
-/// a slow item holds up nobody else. A panic in `work` is passed on.
+/// Applies `work` to every item; the results are in the order of the items. Threads take the items one by
+/// one, so that a slow item does not delay the others. A panic in `work` is passed on.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, |n| n.get()).min(items.len());
     if threads <= 1 {
@@ -36,22 +36,23 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) 
     results.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Lets work that takes much memory go on alone, and work that takes little side by side.
-pub(crate) struct Memory {
+/// Limits the memory of parallel work: work that needs much memory runs alone, work that needs little runs
+/// in parallel.
+pub(crate) struct MemoryBudget {
     most: u64,
     taken: Mutex<u64>,
     freed: Condvar,
 }
 
-impl Memory {
-    /// For work that takes `most` bytes at once; what takes more by itself is done alone.
+impl MemoryBudget {
+    /// A budget of `most` bytes at the same time. Work that needs more runs alone.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, taken: Mutex::new(0), freed: Condvar::new() }
     }
 
-    /// Does the work once there is room for its `bytes`. A panic in `work` is passed on.
+    /// Waits until `bytes` fit into the budget, then does the work. A panic in `work` is passed on.
     pub(crate) fn with<R>(&self, bytes: u64, work: impl FnOnce() -> R) -> R {
-        struct Taken<'a>(&'a Memory, u64);
+        struct Taken<'a>(&'a MemoryBudget, u64);
         impl Drop for Taken<'_> {
             fn drop(&mut self) {
                 *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.1;

@@ -1,12 +1,12 @@
-//! A picture for people: bytes, rows from the top.
+//! A picture for people, as bytes, with rows from the top.
 
 use crate::error::DataError;
 
 /// An image as files hold it: u8, (height, width, channels), 1 channel (grey) or 3 (RGB).
 ///
-/// The fields are public and every method relies on
-/// `pixels.len() == height * width * channels` with both sides above 0; [`Picture::new`] checks
-/// that, and the other constructors keep to it. Methods panic on a picture that breaks it.
+/// The fields are public. Every method needs `pixels.len() == height * width * channels` and both sides
+/// above 0. [`Picture::new`] checks this, and the other constructors ensure it. Methods panic if it does
+/// not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     /// 1 or 3.
@@ -23,7 +23,7 @@ impl Picture {
     /// A picture of these pixels, (height, width, channels).
     ///
     /// # Errors
-    /// Channels other than 1 or 3, an empty side, or another number of pixels than the sides say.
+    /// Channels other than 1 or 3; a side of 0; a number of pixels that does not fit the sides.
     pub fn new(channels: usize, height: usize, width: usize, pixels: Vec<u8>) -> Result<Picture, DataError> {
         let expected = checked_len(channels, height, width)?;
         if pixels.len() != expected {
@@ -38,7 +38,7 @@ impl Picture {
 
     /// A picture of `values` in [-1, 1], (channels, height, width): `round((v + 1) * 127.5)`.
     ///
-    /// Values outside are clamped, infinite ones too; NaN becomes 0, which is black.
+    /// Values outside the range are clamped, infinite ones too. NaN becomes 0, which is black.
     /// [`Dataset::image`](crate::Dataset::image) is the exact inverse.
     ///
     /// # Panics
@@ -61,12 +61,12 @@ impl Picture {
         Picture { channels, height, width, pixels }
     }
 
-    /// The pictures row by row in a grid of `columns`, with `padding` white pixels between them
-    /// and around. Cells left over in the last row are white. With fewer pictures than columns
-    /// the grid is as wide as there are pictures.
+    /// Lays the pictures out row by row in a grid of `columns`, with `padding` white pixels between and
+    /// around them. Empty cells in the last row are white. If there are fewer pictures than columns, the
+    /// grid has as many columns as pictures.
     ///
     /// # Errors
-    /// No pictures, no columns, pictures that differ in size or channels, or a grid too large.
+    /// No pictures; no columns; pictures that differ in size or channels; a grid that is too large.
     pub fn grid(pictures: &[Picture], columns: usize, padding: usize) -> Result<Picture, DataError> {
         let first = same_shape("grid", pictures)?;
         if columns == 0 {
@@ -95,7 +95,7 @@ impl Picture {
         Ok(Picture { channels: first.channels, height, width, pixels })
     }
 
-    /// Every pixel as a square of `factor` x `factor`.
+    /// Turns every pixel into a square of `factor` x `factor` pixels.
     ///
     /// # Panics
     /// If `factor` is 0 or the picture grows too large for memory.
@@ -121,7 +121,7 @@ impl Picture {
         planes.into_iter().map(|pixel| f32::from(pixel) / 127.5 - 1.0).collect()
     }
 
-    /// The same picture with 1 channel (the luminance) or 3 (grey in each).
+    /// This picture with 1 channel (the luminance) or 3 channels (grey in each).
     pub(crate) fn with_channels(self, channels: usize) -> Picture {
         let pixels = match (self.channels, channels) {
             (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
@@ -132,9 +132,9 @@ impl Picture {
     }
 }
 
-/// The byte of a value in [-1, 1]; those outside are clamped, and NaN becomes 0.
+/// The byte of a value in [-1, 1]. Values outside are clamped, and NaN becomes 0.
 pub(crate) fn byte_of_unit(value: f32) -> u8 {
-    // A float becomes an integer by saturation.
+    // The cast from float to integer saturates.
     ((value + 1.0) * 127.5).round() as u8
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn checked_len(channels: usize, height: usize, width: usize) -> Resul
         })
 }
 
-/// The first of some pictures that all have its shape.
+/// Checks that all pictures have the same shape, and returns the first.
 pub(crate) fn same_shape<'a>(what: &str, pictures: &'a [Picture]) -> Result<&'a Picture, DataError> {
     let first = pictures.first().ok_or_else(|| DataError::invalid(format!("no picture for the {what}")))?;
     let shape = |p: &Picture| (p.channels, p.height, p.width);

@@ -1,11 +1,12 @@
-//! What of a PNG file is looked at before its decoder is let loose on it.
+//! Checks of a PNG file before its decoder runs.
 
-/// What a PNG file starts with.
+/// The first bytes of a PNG file.
 pub(crate) const START: [u8; 8] = *b"\x89PNG\r\n\x1a\n";
 
-/// Bits of a pixel, by the header at the start of a file. `None` if the header is not whole.
+/// The number of bits of a pixel, from the header at the start of a file. `None` if the header is not
+/// whole.
 pub(crate) fn bits_per_pixel(start: &[u8]) -> Option<u64> {
-    // Behind length and name of the chunk and the two sides.
+    // These bytes come after the chunk's length and name and the two sides.
     let &[depth, colour] = start.get(24..26)? else { return None };
     let samples = match colour {
         2 => 3,
@@ -16,15 +17,15 @@ pub(crate) fn bits_per_pixel(start: &[u8]) -> Option<u64> {
     Some(samples * u64::from(depth))
 }
 
-/// Fewest bytes that can hold this many pixels: deflate packs 258 bytes into two bits at best.
+/// The least number of bytes for this many pixels: at best, deflate packs 258 bytes into two bits.
 pub(crate) fn fewest_bytes((width, height): (u32, u32), bits_per_pixel: u64) -> u64 {
     (u64::from(width) * u64::from(height)).saturating_mul(bits_per_pixel) / 8 / (258 * 4)
 }
 
-/// Looks for a palette before the pixels of `bytes`, which begin with [`START`].
+/// Checks the palette before the pixels. `bytes` begin with [`START`].
 ///
 /// # Errors
-/// A palette that is not of three bytes a colour: png 0.18.1 panics on it.
+/// A palette without three bytes for each colour: png 0.18.1 panics on it.
 pub(crate) fn check_palette(bytes: &[u8]) -> Result<(), String> {
     let mut rest = &bytes[START.len()..];
     while let [l3, l2, l1, l0, n0, n1, n2, n3, tail @ ..] = rest {
@@ -34,7 +35,7 @@ pub(crate) fn check_palette(bytes: &[u8]) -> Result<(), String> {
                 return Err(format!("a palette of {length} bytes, which is not three a colour"));
             }
             b"IDAT" => break,
-            // Behind the data is a checksum.
+            // A checksum follows the data.
             _ => rest = tail.get(length..).and_then(|rest| rest.get(4..)).unwrap_or_default(),
         }
     }

@@ -1,4 +1,4 @@
-//! The PNG file that a picture becomes, and the texts in it.
+//! PNG files of pictures, and the texts in them.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -16,10 +16,11 @@ impl Picture {
         self.encode_png_with(&[])
     }
 
-    /// The same with texts by keyword, as PNG's international text chunks before the pixels.
+    /// As [`Picture::encode_png`], with texts by keyword. They become PNG's international text chunks
+    /// before the pixels.
     ///
     /// # Panics
-    /// As [`Picture::encode_png`], and unless each keyword is 1 to 79 letters of Latin-1.
+    /// As [`Picture::encode_png`]; also unless each keyword has 1 to 79 letters of Latin-1.
     pub fn encode_png_with(&self, texts: &[(&str, String)]) -> Vec<u8> {
         let (width, height) = png_sides(self);
         let mut bytes = Vec::new();
@@ -41,16 +42,16 @@ impl Picture {
         bytes
     }
 
-    /// Writes the picture as a PNG file: to a temporary sibling that is then renamed to `path`,
-    /// so that a half-written file is never there.
+    /// Writes the picture as a PNG file. It writes a temporary sibling and renames it to `path`, so that
+    /// nobody ever sees a half-written file.
     ///
     /// # Errors
-    /// [`DataError::Write`] when the operating system refuses; the directory is not created.
+    /// [`DataError::Write`] if the operating system refuses. A missing directory is not created.
     pub fn write_png(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
         atomic::write(path.as_ref(), &self.encode_png())
     }
 
-    /// The same with texts by keyword; [`texts_of_png`] reads them.
+    /// As [`Picture::write_png`], with texts by keyword; [`texts_of_png`] reads them.
     ///
     /// # Errors
     /// As [`Picture::write_png`].
@@ -59,13 +60,13 @@ impl Picture {
     }
 }
 
-/// Most bytes of text that are read of a PNG file.
+/// The largest number of bytes of text that are read from a PNG file.
 const MAX_TEXT: usize = 1 << 20;
 
 /// The texts that [`Picture::write_png_with`] wrote into a PNG file, by keyword.
 ///
 /// # Errors
-/// Bytes that are no whole PNG file; more than a mebibyte of text.
+/// Bytes that are not a whole PNG file; more than 1 MiB of text.
 pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
     let refuse = |cause: String| DataError::invalid(format!("this PNG file cannot be read: {cause}"));
     if !bytes.starts_with(&png_check::START) {
@@ -78,7 +79,7 @@ pub fn texts_of_png(bytes: &[u8]) -> Result<Vec<(String, String)>, DataError> {
     let mut left = MAX_TEXT;
     let text = |chunk: &png::text_metadata::ITXtChunk| {
         let mut chunk = chunk.clone();
-        // The limit of the decoder holds for what is compressed; this one for what comes of it.
+        // The decoder's limit holds for compressed text; this one holds for the unpacked text.
         chunk.decompress_text_with_limit(left + 1).map_err(|error| refuse(error.to_string()))?;
         let text = chunk.get_text().map_err(|error| refuse(error.to_string()))?;
         left = left

@@ -1,23 +1,23 @@
-//! What of a data set looks like a mistake, though it can be trained on.
+//! Warnings about data sets that look like a mistake but can be trained on.
 
 use crate::dataset::{Dataset, Splits};
 use crate::error::count;
 
-/// Classes that a sentence names.
+/// The number of classes that a sentence names.
 const NAMED: usize = 10;
 
-/// Images that use less of the 256 values, all together, are nearly blank.
+/// If all images together use fewer of the 256 values, they are nearly blank.
 const FEW_VALUES: usize = 64;
 
 impl Splits {
-    /// What a person should know before training on these images, a sentence each: files that were left
-    /// out, classes without an image, images that are blank or nearly black.
+    /// Warnings before training on these images, one sentence each: files that were left out, classes
+    /// without an image, images that are blank or nearly black.
     pub fn warnings(&self) -> Vec<String> {
         self.left_out.iter().cloned().chain(suspicions(self)).collect()
     }
 }
 
-/// A sentence for each mistake that the images look like.
+/// One sentence for each likely mistake in the images.
 fn suspicions(splits: &Splits) -> Vec<String> {
     let parts = [&splits.train, &splits.test];
     [empty_classes(&splits.train), blank(parts), narrow(parts)].into_iter().flatten().collect()
@@ -49,7 +49,7 @@ fn blank(parts: [&Dataset; 2]) -> Option<String> {
         let mut planes = data.pixels(i).chunks_exact(data.shape().height * data.shape().width);
         planes.all(|plane| plane.iter().all(|&v| v == plane[0]))
     };
-    // An image of one pixel is never anything else.
+    // An image of one pixel is always blank.
     let can_differ = parts[0].shape().height * parts[0].shape().width > 1;
     let blank = |data: &Dataset| (0..data.len()).filter(|&i| is_blank(data, i)).count();
     let total: usize = parts.iter().map(|data| data.len()).sum();

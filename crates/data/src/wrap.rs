@@ -1,14 +1,14 @@
-//! Text in lines.
+//! Wraps text into lines.
 
 use crate::letters::Letters;
 
-/// Letters of a text that are shown; a longer one ends in "…".
+/// The largest number of letters that are shown. A longer text ends in "…".
 const MOST_LETTERS: usize = 1000;
 
-/// Lines of the text that are no wider than `width` pixels.
+/// Breaks a text into lines of at most `width` pixels.
 ///
-/// It is broken at white space and behind `-`, `_` and `/` inside words, and a word that is wider than a
-/// line anywhere. A line has one letter at least.
+/// Lines break at white space and after `-`, `_` and `/` inside words. A word wider than a line breaks
+/// anywhere. A line has at least one letter.
 pub(crate) fn wrapped(text: &str, letters: &Letters, width: f32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut reached = 0.0;
@@ -32,7 +32,7 @@ pub(crate) fn wrapped(text: &str, letters: &Letters, width: f32) -> Vec<String> 
     lines
 }
 
-/// The width of the widest part that is not broken unless it must be.
+/// The width of the widest piece between the preferred breaks.
 pub(crate) fn widest_piece(text: &str, letters: &Letters) -> f32 {
     let text = shown(text);
     let widths = text.split_whitespace().flat_map(pieces).map(|piece| letters.width(piece));
@@ -46,7 +46,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// A word, parted behind signs that join two words: `golden_`, `retriever`.
+/// Splits a word after signs that join two words: `golden_`, `retriever`.
 fn pieces(word: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let (mut start, mut before) = (0, None);
@@ -63,7 +63,7 @@ fn pieces(word: &str) -> Vec<&str> {
     pieces
 }
 
-/// A piece in as many lines as it needs.
+/// Breaks a piece into as many lines as it needs.
 fn broken(piece: &str, letters: &Letters, width: f32) -> Vec<String> {
     let (mut lines, mut line, mut reached) = (Vec::new(), String::new(), 0.0);
     for letter in piece.chars() {
@@ -81,7 +81,7 @@ fn broken(piece: &str, letters: &Letters, width: f32) -> Vec<String> {
     lines
 }
 
-/// Whether it stands on the letter before it.
+/// Whether this is a mark on the letter before it.
 fn is_mark(letter: char) -> bool {
     matches!(letter, '\u{300}'..='\u{36f}' | '\u{20d0}'..='\u{20ff}')
 }

@@ -121,7 +121,7 @@ fn gzipped_idx_files_are_survived() {
     survives("gzipped IDX", &[(sample, fields)], &SMALL, parse_idx);
 }
 
-/// The damage is inside what gzip wraps and vouches for.
+/// The damage is inside the gzip stream, whose checksum is right.
 #[test]
 fn gzip_of_damaged_idx_files_is_survived() {
     let _alone = alone();
@@ -397,7 +397,7 @@ fn a_jpeg_header_of_pixels_that_cannot_follow_costs_nothing() {
     }
 }
 
-/// Found by mutation: the decoder indexed behind the end of such a palette.
+/// A mutation found this: the decoder indexed behind the end of such a palette.
 #[test]
 fn a_palette_that_ends_inside_a_colour_is_refused() {
     let _alone = alone();
@@ -412,7 +412,7 @@ fn a_palette_that_ends_inside_a_colour_is_refused() {
     }
 }
 
-/// Found by mutation: behind a segment of a wrong length this decoder still finds the frame.
+/// A mutation found this: after a segment of a wrong length, the decoder still finds the frame.
 #[test]
 fn a_jpeg_frame_behind_garbage_claims_no_more_than_others() {
     let _alone = alone();

@@ -1,4 +1,4 @@
-//! How far a statistic would vary with other draws of the same images (Efron 1979).
+//! The uncertainty of a statistic, from resamples of the same images (Efron 1979).
 
 use crate::error::EvalError;
 use crate::quantile::{quantile, sorted};
@@ -6,18 +6,18 @@ use duet_random::Draws;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// How to resample.
+/// The settings of the resampling.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bootstrap {
-    /// How many resamples, 2 or more; 1000 are usual for a level of 0.95.
+    /// The number of resamples, 2 or more; 1000 is usual for a level of 0.95.
     pub resamples: usize,
-    /// Share of the resamples' statistics within the interval, between 0 and 1.
+    /// The share of the resamples' statistics in the interval, between 0 and 1.
     pub level: f64,
     /// Resample b is a function of (seed, b, n).
     pub seed: u64,
 }
 
-/// An interval of a statistic.
+/// A confidence interval of a statistic.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ConfidenceInterval {
     /// Its lower end.
@@ -27,12 +27,12 @@ pub struct ConfidenceInterval {
 }
 
 impl Bootstrap {
-    /// The percentile interval of a statistic of n ≥ 1 things, from the quantiles (1 ± level)/2 of
-    /// its values for n indices in 0..n drawn with replacement (Efron 1979).
+    /// The percentile interval of a statistic of n ≥ 1 things (Efron 1979). Each resample draws n indices
+    /// in 0..n with replacement. The ends are the quantiles (1 ± level)/2 of the statistic's values.
     ///
-    /// An index comes more than once in most resamples. That suits means, accuracies and, nearly,
-    /// the Fréchet distance; it does not suit what looks at nearest neighbours within the resampled
-    /// set. Errors: settings out of range, n = 0, a value of NaN, the statistic's first error.
+    /// Most resamples contain an index more than once. This suits means, accuracies and, nearly, the
+    /// Fréchet distance. It does not suit statistics of nearest neighbours inside the resampled set.
+    /// Errors: settings out of range; n = 0; a value of NaN; the statistic's first error.
     pub fn interval(
         &self,
         n: usize,
@@ -45,10 +45,11 @@ impl Bootstrap {
         )
     }
 
-    /// The same for things of several kinds, such as images of classes, of which each resample has as
-    /// many as there are: thing i is of the kind `kinds[i]` (Efron & Tibshirani 1993, section 8.3).
+    /// As [`Bootstrap::interval`], for things of several kinds, such as images of classes. Thing i has the
+    /// kind `kinds[i]`. Each resample has as many things of each kind as the original (Efron & Tibshirani
+    /// 1993, section 8.3).
     ///
-    /// What varies from resample to resample is then the things and not how many there are of each.
+    /// The things vary from resample to resample, but not the number of each kind.
     pub fn interval_of_kinds(
         &self,
         kinds: &[u32],
@@ -82,7 +83,7 @@ impl Bootstrap {
                 false => Ok(value),
             }
         };
-        // Collected before it is searched, so that the error reported is the first by index.
+        // Collect all results first, so that the reported error is the first by index.
         let values: Vec<Result<f64, EvalError>> =
             (0..self.resamples as u64).into_par_iter().map(of_resample).collect();
         let values = sorted(values.into_iter().collect::<Result<Vec<f64>, EvalError>>()?);

@@ -1,37 +1,38 @@
-//! A denoiser as it is measured: asked about images whose noise is known.
+//! Measures a denoiser on images with known noise.
 
 use crate::error::EvalError;
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_schedule::{NoiseSchedule, Prediction};
 
-/// A network's prediction of (x_t, t, labels), the shape of x_t (n, C, H, W): `t` and `labels` are
-/// (n) u32, the latter none for an unconditional network.
+/// A network as a function: (x_t, t, labels) → prediction, with the shape of x_t (n, C, H, W). `t` and
+/// `labels` are (n) u32; an unconditional network gets no labels.
 pub type Predict<'a> = dyn FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>>
     + 'a;
 
-/// A network and how its predictions are read.
+/// A network, and how to read its predictions.
 pub struct Denoiser<'a> {
-    /// The schedule that it was trained with.
+    /// The noise schedule of its training.
     pub schedule: &'a NoiseSchedule,
     /// What it predicts.
     pub prediction: Prediction,
     /// The network.
     pub predict: &'a mut Predict<'a>,
-    /// Rows that it is given at once, at least 1.
+    /// The number of rows in one call, at least 1.
     pub batch: usize,
 }
 
-/// Images (n, C, H, W) in [-1, 1], with a label each or none.
+/// Images (n, C, H, W) in [-1, 1], with or without labels.
 #[derive(Debug, Clone, Copy)]
 pub struct Labelled<'a> {
     /// (n, C, H, W) f32.
     pub images: &'a Tensor,
-    /// One for each image, or none for an unconditional network.
+    /// One label for each image; none for an unconditional network.
     pub labels: Option<&'a [u32]>,
 }
 
-/// A question: image `image` under as much of its noise number `draw` as timestep `t` has.
+/// A question to the network: image `image` with the noise of timestep `t`, taken from its noise number
+/// `draw`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Probe {
     pub image: usize,
@@ -45,12 +46,12 @@ pub(crate) struct Probe {
 pub(crate) struct Errors {
     /// ‖ε - ε̂‖².
     pub epsilon: f64,
-    /// ‖x_0 - x̂_0‖², x̂_0 clipped to [-1, 1], where x_0 is.
+    /// ‖x_0 - x̂_0‖², where x̂_0 is clipped to [-1, 1], the range of x_0.
     pub x0: f64,
 }
 
 impl Denoiser<'_> {
-    /// The errors of each row. Noise is a function of (seed, purpose, image, draw), so that rows of one
+    /// The errors of each row. The noise is a function of (seed, purpose, image, draw). Rows with the same
     /// image and draw share it.
     pub(crate) fn errors(
         &mut self,
@@ -117,7 +118,7 @@ impl Labelled<'_> {
         self.labels.map(|labels| labels[i])
     }
 
-    /// n, after a check.
+    /// Checks the images and labels, and returns n.
     pub(crate) fn count(&self) -> Result<usize, EvalError> {
         let (images, ..) = self.images.dims4()?;
         let labels = self.labels.map_or(images, <[u32]>::len);

@@ -8,15 +8,15 @@ use crate::error::EvalError;
 pub struct TimestepLoss {
     /// t.
     pub t: usize,
-    /// Mean over images and values of (ε - ε̂)²: 0 would be a perfect guess, 1 what an answer of
-    /// nothing gets (Ho et al. 2020, equation 14).
+    /// The mean over images and values of (ε - ε̂)² (Ho et al. 2020, equation 14). A perfect answer has 0;
+    /// the answer ε̂ = 0 has 1.
     pub loss: f64,
 }
 
-/// The loss of ε̂ at each of `timesteps`, whatever the network predicts, each image under one noise of
-/// its own at each of them.
+/// The loss of ε̂ at each of `timesteps`, for every kind of prediction. Each image has one noise of its own
+/// at each timestep.
 ///
-/// Errors: no images, another number of labels, a timestep beyond the schedule, the network's.
+/// Errors: no images; not one label for each image; a timestep beyond the schedule; the network's errors.
 pub fn denoising_loss(
     denoiser: &mut Denoiser<'_>,
     data: Labelled<'_>,

@@ -3,22 +3,22 @@
 use crate::denoiser::{Denoiser, Labelled, Probe};
 use crate::error::EvalError;
 
-/// Classes as a diffusion model sees them.
+/// The classes that a diffusion model assigns to images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classified {
     /// The class of each image.
     pub classes: Vec<u32>,
-    /// Times the network was asked, per image.
+    /// The number of evaluations of the network for each image.
     pub evaluations: f64,
 }
 
-/// The class under which the network explains each image's noise best: argmin_c E ‖ε - ε̂(x_t, t, c)‖²
-/// (Li et al. 2023, equation 5), with the same timesteps and noises for all classes of an image.
+/// Assigns to each image the class for which the network predicts its noise best: argmin_c E ‖ε - ε̂(x_t,
+/// t, c)‖² (Li et al. 2023, equation 5). All classes of an image share the same timesteps and noises.
 ///
-/// `trials` are the numbers of (t, ε) in each stage, such as 8, 16, 32; after a stage only the better
-/// half of an image's classes goes on, and after the last the best is the answer. Timesteps are spread
-/// evenly over the schedule in every stage.
-/// Errors: no images, no trials, no classes, the network's.
+/// `trials` are the numbers of (t, ε) in each stage, such as 8, 16, 32. After each stage, only the better
+/// half of an image's classes remains. After the last stage, the best one is the answer. In every stage the
+/// timesteps are spread evenly over the schedule.
+/// Errors: no images; no trials; no classes; the network's errors.
 pub fn classify_by_denoising(
     denoiser: &mut Denoiser<'_>,
     data: Labelled<'_>,

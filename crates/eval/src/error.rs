@@ -1,6 +1,6 @@
 //! What can go wrong while measuring.
 
-/// Why features, labels or settings were refused; each message has the offending values.
+/// Why features, labels or settings were refused. Each message has the wrong values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
@@ -32,10 +32,10 @@ pub enum EvalError {
         /// The length of a row of the second.
         right: usize,
     },
-    /// A set too small for what is asked.
+    /// A set with too few rows.
     #[error("{what} needs {needed} rows or more, not {rows}")]
     TooFew {
-        /// What was asked.
+        /// The function that needs more rows.
         what: &'static str,
         /// How many rows it needs.
         needed: usize,
@@ -83,7 +83,7 @@ pub enum EvalError {
     /// An eigenvalue or singular value that no iteration found.
     #[error("the {0} did not converge")]
     NoConvergence(&'static str),
-    /// What a network said instead of a prediction.
+    /// An error of the network.
     #[error("the denoiser: {0}")]
     Denoiser(String),
     /// An error of candle.

@@ -1,4 +1,4 @@
-//! A set of images as rows of numbers.
+//! A set of images as rows of features.
 
 use crate::error::EvalError;
 
@@ -7,8 +7,8 @@ pub const LARGEST_FEATURE: f32 = 1e15;
 
 /// n ≥ 1 rows of d ≥ 1 features, f32, all finite and within ±[`LARGEST_FEATURE`].
 ///
-/// A row is one image: what a classifier says of it, or its pixels. Metrics compare sets of rows of
-/// the same d, and mean by a distance the Euclidean one.
+/// Each row is one image: the features that a classifier gives it, or its pixels. Metrics compare sets with
+/// the same d; distances are Euclidean.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Features {
     values: Vec<f32>,
@@ -16,9 +16,9 @@ pub struct Features {
 }
 
 impl Features {
-    /// From values (n, d), row after row.
+    /// Makes a set from values (n, d), row after row.
     ///
-    /// Errors: no values, a length that is no multiple of d, a value that is NaN or too large.
+    /// Errors: no values; a length that is not a multiple of d; a value that is NaN or too large.
     pub fn new(values: Vec<f32>, dims: usize) -> Result<Self, EvalError> {
         if values.is_empty() || dims == 0 || !values.len().is_multiple_of(dims) {
             return Err(EvalError::Shape { values: values.len(), dims });
@@ -36,13 +36,13 @@ impl Features {
         }
     }
 
-    /// n.
+    /// n, the number of rows.
     #[expect(clippy::len_without_is_empty, reason = "there is always a row")]
     pub fn len(&self) -> usize {
         self.values.len() / self.dims
     }
 
-    /// d.
+    /// d, the length of a row.
     pub fn dims(&self) -> usize {
         self.dims
     }
@@ -62,7 +62,7 @@ impl Features {
         self.values.chunks_exact(self.dims)
     }
 
-    /// The rows of the given indices, in their order; an index may come again.
+    /// The rows with the given indices, in this order; an index may appear several times.
     ///
     /// Errors: no index, or one that is not below n.
     pub fn select(&self, indices: &[usize]) -> Result<Self, EvalError> {
@@ -78,7 +78,7 @@ impl Features {
 
     /// The rows of one class, given the label of each row (n).
     ///
-    /// Errors: another number of labels than rows, or no row of this class.
+    /// Errors: not one label for each row; no row of this class.
     pub fn of_class(&self, labels: &[u32], class: u32) -> Result<Self, EvalError> {
         if labels.len() != self.len() {
             return Err(EvalError::Counts { what: "labels", left: labels.len(), right: self.len() });
@@ -88,7 +88,7 @@ impl Features {
     }
 }
 
-/// An error where the rows of two sets have different lengths.
+/// Errors: the rows of two sets have different lengths.
 pub(crate) fn check_dims(a: &Features, b: &Features) -> Result<(), EvalError> {
     match a.dims == b.dims {
         true => Ok(()),
@@ -96,7 +96,7 @@ pub(crate) fn check_dims(a: &Features, b: &Features) -> Result<(), EvalError> {
     }
 }
 
-/// An error where a set has fewer rows than something needs.
+/// Errors: a set has fewer rows than `what` needs.
 pub(crate) fn check_rows(set: &Features, what: &'static str, needed: usize) -> Result<(), EvalError> {
     match set.len() >= needed {
         true => Ok(()),

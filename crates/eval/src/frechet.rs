@@ -5,7 +5,7 @@ use crate::features::Features;
 use crate::features::check_rows;
 use nalgebra::{DMatrix, DVector, RowDVector, SVD, SymmetricEigen};
 
-/// Iterations for each eigenvalue, of which two or three are usual.
+/// The largest number of iterations for each eigenvalue; two or three are usual.
 const ITERATIONS: usize = 1000;
 
 /// The Gaussian fitted to a set of features, in f64: mean (d) and covariance (d, d).
@@ -19,7 +19,7 @@ pub struct Gaussian {
 impl Gaussian {
     /// The mean of n ≥ 2 rows and their unbiased covariance, Σ (x_i - μ)(x_i - μ)ᵀ/(n - 1).
     ///
-    /// n may be below d, where the covariance has no full rank. Errors: fewer than 2 rows.
+    /// n may be below d; the covariance then does not have full rank. Errors: fewer than 2 rows.
     pub fn fit(features: &Features) -> Result<Self, EvalError> {
         check_rows(features, "a covariance", 2)?;
         let (n, d) = (features.len(), features.dims());
@@ -38,7 +38,7 @@ impl Gaussian {
         self.mean.as_slice()
     }
 
-    /// S, d × d values; it is symmetric, so rows and columns may be exchanged.
+    /// S, d × d values. It is symmetric, so the order of rows and columns does not matter.
     pub fn covariance(&self) -> &[f64] {
         self.covariance.as_slice()
     }
@@ -46,9 +46,10 @@ impl Gaussian {
 
 /// ‖μ_1 - μ_2‖² + tr(S_1 + S_2 - 2 (S_1 S_2)^{1/2}) (Heusel et al. 2017, equation 6), never below 0.
 ///
-/// It is the square of a metric between Gaussians (Dowson & Landau 1982). Between sets of features
-/// it is biased upwards, the more the fewer rows: compare only sets of equal size (Chong & Forsyth
-/// 2020). The roots are from symmetric eigendecompositions by nalgebra. Errors: different d.
+/// It is the square of a metric between Gaussians (Dowson & Landau 1982). For finite sets it is biased
+/// upwards; fewer rows give a larger bias. Therefore compare only sets of equal size (Chong & Forsyth
+/// 2020). nalgebra's symmetric eigendecompositions give the roots. Errors: different d; an iteration that
+/// does not converge.
 pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64, EvalError> {
     let (left, right) = (a.mean.len(), b.mean.len());
     if left != right {
@@ -65,8 +66,8 @@ pub fn frechet_distance(a: &Gaussian, b: &Gaussian) -> Result<f64, EvalError> {
     Ok((means + traces - 2.0 * singular.singular_values.sum()).max(0.0))
 }
 
-/// The symmetric R with R R = S. Eigenvalues up to d·ε·λ_max, of either sign, are 0: rounding makes
-/// such values of zeros, and their roots would be 1e-8, not 1e-16.
+/// The symmetric R with R R = S. Eigenvalues up to d·ε·λ_max, positive or negative, count as 0: rounding
+/// turns zeros into such values, and their roots would be 1e-8 instead of 1e-16.
 fn root(covariance: &DMatrix<f64>) -> Result<DMatrix<f64>, EvalError> {
     let limit = ITERATIONS * covariance.nrows();
     let eigen = SymmetricEigen::try_new(covariance.clone(), f64::EPSILON, limit);

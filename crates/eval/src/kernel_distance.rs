@@ -10,9 +10,9 @@ use crate::pairs::{DotProduct, map_rows};
 ///
 /// Σ_{i≠j} k(a_i, a_j)/(m(m-1)) + Σ_{i≠j} k(b_i, b_j)/(n(n-1)) - 2 Σ_{i,j} k(a_i, b_j)/(mn)
 ///
-/// Over all pairs, where the paper averages over subsets. Its mean over draws of the sets does not
-/// depend on m and n, and is 0 for two sets of one distribution: it is then as often negative as
-/// positive. Errors: rows of different lengths, fewer than 2.
+/// It uses all pairs; the paper averages over subsets. Its mean over draws of the sets does not depend on m
+/// and n. For two sets of the same distribution this mean is 0, and the value is negative about as often as
+/// positive. Errors: rows of different lengths; fewer than 2 rows.
 pub fn kernel_distance(a: &Features, b: &Features) -> Result<f64, EvalError> {
     check_dims(a, b)?;
     check_rows(a, "the kernel distance", 2)?;

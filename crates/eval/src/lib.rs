@@ -1,16 +1,21 @@
-//! How good sampled images are: fidelity, variety, obedience to the label, and honesty.
+//! Measures sampled images: fidelity, variety, whether they show the requested class, and whether they copy
+//! training images.
 //!
-//! Every metric is a pure function of [`Features`], one row an image: what a network sees in it,
-//! or its pixels. [`frechet_distance`] and [`kernel_distance`] are one number for two sets,
-//! [`precision_recall`] and [`density_coverage`] tell fidelity from variety, [`memorisation`] tells
-//! samples from copies, [`Confusion`] counts which class was seen for which was asked, and
-//! [`Bootstrap`] says how far any of them is to be trusted.
+//! Every metric is a pure function of [`Features`]. Each row is one image: a network's features of it, or
+//! its pixels.
 //!
-//! Of a denoiser itself, [`denoising_loss`] tells the error by timestep, [`bits_per_dimension`] bounds
-//! the likelihood, and [`classify_by_denoising`] asks it for the class.
+//! - [`frechet_distance`] and [`kernel_distance`] give one number for two sets.
+//! - [`precision_recall`] and [`density_coverage`] measure fidelity and variety separately.
+//! - [`memorisation`] finds samples that copy training images.
+//! - [`Confusion`] counts the answered class for each requested class.
+//! - [`Bootstrap`] gives the uncertainty of such numbers.
 //!
-//! No result depends on the number of threads, bit for bit, nor on the order of the rows but for
-//! the last digits of a sum.
+//! Three functions measure a denoiser itself: [`denoising_loss`] gives the error for each timestep,
+//! [`bits_per_dimension`] bounds the likelihood, and [`classify_by_denoising`] uses the denoiser as a
+//! classifier.
+//!
+//! Results do not depend on the number of threads, bit for bit. The order of the rows changes only the last
+//! digits of a sum.
 //!
 //! ```
 //! use duet_eval::{Features, Gaussian, frechet_distance};
@@ -55,7 +60,7 @@ pub use frechet::{Gaussian, frechet_distance};
 pub use kernel_distance::kernel_distance;
 pub use likelihood::{Bits, bits_per_dimension};
 pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
-pub use memorisation::{Classed, Honest, Memorisation, Pair, memorisation};
+pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
 

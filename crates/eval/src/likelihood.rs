@@ -4,34 +4,38 @@ use crate::denoiser::{Denoiser, Labelled, Probe};
 use crate::error::EvalError;
 use duet_random::Draws;
 
-/// Values that a pixel of 8 bits may have.
+/// The number of values of a pixel with 8 bits.
 const LEVELS: usize = 256;
 
-/// How many bits a dimension the images cost, at most.
+/// An upper bound of the bits for each dimension (value) of the images.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Bits {
     /// The bound: the sum of the three parts.
     pub total: f64,
-    /// What the last, noisiest x still says of the image.
+    /// The cost of the information about the image in the last, noisiest x.
     pub prior: f64,
-    /// What the denoiser's errors cost.
+    /// The cost of the denoiser's errors.
     pub diffusion: f64,
-    /// What the first, almost clean x leaves open.
+    /// The cost of the details that the first, almost clean x leaves open.
     pub reconstruction: f64,
-    /// Standard error of the total over the images.
+    /// The standard error of the total over the images.
     pub error: f64,
 }
 
-/// The variational bound on -log_2 p(x_0) for each value (Kingma et al. 2021, equations 11 to 15),
-/// for images (n, C, H, W) whose values are those of 8 bits, v/127.5 - 1.
+/// The variational bound on -log_2 p(x_0) for each value (Kingma et al. 2021, equations 11 to 15). The
+/// images (n, C, H, W) have values of 8 bits, v/127.5 - 1.
 ///
-/// Prior KL(q(x_{T-1}|x_0) ‖ N(0, I)); diffusion Σ_t ½ (SNR(t-1) - SNR(t)) ‖x_0 - x̂_0(x_t, t)‖² over
-/// t from 1 to T-1, estimated by one t of each of `strata` parts of them, which are shorter at small t,
-/// where most of the sum is; x̂_0 is clipped to the values that a pixel may have: with any function of x_t
-/// for it the sum is a bound, and with a closer one a tighter bound. Reconstruction -log p(x_0|x_0') with every value's distribution over the
-/// 256 levels ∝ N(x_0'; √ᾱ_0 v, 1-ᾱ_0). The network is asked `strata` times an image at most.
+/// - Prior: KL(q(x_{T-1}|x_0) ‖ N(0, I)).
+/// - Diffusion: Σ_t ½ (SNR(t-1) - SNR(t)) ‖x_0 - x̂_0(x_t, t)‖² over t from 1 to T-1. The timesteps are cut
+///   into `strata` parts, and one t of each part estimates its sum. The parts are shorter at small t, where
+///   most of the sum is. x̂_0 is clipped to the range of a pixel. The sum is a bound for any function of
+///   x_t in place of x̂_0, and a tighter bound for a better one.
+/// - Reconstruction: -log p(x_0|x_0'), where every value's distribution over the 256 levels is ∝ N(x_0';
+///   √ᾱ_0 v, 1-ᾱ_0).
 ///
-/// Errors: no images, another number of labels, no strata, the network's.
+/// The network is evaluated at most `strata` times for each image.
+///
+/// Errors: no images; not one label for each image; no strata; the network's errors.
 pub fn bits_per_dimension(
     denoiser: &mut Denoiser<'_>,
     data: Labelled<'_>,
@@ -83,7 +87,8 @@ pub fn bits_per_dimension(
     })
 }
 
-/// First timesteps of the strata and T: geometric from 1 to T, each at least one long.
+/// The first timesteps of the strata, and T: geometric from 1 to T, each stratum at least one timestep
+/// long.
 fn ends(strata: usize, total: usize) -> Vec<usize> {
     let end = |k: usize| (total as f64).powf(k as f64 / strata as f64).round() as usize;
     let mut ends: Vec<usize> = (0..=strata).map(end).collect();

@@ -1,4 +1,4 @@
-//! Where a set of images lies: balls around each, as far as its k-th neighbour.
+//! The region of a set of images: a ball around each image, as large as the distance to its k-th neighbour.
 
 use crate::error::EvalError;
 use crate::features::Features;
@@ -11,10 +11,10 @@ pub const PRECISION_RECALL_K: usize = 3;
 /// The k of density and coverage in their paper (Naeem et al. 2020, section 3).
 pub const DENSITY_COVERAGE_K: usize = 5;
 
-/// Balls around the rows of a set (n, d), each closed and reaching to the row's k-th nearest other
-/// row (Kynkäänniemi et al. 2019, equation 1).
+/// Closed balls around the rows of a set (n, d). Each reaches to the row's k-th nearest other row
+/// (Kynkäänniemi et al. 2019, equation 1).
 ///
-/// Made once for the real images, it serves every set of samples.
+/// One manifold of the real images serves every set of samples.
 #[derive(Debug, Clone)]
 pub struct Manifold<'a> {
     features: &'a Features,
@@ -23,34 +23,34 @@ pub struct Manifold<'a> {
 }
 
 impl<'a> Manifold<'a> {
-    /// From a set of more than k rows, k ≥ 1.
+    /// Makes the balls of a set with more than k rows, k ≥ 1.
     ///
-    /// Equal rows are neighbours of each other at distance 0, so k of them beside a row make its
-    /// ball a point. Errors: k = 0, too few rows.
+    /// Equal rows are neighbours at distance 0. If k other rows equal a row, its ball is a point. Errors: k
+    /// = 0; too few rows.
     pub fn new(features: &'a Features, k: usize) -> Result<Self, EvalError> {
         if k == 0 {
             return Err(EvalError::OutOfRange { name: "k", value: 0.0, range: "1 or more" });
         }
         check_rows(features, "a manifold of k neighbours", k.saturating_add(1))?;
         let squared_radii = map_rows(features, features, SquaredDifference, |i, squares| {
-            // A row is no neighbour of its own.
+            // A row is not its own neighbour.
             squares[i] = f64::INFINITY;
             *squares.select_nth_unstable_by(k - 1, f64::total_cmp).1
         });
         Ok(Self { features, k, squared_radii })
     }
 
-    /// The rows in whose balls things lie.
+    /// The rows at the centres of the balls.
     pub fn features(&self) -> &'a Features {
         self.features
     }
 
-    /// k.
+    /// k, the number of the neighbour.
     pub fn k(&self) -> usize {
         self.k
     }
 
-    /// For each of `points` (m, d), in order: in how many balls it lies, 0 to n.
+    /// For each of `points` (m, d), in order: the number of balls that contain it, 0 to n.
     ///
     /// Errors: rows of different lengths.
     pub fn balls_around(&self, points: &Features) -> Result<Vec<usize>, EvalError> {
@@ -59,7 +59,7 @@ impl<'a> Manifold<'a> {
             squares.iter().zip(&self.squared_radii).filter(|(square, radius)| square <= radius).count()
         }))
     }
-    /// For each of its rows (n), in order: whether its ball has any of `points` (m, d) in it.
+    /// For each row (n), in order: whether its ball contains any of `points` (m, d).
     ///
     /// Errors: rows of different lengths.
     pub fn covered_by(&self, points: &Features) -> Result<Vec<bool>, EvalError> {

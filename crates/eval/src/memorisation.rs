@@ -1,4 +1,4 @@
-//! Whether samples are copies of training images.
+//! Finds samples that copy training images.
 
 use crate::error::EvalError;
 use crate::features::Features;
@@ -11,24 +11,24 @@ use std::collections::BTreeMap;
 pub struct Classed<'a> {
     /// (n, d).
     pub features: &'a Features,
-    /// n of them.
+    /// The class of each row, n values.
     pub classes: &'a [u32],
 }
 
 /// A sample and the training image nearest to it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pair {
+pub struct SamplePair {
     /// The row of the sample.
     pub sample: usize,
     /// The row of the training image.
     pub training: usize,
     /// The distance between them.
     pub distance: f64,
-    /// The same in medians of the held-out images of the sample's class.
+    /// This distance divided by the median distance of held-out images of the sample's class.
     pub relative: f64,
 }
 
-/// Distances of held-out images to their nearest training image.
+/// The distances of held-out images to their nearest training image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Honest {
     /// The q-quantile.
@@ -37,32 +37,32 @@ pub struct Honest {
     pub median_distance: f64,
 }
 
-/// How close samples are to training images, measured by how close real images are that were held
-/// out of training.
+/// How close samples are to training images, compared with held-out real images.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Memorisation {
-    /// Of the held-out images of each class.
+    /// The distances of the held-out images of each class.
     pub honest: BTreeMap<u32, Honest>,
-    /// Share of the samples strictly below their class's `copy_distance`.
+    /// The share of the samples strictly below their class's `copy_distance`.
     pub copied_share: f64,
-    /// What that is for samples like held-out images: q, or more where a class has fewer than 1/q - 1
-    /// held-out images, whose closest one is then all that is known of the quantile.
+    /// The `copied_share` of samples that are like held-out images. It is q, or more if a class has fewer
+    /// than 1/q - 1 held-out images: the quantile is then the distance of the closest one.
     pub expected_share: f64,
-    /// Share of the samples strictly below their class's `median_distance`; about a half for samples like
-    /// held-out images, more for a model that keeps close to its training images.
+    /// The share of the samples strictly below their class's `median_distance`. It is about a half for
+    /// samples like held-out images, and more for a model that stays close to its training images.
     pub closer_share: f64,
-    /// Every sample with its nearest training image, the closest pair for its class first.
-    pub pairs: Vec<Pair>,
+    /// Every sample with its nearest training image. The pair with the smallest relative distance is first.
+    pub pairs: Vec<SamplePair>,
 }
 
 /// Compares the distances of samples (n, d) to their nearest training images (t, d) with those of
 /// held-out real images (h, d) of the same class, with q between 0 and 1, such as 0.01.
 ///
-/// After the test of Meehan et al. (2020) in spirit: what is rare among honest images may be called
-/// a copy. It is asked class by class, since some classes are closer together than others: one quantile of
-/// all would be theirs. Samples of a class without held-out images are compared with all of them. The rows
-/// may be pixels, which find literal copies, or features, which also find shifted ones.
-/// Errors: q out of range, rows of different lengths, another number of classes than of rows.
+/// The idea is from the test of Meehan et al. (2020): a distance that is rare among held-out images
+/// suggests a copy. Each class is compared separately, because images of some classes are closer together;
+/// these classes would dominate one common quantile. Samples of a class without held-out images are
+/// compared with all held-out images. Rows of pixels find exact copies; rows of features also find shifted
+/// ones.
+/// Errors: q out of range; rows of different lengths; not one class for each row.
 pub fn memorisation(
     samples: Classed<'_>,
     held_out: Classed<'_>,
@@ -99,11 +99,11 @@ pub fn memorisation(
         copied += usize::from(near.distance < honest.copy_distance);
         closer += usize::from(near.distance < honest.median_distance);
         expected += share;
-        // Held-out images may be training images, too.
+        // Held-out images may also be training images, at distance 0.
         let relative = near.distance / honest.median_distance.max(f64::MIN_POSITIVE);
-        pairs.push(Pair { sample, training: near.row, distance: near.distance, relative });
+        pairs.push(SamplePair { sample, training: near.row, distance: near.distance, relative });
     }
-    // Stable: equally close samples stay in their order.
+    // The sort is stable: equally close samples stay in their order.
     pairs.sort_by(|a, b| a.relative.total_cmp(&b.relative));
     let count = pairs.len() as f64;
     Ok(Memorisation {

@@ -5,7 +5,7 @@ use crate::features::Features;
 use crate::features::check_dims;
 use crate::pairs::{SquaredDifference, map_rows};
 
-/// A row and how far it is.
+/// The nearest row and its distance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Nearest {
     /// The row of the other set.
@@ -14,7 +14,8 @@ pub struct Nearest {
     pub distance: f64,
 }
 
-/// For each of `points` (n, d), in order: the nearest row of `set` (m, d), the first of equals.
+/// For each of `points` (n, d), in order: the nearest row of `set` (m, d). Among equally near rows it is
+/// the first.
 ///
 /// Errors: rows of different lengths.
 pub fn nearest(points: &Features, set: &Features) -> Result<Vec<Nearest>, EvalError> {

@@ -1,30 +1,31 @@
-//! A number for each pair of rows of two sets, on all cores.
+//! Computes a sum for each pair of rows of two sets, on all cores.
 
 use crate::features::Features;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
-/// Rows of the first set that one task takes.
+/// The number of rows of the first set in one task.
 const ROWS: usize = 16;
 
-/// Rows of the second set that are used again while they are in the nearest cache: 16 KiB of 256
-/// features.
+/// The number of rows of the second set that are used again while they are in the first-level cache: 16 KiB
+/// for 256 features.
 const COLUMNS: usize = 16;
 
-/// Features that are summed in f32 before the sum goes on in f64.
+/// The number of features that are summed in f32 before the sum is added in f64.
 const CHUNK: usize = 256;
 
-/// Sums that a chunk is cut into, since an addition takes longer than the next can be begun.
+/// The number of parallel sums of a chunk. An addition takes several cycles, but a new one can begin in
+/// each.
 const SUMS: usize = 4;
 
-/// What a pair of rows has a sum of.
+/// The term that is summed over the features of a pair of rows.
 pub(crate) trait Term {
     /// sum + term(a, b). The term of two zeros is 0.
     fn add<S: Simd>(simd: S, sum: S::f32s, a: S::f32s, b: S::f32s) -> S::f32s;
 }
 
-/// (a - b)²: the sum is to about 1e-6 of itself, and exactly 0 for equal rows.
+/// (a - b)². The sum has a relative error of about 1e-6, and is exactly 0 for equal rows.
 pub(crate) struct SquaredDifference;
 
 impl Term for SquaredDifference {
@@ -35,7 +36,7 @@ impl Term for SquaredDifference {
     }
 }
 
-/// a · b: the sum is to about 1e-6 of ‖a‖‖b‖.
+/// a · b. The sum has an error of about 1e-6 times ‖a‖‖b‖.
 pub(crate) struct DotProduct;
 
 impl Term for DotProduct {
@@ -45,11 +46,11 @@ impl Term for DotProduct {
     }
 }
 
-/// For each row i of `a` (n, d), in order: what `reduce` makes of i and of Σ_k term(a_ik, b_jk) for
-/// all rows j of `b` (m, d), which it may rearrange.
+/// Calls `reduce` for each row i of `a` (n, d), with i and the sums Σ_k term(a_ik, b_jk) for all rows j of
+/// `b` (m, d). `reduce` may rearrange the sums. The results are in the order of i.
 ///
-/// The result of a row depends on nothing but the row and `b`: not on the number of threads.
-/// Instruction sets are chosen at run time; they differ by rounding.
+/// The result of a row depends only on the row and `b`, not on the number of threads. The instruction set
+/// is chosen at run time; results on different sets differ by rounding.
 pub(crate) fn map_rows<T: Term, R: Send>(
     a: &Features,
     b: &Features,
@@ -67,7 +68,7 @@ pub(crate) fn map_rows<T: Term, R: Send>(
     blocks.into_iter().flatten().collect()
 }
 
-/// The sums of some rows of `a`, from `start` on, with all of `b`.
+/// The sums of some rows of `a`, beginning at `start`, with all rows of `b`.
 struct BlockSums<'a, T> {
     a: &'a Features,
     b: &'a Features,

@@ -1,16 +1,16 @@
 //! Quantiles of a list.
 
-/// The value at q · (n - 1) of n ≥ 1 values in rising order, between two of them in proportion; q
-/// from 0 to 1. numpy's default, and definition 7 of Hyndman & Fan (1996).
+/// The value at position q · (n - 1) of n ≥ 1 values in rising order, interpolated linearly; q from 0 to 1.
+/// It is numpy's default, and definition 7 of Hyndman & Fan (1996).
 pub(crate) fn quantile(sorted: &[f64], q: f64) -> f64 {
     let place = q * (sorted.len() - 1) as f64;
     let (low, high) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
     low + (high - low) * place.fract()
 }
 
-/// The value below which one more of the same kind falls with probability q: at q · (n + 1) of n ≥ 1
-/// values in rising order, counted from 1, or the first or last where q is beyond what n values tell.
-/// Definition 6 of Hyndman & Fan (1996).
+/// The value below which a further value of the same kind falls with probability q. It is at position q ·
+/// (n + 1) of n ≥ 1 values in rising order, counted from 1; outside the list, it is the first or the last
+/// value. It is definition 6 of Hyndman & Fan (1996).
 pub(crate) fn quantile_of_others(sorted: &[f64], q: f64) -> f64 {
     let last = (sorted.len() - 1) as f64;
     let place = (q * (sorted.len() + 1) as f64 - 1.0).clamp(0.0, last);

@@ -1,4 +1,4 @@
-//! What stands at a path: a file, or one of the things that are taken for one.
+//! What is at a path: a regular file, or something else.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -23,7 +23,7 @@ pub(crate) fn custom(options: OpenOptions, _: i32) -> OpenOptions {
     options
 }
 
-/// The file, if it is a regular one; otherwise an error that says what it is.
+/// Passes a regular file on; for anything else, an error that says what it is.
 pub(crate) fn regular(file: io::Result<File>) -> io::Result<File> {
     let file = file?;
     let kind = file.metadata()?.file_type();
@@ -33,7 +33,7 @@ pub(crate) fn regular(file: io::Result<File>) -> io::Result<File> {
     Err(io::Error::new(ErrorKind::InvalidInput, format!("not a file but {}", what(kind))))
 }
 
-/// A link where none is followed has a message of its own.
+/// Gives a clear message to the error for a link that is not followed, and to those of [`socket`].
 pub(crate) fn named(error: io::Error) -> io::Error {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ELOOP) {
@@ -43,7 +43,7 @@ pub(crate) fn named(error: io::Error) -> io::Error {
     socket(error)
 }
 
-/// So has a socket, and a pipe that nobody reads.
+/// Gives a clear message to the error for a socket, or for a pipe that nobody reads.
 pub(crate) fn socket(error: io::Error) -> io::Error {
     #[cfg(unix)]
     if error.raw_os_error() == Some(libc::ENXIO) {

@@ -1,11 +1,11 @@
-//! Files that nobody vouches for.
+//! Reads files from untrusted folders, and writes into such folders.
 //!
-//! A folder from somebody else may hold a pipe, a device or a link where a file is expected. Every
-//! reader of Duet opens files with [`open`] and reads them with [`read`], so that none of these
-//! hangs it or fills its memory: only regular files are read, and at most as many bytes as the
-//! caller names, whatever the file's metadata say. What is written into such a folder goes through
-//! [`create`], [`create_new`] and [`append`], which follow no link at the last place of the path, or
-//! through [`write_whole`], which replaces a file at once or leaves it as it was.
+//! A folder from somebody else may hold a pipe, a device or a link where a file is expected. A pipe could
+//! hang a program, and a device could fill its memory. Therefore all of Duet opens files with [`open`] and
+//! reads them with [`read`]: these take only regular files, and at most as many bytes as the caller allows,
+//! whatever the file's metadata say. [`create`], [`create_new`] and [`append`] write into such a folder and
+//! never follow a link at the end of the path. [`write_whole`] replaces a file as a whole, or leaves it as
+//! it was.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {

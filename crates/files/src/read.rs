@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::kind::{NONBLOCK, custom, regular, socket};
 
-/// Opens a regular file for reading. A link to one is followed.
+/// Opens a regular file for reading. It follows a link to one.
 ///
-/// An error names what else the path is: a pipe, a folder, a device or a socket. Opening a pipe
-/// does not wait for its writer.
+/// Errors: what the operating system says; a path that is a pipe, a folder, a device or a socket, which the
+/// error names. Opening a pipe does not wait for its writer.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -18,10 +18,10 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a regular file of at most `limit` bytes.
 ///
-/// The limit holds for what is read, not for the size that the file claims. A longer file is an
-/// error of kind `FileTooLarge`, and no more than `limit` bytes of it are kept.
+/// The limit counts the bytes that are read; the size that the file claims plays no part.
 ///
-/// A Git LFS pointer, which stands where the file itself was not fetched, is an error that says so.
+/// Errors: those of [`open`]; a longer file (`FileTooLarge`); a Git LFS pointer, which stands in for a file
+/// that was not fetched.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let bytes = read_all(open(path)?, limit)?;
     match is_lfs_pointer(&bytes) {
@@ -30,18 +30,20 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether a file that begins so is a pointer of Git LFS to the file that belongs there.
+/// Whether a file that starts with these bytes is a Git LFS pointer instead of the file itself.
 pub fn is_lfs_pointer(start: &[u8]) -> bool {
     start.starts_with(b"version https://git-lfs.github.com/spec/")
 }
 
-/// What is said of such a file.
+/// The error for a Git LFS pointer: it says how to get the file.
 pub fn lfs_pointer() -> io::Error {
     let reason = "a Git LFS pointer, not the file itself; get it with `git lfs pull` in its repository";
     io::Error::new(ErrorKind::InvalidData, reason)
 }
 
-/// As [`read`], of text. Bytes that are not UTF-8 are an error of kind `InvalidData`.
+/// Reads a text file of at most `limit` bytes.
+///
+/// Errors: those of [`read`]; bytes that are not UTF-8 (`InvalidData`).
 pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let not_text = |error: std::string::FromUtf8Error| {
         let at = error.utf8_error().valid_up_to();
@@ -50,7 +52,9 @@ pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     String::from_utf8(read(path, limit)?).map_err(not_text)
 }
 
-/// Reads a stream to its end, which comes within `limit` bytes, or an error of kind `FileTooLarge`.
+/// Reads a stream of at most `limit` bytes to its end.
+///
+/// Errors: what the stream says; a longer stream (`FileTooLarge`).
 pub fn read_all(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! Writing a file so that it is there whole or not at all.
+//! Writes a file as a whole: nobody ever sees a part of it.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -9,18 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::kind::what;
 use crate::write::create_new;
 
-/// Leftovers of killed processes that are passed over before a name for the temporary file is found.
+/// How many names are tried for the temporary file: killed processes may have left files behind.
 const MOST_LEFTOVERS: usize = 1000;
 
-/// Writes a file so that `path` holds all of it or what was there before.
+/// Writes a file. At any moment `path` holds either the whole new file or what was there before.
 ///
-/// `write` fills a new sibling, `.NAME.PID-COUNT.tmp`, with the permissions of any new file. It is
-/// synced and renamed to `path`. A link at `path` is replaced and not followed, and no file that
-/// already has the sibling's name is touched.
+/// `write` fills a new sibling, `.NAME.PID-COUNT.tmp`, with the permissions of any new file. The sibling is
+/// synced and renamed to `path`. A link at `path` is replaced and not followed. A file that already has the
+/// sibling's name is left alone.
 ///
 /// # Errors
-/// What `write` or the operating system says; a path that names no file; a pipe, a folder, a device or
-/// a socket at `path`. The sibling is removed, and `path` is as it was.
+/// What `write` or the operating system says; a path that names no file; a pipe, a folder, a device or a
+/// socket at `path`. After an error the sibling is removed, and `path` is as it was.
 ///
 /// ```
 /// # use std::io::Write;
@@ -35,7 +35,8 @@ pub fn write_whole(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>)
     write_whole_unsynced(path, |file| write(file).and_then(|()| file.sync_all()))
 }
 
-/// As [`write_whole`], without waiting for the disk: for what can be made again after a power failure.
+/// As [`write_whole`], but without waiting for the disk. It is for files that can be made again after a
+/// power failure.
 ///
 /// # Errors
 /// As [`write_whole`].
@@ -49,13 +50,13 @@ pub fn write_whole_unsynced(path: &Path, write: impl FnOnce(&mut File) -> io::Re
     let (mut file, sibling) = temporary_sibling(path)?;
     let written = write(&mut file).and_then(|()| fs::rename(&sibling, path));
     if written.is_err() {
-        // The first error is the one to tell.
+        // The caller gets the first error; one of removing is dropped.
         let _ = fs::remove_file(&sibling);
     }
     written
 }
 
-/// A new file under a hidden name in the same folder, which no other process or thread writes.
+/// A new file with a hidden name in the same folder. No other process or thread writes it.
 fn temporary_sibling(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let no_name = || io::Error::new(ErrorKind::InvalidInput, "the path names no file");

@@ -1,4 +1,4 @@
-//! Files opened for writing, where no link is followed.
+//! Opens files for writing without following links.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -6,7 +6,9 @@ use std::path::Path;
 
 use crate::kind::{NO_FOLLOW, NONBLOCK, custom, named, regular};
 
-/// Makes an empty file, or empties a regular one, for writing. A link is an error.
+/// Opens a file for writing: makes an empty one, or empties the regular file that is there.
+///
+/// Errors: what the operating system says; a link, a pipe, a folder, a device or a socket at `path`.
 pub fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true);
@@ -15,15 +17,18 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Makes a file that was not there, for reading and writing.
+/// Makes a new file for reading and writing.
+///
+/// Errors: what the operating system says; anything at `path`, a link included (`AlreadyExists`).
 pub fn create_new(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     custom(options, NO_FOLLOW).open(path).map_err(named)
 }
 
-/// Opens a regular file for reading, and for writing at its end; makes it where it is absent. A
-/// link is an error.
+/// Opens a regular file for reading and for writing at its end; makes it if it is absent.
+///
+/// Errors: what the operating system says; a link, a pipe, a folder, a device or a socket at `path`.
 pub fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);

@@ -1,4 +1,4 @@
-//! What the embedded classifier says of held-out digits.
+//! Prints what the embedded classifier says about held-out digits.
 //!
 //! `cargo run --release -p duet-judge --example judge`
 use candle_core::{Device, Tensor};

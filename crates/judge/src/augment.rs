@@ -1,29 +1,30 @@
-//! Random changes of a training image that leave its class alone.
+//! Random changes of a training image that keep its class.
 
 use duet_data::Shape;
 use duet_random::Draws;
 
-/// What may happen to a training image each time it is seen.
+/// The random changes of a training image each time it is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Augmentation {
-    /// Nothing.
+    /// No changes.
     None,
-    /// For photographs: a shift by up to an eighth of the sides, in whole pixels, the border
-    /// repeated; and left and right exchanged, half of the time.
+    /// For photographs: a shift by up to an eighth of the sides, in whole pixels, with the border repeated;
+    /// and a mirror image (left and right exchanged) half of the time.
     Shift,
-    /// For writing on black: turned, scaled, sheared, shifted and bent smoothly (Simard et al. 2003).
+    /// For writing on black: the image is turned, scaled, sheared, shifted and bent smoothly (Simard et al.
+    /// 2003).
     Digits,
 }
 
-/// The most that a digit is turned, in radians.
+/// The largest rotation of a digit, in radians.
 const TURN: f64 = 0.25;
-/// The most that its size changes along each axis, as a share.
+/// The largest change of its size along each axis, as a share.
 const SCALE: f64 = 0.15;
-/// The most that it leans, as a tangent.
+/// The largest shear, as a tangent.
 const SHEAR: f64 = 0.2;
-/// The most that it moves along each axis, as a share of the side.
+/// The largest shift along each axis, as a share of the side.
 const SHIFT: f64 = 0.08;
-/// Root of the mean square of a pixel's displacement along each axis, as a share of the side.
+/// The root mean square of a pixel's displacement along each axis, as a share of the side.
 const BEND: f64 = 0.045;
 /// Standard deviation of the Gaussian that smooths the displacements, as a share of the side.
 const SMOOTH: f64 = 0.14;
@@ -54,7 +55,7 @@ fn shift(image: &[f32], shape: Shape, draws: &mut Draws, out: &mut [f32]) {
     }
 }
 
-/// Each pixel is fetched from A·(p - middle) + middle - shift + displacement(p).
+/// Reads each pixel p from A·(p - middle) + middle - shift + displacement(p).
 fn bend(image: &[f32], shape: Shape, draws: &mut Draws, out: &mut [f32]) {
     let Shape { height, width, .. } = shape;
     let mut within = |limit: f64| limit * (2.0 * draws.uniform() - 1.0);
@@ -89,7 +90,7 @@ fn displacements(shape: Shape, side: usize, draws: &mut Draws) -> Vec<f32> {
     transposed(&columns, height).into_iter().map(|value| scale * value).collect()
 }
 
-/// A Gaussian to 2.5 standard deviations, and at most once around.
+/// A Gaussian kernel up to 2.5 standard deviations, and at most as wide as the image.
 fn gaussian(side: usize) -> Vec<f32> {
     let sigma = SMOOTH * side as f64;
     let radius = ((2.5 * sigma) as i64).min((side as i64 - 1) / 2);
@@ -98,7 +99,7 @@ fn gaussian(side: usize) -> Vec<f32> {
     kernel.into_iter().map(|value| (value / sum) as f32).collect()
 }
 
-/// Each row of (rows, width), correlated with a kernel around its pixels; a row's end meets its start.
+/// Correlates each row of (rows, width) with a kernel; the rows wrap around.
 fn smoothed_rows(values: &[f32], width: usize, kernel: &[f32]) -> Vec<f32> {
     let mut smooth = vec![0.0; values.len()];
     let radius = kernel.len() / 2;

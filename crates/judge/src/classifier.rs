@@ -1,7 +1,7 @@
-//! A classifier of images: the judge of samples.
+//! A classifier of images, which judges samples.
 
 use crate::classifier_error::ClassifierError;
-use crate::network::{FEATURES, Layout, Network, channels_last};
+use crate::network::{ClassifierNetwork, FEATURES, Layout, channels_last};
 use crate::weights;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, Shape};
@@ -9,21 +9,20 @@ use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Images that one thread takes at a time; results do not depend on it.
+/// The number of images that a thread takes at a time. Results do not depend on it.
 const CHUNK: usize = 8;
 
-/// A convolutional network that tells the classes of images of one shape apart.
+/// A convolutional network that classifies images of one shape.
 ///
-/// A small residual network whose features, the means of its last 128 channels over the pixels,
-/// are taken to scores by one linear layer. Its weights are numbers of half precision, so that a
-/// file of them is small and gives the same results. Results are f32 and depend on the image
-/// alone: not on its batch, and not on the number of threads. Images are (n, C, H, W) f32, made for
-/// [-1, 1]; a value that is not finite is an error.
+/// It is a small residual network. Its features are the means of its last 128 channels over the pixels; one
+/// linear layer turns them into scores. Its weights have half precision, so that a file is small and gives
+/// the same results. Results are f32. They depend only on the image, not on its batch or on the number of
+/// threads. Images are (n, C, H, W) f32 in [-1, 1]; a value that is not finite is an error.
 pub struct Classifier {
     pub(crate) layout: Layout,
-    /// In f32, by name.
+    /// The weights in f32, by name.
     pub(crate) parameters: BTreeMap<String, Tensor>,
-    network: Network,
+    network: ClassifierNetwork,
 }
 
 impl std::fmt::Debug for Classifier {
@@ -33,20 +32,21 @@ impl std::fmt::Debug for Classifier {
 }
 
 impl Classifier {
-    /// Values of an image's features.
+    /// The number of features of an image: 128.
     pub const FEATURES: usize = FEATURES;
 
     pub(crate) fn new(layout: Layout, parameters: BTreeMap<String, Tensor>) -> Result<Self, ClassifierError> {
-        let network = Network::new(&layout, |name| parameters.get(name), false)?;
+        let network = ClassifierNetwork::new(&layout, |name| parameters.get(name), false)?;
         Ok(Self { layout, parameters, network })
     }
 
-    /// Whether there can be a classifier of such images, of `classes` classes.
+    /// Checks that a classifier can take images of this shape and has `classes` classes. Errors: sides
+    /// outside 8 to 4096; fewer than two classes.
     pub fn takes(shape: Shape, classes: usize) -> Result<(), ClassifierError> {
         Layout::new(shape, classes).map(drop)
     }
 
-    /// The shape of the images that it takes.
+    /// The shape of its images.
     pub fn shape(&self) -> Shape {
         self.layout.shape
     }
@@ -56,7 +56,9 @@ impl Classifier {
         self.layout.classes
     }
 
-    /// The most probable class of each image, `images` (n, C, H, W); the first of equals.
+    /// The most probable class of each image, `images` (n, C, H, W). Among equally probable classes it is
+    /// the first.
+    /// Errors: images of another shape; a value that is not finite.
     pub fn classify(&self, images: &Tensor) -> Result<Vec<u32>, ClassifierError> {
         let logits = self.logits(images)?;
         Ok(logits.chunks_exact(self.classes()).map(largest).collect())
@@ -64,7 +66,8 @@ impl Classifier {
 
     /// The probabilities (n, classes) of the classes of `images` (n, C, H, W); each row's sum is 1.
     ///
-    /// The labels it was trained on were smoothed, so the most probable class stays below 1.
+    /// The training labels were smoothed, so that the most probable class stays below 1. Errors: as
+    /// [`Classifier::classify`].
     pub fn probabilities(&self, images: &Tensor) -> Result<Tensor, ClassifierError> {
         let mut values = self.logits(images)?;
         let rows = values.len() / self.classes();
@@ -72,14 +75,16 @@ impl Classifier {
         Ok(Tensor::from_vec(values, (rows, self.classes()), &Device::Cpu)?)
     }
 
-    /// The features (n, 128) of `images` (n, C, H, W): what the layer before the scores sees.
+    /// The features (n, 128) of `images` (n, C, H, W): the inputs of the last layer. Errors: as
+    /// [`Classifier::classify`].
     pub fn features(&self, images: &Tensor) -> Result<Tensor, ClassifierError> {
         let values = self.in_chunks(images, FEATURES, |features| features)?;
         let rows = values.len() / FEATURES;
         Ok(Tensor::from_vec(values, (rows, FEATURES), &Device::Cpu)?)
     }
 
-    /// The share of a data set's images that are taken for their class; NaN of an empty one.
+    /// The share of a data set's images that are classified correctly; NaN for an empty set. Errors: images
+    /// of another shape.
     pub fn accuracy(&self, data: &Dataset) -> Result<f64, ClassifierError> {
         const AT_ONCE: usize = 1000;
         let shape = data.shape();
@@ -99,36 +104,35 @@ impl Classifier {
 
     /// Reads a classifier that [`Classifier::save`] wrote.
     ///
-    /// A file that is none is refused with the cause: above 64 MiB, not safetensors, a tensor too
-    /// few, too many, of another shape or type, or with a value that is not finite.
+    /// Errors: a file that cannot be read; more than 64 MiB; not safetensors; a tensor that is missing,
+    /// unknown, of another shape or type; a value that is not finite.
     pub fn load(path: &Path) -> Result<Self, ClassifierError> {
         let bytes = weights::read(path)?;
         Self::from_bytes(&bytes).map_err(|error| in_file(path, error))
     }
 
-    /// As [`Classifier::load`], of a file's bytes.
+    /// As [`Classifier::load`], from the bytes of a file.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ClassifierError> {
         let (layout, parameters) = weights::from_bytes(bytes)?;
         Self::new(layout, parameters)
     }
 
-    /// Writes the weights to a safetensors file, which is there whole or not at all. What is loaded
-    /// from it gives the same results, and the same file.
+    /// Writes the weights to a safetensors file, as a whole or not at all. The loaded classifier gives the
+    /// same results, and the same file. Errors: a file that cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ClassifierError> {
         weights::write(path, &self.to_bytes()?)
     }
 
-    /// As [`Classifier::save`], for [`Classifier::load_for`]: the file says which training it is of, and
-    /// has a hash of all that it says.
+    /// As [`Classifier::save`], for [`Classifier::load_for`]: the file also holds the key of its training,
+    /// and a hash of all its content.
     pub fn save_for(&self, path: &Path, key: &str) -> Result<(), ClassifierError> {
         weights::write(path, &weights::to_bytes(&self.layout, &self.parameters, Some(key))?)
     }
 
-    /// A classifier that [`Classifier::save_for`] wrote, of the training with this key; none where it
-    /// is of another.
+    /// Reads a classifier that [`Classifier::save_for`] wrote for the training with this key; none if the
+    /// file has another key.
     ///
-    /// A file is refused as by [`Classifier::load`], where a single bit of it has changed, and where it
-    /// does not say which training it is of.
+    /// Errors: as [`Classifier::load`]; a file in which a bit has changed; a file without a key.
     pub fn load_for(path: &Path, key: &str) -> Result<Option<Self>, ClassifierError> {
         let named = |error| in_file(path, error);
         let (layout, parameters, found) = weights::from_keyed_bytes(&weights::read(path)?).map_err(named)?;
@@ -149,7 +153,8 @@ impl Classifier {
         self.in_chunks(images, self.classes(), |features| self.network.logits(&features))
     }
 
-    /// What `then` makes of the features (n, 128), `width` values an image, in the images' order.
+    /// Applies `then` to the features (n, 128). It returns `width` values for each image, in the order of
+    /// the images.
     fn in_chunks(
         &self,
         images: &Tensor,
@@ -168,7 +173,7 @@ impl Classifier {
         Ok(results)
     }
 
-    /// The images' values after their checks.
+    /// Checks the images and returns their values.
     fn values(&self, images: &Tensor) -> Result<Vec<f32>, ClassifierError> {
         let Shape { channels, height, width } = self.shape();
         let fits = matches!(*images.dims(), [_, c, h, w] if (c, h, w) == (channels, height, width));
@@ -191,7 +196,7 @@ impl Classifier {
     }
 }
 
-/// The error of a file's bytes as that of the file.
+/// Adds the file's path to an error about its bytes.
 fn in_file(path: &Path, error: ClassifierError) -> ClassifierError {
     match error {
         ClassifierError::Weights(reason) => ClassifierError::File { path: path.into(), reason },

@@ -11,7 +11,7 @@ pub enum ClassifierError {
     /// Images or labels that no classifier can be trained on.
     #[error("{0}")]
     Data(String),
-    /// Images that this classifier does not take.
+    /// Images that this classifier cannot take.
     #[error("{0}")]
     Input(String),
     /// A loss, a gradient or a weight that is not finite.
@@ -38,7 +38,7 @@ pub enum ClassifierError {
         /// Why.
         cause: std::io::Error,
     },
-    /// A file that holds no classifier.
+    /// A file that does not hold a classifier.
     #[error("{path}: {reason}")]
     File {
         /// The file.
@@ -46,7 +46,7 @@ pub enum ClassifierError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Bytes that hold no classifier.
+    /// Bytes that do not hold a classifier.
     #[error("not the weights of a classifier: {0}")]
     Weights(String),
     /// An error of candle.

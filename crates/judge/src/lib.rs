@@ -1,10 +1,10 @@
-//! The judge of sampled images: a classifier of labelled images, and its training.
+//! The judge of sampled images: a classifier for labelled images, and its training.
 //!
-//! A [`Classifier`] says which class an image is taken for, and maps it to the features that its
-//! decision rests on. [`Classifier::digits`] is ready for the embedded digits;
-//! [`Classifier::train`] makes one for any labelled images.
+//! A [`Classifier`] gives the most probable class of an image, and the features on which its decision
+//! rests. [`Classifier::digits`] is ready for the embedded digits; [`Classifier::train`] makes one for any
+//! labelled images.
 //!
-//! No result depends on the batch or on the number of threads, bit for bit.
+//! Results do not depend on the batch or on the number of threads, bit for bit.
 //!
 //! ```
 //! use candle_core::{Device, Tensor};
@@ -40,3 +40,7 @@ pub use augment::Augmentation;
 pub use classifier::Classifier;
 pub use classifier_error::ClassifierError;
 pub use training::TrainingOptions;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,22 +9,22 @@ use duet_kernels::{ConvWeights, NormWeights, Sum};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Values of the features of an image.
+/// The number of features of an image.
 pub(crate) const FEATURES: usize = 128;
 
-/// Channels of the first convolution, and of the stages after it, each of half the sides of the one
-/// before; more stages are as the last.
+/// The channels of the first convolution and of the stages after it. Each stage halves the sides. Further
+/// stages are like the last.
 const WIDTHS: [usize; 3] = [16, 32, 64];
-/// Residual blocks of a stage.
+/// The number of residual blocks in a stage.
 const BLOCKS: usize = 2;
 /// Stages are added until both sides are at most this.
 const LAST_SIDE: usize = 8;
 const GROUPS: usize = 8;
 const EPS: f64 = 1e-5;
-/// Sides that are taken.
+/// The possible sides of an image.
 const SIDES: std::ops::RangeInclusive<usize> = 8..=4096;
 
-/// What fixes the names and shapes of all parameters.
+/// The image shape and the number of classes. They fix the names and shapes of all parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
     pub shape: Shape,
@@ -42,7 +42,7 @@ enum Layer {
 }
 
 impl Layout {
-    /// Checks that such images can be told apart: sides of 8 to 4096, two classes or more.
+    /// Checks the shape and the classes. Errors: sides outside 8 to 4096; fewer than two classes.
     pub fn new(shape: Shape, classes: usize) -> std::result::Result<Self, ClassifierError> {
         let wrong = |what| Err(ClassifierError::Data(what));
         if !SIDES.contains(&shape.height) || !SIDES.contains(&shape.width) || shape.channels == 0 {
@@ -108,14 +108,14 @@ impl Layout {
 /// A residual network with normalisation before each convolution (He et al. 2016, "Identity
 /// mappings"), by groups (Wu & He 2018), so that an image's result does not depend on its batch.
 /// The features are the mean over the pixels of the last stage's 128 channels.
-pub(crate) struct Network {
+pub(crate) struct ClassifierNetwork {
     stages: usize,
     convolutions: BTreeMap<String, Arc<ConvWeights>>,
     norms: BTreeMap<String, Arc<NormWeights>>,
 }
 
-impl Network {
-    /// Copies the parameters; without `gradients` the network only runs forward.
+impl ClassifierNetwork {
+    /// Copies the parameters. Without `gradients`, only the forward pass is possible.
     pub fn new<'a>(
         layout: &Layout,
         parameter: impl Fn(&str) -> Option<&'a Tensor>,
@@ -152,8 +152,8 @@ impl Network {
         self.head(&mut Tape::forward_only(), &features).values().to_vec()
     }
 
-    /// A loss of images (n, H, W, C), and its gradients by the parameters' names. `objective` is
-    /// given the scores (n, classes), and returns the loss and its gradient with respect to them.
+    /// A loss of images (n, H, W, C), and its gradients by the parameters' names. `objective` gets the
+    /// scores (n, classes), and returns the loss and its gradient with respect to them.
     pub fn loss_and_gradients(
         &self,
         x: &Images,

@@ -4,7 +4,7 @@ use crate::augment::Augmentation;
 use crate::classifier::Classifier;
 use crate::classifier::softmax;
 use crate::classifier_error::ClassifierError;
-use crate::network::{Layout, Network, channels_last};
+use crate::network::{ClassifierNetwork, Layout, channels_last};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_kernels::optimise;
@@ -15,38 +15,40 @@ use half::f16;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Images whose gradients are summed on one thread. Fixed, since the order of the sums depends on it.
+/// The number of images whose gradients are summed on one thread. It is fixed, because the order of the
+/// sums depends on it.
 const CHUNK: usize = 5;
 /// The limit of the gradient's global norm.
 const CLIP: f64 = 1.0;
 const BETAS: [f64; 2] = [0.9, 0.99];
-/// The learning rate rises over this share of the steps.
+/// The share of the steps in which the learning rate rises.
 const WARMUP: f64 = 0.1;
 
-/// How a classifier is trained.
+/// The settings of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingOptions {
-    /// Passes over the images.
+    /// The number of passes over the images.
     pub epochs: u64,
-    /// Images of a step, or all where there are fewer. What is left of a pass is not seen in it.
+    /// The number of images in a step, or all images if there are fewer. The rest of a pass, less than a
+    /// batch, is not seen in that pass.
     pub batch: usize,
-    /// The highest learning rate: it rises to it, then falls to 0 along a cosine.
+    /// The highest learning rate. The rate rises to it, then falls to 0 along a cosine.
     pub learning_rate: f64,
-    /// Decoupled weight decay of all weights but norms and biases.
+    /// Decoupled weight decay of all weights except norms and biases.
     pub weight_decay: f64,
-    /// The share of an image's label that all classes are given alike (Szegedy et al. 2016), from 0
-    /// to below 1.
+    /// The share of an image's label that is spread over all classes equally (Szegedy et al. 2016), in [0,
+    /// 1).
     pub label_smoothing: f64,
-    /// Decay of the moving average of the weights, which is what a training returns.
+    /// The decay of the moving average of the weights. A training returns this average.
     pub ema_decay: f64,
-    /// What happens to an image each time it is seen.
+    /// The random changes of an image each time it is seen.
     pub augmentation: Augmentation,
-    /// Everything random is a function of it.
+    /// The seed. Every random draw is a function of it.
     pub seed: u64,
 }
 
 impl TrainingOptions {
-    /// What [`Classifier::digits`] was trained with.
+    /// The settings of the training of [`Classifier::digits`].
     pub fn digits() -> Self {
         Self {
             epochs: 50,
@@ -87,12 +89,15 @@ impl TrainingOptions {
 }
 
 impl Classifier {
-    /// Trains on labelled images of any channels, sides of 8 or more and two classes or more.
+    /// Trains a classifier on labelled images with sides of 8 or more and two classes or more.
     ///
-    /// The result is a function of data and options, bit for bit: not of the number of threads.
-    /// `on_epoch` is told the epoch, counted from 1, and its mean loss. Cross-entropy, AdamW
-    /// (Loshchilov & Hutter 2019) and a moving average of the weights, rounded to half precision
-    /// at the end. A loss, gradient or weight that is not finite is an error.
+    /// The training uses cross-entropy, AdamW (Loshchilov & Hutter 2019) and a moving average of the
+    /// weights, which is rounded to half precision at the end. `on_epoch` gets the epoch, counted from 1,
+    /// and its mean loss. The result is a function of data and options, bit for bit, and does not depend on
+    /// the number of threads.
+    ///
+    /// Errors: an option out of its range; data that cannot be classified; a loss, gradient or weight that
+    /// is not finite.
     pub fn train(
         data: &Dataset,
         options: &TrainingOptions,
@@ -116,8 +121,8 @@ impl Classifier {
         training.finish()
     }
 
-    /// What the weights of a training are a function of, as 64 hexadecimal digits: the images with their
-    /// labels and class names, and the options.
+    /// A key for everything that fixes the weights of a training: the images with their labels and class
+    /// names, and the options. It has 64 hexadecimal digits.
     pub fn training_key(data: &Dataset, options: &TrainingOptions) -> String {
         let text = format!("1 {} {options:?}", data.fingerprint());
         blake3::hash(text.as_bytes()).to_hex().to_string()
@@ -148,7 +153,7 @@ impl<'a> Training<'a> {
         Ok(Self { data, options, layout, rate, parameters, average, steps: 0, adam, images_seen: 0 })
     }
 
-    /// One step on these images; returns the loss before it.
+    /// Takes one step on these images, and returns the loss before the step.
     fn step(&mut self, indices: &[u32]) -> Result<f64, ClassifierError> {
         let diverged = |step, what| Err(ClassifierError::Diverged { step, what });
         let (loss, mut gradients) = self.loss_and_gradients(indices)?;
@@ -167,13 +172,13 @@ impl<'a> Training<'a> {
         Ok(loss)
     }
 
-    /// The mean loss of these images, and its gradient with respect to every parameter.
+    /// The mean loss of these images, and its gradients with respect to all parameters.
     fn loss_and_gradients(
         &self,
         indices: &[u32],
     ) -> Result<(f64, BTreeMap<String, Tensor>), ClassifierError> {
         let parameter = |name: &str| self.parameters.get(name).map(Var::as_tensor);
-        let network = Network::new(&self.layout, parameter, true)?;
+        let network = ClassifierNetwork::new(&self.layout, parameter, true)?;
         let chunks: Vec<(f64, Gradients)> = indices
             .par_chunks(CHUNK)
             .enumerate()
@@ -199,7 +204,7 @@ impl<'a> Training<'a> {
         Ok((loss, gradients))
     }
 
-    /// Images (n, C, H, W), each changed by its own draws; `first` images were seen before.
+    /// The images (n, C, H, W), each changed by its own draws. `first` images were seen before these.
     fn augmented(&self, indices: &[u32], first: u64) -> Vec<f32> {
         let shape = self.layout.shape;
         let mut image = vec![0.0; shape.len()];
@@ -212,7 +217,7 @@ impl<'a> Training<'a> {
         values
     }
 
-    /// The classifier of the average, rounded to half precision.
+    /// Makes the classifier from the average, rounded to half precision.
     fn finish(self) -> Result<Classifier, ClassifierError> {
         let mut rounded = BTreeMap::new();
         for (name, var) in &self.average {
@@ -231,7 +236,7 @@ fn named(parameters: &BTreeMap<String, Var>) -> impl Iterator<Item = (&str, &Var
     parameters.iter().map(|(name, var)| (name.as_str(), var))
 }
 
-/// Weights uniform in ±1/√fan_in, norms one, biases zero.
+/// The first values: weights uniform in ±1/√fan_in, norms one, biases zero.
 fn seeded(layout: &Layout, seed: u64) -> Result<BTreeMap<String, Var>, ClassifierError> {
     let fresh = |(name, shape): (String, Vec<usize>)| {
         let mut draws = Draws::new(seed, &format!("parameter {name}"), 0);

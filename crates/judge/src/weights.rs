@@ -1,4 +1,5 @@
-//! A classifier's weights as a safetensors file: read without trust, written whole.
+//! A classifier's weights as a safetensors file. Reading does not trust the file; writing is whole or not
+//! at all.
 
 use crate::classifier_error::ClassifierError;
 use crate::network::Layout;
@@ -11,27 +12,28 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
-/// The metadata's only key: the images' shape, as in 1x28x28. All else follows from the tensors.
+/// The only key of the metadata: the images' shape, such as 1x28x28. All else follows from the tensors.
 const IMAGE: &str = "image";
-/// The only key of a file that is kept for later: the shape, the key of its training, and the hash of
-/// all that the file says. One key, as the order of several would differ from file to file.
+/// The only key of the metadata in a file for [`Classifier::load_for`](crate::Classifier::load_for): the
+/// shape, the key of the training, and the hash of all content. It is a single key, because the order of
+/// several would differ from file to file.
 const JUDGE: &str = "judge";
-/// Larger files are refused.
+/// The largest file that is read.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// The bytes of a file that is not larger than any classifier.
+/// Reads a file of at most [`MAX_BYTES`].
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ClassifierError> {
     let failed = |cause| ClassifierError::Read { path: path.into(), cause };
     duet_files::read(path, MAX_BYTES).map_err(failed)
 }
 
-/// Writes the file whole, or leaves what was there.
+/// Writes the whole file, or leaves the old one.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), ClassifierError> {
     let failed = |cause| ClassifierError::Write { path: path.into(), cause };
     duet_files::write_whole(path, |file| file.write_all(bytes)).map_err(failed)
 }
 
-/// With a key of the training, a file that says it, and a hash of all of itself.
+/// The bytes of the file. With a key of the training, the file holds this key and a hash of its content.
 pub(crate) fn to_bytes(
     layout: &Layout,
     parameters: &BTreeMap<String, Tensor>,
@@ -61,12 +63,12 @@ pub(crate) fn to_bytes(
     safetensors::serialize(views, Some(metadata)).map_err(failed)
 }
 
-/// The layout that a file says it has, and exactly the parameters of that layout.
+/// Reads the layout, and exactly the parameters of that layout.
 pub(crate) fn from_bytes(bytes: &[u8]) -> Result<(Layout, BTreeMap<String, Tensor>), ClassifierError> {
     from_keyed_bytes(bytes).map(|(layout, parameters, _)| (layout, parameters))
 }
 
-/// The same, and the key of its training, where the file says it.
+/// As [`from_bytes`], and the key of the training, if the file has one.
 pub(crate) fn from_keyed_bytes(bytes: &[u8]) -> Result<Keyed, ClassifierError> {
     let refuse = |reason: String| Err(ClassifierError::Weights(reason));
     let file = match SafeTensors::deserialize(bytes) {
@@ -96,10 +98,10 @@ pub(crate) fn from_keyed_bytes(bytes: &[u8]) -> Result<Keyed, ClassifierError> {
     Ok((layout, parameters, key))
 }
 
-/// What a file holds: a classifier, and the key of its training.
+/// The content of a file: a classifier, and the key of its training.
 type Keyed = (Layout, BTreeMap<String, Tensor>, Option<String>);
 
-/// Of everything in a file that is kept for later.
+/// The hash of everything in a file with a key.
 fn hash<'a>(
     shape: &str,
     key: &str,
@@ -120,7 +122,7 @@ fn hash<'a>(
     hasher.finalize().to_hex().to_string()
 }
 
-/// Checks that a file is as it was written; shape and key of what it says of itself.
+/// Checks the hash of a file, and returns the shape and the key in its metadata.
 fn shape_and_key<'a>(text: &'a str, file: &SafeTensors) -> Result<(&'a str, &'a str), ClassifierError> {
     let damaged = || ClassifierError::Weights("it is damaged: its hash is another".into());
     let [shape, key, hash_of_it] = text.split(' ').collect::<Vec<_>>()[..] else { return Err(damaged()) };
@@ -135,7 +137,8 @@ fn shape_and_key<'a>(text: &'a str, file: &SafeTensors) -> Result<(&'a str, &'a 
     }
 }
 
-/// From the metadata the images' shape and any key, from the last bias the number of classes.
+/// The layout of a file: the metadata give the images' shape and the key, the last bias gives the number of
+/// classes.
 fn layout(bytes: &[u8], file: &SafeTensors) -> Result<(Layout, Option<String>), ClassifierError> {
     let refuse = |reason: String| Err(ClassifierError::Weights(reason));
     let metadata = SafeTensors::read_metadata(bytes).map(|(_, metadata)| metadata);

@@ -1,4 +1,4 @@
-//! How long attention over an image's pixels takes, forward and back, on one thread.
+//! Measures the time of attention over an image's pixels, forward and backward, on one thread.
 use duet_kernels::tape::{Images, Tape};
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ fn main() {
     for side in [7, 14, 16, 32, 64] {
         for width in [8, 32, 64] {
             let ([forward, both], multiply_adds) = measure(side, width);
-            // The way back is five products where the way forward is two.
+            // The backward pass has five products, the forward pass two.
             let rate = 2.0 * 3.5 * multiply_adds as f64 / both / 1e6;
             let pixels = format!("{side}×{side}");
             println!("{pixels:9} {width:4} {forward:13.3} {both:19.3} {rate:10.0}");

@@ -1,4 +1,4 @@
-//! The kernels alone, in any candle program: a convolution, its norm and their gradients.
+//! The kernels in any candle program: a convolution, a norm and their gradients.
 use candle_core::{Device, Result, Tensor, Var};
 use duet_kernels::{Activation, Conv2d, GroupNorm, Padding, conv2d, group_norm};
 

@@ -1,4 +1,4 @@
-//! Memory for kernels: aligned to cache lines, and used again instead of given back.
+//! Memory for kernels. It is aligned to cache lines, and is reused instead of being returned to the system.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
@@ -7,43 +7,45 @@ const LINE: usize = 16;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Line([f32; LINE]);
+struct CacheLine([f32; LINE]);
 
-/// f32 values that begin at a cache line. Dropped, its memory goes to a store for the next one.
+/// f32 values that begin at a cache line. When a buffer is dropped, its memory goes to a store for later
+/// buffers.
 pub struct Buffer {
-    lines: Vec<Line>,
+    lines: Vec<CacheLine>,
     len: usize,
 }
 
-/// Bytes that the store keeps at most, so that the system is not asked for fresh pages at every
-/// step. All of them were in use at once: keeping them does not raise a process's peak.
+/// The largest number of bytes in the store. The store avoids asking the system for new pages in every
+/// step. All these bytes were in use at the same time before, so keeping them does not raise a process's
+/// peak.
 const KEPT: usize = 4 << 30;
 
 struct Store {
-    /// By number of lines, ascending; among equals the last came last.
-    free: Vec<Vec<Line>>,
+    /// Sorted by the number of lines; among equals, the newest is last.
+    free: Vec<Vec<CacheLine>>,
     bytes: usize,
 }
 
 static STORE: Mutex<Store> = Mutex::new(Store { free: Vec::new(), bytes: 0 });
 
 impl Store {
-    /// The smallest that fits, if it is not much too large.
-    fn take(&mut self, lines: usize) -> Option<Vec<Line>> {
+    /// Takes the smallest that fits, unless it is much too large.
+    fn take(&mut self, lines: usize) -> Option<Vec<CacheLine>> {
         let first = self.free.partition_point(|free| free.capacity() < lines);
         let size = self.free.get(first)?.capacity();
         if size > lines + lines / 4 + 16 {
             return None;
         }
-        // The one that came last is the likeliest to be in cache.
+        // The newest one is most likely in the cache.
         let at = self.free.partition_point(|free| free.capacity() <= size);
         let found = self.free.remove(at - 1);
-        self.bytes -= found.capacity() * size_of::<Line>();
+        self.bytes -= found.capacity() * size_of::<CacheLine>();
         Some(found)
     }
 
-    fn keep(&mut self, lines: Vec<Line>) {
-        let bytes = lines.capacity() * size_of::<Line>();
+    fn keep(&mut self, lines: Vec<CacheLine>) {
+        let bytes = lines.capacity() * size_of::<CacheLine>();
         if self.bytes + bytes <= KEPT && bytes > 0 {
             self.bytes += bytes;
             let at = self.free.partition_point(|free| free.capacity() <= lines.capacity());
@@ -52,19 +54,19 @@ impl Store {
     }
 }
 
-/// A panic while it was held left whole buffers in it.
+/// Ignores a poisoned lock: after a panic, the store still holds valid buffers.
 fn store() -> MutexGuard<'static, Store> {
     STORE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Buffer {
-    /// `len` values that are anything: for results that are written in full.
+    /// `len` values of any content, for results that are written completely.
     pub fn scratch(len: usize) -> Self {
         let count = len.div_ceil(LINE);
         let found = store().take(count);
         let mut lines = found.unwrap_or_default();
-        // Old values stay, and only what was never used is filled.
-        lines.resize(count, Line([0.0; LINE]));
+        // Old values stay. Only memory that was never used is filled.
+        lines.resize(count, CacheLine([0.0; LINE]));
         Self { lines, len }
     }
 

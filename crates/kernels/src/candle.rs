@@ -1,8 +1,8 @@
-//! Operations of the tape as ops on candle tensors.
+//! The tape's operations as ops on candle tensors.
 //!
-//! One adapter ([`Op`]) cuts a batch into chunks, turns them channels last, and runs an operation of
-//! the tape on each; the way back records it again. On other devices and types the functions here
-//! are candle's own ops.
+//! One adapter ([`Op`]) cuts a batch into chunks, puts their channels last, and runs an operation of the
+//! tape on each. The backward pass records the operation again. On other devices and types, these functions
+//! call candle's own ops.
 
 use crate::chunks::transpose;
 use crate::conv::sizes::{Padding, Sizes};
@@ -15,10 +15,10 @@ use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, b
 use rayon::prelude::*;
 use std::sync::Arc;
 
-/// How a convolution moves over its input.
+/// The stride and padding of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conv2d {
-    /// Pixels from one output to the next, at least 1.
+    /// The number of input pixels from one output to the next, at least 1.
     pub stride: usize,
     /// Zeros around the input.
     pub padding: Padding,
@@ -27,9 +27,9 @@ pub struct Conv2d {
 /// Convolution (cross-correlation, as in torch) with bias.
 ///
 /// y\[b, o, i, j\] = bias\[o\] + Σ w\[o, c, u, v\] · x\[b, c, i·stride + u - top, j·stride + v - left\].
-/// Shapes: `x` (B, C, H, W), `weight` (O, C, kh, kw), `bias` (O) → (B, O, H', W') with
-/// H' = (H + top + bottom - kh) / stride + 1, rounded down. Errors name the shapes that disagree.
-/// 3×3 kernels of stride 1 run Winograd's F(4×4, 3×3): docs/design/kernels.md has its error bounds.
+/// Shapes: `x` (B, C, H, W), `weight` (O, C, kh, kw), `bias` (O) → (B, O, H', W') with H' = (H + top +
+/// bottom - kh) / stride + 1, rounded down. 3×3 kernels with stride 1 use Winograd's F(4×4, 3×3);
+/// docs/design/kernels.md has its error bounds. Errors: shapes that do not fit; the error names them.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: &Tensor, options: Conv2d) -> Result<Tensor> {
     let sizes = sizes(x, weight, options)?;
     if bias.dims() != [sizes.outputs] {
@@ -74,8 +74,9 @@ fn sizes(x: &Tensor, weight: &Tensor, options: Conv2d) -> Result<Sizes> {
 
 /// y = x · weightᵀ + bias.
 ///
-/// Shapes: `x` (..., I), `weight` (O, I), `bias` (O) → (..., O). Each row is computed in one fixed
-/// order of additions: a general matrix product chooses its order by the number of rows.
+/// Shapes: `x` (..., I), `weight` (O, I), `bias` (O) → (..., O). The additions for a row always have the
+/// same order; a general matrix product would choose it by the number of rows. Errors: shapes that do not
+/// fit.
 pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     if x.dims().last() != Some(&inputs) || bias.dims() != [outputs] {
@@ -96,22 +97,22 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     rows.matmul(&weight.t()?)?.broadcast_add(bias)?.reshape(shape)
 }
 
-/// How to normalise.
+/// The settings of a group normalisation.
 #[derive(Debug, Clone, Copy)]
 pub struct GroupNorm {
-    /// Groups of neighbouring channels, a divisor of the channels; 1 is layer normalisation over
-    /// (C, H, W).
+    /// The number of groups of neighbouring channels, a divisor of C. 1 gives layer normalisation over (C,
+    /// H, W).
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
-    /// What follows.
+    /// The activation after the normalisation.
     pub activation: Activation,
 }
 
 /// Group normalisation (Wu & He 2018): y = f((x - μ) / √(σ² + eps) · weight + bias).
 ///
-/// μ and σ² (biased) are taken over each image's group of C / groups channels and all pixels.
-/// Shapes: `x` (B, C, ...), `weight` (C), `bias` (C) → the shape of `x`.
+/// μ and σ² (biased) are those of each image's group: C / groups channels and all pixels. Shapes: `x` (B,
+/// C, ...), `weight` (C), `bias` (C) → the shape of `x`. Errors: shapes that do not fit.
 pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, options: GroupNorm) -> Result<Tensor> {
     let &[batch, channels, ref rest @ ..] = x.dims() else {
         bail!("group_norm: x is {:?}, expected (batch, channels, ...)", x.dims());
@@ -145,12 +146,12 @@ pub fn group_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, options: GroupNorm
     activation.of(&y)
 }
 
-/// Images that one thread works on at a time, and rows of a linear layer. Fixed, so that sums over
-/// images do not depend on the number of threads.
+/// The number of images, or of a linear layer's rows, that a thread works on at a time. It is fixed, so
+/// that sums over images do not depend on the number of threads.
 const CHUNK: usize = 8;
 const ROWS: usize = 256;
 
-/// The names of the gradients on the tape.
+/// The name of the layer's gradients on the tape.
 const WEIGHTS: &str = "layer";
 const WEIGHT: &str = "layer.weight";
 const BIAS: &str = "layer.bias";
@@ -158,8 +159,8 @@ const INPUT: &str = "x";
 
 /// Runs an operation of the tape on `x` (B, C, H, W), or rows (B, C), in chunks of `chunk` images.
 ///
-/// `weights` makes the layer's weights of their values, with or without what gradients need, and
-/// `run` is the operation.
+/// `weights` prepares the layer's weights from their values, with or without what gradients need. `run` is
+/// the operation.
 fn apply<L: Send + Sync + 'static>(
     name: &'static str,
     x: &Tensor,
@@ -194,9 +195,9 @@ where
     W: Fn(&[f32], &[f32], bool) -> Arc<L> + Send + Sync,
     R: Fn(&mut Tape, &Images, &Arc<L>) -> Images + Send + Sync,
 {
-    /// The sides (C, H, W) of what comes out, and its values, images after each other.
+    /// The sides (C, H, W) of the result, and its values, image after image.
     fn forward(&self, x: &[f32], sides: [usize; 3], layer: &Arc<L>) -> ([usize; 3], Vec<f32>) {
-        // Of no images at all, the sides are still to be found.
+        // Even without images, the sides of the result are needed.
         let chunks = if x.is_empty() { vec![x] } else { x.chunks(self.len(sides)).collect() };
         let parts: Vec<([usize; 3], Vec<f32>)> = chunks
             .into_par_iter()
@@ -238,7 +239,7 @@ where
         (grad_x, sums)
     }
 
-    /// Values of a chunk.
+    /// The number of values of a chunk.
     fn len(&self, sides: [usize; 3]) -> usize {
         self.chunk * sides.iter().product::<usize>().max(1)
     }

@@ -1,4 +1,4 @@
-//! How images and weights change their layout.
+//! Changes the layout of images and weights.
 
 use crate::buffer::Buffer;
 use crate::simd::dispatch;
@@ -15,7 +15,7 @@ pub(crate) fn transpose(images: &[f32], rows: usize, columns: usize) -> Buffer {
     out
 }
 
-/// In squares that stay in registers or at least in the first-level cache.
+/// Transposes in squares that stay in registers, or at least in the first-level cache.
 #[inline(always)]
 fn transpose_image(image: &[f32], rows: usize, columns: usize, out: &mut [f32]) {
     const SIDE: usize = 8;
@@ -43,8 +43,7 @@ fn transpose_image(image: &[f32], rows: usize, columns: usize, out: &mut [f32]) 
     }
 }
 
-/// Outputs whose kernels are moved together, so that both sides of the move are read and written
-/// in runs.
+/// The number of outputs whose kernels are moved together, so that reads and writes both come in runs.
 const TOGETHER: usize = 16;
 
 /// Weights (O, C, taps) as (taps, C, O).

@@ -1,21 +1,21 @@
 //! Fast differentiable CPU ops for any convolutional network, on candle tensors or on a tape.
 //!
 //! **On candle tensors** each op is a free function with gradients for all its inputs: [`conv2d`],
-//! [`group_norm`] (with SiLU fused on request) and [`linear`]. On the CPU in f32 they run the
-//! kernels of this crate; for other devices and types they are candle's own ops. [`optimise`] has
-//! what an optimiser does to a parameter, in place.
+//! [`group_norm`] (with SiLU fused on request) and [`linear`]. For f32 on the CPU they run this crate's
+//! kernels; for other devices and types they call candle's own ops. [`optimise`] updates a parameter in
+//! place, as optimisers do.
 //!
-//! **On a [`tape`]** the same kernels run without candle's graph, on channels-last images, a chunk
-//! of a batch on each thread. It is what `duet-model` trains and samples with, and about twice as
-//! fast: nothing is transposed, and a chunk stays in its core's cache.
+//! **On a [`tape`]** the same kernels run without candle's graph, on channels-last images. Each thread
+//! works on a chunk of a batch. `duet-model` trains and samples in this way. It is about twice as fast,
+//! because nothing is transposed and a chunk stays in its core's cache.
 //!
-//! Two promises hold for each: a result does not depend on the number of threads, and the result
-//! for one image does not depend on which images share its batch, bit for bit. Work is cut at
-//! places fixed by the shapes alone, and partial sums are added in the order of the images.
-//! Instruction sets are chosen at run time ([`instruction_set`]); they differ by rounding.
+//! Both ways keep two promises, bit for bit: a result does not depend on the number of threads, and the
+//! result for one image does not depend on the other images of its batch. The shapes alone decide where
+//! work is cut, and partial sums are added in the order of the images. The instruction set is chosen at run
+//! time ([`instruction_set`]); results on different sets differ by rounding.
 //!
-//! [`mod@reference`] holds the naive loops that the kernels are tested against; docs/design/kernels.md
-//! what they reach.
+//! [`mod@reference`] holds the naive loops for the tests of the kernels. docs/design/kernels.md lists the
+//! kernels' errors and speeds.
 
 mod attention;
 mod buffer;

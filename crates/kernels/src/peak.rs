@@ -1,15 +1,15 @@
-//! The machine's own limit, to hold measurements against.
+//! The machine's limit, for comparison with measurements.
 
 use crate::simd::{dispatch, mul_add};
 use pulp::{Simd, WithSimd};
 
-/// At least `count` multiply-adds in registers, on this thread, with the best instruction set:
-/// as many at once as a product keeps running. Returns their sum, so that they are not left out.
+/// Runs at least `count` multiply-adds in registers, on this thread, with the best instruction set. As many
+/// run at once as in a product. It returns their sum, so that the compiler cannot remove them.
 pub fn multiply_adds(count: u64) -> f32 {
     dispatch(Chains(count))
 }
 
-/// Independent chains: enough to hide the latency of the instruction.
+/// The number of independent chains: enough to hide the latency of the instruction.
 const CHAINS: usize = 12;
 
 struct Chains(u64);

@@ -1,8 +1,7 @@
 //! Products of small matrices that stay in cache, on one thread.
 //!
-//! Every element of a product is one chain of fused multiply-adds over the depth, in order: it
-//! does not depend on how many rows or columns are computed with it. (A general library picks its
-//! order by the sizes.)
+//! Every element of a product is one chain of fused multiply-adds over the depth, in order. It does not
+//! depend on the number of rows or columns. (A general library chooses the order by the sizes.)
 
 use crate::simd::{load, mul_add, store};
 use pulp::{Simd, WithSimd};
@@ -16,7 +15,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Rows one after another, `row` values apart.
+    /// A matrix whose rows begin `row` values apart.
     pub fn rows(values: &'a [f32], row: usize) -> Self {
         Self { values, row, column: 1 }
     }
@@ -35,20 +34,20 @@ pub(crate) struct Product<'a> {
     pub right_row: usize,
     pub out: &'a mut [f32],
     pub out_row: usize,
-    pub start: Start<'a>,
+    pub start: StartValues<'a>,
 }
 
-/// What a product is added to.
+/// The values to which a product is added.
 #[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub(crate) enum StartValues<'a> {
     Zero,
     /// The same values (n) in each row.
     Row(&'a [f32]),
-    /// What is there.
+    /// The values already in `out`.
     Out,
 }
 
-/// Depth of one pass: so many rows of `right` stay in the first-level cache.
+/// The depth of one pass. This many rows of `right` stay in the first-level cache.
 const DEPTH: usize = 256;
 
 impl WithSimd for Product<'_> {
@@ -68,9 +67,9 @@ impl WithSimd for Product<'_> {
         if k == 0 {
             for row in self.out.chunks_mut(self.out_row.max(1)).take(m) {
                 match self.start {
-                    Start::Zero => row[..n].fill(0.0),
-                    Start::Row(start) => row[..n].copy_from_slice(start),
-                    Start::Out => {}
+                    StartValues::Zero => row[..n].fill(0.0),
+                    StartValues::Row(start) => row[..n].copy_from_slice(start),
+                    StartValues::Out => {}
                 }
             }
             return;
@@ -81,14 +80,14 @@ impl WithSimd for Product<'_> {
         );
         assert!(last(k, n, self.right_row, 1) < self.right.len(), "right factor too short");
         let row = match self.start {
-            Start::Row(start) => {
+            StartValues::Row(start) => {
                 assert_eq!(start.len(), n, "the row to start with");
                 start.as_ptr()
             }
             _ => std::ptr::null(),
         };
         for first in (0..k).step_by(DEPTH) {
-            let pass = Pass {
+            let pass = DepthPass {
                 left: self.left.values[first * self.left.column..].as_ptr(),
                 left_row: self.left.row,
                 left_column: self.left.column,
@@ -98,7 +97,7 @@ impl WithSimd for Product<'_> {
                 out_row: self.out_row,
                 depth: DEPTH.min(k - first),
                 start: if first == 0 { row } else { std::ptr::null() },
-                accumulate: first > 0 || matches!(self.start, Start::Out),
+                accumulate: first > 0 || matches!(self.start, StartValues::Out),
             };
             // SAFETY: the assertions above hold for the last element of each matrix and of the row,
             // every index below is smaller, and `out` is borrowed mutably, so it aliases neither factor.
@@ -112,7 +111,7 @@ impl WithSimd for Product<'_> {
 
 /// One range of the depth, as pointers whose reach `Product` has checked.
 #[derive(Clone, Copy)]
-struct Pass {
+struct DepthPass {
     left: *const f32,
     left_row: usize,
     left_column: usize,
@@ -127,7 +126,7 @@ struct Pass {
 }
 
 #[allow(unsafe_code)]
-impl Pass {
+impl DepthPass {
     /// All columns, in panels of as many registers as leave room for enough rows.
     ///
     /// # Safety
@@ -156,7 +155,7 @@ impl Pass {
     }
 
     /// # Safety
-    /// As [`Pass::panels`], for N registers of columns.
+    /// As [`DepthPass::panels`], for N registers of columns.
     #[inline(always)]
     unsafe fn rows6<S: Simd, const N: usize>(self, simd: S, m: usize) -> usize {
         let mut i = 0;
@@ -172,7 +171,7 @@ impl Pass {
     }
 
     /// # Safety
-    /// As [`Pass::panels`], for N registers of columns.
+    /// As [`DepthPass::panels`], for N registers of columns.
     #[inline(always)]
     unsafe fn rows8<S: Simd, const N: usize>(self, simd: S, m: usize) -> usize {
         let mut i = 0;
@@ -188,7 +187,7 @@ impl Pass {
     }
 
     /// # Safety
-    /// As [`Pass::panels`], for N registers of columns.
+    /// As [`DepthPass::panels`], for N registers of columns.
     #[inline(always)]
     unsafe fn remaining_rows<S: Simd, const N: usize>(self, simd: S, mut i: usize, m: usize) {
         // SAFETY: i + the rows of each call are at most m.
@@ -210,7 +209,7 @@ impl Pass {
     /// The last columns, fewer than a register's lanes.
     ///
     /// # Safety
-    /// As [`Pass::panels`], for this many columns.
+    /// As [`DepthPass::panels`], for this many columns.
     #[inline(always)]
     unsafe fn rest<S: Simd>(self, simd: S, m: usize, columns: usize) -> usize {
         let mut i = 0;
@@ -287,7 +286,7 @@ impl Pass {
     }
 }
 
-/// A pointer further on, unless it is null.
+/// The pointer moved by `by`, unless it is null.
 fn offset(pointer: *const f32, by: usize) -> *const f32 {
     if pointer.is_null() { pointer } else { pointer.wrapping_add(by) }
 }

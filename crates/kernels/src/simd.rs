@@ -1,4 +1,4 @@
-//! Which vector instructions run: chosen at run time, or forced.
+//! Chooses the vector instructions at run time, or forces a choice.
 
 use pulp::{Arch, Scalar128b, Simd, WithSimd};
 use std::any::TypeId;
@@ -7,7 +7,7 @@ use std::cell::Cell;
 /// The instruction sets that kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// What every processor of the target has: four lanes without fused multiply-add.
+    /// The instructions that every processor of the target has: four lanes without fused multiply-add.
     Portable,
     /// The target's first vector extension: AVX2 with FMA on x86-64, NEON on aarch64.
     Vector,
@@ -19,9 +19,9 @@ thread_local! {
     static FORCED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
 }
 
-/// Runs `f` with no more than the given instruction set on this thread, whatever the processor has.
+/// Runs `f` on this thread with at most the given instruction set, even if the processor has a better one.
 ///
-/// Threads that `f` starts are not bound by it: tests call it on a pool of one thread.
+/// It does not apply to threads that `f` starts; tests therefore use a pool of one thread.
 pub fn with_instruction_set<R>(set: InstructionSet, f: impl FnOnce() -> R) -> R {
     struct Restore(Option<InstructionSet>);
     impl Drop for Restore {
@@ -64,7 +64,7 @@ pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
     }
 }
 
-/// a · b + c, fused where the processor can. (pulp's portable version calls a function for it.)
+/// a · b + c, fused if the processor has the instruction. (pulp's portable version would call a function.)
 #[inline(always)]
 pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
     if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {

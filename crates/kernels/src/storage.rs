@@ -1,4 +1,4 @@
-//! Reading the f32 values behind a contiguous CPU tensor.
+//! Reads the f32 values of a contiguous CPU tensor.
 
 use candle_core::{CpuStorage, DType, Layout, Result, Storage, Tensor, bail};
 
@@ -15,7 +15,7 @@ pub(crate) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a
     }
 }
 
-/// Calls `read` with the values of `x`, made contiguous first where it is not.
+/// Calls `read` with the values of `x`. A tensor that is not contiguous is copied first.
 pub(crate) fn with_values<R>(x: &Tensor, read: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();

@@ -5,7 +5,7 @@ use peak_alloc::PeakAlloc;
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Bytes in use at most, beyond what was in use before.
+/// The largest number of bytes in use, beyond those in use before.
 fn peak<R>(f: impl FnOnce() -> R) -> (R, f64) {
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
@@ -13,7 +13,7 @@ fn peak<R>(f: impl FnOnce() -> R) -> (R, f64) {
     (result, (MEMORY.peak_usage() - before) as f64)
 }
 
-/// Of one image: forward alone, and back after it.
+/// The peaks for one image: forward alone, and forward and backward.
 fn attention_peaks(side: usize) -> [f64; 2] {
     let (channels, heads) = (16, 2);
     let values: Vec<f32> = (0..side * side * channels).map(|i| (i % 97) as f32 / 97.0).collect();
@@ -24,10 +24,10 @@ fn attention_peaks(side: usize) -> [f64; 2] {
     [forward, backward]
 }
 
-/// One test, since all of a process shares its memory.
+/// This file has one test, because a process shares its memory.
 #[test]
 fn attention_takes_memory_in_proportion_to_pixels() {
-    // Sizes in this order, since kernels keep buffers for the next ones of about their size.
+    // The sizes have this order, because kernels keep buffers for later ones of about the same size.
     let [small, large] = [64, 128].map(attention_peaks);
     let input = |side: usize| (side * side * 16 * size_of::<f32>()) as f64;
     for (what, small, large) in [("forward", small[0], large[0]), ("backward", small[1], large[1])] {

@@ -1,4 +1,4 @@
-//! The blocks of one resolution on the way down and up, and the one in the middle.
+//! The down and up blocks of each resolution, and the block in the middle.
 
 use crate::attention::Attention;
 use crate::config::UNetConfig;
@@ -9,7 +9,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use duet_kernels::{Conv2d, Padding};
 
-/// A residual block, with attention after it where the block type says so.
+/// A residual block, followed by attention if the block type has it.
 #[derive(Debug, Clone)]
 struct BlockLayer {
     residual: Residual,
@@ -82,7 +82,7 @@ impl Down {
         })
     }
 
-    /// Returns the last feature map; every one on the way is pushed to `skips`.
+    /// Returns the last feature map, and pushes every feature map to `skips`.
     pub fn forward<G: Graph>(
         &self,
         graph: &mut G,
@@ -118,7 +118,7 @@ impl Middle {
     pub fn new(config: &UNetConfig, vb: VarBuilder) -> Result<Self> {
         let channels = config.block_out_channels[config.levels() - 1];
         let scale = config.mid_block_scale_factor;
-        // diffusers leaves this norm out where the residual blocks' is modulated.
+        // diffusers leaves this norm out if time modulates the residual blocks' norms.
         let default = (!config.modulates()).then_some(config.norm_num_groups);
         let groups = config.attn_norm_num_groups.or(default);
         let widths = (channels, channels);
@@ -140,7 +140,7 @@ impl Middle {
     }
 }
 
-/// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: layers over skips, then doubling and a
+/// `UpBlock2D`, `AttnUpBlock2D` and `ResnetUpsampleBlock2D`: layers that take skips, then doubling and a
 /// convolution, or a residual block that doubles.
 #[derive(Debug, Clone)]
 pub(crate) struct Up {

@@ -26,8 +26,8 @@ impl SampleSize {
 
 /// The keys of `UNet2DModel`'s `config.json`, with diffusers' names and meanings.
 ///
-/// [`UNetConfig::from_json`] fills absent keys with diffusers' defaults. A value outside what this
-/// crate computes exactly is an error that names its key.
+/// [`UNetConfig::from_json`] fills absent keys with diffusers' defaults. A value for which this crate
+/// cannot compute exactly what diffusers computes is an error that names its key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default = "UNetConfig::diffusers_defaults")]
 #[allow(missing_docs)]
@@ -62,18 +62,18 @@ pub struct UNetConfig {
     pub num_train_timesteps: Option<usize>,
 }
 
-/// No network has more channels or levels than this; a file that claims more is wrong.
+/// The largest number of channels or levels. A file that claims more is wrong.
 const MAX_CHANNELS: usize = 1 << 16;
 const MAX_LEVELS: usize = 16;
 /// Longest side of an image.
 const MAX_SIDE: usize = 1 << 14;
 
-/// What diffusers' `EMAModel` writes beside the keys of the network that it averages.
+/// The keys that diffusers' `EMAModel` adds to those of the network that it averages.
 const EMA_KEYS: [&str; 7] =
     ["decay", "inv_gamma", "min_decay", "optimization_step", "power", "update_after_step", "use_ema_warmup"];
 
 impl UNetConfig {
-    /// `UNet2DModel`'s defaults (diffusers 0.42), which stand for keys absent from a file.
+    /// `UNet2DModel`'s defaults (diffusers 0.42). They replace absent keys.
     pub fn diffusers_defaults() -> Self {
         let strings = |names: &[&str]| names.iter().map(|s| s.to_string()).collect();
         Self {
@@ -113,16 +113,16 @@ impl UNetConfig {
         }
     }
 
-    /// Reads a `config.json`. Keys that begin with an underscore are dropped, as diffusers drops
-    /// them, and so are those of an average (`EMAModel`), which say how it came about; any other
-    /// unknown key is an error, and so is a value that this crate cannot compute.
+    /// Reads a `config.json`. Keys that begin with an underscore are dropped, as in diffusers. Keys of an
+    /// average (`EMAModel`) are dropped too.
+    /// Errors: any other unknown key; a value that this crate cannot compute; a text that is not JSON.
     pub fn from_json(text: &str) -> Result<Self, ModelError> {
         let mut keys: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
         if let Some(class) = keys.get("_class_name").filter(|class| *class != "UNet2DModel") {
             return Err(unsupported("_class_name", class, "only UNet2DModel is supported"));
         }
         keys.retain(|key, _| !key.starts_with('_') && !EMA_KEYS.contains(&key.as_str()));
-        // One by one, so that an error can name its key.
+        // Read the keys one by one, so that an error can name its key.
         for (key, value) in &keys {
             let alone = serde_json::Map::from_iter([(key.clone(), value.clone())]);
             if let Err(error) = serde_json::from_value::<Self>(alone.into()) {
@@ -134,9 +134,9 @@ impl UNetConfig {
         Ok(config)
     }
 
-    /// The `config.json` that diffusers reads, all keys written out, with `notes` after them.
+    /// The `config.json` that diffusers reads: all keys, then `notes`.
     ///
-    /// Keys of notes begin with an underscore: diffusers and [`UNetConfig::from_json`] drop them.
+    /// The keys of `notes` begin with an underscore; diffusers and [`UNetConfig::from_json`] drop them.
     pub fn to_json(&self, notes: &serde_json::Map<String, serde_json::Value>) -> Result<String, ModelError> {
         let mut keys = serde_json::Map::new();
         keys.insert("_class_name".into(), "UNet2DModel".into());
@@ -153,7 +153,8 @@ impl UNetConfig {
         self.block_out_channels.len()
     }
 
-    /// Widths of (what comes from below, the skip) into layer `j` of the up block at level `i`.
+    /// The widths of the two inputs of layer `j` of the up block at level `i`: the feature map from below,
+    /// and the skip.
     pub(crate) fn up_widths(&self, i: usize, j: usize) -> (usize, usize) {
         let widths = &self.block_out_channels;
         let below = widths[(i + 1).min(widths.len() - 1)];
@@ -166,12 +167,12 @@ impl UNetConfig {
         self.time_embedding_dim.unwrap_or(4 * self.block_out_channels[0])
     }
 
-    /// Whether time scales and shifts the residual blocks' second norm.
+    /// Whether the time embedding scales and shifts the residual blocks' second norm.
     pub(crate) fn modulates(&self) -> bool {
         self.resnet_time_scale_shift == "scale_shift"
     }
 
-    /// The activation of the residual blocks; `conv_norm_out` and the time embedding have SiLU.
+    /// The activation of the residual blocks. `conv_norm_out` and the time embedding always have SiLU.
     pub(crate) fn activation(&self) -> Activation {
         activation(&self.act_fn).unwrap_or(Activation::Silu)
     }
@@ -186,7 +187,8 @@ impl UNetConfig {
         BlockKind::new(&self.up_block_types[n], &UP_BLOCKS, &self.upsample_type).unwrap_or_default()
     }
 
-    /// Checks that this network is one that the crate computes exactly; the error names the key.
+    /// Checks that this crate computes this network exactly. Errors: a value that it does not support; the
+    /// error names the key.
     pub fn validate(&self) -> Result<(), ModelError> {
         let levels = self.levels();
         if levels == 0 || levels > MAX_LEVELS {
@@ -370,7 +372,8 @@ impl UNetConfig {
         widths.iter().copied().chain(up)
     }
 
-    /// Checks that images of these sides can be halved at every level but the last.
+    /// Checks that images of these sides can be halved at every level except the last. Errors: sides that
+    /// cannot.
     pub fn check_sides(&self, height: usize, width: usize) -> Result<(), ModelError> {
         if height > MAX_SIDE || width > MAX_SIDE {
             return Err(ModelError::Input(format!(
@@ -388,15 +391,16 @@ impl UNetConfig {
         Ok(())
     }
 
-    /// Checks that a pass of one image of these sides through the network can fit into memory.
+    /// Checks that a pass of one image of these sides through the network can fit into memory. Errors: too
+    /// little memory.
     pub fn check_pass(&self, height: usize, width: usize) -> Result<(), ModelError> {
         self.check_sides(height, width)?;
         let bytes = self.pass_bytes(height, width);
         check_memory(&format!("a pass of one image of {height}×{width} pixels"), bytes)
     }
 
-    /// Bytes that a pass of one image takes at the least: what waits for the way up, and as much again
-    /// of the first level. None where they are beyond counting.
+    /// The least number of bytes that a pass of one image takes: all skips, and as much again for the first
+    /// level. None if the number is too large to count.
     fn pass_bytes(&self, height: usize, width: usize) -> Option<u64> {
         let mut values = 0u64;
         for (level, &channels) in self.block_out_channels.iter().enumerate() {
@@ -407,8 +411,9 @@ impl UNetConfig {
         values.checked_mul(4)
     }
 
-    /// Checks that `copies` of the parameters fit into memory: one to draw with; to train, one each
-    /// for gradients, average and each of the optimiser's moments too.
+    /// Checks that `copies` of the parameters fit into memory. Drawing needs one copy. Training also needs
+    /// one each for the gradients, the average and each of the optimiser's moments.
+    /// Errors: too little memory.
     pub fn check_memory(&self, copies: u64) -> Result<(), ModelError> {
         let count = self.parameter_count()?;
         let bytes = count.checked_mul(4).and_then(|bytes| bytes.checked_mul(copies));
@@ -420,20 +425,20 @@ impl UNetConfig {
 const DOWN_BLOCKS: [&str; 3] = ["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"];
 /// Up blocks, in the same order.
 const UP_BLOCKS: [&str; 3] = ["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"];
-/// What old configurations write before a block's name.
+/// The prefix of block names in old configurations.
 const OLD_PREFIX: &str = "UNetRes";
 
-/// What a block type stands for.
+/// The meaning of a block type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct BlockKind {
-    /// Attention after each layer.
+    /// Whether attention follows each layer.
     pub attends: bool,
-    /// The resolution is changed by a residual block instead of a convolution.
+    /// Whether a residual block changes the resolution instead of a convolution.
     pub residual_sampler: bool,
 }
 
 impl BlockKind {
-    /// `sampler` is `downsample_type` or `upsample_type`, which only blocks with attention heed.
+    /// `sampler` is `downsample_type` or `upsample_type`. Only blocks with attention use it.
     fn new(name: &str, [plain, attention, residual]: &[&str; 3], sampler: &str) -> Option<Self> {
         let name = name.strip_prefix(OLD_PREFIX).unwrap_or(name);
         match name {
@@ -445,7 +450,7 @@ impl BlockKind {
     }
 }
 
-/// By diffusers' name in any case.
+/// The activation for diffusers' name, in upper or lower case.
 fn activation(name: &str) -> Option<Activation> {
     Some(match name.to_lowercase().as_str() {
         "silu" | "swish" => Activation::Silu,

@@ -37,7 +37,7 @@ pub enum ModelError {
     /// Weights whose names or shapes are not the configuration's.
     #[error("weights do not fit the configuration: {0}")]
     Weights(String),
-    /// An input that the network does not take.
+    /// An input that the network cannot take.
     #[error("{0}")]
     Input(String),
     /// An error of candle.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Name of the configuration file.
 pub const CONFIG_FILE: &str = "config.json";
-/// A larger configuration is no configuration.
+/// The largest configuration file that is read.
 const MAX_CONFIG_BYTES: u64 = 1 << 20;
 
 /// A network from a folder.
@@ -27,19 +27,21 @@ pub struct LoadedModel {
     pub notes: serde_json::Map<String, serde_json::Value>,
 }
 
-/// Loads a network from `folder`, which holds `config.json` and the weights, or a `unet` folder
-/// with them; [`find_weights`] says which files those may be. Errors name the file, the key or the
-/// tensor.
+/// Loads a network from `folder`. The folder holds `config.json` and the weights, or a `unet` folder with
+/// both; [`find_weights`] says which weights files are possible.
+///
+/// Errors: a missing file, a wrong configuration, wrong weights, too little memory. The error names the
+/// file, the key or the tensor.
 pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let inner = folder.join("unet");
     let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
     load_files(&folder.join(CONFIG_FILE), &find_weights(&folder)?, device)
 }
 
-/// Loads a network from its configuration and its weights, wherever they are.
+/// Loads a network from a configuration file and a weights file.
 ///
-/// Weights in several files are named by their index. Attention layers may have the names that
-/// diffusers gave them before version 0.15, and all tensors the prefix `_orig_mod.` or `module.`.
+/// For weights in several files, `weights_path` is their index. Attention layers may have their names from
+/// before diffusers 0.15, and all tensors may have the prefix `_orig_mod.` or `module.`.
 /// Errors as [`load_folder`].
 pub fn load_files(path: &Path, weights_path: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
     let in_file = |path: &Path, error: ModelError| match error {

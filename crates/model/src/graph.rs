@@ -1,5 +1,5 @@
-//! The operations that the network is made of, so that it is written once and runs in two ways:
-//! on candle tensors with candle's gradients, and on the kernels' tape.
+//! The operations of the network. It is written once over these, and runs in two ways: on candle tensors
+//! with candle's gradients, and on the kernels' tape.
 
 use crate::layers::{Conv, Linear, Norm};
 use candle_core::{D, Result, Tensor};
@@ -30,7 +30,7 @@ pub(crate) trait Graph {
     fn linear(&mut self, x: &Self::X, layer: &Linear) -> Result<Self::X>;
     /// Linear layer on the channels of each pixel.
     fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Addends<Self::X>) -> Result<Self::X>;
-    /// Normalisation, then z·(1 + scale) + shift where there is a modulation (B, 2·C), scales first,
+    /// Normalisation; then z·(1 + scale) + shift if there is a modulation (B, 2·C), with the scales first;
     /// then the activation.
     fn norm(
         &mut self,
@@ -56,7 +56,7 @@ pub(crate) trait Graph {
     fn add_rows(&mut self, x: &Self::X, name: &str, table: &Tensor, labels: &[u32]) -> Result<Self::X>;
 }
 
-/// candle tensors, on any device; the gradients are candle's.
+/// Runs on candle tensors, on any device. The gradients are candle's.
 pub(crate) struct CandleGraph;
 
 fn add_sum(y: Tensor, sum: Addends<Tensor>) -> Result<Tensor> {
@@ -123,7 +123,7 @@ impl Graph for CandleGraph {
         self.conv(&doubled, layer, Addends::nothing())
     }
 
-    /// As a broadcast: candle's own upsampling overwrites gradients in its backward pass.
+    /// Doubles by a broadcast, because candle's own upsampling overwrites gradients in its backward pass.
     fn double(&mut self, x: &Tensor) -> Result<Tensor> {
         let (batch, channels, height, width) = x.dims4()?;
         x.reshape((batch * channels, height, 1, width, 1))?
@@ -144,7 +144,7 @@ impl Graph for CandleGraph {
         let split = |x: &Tensor| x.reshape((batch, heads, channels / heads, height * width));
         let (q, k, v) = (split(qkv[0])?, split(qkv[1])?, split(qkv[2])?);
         let scores = (q.t()?.contiguous()?.matmul(&k)? / ((channels / heads) as f64).sqrt())?;
-        // candle's fused softmax has no gradient; this one is made of ops that do.
+        // candle's fused softmax has no gradient. This one consists of ops that have gradients.
         let probabilities = candle_nn::ops::softmax(&scores, D::Minus1)?;
         v.matmul(&probabilities.t()?.contiguous()?)?.reshape((batch, channels, height, width))
     }

@@ -4,7 +4,7 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::{Conv2d, Padding};
 
-/// Each output pixel sees one input pixel.
+/// A convolution in which each output pixel depends on one input pixel.
 pub(crate) const POINTWISE: Conv2d =
     Conv2d { stride: 1, padding: Padding { top: 0, bottom: 0, left: 0, right: 0 } };
 
@@ -45,7 +45,7 @@ impl Conv {
         Ok(Self { affine: WeightAndBias::uniform(&[outputs, inputs, kernel, kernel], &vb)?, options })
     }
 
-    /// 3×3 with one zero around, which keeps the size.
+    /// A 3×3 convolution with a padding of one zero. It keeps the size.
     pub fn same(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         Self::new(inputs, outputs, 3, Conv2d { stride: 1, padding: Padding::all(1) }, vb)
     }

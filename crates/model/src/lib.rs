@@ -1,9 +1,9 @@
 //! The time-embedded residual U-Net of diffusers' `UNet2DModel`, on candle.
 //!
-//! A [`UNetConfig`] is diffusers' `config.json`; a [`UNet`] computes what `UNet2DModel` computes,
-//! with parameters of the same names and shapes, so that a model folder can be exchanged with
-//! Python as it is. Class conditioning is a row of the class embedding; for classifier-free
-//! guidance the table has one row more than there are classes, the *null label*.
+//! A [`UNetConfig`] is diffusers' `config.json`. A [`UNet`] computes what `UNet2DModel` computes, and its
+//! parameters have the same names and shapes. Python and Rust therefore read the same model folders. Each
+//! class is a row of the class embedding. For classifier-free guidance the table has one more row, the
+//! *null label*.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), duet_model::ModelError> {

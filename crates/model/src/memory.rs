@@ -1,12 +1,12 @@
-//! Whether what is asked for fits into memory, before it is asked for.
+//! Checks that something fits into memory before it is allocated.
 
 use crate::error::ModelError;
 
-/// Where the system does not say how much there is.
+/// The assumed memory if the system does not tell it.
 const ASSUMED: u64 = 1 << 40;
 
-/// Bytes that this process may still take, by the system's free memory, the container's limit and
-/// the process's own. Where none of them is known, a terabyte.
+/// The number of bytes that this process may still allocate: the least of the system's free memory, the
+/// container's limit and the process's own limit. If none of them is known, it is 1 TiB.
 pub fn available_memory() -> u64 {
     let read = |path: &str| duet_files::read_text(path.as_ref(), 1 << 16).unwrap_or_default();
     let free = kibibytes(&read("/proc/meminfo"), "MemAvailable:");
@@ -17,7 +17,8 @@ pub fn available_memory() -> u64 {
     [free, container, process].into_iter().flatten().min().unwrap_or(ASSUMED)
 }
 
-/// Refuses what takes more than is there; `bytes` is none where they are beyond counting.
+/// Checks that `bytes` of memory are available. `bytes` is none if the number is too large to count.
+/// Errors: too little memory; the message names `what` needs it.
 pub fn check_memory(what: &str, bytes: Option<u64>) -> Result<(), ModelError> {
     let available = available_memory();
     let gibibytes = |bytes: u64| format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64);
@@ -30,13 +31,13 @@ pub fn check_memory(what: &str, bytes: Option<u64>) -> Result<(), ModelError> {
     Err(ModelError::Input(format!("{what} takes at least {needed}, and {available} of memory is free")))
 }
 
-/// The number of such a line as "MemAvailable:   123 kB", in bytes.
+/// The number in a line such as "MemAvailable: 123 kB", in bytes.
 fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// The soft limit of "Max address space", none where it is unlimited.
+/// The soft limit of "Max address space"; none if it is unlimited.
 fn address_space(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
     line.split_whitespace().next()?.parse().ok()

@@ -11,11 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Named parameters in the order of their names; the values are shared with the network.
+/// Named parameters in the order of their names. They share their values with the network.
 #[derive(Debug, Clone, Default)]
 pub struct Parameters {
     vars: BTreeMap<String, Var>,
-    /// Names of those that no training changes: the random frequencies of `fourier`.
+    /// The names of parameters that training does not change: the random frequencies of `fourier`.
     frozen: BTreeSet<String>,
 }
 
@@ -25,7 +25,7 @@ impl Parameters {
         self.vars.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// Those that training changes, by name, in order.
+    /// The parameters that training changes, by name, in order.
     pub fn trainable(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.iter().filter(|(name, _)| !self.frozen.contains(*name))
     }
@@ -51,15 +51,15 @@ impl Parameters {
     }
 }
 
-/// Where a network's values come from while it is built.
+/// The source of a network's values while it is built.
 enum Source {
-    /// Drawn by (seed, name).
+    /// Each value is drawn by (seed, name).
     Seed(u64),
-    /// Taken by name; what is left over at the end is an error.
+    /// Each tensor is taken by name. A tensor left over at the end is an error.
     Tensors(BTreeMap<String, Tensor>),
 }
 
-/// The store behind a `VarBuilder`: fills and remembers every parameter that is asked for.
+/// The store behind a `VarBuilder`. It makes and remembers every parameter that the network asks for.
 struct ParameterStore {
     source: Mutex<Source>,
     vars: Mutex<BTreeMap<String, Var>>,
@@ -107,7 +107,7 @@ impl SimpleBackend for ParameterStore {
     }
 }
 
-/// A parameter's first value: a function of the seed and its name alone.
+/// A parameter's first value. It depends only on the seed and the name.
 fn initial_value(
     seed: u64,
     name: &str,
@@ -130,15 +130,17 @@ fn initial_value(
 }
 
 impl UNet {
-    /// A new network, each parameter drawn by `seed` and its name from the distribution that
-    /// torch's layers start with: uniform in ±1/√fan_in for convolutions and linear layers,
-    /// standard normal for the class embedding, ones and zeros for norms.
+    /// A new network. `seed` and its name fix each parameter. The distributions are those of torch's
+    /// layers: uniform in ±1/√fan_in for convolutions and linear layers, standard normal for the class
+    /// embedding, ones and zeros for norms.
+    ///
+    /// Errors: as [`UNetConfig::validate`]; too little memory.
     pub fn seeded(config: &UNetConfig, seed: u64, device: &Device) -> Result<(Self, Parameters), ModelError> {
         build(config, Source::Seed(seed), device)
     }
 
-    /// A network with given parameters. A missing, misshapen or left-over tensor is an error that
-    /// names it.
+    /// A network with given parameters. Errors: a missing tensor, one of the wrong shape, one left over
+    /// (the error names it); as [`UNetConfig::validate`].
     pub fn from_tensors(
         config: &UNetConfig,
         tensors: BTreeMap<String, Tensor>,
@@ -149,8 +151,8 @@ impl UNet {
 }
 
 impl UNetConfig {
-    /// Number of values of the network's parameters; none is made for that. Errors as
-    /// [`UNetConfig::validate`], and where the number is beyond counting.
+    /// The number of values of the network's parameters. It is counted without making them.
+    /// Errors: as [`UNetConfig::validate`]; a number that is too large to count.
     pub fn parameter_count(&self) -> Result<u64, ModelError> {
         self.validate()?;
         let counter = Arc::new(Counter::default());
@@ -165,7 +167,7 @@ impl UNetConfig {
 
 type Counter = AtomicU64;
 
-/// Counts the values that a network asks for, and gives it views of a single one.
+/// Counts the values that a network asks for, and gives it views of one single value.
 struct Counting(Arc<Counter>);
 
 impl SimpleBackend for Counting {
@@ -186,7 +188,7 @@ impl SimpleBackend for Counting {
 }
 
 fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, Parameters), ModelError> {
-    // What is read from a file is in memory already, and of the file's size.
+    // Weights from a file are in memory already and fit there.
     if let Source::Seed(_) = source {
         config.check_memory(1)?;
     }
@@ -208,7 +210,7 @@ fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, 
     Ok((unet, Parameters { vars, frozen: frozen.into_iter().collect() }))
 }
 
-/// candle wraps an error once more where backtraces are asked for.
+/// Unwraps the error that candle wraps if backtraces are enabled.
 fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
     match error {
         candle_core::Error::WithBacktrace { inner, .. } => without_backtrace(*inner),
@@ -216,7 +218,7 @@ fn without_backtrace(error: candle_core::Error) -> candle_core::Error {
     }
 }
 
-/// The builder owns its backend; the store is read again once the network stands.
+/// Shares the store: the builder owns its backend, but the store is read again after the network is built.
 struct Shared(Arc<ParameterStore>);
 
 impl SimpleBackend for Shared {

@@ -7,7 +7,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use duet_kernels::Activation;
 
-/// What a residual block does to the size of its images.
+/// How a residual block changes the size of its images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Resize {
     Keep,
@@ -18,8 +18,8 @@ pub(crate) enum Resize {
 /// norm → activation → resize → conv → + time → norm → activation → conv, plus the resized input
 /// through a shortcut.
 ///
-/// With `scale_shift` the time term does not shift the second norm's input but scales and shifts
-/// its result (Dhariwal & Nichol 2021, "adaptive group normalisation").
+/// With `scale_shift`, the time term is not added before the second norm; it scales and shifts the norm's
+/// result (Dhariwal & Nichol 2021, "adaptive group normalisation").
 #[derive(Debug, Clone)]
 pub(crate) struct Residual {
     norm1: Norm,

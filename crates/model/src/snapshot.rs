@@ -1,4 +1,4 @@
-//! The network's weights at one moment, made ready for the CPU's kernels.
+//! The network's weights at one moment, prepared for the CPU's kernels.
 
 use crate::error::ModelError;
 use crate::graph::{Addends, CandleGraph, Graph};
@@ -26,30 +26,30 @@ pub enum Purpose {
 
 /// The weights of a [`UNet`] at one moment, in the forms that the kernels compute with.
 ///
-/// Taken once, it serves any number of predictions from any number of threads; later changes of
-/// the network's parameters do not reach it. A batch is cut into chunks of images, each on one
-/// thread from the first layer to the last, so that it stays in that core's cache. Neither the
-/// number of threads nor an image's neighbours change a result. On other devices than the CPU it
-/// is the network itself, without gradients or with candle's.
+/// One snapshot serves any number of predictions on any number of threads. Later changes of the network's
+/// parameters do not change it. A batch is cut into chunks of images. Each chunk runs on one thread from
+/// the first layer to the last, so that it stays in that core's cache. A result depends neither on the
+/// number of threads nor on the other images of the batch. On other devices than the CPU, a snapshot is the
+/// network itself, without gradients or with candle's.
 pub struct Snapshot<'a> {
     unet: &'a UNet,
     purpose: Purpose,
     convolutions: Mutex<HashMap<String, Arc<ConvWeights>>>,
     norms: Mutex<HashMap<String, Arc<NormWeights>>>,
-    /// Values of the embeddings by name.
+    /// The values of the embedding tables, by name.
     tables: BTreeMap<String, Vec<f32>>,
 }
 
-/// Images of a chunk in training. Fixed, since the order of sums over images depends on it.
+/// Images of a chunk in training. The number is fixed, because the order of sums over images depends on it.
 const CHUNK: usize = 8;
-/// Images of a chunk in prediction, at most: more would not stay in a core's cache.
+/// The largest number of images of a chunk in prediction. More would not stay in a core's cache.
 const MOST: usize = 8;
 
 /// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
 
 impl UNet {
-    /// Takes a snapshot of the weights.
+    /// Takes a snapshot of the weights. Errors: those of candle.
     pub fn snapshot(&self, purpose: Purpose) -> std::result::Result<Snapshot<'_>, ModelError> {
         let tables = self.tables().filter(|_| self.device().is_cpu());
         Ok(Snapshot {
@@ -63,8 +63,9 @@ impl UNet {
         })
     }
 
-    /// Multiply-adds of one image's prediction, each convolution counted as the direct sum. The
-    /// network is on the CPU.
+    /// The number of multiply-adds in one image's prediction; a convolution counts as the direct sum. The
+    /// network must be on the CPU, and the sides must pass
+    /// [`UNetConfig::check_sides`](crate::UNetConfig::check_sides). Errors: those of candle.
     pub fn multiply_adds(&self, height: usize, width: usize) -> std::result::Result<u64, ModelError> {
         let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, self.device())?;
         let inputs = Inputs { x, t: vec![0.0], labels: self.config().num_class_embeds.map(|_| vec![0]) };
@@ -75,12 +76,14 @@ impl UNet {
         Ok(graph.tape.multiply_adds())
     }
 
-    /// The value of an objective of the prediction, and its gradient with respect to every
-    /// trainable one of the network's `parameters`, by name.
+    /// The value of an objective of the prediction, and its gradients with respect to the trainable ones of
+    /// the network's `parameters`, by name.
     ///
-    /// `objective` is given a range of the batch and its predictions (n, out_channels, H, W), and
-    /// returns its share of the value and its gradient with respect to them; it is called for
-    /// several ranges at once, and the shares are summed in the order of the images.
+    /// `objective` gets a range of the batch and the predictions for it (n, out_channels, H, W). It returns
+    /// the range's share of the value, and the gradient with respect to these predictions. Several threads
+    /// call it at once, each for its own range. The shares are summed in the order of the images.
+    ///
+    /// Errors: inputs as for [`UNet::forward`]; a parameter without a gradient; those of `objective`.
     pub fn value_and_gradients<F>(
         &self,
         parameters: &Parameters,
@@ -110,7 +113,7 @@ impl UNet {
     }
 }
 
-/// The gradient of each parameter; one without is an error that names it.
+/// The gradient of each parameter. A parameter without one is an error that names it.
 fn by_name(
     parameters: &Parameters,
     gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>> + Sync,
@@ -124,7 +127,8 @@ fn by_name(
 }
 
 impl Snapshot<'_> {
-    /// The network's prediction, as [`UNet::forward`] but without candle's gradients.
+    /// The network's prediction. Shapes and errors are those of [`UNet::forward`], but candle's gradients
+    /// are absent.
     pub fn predict(
         &self,
         x: &Tensor,
@@ -135,7 +139,7 @@ impl Snapshot<'_> {
         if !x.device().is_cpu() {
             return Ok(self.unet.run(&mut CandleGraph, inputs.x.clone(), &inputs)?.detach());
         }
-        // Small batches give every thread its part: predictions do not depend on the chunks.
+        // A small batch is shared among all threads. Predictions do not depend on the chunks.
         let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, MOST);
         let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
@@ -163,7 +167,7 @@ impl Snapshot<'_> {
         Ok(sum.finish())
     }
 
-    /// The prepared weights of a layer, made when they are first asked for.
+    /// The prepared weights of a layer. They are made at the first use.
     fn convolution(&self, affine: &WeightAndBias) -> Result<Arc<ConvWeights>> {
         let poisoned = || candle_core::Error::Msg("another thread panicked in this snapshot".into());
         let mut convolutions = self.convolutions.lock().map_err(|_| poisoned())?;
@@ -199,7 +203,7 @@ fn channels_first(images: &Images) -> Result<Tensor> {
     last.permute((0, 3, 1, 2))?.contiguous()
 }
 
-/// A sum whose terms arrive in any order and are added in theirs.
+/// A sum whose terms arrive in any order and are added in the order of their indices.
 #[derive(Default)]
 struct InOrder(Mutex<Arrived>);
 

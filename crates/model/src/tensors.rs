@@ -1,8 +1,8 @@
-//! Reading safetensors files that nobody vouches for.
+//! Reads untrusted safetensors files.
 //!
-//! The header is checked against the file's size before anything is allocated for its tensors, and
-//! values are read tensor by tensor. What the crate `safetensors` leaves open is decided here:
-//! names that come twice, limits, and numbers that are none.
+//! The header is checked against the file's size before any tensor is allocated. Values are read tensor by
+//! tensor. This reader rejects what the crate `safetensors` accepts: duplicate names, very large headers,
+//! NaN and infinity.
 
 use crate::error::ModelError;
 use crate::memory::check_memory;
@@ -14,19 +14,20 @@ use std::fmt::Formatter;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// A header of more bytes is refused.
+/// The largest header in bytes.
 const MAX_HEADER: u64 = 1 << 20;
-/// More tensors in a file are refused.
+/// The largest number of tensors in a file.
 const MAX_TENSORS: usize = 4096;
-/// More dimensions of a tensor are refused.
+/// The largest number of dimensions of a tensor.
 const MAX_RANK: usize = 8;
 
 /// Reads every tensor of a safetensors file: F32, F16 and BF16 as f32, I64 as i64.
 ///
-/// Refused with the name of the file and of the tensor: a header above 1 MiB, more than 4,096
-/// tensors, more than 8 dimensions, other types, a name that comes twice, offsets that overlap,
-/// leave gaps or do not fit shape or file, values that are not finite, and a file that does not fit
-/// into memory. Memory is bounded by the file's size, twice that for 16-bit values.
+/// It needs as much memory as the file has bytes, and twice as much for 16-bit values.
+///
+/// Errors: a header above 1 MiB; more than 4,096 tensors; more than 8 dimensions; other types; a duplicate
+/// name; offsets that overlap, leave gaps or do not fit the shape or the file; values that are not finite;
+/// a file that does not fit into memory. The error names the file and the tensor.
 pub fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
     let file = duet_files::open(path).map_err(read)?;
@@ -44,7 +45,7 @@ pub fn read_tensors(path: &Path, device: &Device) -> Result<BTreeMap<String, Ten
     })
 }
 
-/// As [`read_tensors`], of a file's bytes.
+/// As [`read_tensors`], from the bytes of a file.
 pub fn tensors_from_bytes(bytes: &[u8], device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
     read_from(&mut &*bytes, bytes.len() as u64, device).map_err(|error| match error {
         Failure::Read(cause) => ModelError::Weights(cause.to_string()),
@@ -81,7 +82,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// Bytes of a value; none for types that are not read.
+    /// The number of bytes of a value; none for a type that is not read.
     fn width(&self) -> Option<u64> {
         match self.dtype.as_str() {
             "F32" => Some(4),
@@ -110,7 +111,7 @@ fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>,
     }
     let mut header = vec![0; length as usize];
     file.read_exact(&mut header).map_err(Failure::Read)?;
-    let header: Header = match serde_json::from_slice(&header) {
+    let header: TensorHeader = match serde_json::from_slice(&header) {
         Ok(header) => header,
         Err(error) => return refuse(error.to_string()),
     };
@@ -120,19 +121,19 @@ fn read_header(file: &mut impl Read, size: u64) -> Result<(Vec<(String, Entry)>,
 }
 
 /// Entries in the order of the file, without the metadata.
-struct Header(Vec<(String, Entry)>);
+struct TensorHeader(Vec<(String, Entry)>);
 
-impl<'de> Deserialize<'de> for Header {
+impl<'de> Deserialize<'de> for TensorHeader {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries;
         impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
+            type Value = TensorHeader;
 
             fn expecting(&self, f: &mut Formatter) -> std::fmt::Result {
                 f.write_str("an object with an entry for each tensor")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TensorHeader, A::Error> {
                 let mut entries = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
                     if name == "__metadata__" {
@@ -148,7 +149,7 @@ impl<'de> Deserialize<'de> for Header {
                     }
                     entries.insert(name, entry);
                 }
-                Ok(Header(entries.into_iter().collect()))
+                Ok(TensorHeader(entries.into_iter().collect()))
             }
         }
         deserializer.deserialize_map(Entries)

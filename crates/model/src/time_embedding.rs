@@ -1,4 +1,4 @@
-//! What the network is told about time: a code of the timestep through a small perceptron.
+//! The time embedding: a code of the timestep, then a small perceptron.
 
 use crate::config::UNetConfig;
 use crate::graph::Graph;
@@ -7,13 +7,13 @@ use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::Activation;
 
-/// Deviation of the random frequencies of `fourier`.
+/// The standard deviation of the random frequencies of `fourier`.
 const FOURIER_SCALE: f64 = 16.0;
 /// Name of the parameter of `fourier` and `learned`, within the network.
 pub(crate) const TIME_PROJ: &str = "time_proj.weight";
 
-/// The code of a timestep, rounded as torch rounds it: t up to 1000 times a frequency is large, so
-/// that one more digit in a frequency would show in the code.
+/// The code of a timestep, rounded as in torch. t goes up to 1000, so t times a frequency is large, and one
+/// more digit of a frequency would change the code visibly.
 #[derive(Debug, Clone)]
 enum Code {
     /// Sines and cosines (Vaswani et al. 2017; Ho et al. 2020).
@@ -34,7 +34,7 @@ pub(crate) struct TimeEmbedding {
 }
 
 impl TimeEmbedding {
-    /// `vb` is the network's: the table of `learned` stands beside the perceptron.
+    /// `vb` is the network's builder, because the table of `learned` is beside the perceptron.
     pub fn new(config: &UNetConfig, vb: &VarBuilder) -> Result<Self> {
         let (channels, width) = (config.block_out_channels[0], config.time_width());
         let normal = |stdev| Init::Randn { mean: 0.0, stdev };
@@ -72,7 +72,7 @@ impl TimeEmbedding {
         }
     }
 
-    /// What is wrong with a timestep, if anything.
+    /// Checks a timestep; the error says what is wrong with it.
     pub fn check(&self, t: f32) -> std::result::Result<(), String> {
         match &self.code {
             _ if !t.is_finite() => Err(format!("timestep {t}: must be finite")),
@@ -90,7 +90,7 @@ impl TimeEmbedding {
         }
     }
 
-    /// Whether the prediction is divided by t, as diffusers does with `fourier`.
+    /// Whether the prediction is divided by t. diffusers does this with `fourier`.
     pub fn divides_by_time(&self) -> bool {
         matches!(self.code, Code::Fourier { .. })
     }
@@ -134,7 +134,7 @@ fn frequencies(half: usize, freq_shift: f64) -> Vec<f32> {
     (0..half).map(|i| f64::from(log * i as f32 / divisor).exp() as f32).collect()
 }
 
-/// Sines and cosines of the phases, one half each; what is left of `code` stays 0.
+/// Sines and cosines of the phases, one half each. The rest of `code` stays 0.
 fn waves(phases: impl ExactSizeIterator<Item = f32>, cosine_first: bool, code: &mut [f32]) {
     let half = phases.len();
     for (i, phase) in phases.enumerate() {

@@ -16,7 +16,7 @@ use std::ops::Range;
 pub struct UNet {
     config: UNetConfig,
     time_embedding: TimeEmbedding,
-    /// Its name and values.
+    /// The parameter's name and values.
     class_embedding: Option<(String, Tensor)>,
     conv_in: Conv,
     down: Vec<Down>,
@@ -27,9 +27,10 @@ pub struct UNet {
 }
 
 impl UNet {
-    /// Builds the network over any candle `VarBuilder`, which is asked for diffusers' names.
+    /// Builds the network over any candle `VarBuilder`, and asks it for parameters by diffusers' names.
     ///
-    /// [`UNet::seeded`] and [`UNet::from_tensors`] also give the parameters back.
+    /// [`UNet::seeded`] and [`UNet::from_tensors`] also return the parameters. Errors: as
+    /// [`UNetConfig::validate`]; those of the builder.
     pub fn new(config: &UNetConfig, vb: VarBuilder) -> Result<Self> {
         config.validate().map_err(candle_core::Error::wrap)?;
         let first = config.block_out_channels[0];
@@ -69,13 +70,16 @@ impl UNet {
         self.conv_in.affine.weight.device()
     }
 
-    /// The network's prediction, as a candle graph: gradients of the result are candle's.
+    /// The network's prediction as a candle graph, so that candle can compute gradients.
     ///
-    /// `x` (B, C, H, W) in f32 with sides that are multiples of 2^(levels-1); `t` (B) timesteps of
-    /// any number type (positive for `time_embedding_type` fourier, a row of the table for learned); `labels` (B) u32, rows of the class embedding: needed if there is one, and
-    /// refused if there is none. Returns (B, out_channels, H, W). Without gradients
-    /// [`Snapshot::predict`](crate::Snapshot::predict) is faster on the CPU, and with them
-    /// [`UNet::value_and_gradients`].
+    /// `x` (B, C, H, W) is f32, and its sides are multiples of 2^(levels-1). `t` (B) holds timesteps of any
+    /// number type: positive for the `time_embedding_type` fourier, a row of the table for learned.
+    /// `labels` (B) u32 are rows of the class embedding. A network with a class embedding needs them; any
+    /// other refuses them. Returns (B, out_channels, H, W). On the CPU,
+    /// [`Snapshot::predict`](crate::Snapshot::predict) is faster without gradients, and
+    /// [`UNet::value_and_gradients`] with gradients.
+    ///
+    /// Errors: inputs of another shape, type or range.
     pub fn forward(
         &self,
         x: &Tensor,
@@ -86,7 +90,7 @@ impl UNet {
         Ok(self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?)
     }
 
-    /// The inputs after their checks.
+    /// Checks the inputs.
     pub(crate) fn inputs(
         &self,
         x: &Tensor,

@@ -1,4 +1,4 @@
-//! Which files hold a network's weights, and their tensors under the names that they have here.
+//! Finds the weights files of a network, and reads their tensors under today's names.
 
 use crate::error::ModelError;
 use crate::parameters::Parameters;
@@ -10,19 +10,19 @@ use std::path::{Path, PathBuf};
 
 /// Name of the weights file.
 pub const WEIGHTS_FILE: &str = "diffusion_pytorch_model.safetensors";
-/// A larger list of the tensors in several files is none.
+/// The largest index of weights in several files, in bytes.
 const MAX_INDEX_BYTES: u64 = 1 << 22;
-/// More files of one network are refused.
+/// The largest number of files of one network.
 const MAX_SHARDS: usize = 1024;
-/// What torch's wrappers put before the name of every tensor: `torch.compile`, and training on
+/// The prefixes that torch's wrappers add to the name of every tensor: `torch.compile`, and training on
 /// several devices.
 const WRAPPERS: [&str; 2] = ["_orig_mod.", "module."];
 
-/// The file to load of a folder that diffusers wrote: the weights, the list of them where they are
-/// in several files, or either of a variant such as fp16, where there is just one.
+/// The weights file to load from a folder of diffusers: the weights, or the index of weights in several
+/// files, or either of these for a variant such as fp16 if there is exactly one variant.
 ///
-/// Errors: several variants; pickled weights alone. A folder without any gets the usual name, which
-/// reading then reports.
+/// A folder without weights gets the usual name, which reading then reports as missing.
+/// Errors: several variants; pickled weights alone.
 pub fn find_weights(folder: &Path) -> Result<PathBuf, ModelError> {
     let usual = folder.join(WEIGHTS_FILE);
     let index = usual.with_extension("safetensors.index.json");
@@ -50,7 +50,7 @@ pub fn find_weights(folder: &Path) -> Result<PathBuf, ModelError> {
     }
 }
 
-/// Files of weights with one word more in their names, without the parts of one.
+/// The weights files whose names have one more word, without the parts of weights in several files.
 fn variants(folder: &Path) -> Vec<PathBuf> {
     let (stem, _) = WEIGHTS_FILE.split_once('.').unwrap_or((WEIGHTS_FILE, ""));
     let is_variant = |name: &str| {
@@ -69,7 +69,7 @@ fn variants(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Whether a file of this name is one of several, `-00001-of-00011`.
+/// Whether a file with this name is a part of weights in several files, `-00001-of-00011`.
 fn is_part(name: &str) -> bool {
     let stem = name.trim_end_matches(".safetensors");
     let mut words = stem.rsplit('-');
@@ -77,7 +77,7 @@ fn is_part(name: &str) -> bool {
     number(words.next()) && words.next() == Some("of") && number(words.next())
 }
 
-/// The tensors of a file, or of all files that an index (`.json`) lists, under the names of today.
+/// The tensors of a file, or of all files that an index (`.json`) lists, under today's names.
 pub(crate) fn read(weights: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let tensors = match weights.extension().is_some_and(|extension| extension == "json") {
         true => read_parts(weights, device)?,
@@ -134,7 +134,7 @@ fn is_plain(name: &str) -> bool {
     name.ends_with(".safetensors") && !name.contains(['/', '\\', ':'])
 }
 
-/// The names without what a wrapper put before each of them.
+/// Removes a wrapper's prefix if every name has it.
 fn unwrapped(mut tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> {
     let wraps = |tensors: &BTreeMap<String, Tensor>, prefix: &str| {
         tensors.keys().all(|name| name.starts_with(prefix))
@@ -148,11 +148,11 @@ fn unwrapped(mut tensors: BTreeMap<String, Tensor>) -> BTreeMap<String, Tensor> 
     tensors
 }
 
-/// What diffusers' attention layers were called before version 0.15, and their names since.
+/// The names of diffusers' attention layers before version 0.15, and their names since.
 const OLD_NAMES: [(&str, &str); 4] =
     [("query", "to_q"), ("key", "to_k"), ("value", "to_v"), ("proj_attn", "to_out.0")];
 
-/// Gives old attention layers their names of today, as diffusers does.
+/// Gives old attention layers their new names, as diffusers does.
 fn renamed(tensors: BTreeMap<String, Tensor>) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let mut named = BTreeMap::new();
     for (name, tensor) in tensors {
@@ -174,7 +174,8 @@ fn name_of_today(name: &str) -> Option<String> {
     Some(parts.join("."))
 }
 
-/// Moves a row of the class embedding behind all others, in the network that shares `parameters`.
+/// Moves a row of the class embedding to the end, in the network that shares `parameters`. A network
+/// without a class embedding stays as it is. Errors: no such row.
 pub fn move_class_row(parameters: &Parameters, row: u32) -> Result<(), ModelError> {
     let Some(table) = parameters.get("class_embedding.weight") else { return Ok(()) };
     let rows = table.dims2()?.0 as u32;

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 /// Settings of [`AdamW`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamWOptions {
-    /// Decay of the first and second moment.
+    /// β₁ and β₂, the decays of the first and second moment.
     pub betas: [f64; 2],
-    /// Added to the root of the second moment.
+    /// ε, added to the root of the second moment.
     pub eps: f64,
-    /// Decoupled weight decay.
+    /// λ, the decoupled weight decay.
     pub weight_decay: f64,
 }
 
@@ -30,7 +30,7 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// All moments zero.
+    /// Starts with all moments zero.
     pub fn new<'a>(
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
         options: AdamWOptions,
@@ -43,8 +43,10 @@ impl AdamW {
         Ok(adam)
     }
 
-    /// The `step`-th step, counted from 1: `gradients` has the shape and name of every parameter; `decays` says which of them
-    /// the weight decay applies to.
+    /// Takes step `step`, counted from 1. `gradients` holds a gradient for each parameter, under its name
+    /// and with its shape. `decays` says to which parameters the weight decay applies.
+    ///
+    /// Errors: a parameter without a gradient or moments, or shapes that differ.
     pub fn step<'a>(
         &mut self,
         step: u64,

@@ -1,16 +1,16 @@
-//! Linear warm-up, then a cosine.
+//! The learning rate: a linear warm-up, then a cosine.
 
-/// The learning rate over a run: up linearly to `peak` in `warmup` steps, then down along half a
-/// cosine (Loshchilov & Hutter 2017) to `peak · last` at the run's end.
+/// The learning rate over a run. It rises linearly to `peak` in `warmup` steps, then falls along half a
+/// cosine (Loshchilov & Hutter 2017) to `peak · last` at the end of the run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningRate {
     /// The highest learning rate.
     pub peak: f64,
-    /// Steps of the rise; may be 0.
+    /// The number of steps of the rise; may be 0.
     pub warmup: u64,
-    /// Steps of the whole run.
+    /// The number of steps of the whole run.
     pub steps: u64,
-    /// The end's share of the peak, 0 to 1.
+    /// The last learning rate as a share of the peak, 0 to 1.
     pub last: f64,
 }
 

@@ -1,9 +1,9 @@
-//! What moves the weights of a network, and what averages them.
+//! Optimisers of a network's weights, and averages of the weights.
 //!
-//! [`AdamW`] and [`Muon`] take one step over named parameters, in place; [`clip_global_norm`] and
-//! [`LearningRate`] belong to a step. [`ema_decay`] and [`power_decay`] are how much an average keeps,
-//! and [`power_factors`] makes an average of any length after the training. Nothing here knows what
-//! the parameters are for.
+//! [`AdamW`] and [`Muon`] take one step over named parameters, in place. [`clip_global_norm`] prepares the
+//! gradients for a step, and [`LearningRate`] gives its length. [`ema_decay`] and [`power_decay`] say how
+//! much an average keeps in a step. [`power_factors`] makes an average of any length after the training.
+//! Nothing here depends on what the parameters are for.
 
 mod adamw;
 mod clip;

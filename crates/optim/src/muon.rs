@@ -1,4 +1,4 @@
-//! Muon over matrices.
+//! Muon over named matrices.
 
 use candle_core::{Result, Tensor, Var};
 use duet_kernels::optimise::{self, MuonStep};
@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// μ of the momentum, as in Jordan et al. 2024.
 const MOMENTUM: f64 = 0.95;
 
-/// Momentum whose matrices are made orthogonal before the step (Jordan et al. 2024), as torch computes
-/// it with `adjust_lr_fn="match_rms_adamw"`.
+/// Momentum whose matrices become orthogonal before each step (Jordan et al. 2024). It equals torch's Muon
+/// with `adjust_lr_fn="match_rms_adamw"`.
 ///
 /// m ← μm + (1-μ)g; θ ← θ(1 - lr·λ) - lr·0.2√max(rows, columns)·O((1-μ)g + μm), μ = 0.95, where O(USVᵀ) is
 /// nearly UVᵀ. The factor makes the step about as long as AdamW's, so that both take the same learning
@@ -23,7 +23,7 @@ pub struct Muon {
 }
 
 impl Muon {
-    /// All momentum zero. Errors for a parameter of rank below 2.
+    /// Starts with all momentum zero. Errors: a parameter of rank below 2.
     pub fn new<'a>(parameters: impl Iterator<Item = (&'a str, &'a Var)>, weight_decay: f64) -> Result<Self> {
         let zero = |(name, var): (&str, &Var)| {
             if var.rank() < 2 {
@@ -34,8 +34,10 @@ impl Muon {
         Ok(Self { weight_decay, momentum: parameters.map(zero).collect::<Result<_>>()? })
     }
 
-    /// One step of those `parameters` that have a momentum here. All that have one must be there, each
-    /// with a gradient of its shape.
+    /// Takes one step for the `parameters` that have a momentum here; the others stay as they are.
+    ///
+    /// Errors: a momentum without its parameter; a parameter without a gradient, or with one of another
+    /// shape.
     pub fn step<'a>(
         &mut self,
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,

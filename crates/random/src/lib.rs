@@ -1,9 +1,9 @@
-//! Randomness as a value: every draw is a function of (seed, purpose, index).
+//! Random numbers as values: every draw is a function of (seed, purpose, index).
 //!
-//! A training step, a parameter's initial value and a sampled image each open their own stream by
-//! saying what the draw is for and the how-manieth it is. No generator is passed around, saved or
-//! advanced behind anybody's back, so a resumed run draws what an unbroken one would have drawn,
-//! and an image does not depend on what else was in its batch.
+//! A training step, a parameter's initial value and a sampled image each open a stream of their own. They
+//! name the purpose of the draw and its index. No generator is passed around, saved or advanced out of
+//! sight. Therefore a resumed run draws the same numbers as an unbroken one, and an image does not depend
+//! on the rest of its batch.
 //!
 //! ```
 //! use duet_random::Draws;
@@ -16,7 +16,7 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-/// One stream of draws, fixed by what it is for.
+/// One stream of draws. Its seed, purpose and index fix all of its values.
 ///
 /// The generator is ChaCha with 8 rounds (Bernstein 2008) under the 256-bit key
 /// BLAKE3(seed ‖ index ‖ purpose), so streams of different purposes or indices are independent.
@@ -33,7 +33,7 @@ impl Draws {
         Self(ChaCha8Rng::from_seed(*key.finalize().as_bytes()))
     }
 
-    /// A uniform value in [0, 1), on a grid of 2⁻⁵³.
+    /// A uniform value in [0, 1): a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }

@@ -1,4 +1,4 @@
-//! The streams are fixed for good: runs resume and images repeat across versions.
+//! The streams never change: runs resume and images repeat across versions.
 use duet_random::Draws;
 use proptest::prelude::*;
 

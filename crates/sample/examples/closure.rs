@@ -1,17 +1,17 @@
-//! Samples from a denoiser that is no network: the exact ε of a mixture of two points a class.
+//! Samples from a denoiser without a network: the exact ε of a mixture of two points for each class.
 //!
-//! Guidance is visible even here: the larger w, the closer to the asked class's own points.
+//! Guidance works here too: a larger w brings the samples closer to the points of the requested class.
 use candle_core::{Device, Tensor};
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
 
-/// Classes 0 and 1 live at -0.5 and +0.5; label 2 is the null label, anywhere.
+/// Classes 0 and 1 are at -0.5 and +0.5. Label 2 is the null label, which covers both.
 const CENTRES: [&[f64]; 3] = [&[-0.5], &[0.5], &[-0.5, 0.5]];
 
 fn main() -> Result<(), SampleError> {
     let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000)?;
     let timesteps = Spacing::Trailing.timesteps(20, &schedule)?;
-    // The posterior mean of x_0 among the centres, weighted by how well each explains x.
+    // The posterior mean of x_0: the centres, weighted by how well each explains x.
     let denoise = |x: &Tensor, t: &Tensor, labels: Option<&Tensor>| -> Result<Tensor, SampleError> {
         let a = schedule.alpha_bar(t.to_vec1::<u32>()?[0] as usize);
         let labels = labels.map(|l| l.to_vec1::<u32>()).transpose()?.unwrap_or_default();

@@ -1,18 +1,18 @@
-//! A rule of guidance of one's own: the plain one as a closure is the plain one, and one with a limit.
+//! Your own rules of guidance as closures: the plain rule again, and a rule with a limit.
 use candle_core::{Device, Tensor};
-use duet_sample::{Guidance, Labels, Pair, Plain, Rule, SampleError, Sampler, Terms, Trajectory};
+use duet_sample::{Guidance, Labels, Plain, PredictionPair, Rule, SampleError, Sampler, Terms, Trajectory};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, Spacing};
 
-/// Classes 0 and 1 lie at -0.5 and 0.5; label 2, which stands for none, between them.
+/// Classes 0 and 1 are at -0.5 and 0.5. Label 2, which means no class, is between them.
 const NULL: u32 = 2;
 
 /// p(x, ∅) + w (p(x, c) - p(x, ∅))
-fn plain(pair: Pair<'_>) -> Result<Tensor, SampleError> {
+fn plain(pair: PredictionPair<'_>) -> Result<Tensor, SampleError> {
     Ok((pair.free + (pair.given - pair.free)?.broadcast_mul(pair.weights)?)?)
 }
 
-/// The same in x_0, where guidance may move no pixel by more than a tenth.
-fn limited(pair: Pair<'_>) -> Result<Tensor, SampleError> {
+/// The plain rule in x_0, but guidance moves each pixel by at most a tenth.
+fn limited(pair: PredictionPair<'_>) -> Result<Tensor, SampleError> {
     let moved = (plain(pair)? - pair.given)?.clamp(-0.1, 0.1)?;
     Ok((pair.given + moved)?)
 }

@@ -1,4 +1,4 @@
-//! A sampler of one's own, as a table of factors: DDIM between any levels, and the same as ours.
+//! Your own sampler as a table of factors: DDIM between any levels. It equals this crate's DDIM.
 use candle_core::{Device, Tensor};
 use duet_sample::{Guidance, SampleError, Sampler, Trajectory, Update};
 use duet_schedule::{BetaSchedule, Ddim, NoiseSchedule, Prediction, Spacing, Steps};

@@ -1,4 +1,4 @@
-//! What the networks said, image by image.
+//! The networks' answers, image by image.
 
 use crate::error::SampleError;
 use candle_core::Tensor;
@@ -11,14 +11,14 @@ pub(crate) enum Pass {
     Both,
 }
 
-/// What the networks said of the images that each was asked about.
+/// The networks' answers for the images that each was asked about.
 pub(crate) struct Answers {
     given: Option<Tensor>,
     free: Option<Tensor>,
     rows: Vec<Rows>,
 }
 
-/// Where the answers about an image are.
+/// The rows that hold the answers for an image.
 enum Rows {
     Given(u32),
     Free(u32),
@@ -37,7 +37,7 @@ impl Answers {
         Self { given, free, rows }
     }
 
-    /// The images that have both answers, with these.
+    /// The images that have both answers, with both answers.
     pub fn pairs(&self) -> Result<Option<(Vec<u32>, Tensor, Tensor)>, SampleError> {
         let both = self.rows.iter().enumerate().filter_map(|(i, rows)| match rows {
             Rows::Both { given, free } => Some((i as u32, (*given, *free))),
@@ -51,7 +51,7 @@ impl Answers {
         Ok(Some((both, select(given, in_given)?, select(free, in_free)?)))
     }
 
-    /// All images' predictions: what the networks said where one answer is enough, and `guided` of the
+    /// The predictions of all images: the networks' answers if one answer is enough, and `guided` for the
     /// rest.
     pub fn in_order(&self, guided: Option<Tensor>) -> Result<Tensor, SampleError> {
         let count = |part: &Option<Tensor>| part.as_ref().map_or(Ok(0), |part| part.dim(0));

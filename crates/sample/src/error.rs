@@ -17,7 +17,8 @@ pub enum SampleError {
     Denoiser(#[from] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// The error of a text that is no value of an option; `expected` says what is, with its ranges.
+/// The error for a text that does not give a value of an option. `expected` lists the valid texts and their
+/// ranges.
 pub(crate) fn not_read(text: &str, expected: impl std::fmt::Display) -> SampleError {
     SampleError::Setting(format!("{text}: {expected}"))
 }

@@ -1,11 +1,11 @@
-//! What a network's prediction says about the image and the noise.
+//! The estimates of image and noise that follow from a network's prediction.
 
 use crate::error::SampleError;
 use crate::per_image::column;
 use candle_core::Tensor;
 use duet_schedule::{Clip, Prediction};
 
-/// What a prediction at (x_t, t) says: x_t = √ᾱ_t x̂_0 + √(1-ᾱ_t) ε̂.
+/// The estimates from a prediction at (x_t, t): x_t = √ᾱ_t x̂_0 + √(1-ᾱ_t) ε̂.
 #[derive(Debug, Clone)]
 pub struct Estimate {
     /// x̂_0, shape of x_t.
@@ -15,8 +15,9 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// From a network's prediction. Where x̂_0 is clipped, ε̂ is derived again from the clipped x̂_0,
-    /// so that the pair still explains x_t. Errors: a clip whose numbers are out of their range.
+    /// Computes both from a network's prediction. If x̂_0 is clipped, ε̂ is derived again from the clipped
+    /// x̂_0, so that the equation above still holds.
+    /// Errors: a clip whose numbers are out of their range.
     pub fn new(
         x: &Tensor,
         prediction: &Tensor,
@@ -33,7 +34,7 @@ impl Estimate {
         }
     }
 
-    /// From an image, clipped, and what it leaves of x_t.
+    /// Computes both from an image: clips it, and derives ε̂ from what remains of x_t.
     pub(crate) fn of_x0(x: &Tensor, x0: Tensor, alpha_bar: f64, clip: Clip) -> Result<Self, SampleError> {
         let x0 = match clip {
             Clip::No => x0,
@@ -54,7 +55,7 @@ fn threshold(x0: &Tensor, ratio: f64, max: f64) -> Result<Tensor, SampleError> {
     Ok(x0.broadcast_minimum(&scales)?.broadcast_maximum(&scales.neg()?)?.broadcast_div(&scales)?)
 }
 
-/// The quantile of the magnitudes, between two of them in proportion, within [1, max].
+/// The quantile of the magnitudes, interpolated linearly, then limited to [1, max].
 fn scale(mut values: Vec<f32>, ratio: f64, max: f64) -> f64 {
     if values.is_empty() {
         return 1.0;

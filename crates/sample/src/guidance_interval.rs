@@ -1,4 +1,4 @@
-//! Where guidance applies, as a person says it.
+//! Where guidance applies, in the words of a person.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use crate::error::{SampleError, not_read};
 use crate::noise_interval::NoiseInterval;
 use duet_schedule::NoiseSchedule;
 
-/// Where guidance applies; outside, the network is asked once, not twice.
+/// Where guidance applies. Elsewhere, the network evaluates each image once instead of twice.
 ///
 /// As text: `all`, noise levels such as `0.2:5`, or timesteps such as `100t:800t`. Serde uses the same
 /// text.
@@ -16,7 +16,7 @@ pub enum GuidanceInterval {
     /// Everywhere.
     #[default]
     All,
-    /// At these noise levels.
+    /// In this interval of noise levels.
     Levels(NoiseInterval),
     /// From one timestep to another, both included.
     Timesteps {
@@ -28,7 +28,7 @@ pub enum GuidanceInterval {
 }
 
 impl GuidanceInterval {
-    /// The noise levels, of timesteps those that they have in `schedule`.
+    /// The interval as noise levels; timesteps become their noise levels in `schedule`.
     ///
     /// Errors: as [`NoiseInterval::of_timesteps`].
     pub fn noise_interval(self, schedule: &NoiseSchedule) -> Result<NoiseInterval, SampleError> {

@@ -1,4 +1,4 @@
-//! From the networks' answers to the pair (x̂_0, ε̂) that a sampler steps with.
+//! Turns the networks' answers into the estimates (x̂_0, ε̂) of a step.
 
 use crate::answers::{Answers, Pass};
 use crate::error::SampleError;
@@ -9,22 +9,22 @@ use crate::per_image::column;
 use crate::place::Place;
 use crate::question::{Networks, Question, ask};
 use crate::rescale;
-use crate::rule::{Guided, Pair, Terms};
+use crate::rule::{Guided, PredictionPair, Terms};
 use crate::weight::WeightSchedule;
 use candle_core::Tensor;
 use duet_random::Draws;
 use duet_schedule::{Clip, Prediction};
 
-/// A batch at one place of its way.
+/// A batch at one place of its trajectory.
 #[derive(Debug, Clone, Copy)]
 pub struct State<'a> {
     /// x_t, (n, C, H, W).
     pub x: &'a Tensor,
-    /// What each image shall show; none for an unconditional network.
+    /// What each image will show; none for an unconditional network.
     pub labels: Option<&'a Labels>,
-    /// The seed of each image, for draws on the way.
+    /// The seed of each image, for random draws.
     pub seeds: &'a [u64],
-    /// Where it is.
+    /// The place of the step.
     pub place: Place,
 }
 
@@ -37,27 +37,28 @@ pub struct Reading {
     pub clip: Clip,
 }
 
-/// What guidance remembers from step to step; a new one for each trajectory.
+/// What guidance remembers from step to step. Each trajectory starts with a new one.
 #[derive(Debug, Clone, Default)]
-pub struct Memory {
-    /// What the rule remembers, such as APG's momentum, the shape of x: of steps that took both passes.
+pub struct GuidanceMemory {
+    /// What the rule remembers of steps that took both passes, such as APG's momentum; the shape of x.
     of_rule: Option<Tensor>,
-    /// x̂_0 of the step before, for history guidance; the shape of x.
+    /// x̂_0 of the previous step, for history guidance; the shape of x.
     before: Option<Tensor>,
 }
 
 impl Guidance {
-    /// The guided estimate of a batch, with one call of the network for every prediction that counts:
-    /// those for the classes first, then those to be led away from, unless they are the guide's.
+    /// The guided estimate of a batch. One call of the network makes every prediction that matters: first
+    /// those for the classes, then those that guidance pushes away from. The guide makes the latter in a
+    /// call of its own if there is one.
     ///
-    /// Errors: weights that are not finite or not one for each image; another number of labels or
-    /// seeds than images; nothing to be led away from where the weight is not 1; with CFG++ a weight
-    /// outside 0 to 1; a list of weights of another length than there are intervals.
+    /// Errors: weights that are not finite, or not one for each image; not one label and one seed for each
+    /// image; a weight other than 1 and no prediction to push away from; with CFG++ a weight outside 0 to
+    /// 1; a list of weights whose length is not the number of intervals; the network's errors.
     pub fn estimate(
         &self,
         state: State<'_>,
         reading: Reading,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
         networks: &mut Networks<'_>,
     ) -> Result<Estimate, SampleError> {
         let State { x, labels, place, .. } = state;
@@ -68,8 +69,8 @@ impl Guidance {
             images.map(|(i, _)| i as u32).collect()
         };
         let given = Question::of_labels(&all(Pass::Given), labels);
-        let led_away = all(Pass::Away);
-        let away = self.led_away_from(&led_away, state)?;
+        let away_images = all(Pass::Away);
+        let away = self.away_question(&away_images, state)?;
         let at = (x, place.timestep);
         let (given, free) = match &mut networks.guide {
             Some(guide) if self.away.is_some_and(Away::is_guide) => {
@@ -77,7 +78,7 @@ impl Guidance {
                     (ask([&given], at, networks.denoise)?, ask([&away], at, &mut **guide)?);
                 (given, free)
             }
-            None if self.away.is_some_and(Away::is_guide) && !led_away.is_empty() => {
+            None if self.away.is_some_and(Away::is_guide) && !away_images.is_empty() => {
                 return Err(SampleError::Setting("guidance by another model, which is not there".into()));
             }
             _ => ask([&given, &away], at, networks.denoise)?.into(),
@@ -85,7 +86,7 @@ impl Guidance {
         let answers = Answers::new(given, free.clone(), &passes);
         let guided = self.combined(answers, &weights, state, prediction, memory)?;
         let estimate = Estimate::new(x, &guided, prediction, place.alpha_bar, clip)?;
-        let estimate = match self.history.led_on(&estimate, place, &mut memory.before)? {
+        let estimate = match self.history.extrapolated(&estimate, place, &mut memory.before)? {
             Some(x0) => Estimate::of_x0(x, x0, place.alpha_bar, clip)?,
             None => estimate,
         };
@@ -98,8 +99,8 @@ impl Guidance {
         }
     }
 
-    /// What a sampler takes for x: x itself, or, where another noise is put back, what the estimate
-    /// explains, √ᾱ x̂_0 + √(1-ᾱ) ε̂.
+    /// The x from which a sampler steps: x itself, or √ᾱ x̂_0 + √(1-ᾱ) ε̂ if the step puts another noise
+    /// back.
     pub(crate) fn explained(
         &self,
         x: &Tensor,
@@ -114,7 +115,7 @@ impl Guidance {
         }
     }
 
-    /// Whether this step puts the null prediction's noise back, whatever the weight.
+    /// Whether this step puts the null prediction's noise back; the weight plays no part.
     fn renoises_with_null(&self, state: State<'_>) -> bool {
         self.renoise == Renoise::Null && self.has_two_answers(state) && self.applies_at(state.place)
     }
@@ -123,12 +124,13 @@ impl Guidance {
         self.interval.contains(place.alpha_bar)
     }
 
-    /// An unconditional network has nothing to be guided by but another network.
+    /// Whether there are two predictions. For an unconditional network, only another network can make the
+    /// second.
     fn has_two_answers(&self, state: State<'_>) -> bool {
         state.labels.is_some() || self.away.is_some_and(Away::is_guide)
     }
 
-    /// What each image needs, and its weight.
+    /// The predictions that each image needs, and its weight.
     fn passes(&self, state: State<'_>) -> Result<(Vec<Pass>, Vec<f64>), SampleError> {
         let State { x, labels, seeds, place } = state;
         let images = x.dim(0)?;
@@ -153,14 +155,14 @@ impl Guidance {
         let pass = |&w: &f64| match w {
             _ if !self.has_two_answers(state) => Pass::Given,
             1.0 if !null_counts => Pass::Given,
-            // The other rules scale or lead on from the conditional prediction at every weight.
+            // The other rules use the conditional prediction at every weight.
             0.0 if null_is_enough => Pass::Away,
             _ => Pass::Both,
         };
         Ok((weights.iter().map(pass).collect(), weights))
     }
 
-    /// All of them at the first step, also those of later ones.
+    /// Checks the weights of all steps at the first one.
     fn check_weights(&self, place: Place) -> Result<(), SampleError> {
         let listed = match &self.schedule {
             WeightSchedule::List(list) => list.as_slice(),
@@ -176,7 +178,7 @@ impl Guidance {
         }
     }
 
-    fn led_away_from(&self, images: &[u32], state: State<'_>) -> Result<Question, SampleError> {
+    fn away_question(&self, images: &[u32], state: State<'_>) -> Result<Question, SampleError> {
         let State { labels, seeds, place, .. } = state;
         Ok(match self.away {
             _ if images.is_empty() => Question::default(),
@@ -208,7 +210,7 @@ impl Guidance {
         weights: &[f64],
         state: State<'_>,
         prediction: Prediction,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
     ) -> Result<Tensor, SampleError> {
         let Some((both, given, free)) = answers.pairs()? else { return answers.in_order(None) };
         let weights: Vec<f64> = both.iter().map(|&i| weights[i as usize]).collect();
@@ -217,7 +219,7 @@ impl Guidance {
         let at = At { x: state.x.index_select(&images, 0)?, prediction, alpha_bar: state.place.alpha_bar };
         let before = memory.of_rule.as_ref().map(|all| all.index_select(&images, 0)).transpose()?;
         let terms = self.rule.terms();
-        let Guided { prediction: guided, remembered } = self.rule.guided(Pair {
+        let Guided { prediction: guided, remembered } = self.rule.guided(PredictionPair {
             given: &at.read(&given, terms)?,
             free: &at.read(&free, terms)?,
             weights: &weights,
@@ -236,8 +238,8 @@ impl Guidance {
     }
 }
 
-/// Where some images are, to read a prediction otherwise than as what the network predicts: rules that
-/// are not affine must not depend on that.
+/// The place of some images, to convert predictions: a rule that is not affine must not depend on what the
+/// network predicts.
 struct At {
     x: Tensor,
     prediction: Prediction,
@@ -253,7 +255,7 @@ impl At {
         self.mixed(v, self.prediction.of_v_coefficients(self.alpha_bar))
     }
 
-    /// The network's prediction in these terms.
+    /// Converts the network's prediction to these terms.
     fn read(&self, p: &Tensor, terms: Terms) -> candle_core::Result<Tensor> {
         match terms {
             Terms::Predicted => Ok(p.clone()),
@@ -262,7 +264,7 @@ impl At {
         }
     }
 
-    /// What is said in these terms, as the network would say it.
+    /// Converts a value in these terms to what the network predicts.
     fn written(&self, said: &Tensor, terms: Terms) -> candle_core::Result<Tensor> {
         match terms {
             Terms::Predicted => Ok(said.clone()),
@@ -279,8 +281,8 @@ impl At {
     }
 }
 
-impl Memory {
-    /// Remembers what the rule wants to know of some images; what it knew of the others stays.
+impl GuidanceMemory {
+    /// Stores what the rule wants to remember of some images. The other images keep theirs.
     fn keep(&mut self, x: &Tensor, images: &[u32], remembered: Tensor) -> Result<(), SampleError> {
         let count = x.dim(0)?;
         let all = match &self.of_rule {

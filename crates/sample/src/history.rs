@@ -1,4 +1,4 @@
-//! Leading away from what was seen before (Sadat et al. 2025, "HiGS: History-Guided Sampling").
+//! History guidance (Sadat et al. 2025, "HiGS: History-Guided Sampling").
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,19 +9,20 @@ use crate::noise_interval::NoiseInterval;
 use crate::place::Place;
 use candle_core::Tensor;
 
-/// Noise levels within which a step is led on, where only how far is said.
+/// The default noise levels (low, high) in which steps are extrapolated.
 const LEVELS: (f64, f64) = (0.5, 3.0);
 
-/// What a step sees, led on by how it differs from what the step before saw: x̂_0 + κ · (x̂_0 - x̂_0'), x̂_0'
-/// the guided estimate of the step before, as it was without this.
+/// Extrapolates each estimate from the previous step's: x̂_0 + κ · (x̂_0 - x̂_0'). x̂_0' is the guided
+/// estimate of the previous step before its own extrapolation.
 ///
-/// An estimate at more noise is closer to the mean of all images that are still possible, so away from it
-/// lies more of one image's own. It brings back variety that guidance by class takes, and asks the network
-/// nothing, and has a weight of its own, which counts at every guidance weight, also at none. The paper leads away from an average of all steps, orthogonally, and in high frequencies more;
-/// this is its difference alone.
+/// With more noise, an estimate is closer to the mean of all images that are still possible. The step away
+/// from it therefore moves towards one particular image. This brings back variety that guidance by class
+/// removes. It needs no evaluation of the network. It has a weight of its own, which works at every
+/// guidance weight, also without guidance. The paper pushes away from an average of all steps, keeps the
+/// orthogonal part, and favours high frequencies; this is its difference alone.
 ///
-/// As text: the weight, such as `0.5`, or the weight and the noise levels, such as `0.5:0.3:3`; without
-/// levels they are 0.5:3. Serde uses the same text.
+/// As text: the weight, such as `0.5`, or the weight and the noise levels, such as `0.5:0.3:3`. The default
+/// levels are 0.5:3. Serde uses the same text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct History {
     weight: f64,
@@ -29,15 +30,17 @@ pub struct History {
 }
 
 impl Default for History {
-    /// Nothing is led on.
+    /// No extrapolation: κ = 0.
     fn default() -> Self {
         Self { weight: 0.0, interval: levels() }
     }
 }
 
 impl History {
-    /// κ, 0 (not at all) or more, within an interval of noise levels: from a step in almost pure noise
-    /// there is nothing to be led away, and in the last steps it would only sharpen.
+    /// Extrapolates with weight κ ≥ 0 in an interval of noise levels; κ = 0 changes nothing. A step in
+    /// almost pure noise has no useful estimate to move away from, and in the last steps extrapolation
+    /// would only sharpen.
+    /// Errors: a κ that is negative or not finite.
     pub fn new(weight: f64, interval: NoiseInterval) -> Result<Self, SampleError> {
         match weight >= 0.0 && weight.is_finite() {
             true => Ok(Self { weight, interval }),
@@ -45,14 +48,14 @@ impl History {
         }
     }
 
-    /// Whether nothing is led on.
+    /// Whether this changes nothing.
     pub(crate) fn is_none(&self) -> bool {
         self.weight == 0.0
     }
 
-    /// x̂_0, led on, or none where it stays; `before` becomes what this step saw, at the start of an
-    /// interval.
-    pub(crate) fn led_on(
+    /// The extrapolated x̂_0, or none if it stays as it is. At the start of an interval, `before` becomes
+    /// this step's x̂_0.
+    pub(crate) fn extrapolated(
         &self,
         estimate: &Estimate,
         place: Place,
@@ -67,8 +70,8 @@ impl History {
             false => before.replace(x0.detach()),
         };
         let inside = before.filter(|_| self.interval.contains(place.alpha_bar));
-        let led_on = |before: Tensor| Ok((x0 + ((x0 - before)? * self.weight)?)?);
-        inside.map(led_on).transpose()
+        let extrapolated = |before: Tensor| Ok((x0 + ((x0 - before)? * self.weight)?)?);
+        inside.map(extrapolated).transpose()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images between two.
+//! Images between two seeds or two classes.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use crate::error::{SampleError, not_read};
 
-/// More images between two are no transition but a film.
+/// How many images there may be.
 const COUNT: RangeInclusive<usize> = 2..=1000;
 
-/// What is gone between.
+/// What the two ends are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     /// Two seeds' noise: see [`Trajectory::with_towards`](crate::Trajectory::with_towards).
@@ -18,7 +18,7 @@ pub enum Ends {
     Classes,
 }
 
-/// So many images from one seed or class to another, both ends included.
+/// A number of images that go from one seed or class to another, both ends included.
 ///
 /// As text: `seeds:N` or `classes:N`, N from 2 to 1000. Serde uses the same text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,17 +39,17 @@ impl Interpolation {
         }
     }
 
-    /// What is gone between.
+    /// What the two ends are.
     pub fn ends(&self) -> Ends {
         self.ends
     }
 
-    /// How many images there are, both ends included.
+    /// The number of images, both ends included.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// How far each image is gone from the first end, 0, to the other, 1.
+    /// The position of each image, from 0 at the first end to 1 at the other.
     pub fn shares(&self) -> Vec<f64> {
         (0..self.count).map(|k| k as f64 / (self.count - 1) as f64).collect()
     }

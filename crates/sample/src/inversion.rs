@@ -1,8 +1,8 @@
-//! From images back to the noise that DDIM makes them of.
+//! DDIM inversion: from images back to the noise that gives them.
 
 use crate::error::SampleError;
 use crate::guidance::{Guidance, Renoise};
-use crate::guided::{Memory, Reading, State};
+use crate::guided::{GuidanceMemory, Reading, State};
 use crate::labels::Labels;
 use crate::question::Networks;
 use crate::sampler::Sampler;
@@ -11,11 +11,11 @@ use duet_schedule::Clip;
 
 /// DDIM inversion (Song et al. 2021, section 4.3), one step at a time from clean to noisy.
 ///
-/// Each step looks for the x of which DDIM, with η = 0 and without clipping, makes the x' at hand:
-/// x = √(ᾱ/ᾱ') (x' - √(1-ᾱ') ε̂(x, t)) + √(1-ᾱ) ε̂(x, t), an equation that is iterated from x = x'
-/// (Pan et al. 2023, equation 8). One iteration is the usual inversion, which takes ε̂(x', t); with
-/// more, sampling from the noise returns to the images. In much noise, where ε̂ follows x too closely
-/// for the iteration to end, the same equation is iterated as one of x̂_0.
+/// Each step looks for the x from which DDIM, with η = 0 and without clipping, steps to the given x': x =
+/// √(ᾱ/ᾱ') (x' - √(1-ᾱ') ε̂(x, t)) + √(1-ᾱ) ε̂(x, t), It iterates this equation from x = x' (Pan et al.
+/// 2023, equation 8). One iteration is the usual inversion, which takes ε̂(x', t). With more iterations,
+/// sampling from the noise returns to the images. At high noise, ε̂ follows x too closely and the iteration
+/// would not converge; there it iterates the same equation in x̂_0.
 #[derive(Debug, Clone)]
 pub struct Inversion {
     sampler: Sampler,
@@ -27,8 +27,8 @@ pub struct Inversion {
 }
 
 impl Inversion {
-    /// Begins at images (n, C, H, W) in [-1, 1], on the way back of `sampler`, whose steps and
-    /// prediction count. `iterations` is at least 1.
+    /// Begins at images (n, C, H, W) in [-1, 1] and follows the steps of `sampler` backwards. Only the
+    /// sampler's steps and prediction matter. `iterations` is at least 1.
     pub fn new(
         sampler: Sampler,
         images: Tensor,
@@ -47,15 +47,15 @@ impl Inversion {
         &self.x
     }
 
-    /// Whether the first timestep is reached.
+    /// Whether the noise is reached, at the sampler's first timestep.
     pub fn is_done(&self) -> bool {
         self.left == 0
     }
 
-    /// Takes one step, calling the network once an iteration. Does nothing once done.
+    /// Takes one step; each iteration calls the network once. When all is done, it does nothing.
     ///
-    /// Errors: CFG++, whose steps are not DDIM's; history and APG's momentum, which remember steps that the
-    /// way back has not seen.
+    /// Errors: CFG++, because its steps are not DDIM's; history guidance and APG's momentum, because they
+    /// need steps that have not been inverted yet; those of [`Guidance::estimate`].
     pub fn step(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
         let Some(step) = self.left.checked_sub(1) else { return Ok(()) };
         if guidance.renoise == Renoise::Null {
@@ -73,7 +73,8 @@ impl Inversion {
         let end = self.x.clone();
         for iteration in 0..self.iterations {
             let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
-            let estimate = guidance.estimate(state, reading, &mut Memory::default(), &mut networks)?;
+            let estimate =
+                guidance.estimate(state, reading, &mut GuidanceMemory::default(), &mut networks)?;
             let ((a, b), estimate) = match iteration > 0 && by_x0.rate < by_epsilon.rate {
                 true => (by_x0.factors, estimate.x0),
                 false => (by_epsilon.factors, estimate.epsilon),
@@ -85,22 +86,22 @@ impl Inversion {
     }
 }
 
-/// x = a x' + b p, p an estimate at x.
+/// The equation x = a x' + b p, where p is an estimate at x.
 struct Fixpoint {
     factors: (f64, f64),
-    /// What an iteration leaves of an error, for normal data of variance 1.
+    /// The factor by which an iteration shrinks an error, for normal data of variance 1.
     rate: f64,
 }
 
 impl Fixpoint {
-    /// Of ε̂, whose derivative is √(1-ᾱ).
+    /// The equation in ε̂, whose derivative is √(1-ᾱ).
     fn of_epsilon(alpha_bar: f64, next: f64) -> Self {
         let a = (alpha_bar / next).sqrt();
         let b = (1.0 - alpha_bar).sqrt() - a * (1.0 - next).sqrt();
         Self { factors: (a, b), rate: (b * (1.0 - alpha_bar).sqrt()).abs() }
     }
 
-    /// Of x̂_0, whose derivative is √ᾱ: infinite at ᾱ' = 1.
+    /// The equation in x̂_0, whose derivative is √ᾱ. It is infinite at ᾱ' = 1.
     fn of_x0(alpha_bar: f64, next: f64) -> Self {
         let a = ((1.0 - alpha_bar) / (1.0 - next)).sqrt();
         let b = alpha_bar.sqrt() - a * next.sqrt();

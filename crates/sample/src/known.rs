@@ -1,14 +1,14 @@
-//! Inpainting: images of which a part is known.
+//! Inpainting: a part of each image is known.
 
 use crate::error::SampleError;
 use crate::estimate::Estimate;
 use candle_core::{DType, Tensor};
 
-/// Images and which of their pixels shall stay.
+/// Images, and which of their pixels stay.
 ///
-/// In every step the estimate's x̂_0 is replaced by the image where it is known, and ε̂ by what then
-/// explains x. The known part is so carried along the noise of its own seed, as in Song et al. 2021b
-/// (appendix I.2) and Lugmayr et al. 2022 (equation 8), by every sampler, and arrives unchanged.
+/// In the known part, each step replaces x̂_0 by the image and derives ε̂ from x again. Every sampler then
+/// moves the known part along the noise of its own seed, as in Song et al. 2021b (appendix I.2) and Lugmayr
+/// et al. 2022 (equation 8). At the end the known part is unchanged.
 #[derive(Debug, Clone)]
 pub struct Known {
     images: Tensor,
@@ -16,8 +16,8 @@ pub struct Known {
 }
 
 impl Known {
-    /// Images (n, C, H, W) in [-1, 1]; `unknown` (n, C, H, W) is 1 where they shall be drawn and 0
-    /// where they are known, and anything between for a soft edge.
+    /// `images` (n, C, H, W) are in [-1, 1]. The mask `unknown` (n, C, H, W) is 1 for pixels to draw and 0
+    /// for known pixels; values between give a soft edge.
     ///
     /// Errors: shapes that differ; a mask with values outside 0 to 1.
     pub fn new(images: Tensor, unknown: Tensor) -> Result<Self, SampleError> {
@@ -36,7 +36,7 @@ impl Known {
         &self.images
     }
 
-    /// The same for a part of the batch.
+    /// The known images of a part of the batch.
     pub fn of_images(&self, range: std::ops::Range<usize>) -> Result<Self, SampleError> {
         let part = |all: &Tensor| all.narrow(0, range.start, range.len());
         Ok(Self { images: part(&self.images)?, unknown: part(&self.unknown)? })

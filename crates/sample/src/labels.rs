@@ -1,12 +1,12 @@
-//! What each image is asked to show.
+//! What each image will show.
 
 use crate::error::SampleError;
 
 /// A class for each image, or a mixture of classes.
 ///
-/// The prediction for a mixture is the sum of its classes' predictions times their shares, as the
-/// composition of concepts of Liu et al. 2022 (equation 11) with guidance taken out: each class in
-/// it costs a pass through the network.
+/// The prediction for a mixture is the sum of its classes' predictions times their shares. This is the
+/// composition of concepts of Liu et al. 2022 (equation 11) without guidance. Each class in a mixture costs
+/// an evaluation of the network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Labels(Vec<Vec<(u32, f64)>>);
 
@@ -44,7 +44,7 @@ impl Labels {
         &self.0[i]
     }
 
-    /// The same for a part of the batch.
+    /// The labels of a part of the batch.
     pub fn of_images(&self, range: std::ops::Range<usize>) -> Self {
         Self(self.0[range].to_vec())
     }

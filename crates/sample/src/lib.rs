@@ -1,15 +1,14 @@
 //! Classifier-free guidance and samplers around any denoiser.
 //!
-//! Sampling sees a network as one function, (x_t, t, labels) → prediction, and nothing else of it.
-//! A [`Trajectory`] owns the state x_t and is stepped by its caller, so progress bars, previews and
-//! animations need no hooks. Noise is a function of (seed, step): the image of a seed and a class
-//! does not depend on what else is in the batch.
+//! For this crate a network is one function, (x_t, t, labels) → prediction. A [`Trajectory`] owns the state
+//! x_t, and its caller takes the steps. Progress bars, previews and animations therefore need no hooks.
+//! Noise is a function of (seed, step): the image of a seed and a class does not depend on the rest of the
+//! batch.
 //!
-//! What a person chooses has a text, from which it is read (`FromStr`) and to which it is written
-//! (`Display`), and its range is checked where it is made: [`Rule`], [`WeightSchedule`],
-//! [`GuidanceInterval`], [`History`], [`Rescale`], [`Strength`], [`Seeds`], [`Interpolation`]. A sampler of
-//! one's own is a table of [`Update`]s ([`Sampler::from_updates`]), and a rule of one's own a closure
-//! ([`Rule::custom`]).
+//! Every option has a text form, which `FromStr` reads and `Display` writes, and its constructor checks its
+//! range: [`Rule`], [`WeightSchedule`], [`GuidanceInterval`], [`History`], [`Rescale`], [`Strength`],
+//! [`Seeds`], [`Interpolation`]. Your own sampler is a table of [`Update`]s ([`Sampler::from_updates`]),
+//! and your own rule is a closure ([`Rule::custom`]).
 //!
 //! ```
 //! use duet_sample::{Guidance, Labels, Sampler, Trajectory};
@@ -59,7 +58,7 @@ pub use error::SampleError;
 pub use estimate::Estimate;
 pub use guidance::{Away, Guidance, Renoise};
 pub use guidance_interval::GuidanceInterval;
-pub use guided::{Memory, Reading, State};
+pub use guided::{GuidanceMemory, Reading, State};
 pub use history::History;
 pub use interpolation::{Ends, Interpolation};
 pub use inversion::Inversion;

@@ -1,12 +1,12 @@
-//! Noise of sampled images: one stream an image, fixed by its seed.
+//! The noise of sampled images: each image has one stream, which its seed fixes.
 
 use candle_core::{Device, Error, Result, Tensor};
 use duet_random::Draws;
 
 /// Standard normal starting noise x_T, shape (n, C, H, W) for n seeds.
 ///
-/// Depends on the seed and the shape alone, so that one seed gives the same noise for every class,
-/// guidance weight and sampler.
+/// It depends only on the seed and the shape, so that a seed gives the same noise for every class, guidance
+/// weight and sampler.
 pub fn initial_noise(seeds: &[u64], shape: (usize, usize, usize), device: &Device) -> Result<Tensor> {
     noise(seeds, "starting noise", 0, shape, device)
 }
@@ -16,11 +16,11 @@ pub fn step_noise(seeds: &[u64], i: usize, shape: (usize, usize, usize), device:
     noise(seeds, "step noise", i as u64, shape, device)
 }
 
-/// From noise `a` to noise `b`, both (C, H, W): `u` from 0 to 1 of the way along the great circle, on
-/// which it stays as large as noise is (Shoemake 1985; Song et al. 2021, equation 67).
+/// The noise between `a` (u = 0) and `b` (u = 1), both (C, H, W), along a great circle. On it, the result
+/// is as large as noise should be (Shoemake 1985; Song et al. 2021, equation 67).
 ///
-/// sin((1-u)θ)/sin θ · a + sin(uθ)/sin θ · b, θ the angle between them; a straight line where they are
-/// parallel.
+/// sin((1-u)θ)/sin θ · a + sin(uθ)/sin θ · b, where θ is the angle between a and b; a straight line if they
+/// are parallel.
 pub fn interpolate_noise(a: &Tensor, b: &Tensor, u: f64) -> Result<Tensor> {
     let dot = |a: &Tensor, b: &Tensor| Ok::<_, Error>(f64::from((a * b)?.sum_all()?.to_scalar::<f32>()?));
     let cosine = dot(a, b)? / (dot(a, a)? * dot(b, b)?).sqrt();
@@ -32,7 +32,7 @@ pub fn interpolate_noise(a: &Tensor, b: &Tensor, u: f64) -> Result<Tensor> {
     (a * of_a)? + (b * of_b)?
 }
 
-/// `noise` (n, C, H, W) of n images, `u` of the way from each image's towards that of another's.
+/// Moves the noise of each of n images a share `u` of the way towards the other's; both are (n, C, H, W).
 pub(crate) fn towards(noise: &Tensor, others: &Tensor, u: &[f64]) -> Result<Tensor> {
     let between = |(i, &u): (usize, &f64)| interpolate_noise(&noise.get(i)?, &others.get(i)?, u);
     Tensor::stack(&u.iter().enumerate().map(between).collect::<Result<Vec<_>>>()?, 0)

@@ -1,10 +1,10 @@
-//! An interval of noise levels, in which guidance applies (Kynkäänniemi et al. 2024).
+//! The interval of noise levels in which guidance applies (Kynkäänniemi et al. 2024).
 
 use crate::error::SampleError;
 use duet_schedule::NoiseSchedule;
 
-/// Noise levels σ = √((1-ᾱ)/ᾱ) within (low, high]: guidance at large σ costs variety, at small σ it
-/// does nothing, and both cost a pass through the network.
+/// Noise levels σ = √((1-ᾱ)/ᾱ) in (low, high]. Guidance at large σ reduces variety, at small σ it has no
+/// effect, and both cost an evaluation of the network.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct NoiseInterval {
     low: f64,
@@ -19,7 +19,7 @@ impl Default for NoiseInterval {
 }
 
 impl NoiseInterval {
-    /// 0 ≤ low < high; high may be infinite.
+    /// The levels in (low, high], where 0 ≤ low < high; high may be infinite. Errors: any other levels.
     pub fn new(low: f64, high: f64) -> Result<Self, SampleError> {
         match low >= 0.0 && low < high {
             true => Ok(Self { low, high }),
@@ -37,7 +37,7 @@ impl NoiseInterval {
                 format!("interval of timesteps {first} to {last}: must rise and end at most at {end}");
             return Err(SampleError::Setting(message));
         }
-        // Halfway to the neighbours, so that rounding decides nothing.
+        // The ends lie halfway to the neighbouring timesteps, so that rounding cannot change the result.
         let between = |t: usize| match schedule.sigma(t + 1) {
             above if above.is_finite() => (schedule.sigma(t) * above).sqrt(),
             _ => 2.0 * schedule.sigma(t),

@@ -1,4 +1,4 @@
-//! Values of each image of a batch, as tensors that broadcast over it.
+//! One value for each image of a batch, as tensors that broadcast over the batch.
 
 use candle_core::{Result, Tensor};
 

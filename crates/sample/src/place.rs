@@ -1,24 +1,24 @@
-//! Where on its way a trajectory is, as guidance sees it.
+//! The place of a step in its trajectory.
 
-/// Where on its way a trajectory is: its intervals lie from one noise level to the next.
+/// The place of a step in its trajectory. An interval goes from one noise level to the next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Place {
     /// Intervals before this one.
     pub interval: usize,
-    /// Intervals in all.
+    /// The number of all intervals.
     pub intervals: usize,
-    /// Whether the network is asked at the end of the interval, at whose start it was asked before, as the
-    /// second time in [`Heun`](duet_schedule::Heun). What is remembered from interval to
-    /// interval is what the first time left.
+    /// Whether the network is evaluated at the end of the interval, after an evaluation at its start. This
+    /// is the second evaluation of [`Heun`](duet_schedule::Heun). Only the first evaluation changes what is
+    /// remembered for the next interval.
     pub at_end: bool,
-    /// t, as the network is told.
+    /// t, which the network gets.
     pub timestep: usize,
-    /// ᾱ where the network is asked.
+    /// ᾱ at which the network is evaluated.
     pub alpha_bar: f64,
 }
 
 impl Place {
-    /// Noise levels before the one where the network is asked.
+    /// The number of noise levels before the one of this evaluation.
     pub(crate) fn level(&self) -> usize {
         self.interval + usize::from(self.at_end)
     }

@@ -1,23 +1,23 @@
-//! What a network is asked in a step: rows of (image, label), and an answer for each image.
+//! What a network is asked in a step: rows of (image, label). The result is one answer for each image.
 
 use crate::error::SampleError;
 use crate::labels::Labels;
 use crate::per_image::column;
 use candle_core::Tensor;
 
-/// A network's prediction of (x_t, t, labels), the shape of x_t: `t` and `labels` are (n) u32, the
-/// latter none for an unconditional network.
+/// A network as a function: (x_t, t, labels) → prediction, which has the shape of x_t (n, C, H, W). `t` and
+/// `labels` are (n) u32; an unconditional network gets no labels.
 pub type Denoise<'a> = dyn FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, SampleError> + 'a;
 
 /// The networks of a step.
 pub struct Networks<'a> {
-    /// The one that draws.
+    /// The network that draws.
     pub denoise: &'a mut Denoise<'a>,
-    /// The one that it is led away from, where guidance is by another network.
+    /// The weaker network that guidance pushes away from, if there is one.
     pub guide: Option<&'a mut Denoise<'a>>,
 }
 
-/// A prediction for some of a batch's images.
+/// Asks for a prediction for some images of a batch.
 #[derive(Default)]
 pub(crate) struct Question {
     rows: Vec<Row>,
@@ -33,7 +33,7 @@ struct Row {
 }
 
 impl Question {
-    /// The prediction of these images for their labels; for none at all where there are no labels.
+    /// Asks for these images with their labels, or without labels if there are none.
     pub fn of_labels(images: &[u32], labels: Option<&Labels>) -> Self {
         let mut question = Self::default();
         for &image in images {
@@ -48,7 +48,7 @@ impl Question {
         question
     }
 
-    /// The prediction of these images for a label each.
+    /// Asks for each of these images with one label.
     pub fn of_label(images: &[u32], label: impl Fn(usize) -> u32) -> Self {
         let mut question = Self::default();
         for &image in images {

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 const RANGE: &str = "must be 0 to 1";
 
-/// φ from 0 (not at all) to 1: how far the guided prediction's deviation is brought back to the
+/// φ from 0 (not at all) to 1 (fully): how far the guided prediction's standard deviation moves back to the
 /// conditional one's.
 ///
-/// As text, and in serde, the number.
+/// As text and in serde: the number.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Rescale(f64);
@@ -64,9 +64,9 @@ impl FromStr for Rescale {
 
 /// φ · p̃ · std(p(c))/std(p̃) + (1 - φ) p̃, the deviations over each image.
 ///
-/// Guidance adds to a prediction's deviation, which shows as images that are too bright. Both are taken as
-/// v, whatever the network predicts: the paper's networks predict v, and in much noise all ε have
-/// deviation 1, so that of ε nothing would be scaled there.
+/// Guidance raises a prediction's deviation, and the images become too bright. Both predictions are
+/// converted to v, whatever the network predicts. The paper's networks predict v; and at high noise every ε
+/// has deviation 1, so that ε would not be scaled there at all.
 pub(crate) fn rescaled(guided: &Tensor, given: &Tensor, phi: f64) -> Result<Tensor, SampleError> {
     let ratio = (deviation(given)? / deviation(guided)?)?;
     let factor = ((ratio * phi)? + (1.0 - phi))?;

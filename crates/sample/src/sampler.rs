@@ -1,4 +1,4 @@
-//! A sampler: the steps of a trajectory as sums of what is known.
+//! A sampler: each step of a trajectory is a sum of known tensors.
 
 use crate::error::SampleError;
 use crate::estimate::Estimate;
@@ -9,7 +9,7 @@ use duet_schedule::{
     Clip, Ddim, NoiseSchedule, Prediction, ScheduleError, Solver, Steps, Update, UpdateTable,
 };
 
-/// A sampler over fixed steps, in each of which the network is asked once.
+/// A sampler over fixed steps. Each step evaluates the network once.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     table: UpdateTable,
@@ -20,22 +20,21 @@ pub struct Sampler {
 impl Sampler {
     /// A sampler that leaves x̂_0 as it is.
     ///
-    /// [`Heun`](duet_schedule::Heun) takes `steps` for its intervals and has two steps for most of them:
-    /// [`Sampler::steps`] is what is gone through. From ᾱ = 0, where λ is -∞ and σ infinite, every rule
-    /// takes a step of order 1, and none looks back to it.
-    /// Errors: a setting of the solver out of its range; ε-prediction where ᾱ = 0, of which it says
-    /// nothing.
+    /// [`Heun`](duet_schedule::Heun) reads `steps` as intervals and takes two steps in most of them;
+    /// [`Sampler::steps`] lists all steps. From ᾱ = 0, where λ is -∞ and σ infinite, every solver takes a
+    /// step of order 1, and no later step uses the estimate made there.
+    /// Errors: a setting of the solver out of its range; ε-prediction at ᾱ = 0, because ε then says nothing
+    /// about x_0.
     pub fn new(steps: Steps, prediction: Prediction, solver: impl Into<Solver>) -> Result<Self, SampleError> {
         Self::of_table(solver.into().table(steps)?, prediction)
     }
 
-    /// A sampler of one's own: in step `i`, `updates[i]` goes from the ᾱ of `steps` at `i` to that at
-    /// `i` + 1.
+    /// Your own sampler: in step `i`, `updates[i]` goes from the ᾱ of `steps` at `i` to that at `i` + 1.
     ///
-    /// The network is asked once a step, at its beginning. An update sees x_t, the estimates x̂_0 and ε̂ of
-    /// its own step and of those before, and noise of each image's seed: see [`Update`].
-    /// Errors: another number of updates than of steps; a factor that is no finite number; an update that
-    /// looks at more estimates than there are by then; ε-prediction where ᾱ = 0.
+    /// Each step evaluates the network once, at its beginning. An update combines x_t, the estimates x̂_0
+    /// and ε̂ of its own step and of earlier ones, and noise from each image's seed: see [`Update`].
+    /// Errors: a number of updates that is not the number of steps; a factor that is not finite; an update
+    /// that uses more estimates than exist by then; ε-prediction at ᾱ = 0.
     pub fn from_updates(
         steps: Steps,
         updates: Vec<Update>,
@@ -51,7 +50,8 @@ impl Sampler {
         Ok(Self { table, prediction, clip: Clip::No })
     }
 
-    /// DDIM with η from 0 to 1 between timesteps of a schedule, which fall strictly.
+    /// DDIM with η from 0 to 1 between timesteps of a schedule. The timesteps fall strictly. Errors: as
+    /// [`Steps::new`](duet_schedule::Steps::new) and [`Sampler::new`].
     pub fn ddim(
         schedule: &NoiseSchedule,
         timesteps: &[usize],
@@ -61,22 +61,23 @@ impl Sampler {
         Self::new(Steps::new(schedule, timesteps)?, prediction, Ddim { eta })
     }
 
-    /// The same with x̂_0 clipped before each step. Errors: a clip whose numbers are out of their range.
+    /// This sampler with x̂_0 clipped before each step. Errors: a clip whose numbers are out of their
+    /// range.
     pub fn with_clip(self, clip: Clip) -> Result<Self, SampleError> {
         Ok(Self { clip: clip.checked()?, ..self })
     }
 
-    /// From which noise to which, one for each time that the network is asked.
+    /// The steps between the noise levels, one for each evaluation of the network.
     pub fn steps(&self) -> &Steps {
         self.table.steps()
     }
 
-    /// The step's sum.
+    /// The factors of step `i`.
     pub fn update(&self, i: usize) -> &Update {
         &self.table.updates()[i]
     }
 
-    /// Where step `i` is on the way, for guidance.
+    /// The place of step `i`, for guidance.
     pub fn place(&self, i: usize) -> Place {
         let (steps, second) = (self.table.steps(), self.table.second());
         let intervals = |second: &[bool]| second.iter().filter(|second| !**second).count();
@@ -89,12 +90,12 @@ impl Sampler {
         }
     }
 
-    /// Whether the network is asked twice in an interval.
+    /// Whether the network is evaluated twice in an interval.
     pub(crate) fn asks_twice(&self) -> bool {
         self.table.second().contains(&true)
     }
 
-    /// How many estimates a step looks at, at most.
+    /// The largest number of estimates that a step uses.
     pub(crate) fn memory(&self) -> usize {
         self.table.updates().iter().map(Update::memory).max().unwrap_or(1)
     }
@@ -104,14 +105,14 @@ impl Sampler {
         Reading { prediction: self.prediction, clip: self.clip }
     }
 
-    /// What the prediction at step `i` says about image and noise.
+    /// The estimates of image and noise from the prediction at step `i`.
     pub fn estimate(&self, i: usize, x: &Tensor, prediction: &Tensor) -> Result<Estimate, SampleError> {
         Estimate::new(x, prediction, self.prediction, self.steps().alpha_bars()[i], self.clip)
     }
 
     /// x after step `i`, from x before it and the estimates so far, the newest last.
     ///
-    /// `noise` has the shape of x and is needed where the update's factor of it is not 0.
+    /// `noise` has the shape of x. It is needed if the update's factor for it is not 0.
     pub fn step(
         &self,
         i: usize,

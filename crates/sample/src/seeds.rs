@@ -6,14 +6,14 @@ use std::str::FromStr;
 
 use crate::error::{SampleError, not_read};
 
-/// A list of seeds, in the order in which they are named; one may come twice.
+/// A list of seeds in the given order; a seed may appear twice.
 ///
 /// As text: numbers and rising ranges, such as `0-7,100`. Serde uses the same text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seeds(Vec<RangeInclusive<u64>>);
 
 impl Seeds {
-    /// Nobody looks at more images than this.
+    /// The largest number of seeds.
     pub const MOST: u64 = 1_000_000;
 
     /// Errors: no range; one that falls; more than [`Seeds::MOST`] seeds.
@@ -35,7 +35,7 @@ impl Seeds {
         }
     }
 
-    /// How many there are; none where they are too many.
+    /// The number of seeds; none if there are too many.
     fn count(&self) -> Option<u64> {
         let longer = |count: u64, range: &RangeInclusive<u64>| {
             count
@@ -46,7 +46,7 @@ impl Seeds {
         self.0.iter().try_fold(0, longer)
     }
 
-    /// All of them, in order.
+    /// All seeds, in order.
     pub fn to_vec(&self) -> Vec<u64> {
         self.0.iter().cloned().flatten().collect()
     }
@@ -68,7 +68,7 @@ impl fmt::Display for Seeds {
 impl FromStr for Seeds {
     type Err = SampleError;
 
-    /// Errors: a part that is no number and no rising range, which is named alone; more than
+    /// Errors: a part that is neither a number nor a rising range (the error names this part); more than
     /// [`Seeds::MOST`] seeds.
     fn from_str(text: &str) -> Result<Self, SampleError> {
         let range = |part: &str| {

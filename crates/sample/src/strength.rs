@@ -1,4 +1,4 @@
-//! How much of the way from noise an image goes again.
+//! How much of a sampler's steps an image takes again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 const RANGE: &str = "above 0 and at most 1";
 
-/// The share of a sampler's steps that images take which do not begin in pure noise (SDEdit, Meng et al.
-/// 2022): the last alone where it is small, all where it is 1.
+/// The share of a sampler's steps for images that do not begin in pure noise (SDEdit, Meng et al. 2022). A
+/// small share keeps only the last step; 1 keeps all.
 ///
-/// As text, and in serde, the number.
+/// As text and in serde: the number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Strength(f64);
@@ -21,7 +21,7 @@ impl Strength {
     /// All steps.
     pub const ALL: Self = Self(1.0);
 
-    /// What is taken where nobody says how much: 0.6.
+    /// The default: 0.6.
     pub const USUAL: Self = Self(0.6);
 
     /// Errors: a share that is not above 0 and at most 1.
@@ -37,7 +37,7 @@ impl Strength {
         self.0
     }
 
-    /// The steps that are taken: the last of all, at least one.
+    /// The steps that images take: the last ones of `steps`, at least one.
     pub fn kept(self, steps: &Steps) -> Steps {
         steps.last((self.0 * steps.len() as f64).round() as usize)
     }

@@ -1,9 +1,9 @@
-//! The way from noise to images, one step at a time.
+//! Sampling from noise to images, one step at a time.
 
 use crate::error::SampleError;
 use crate::estimate::Estimate;
 use crate::guidance::{Guidance, Renoise};
-use crate::guided::{Memory, State};
+use crate::guided::{GuidanceMemory, State};
 use crate::known::Known;
 use crate::labels::Labels;
 use crate::noise::{self, initial_noise, step_noise};
@@ -16,20 +16,21 @@ use candle_core::{Device, Tensor};
 pub struct Trajectory {
     sampler: Sampler,
     seeds: Vec<u64>,
-    /// For each image another seed, and how far its noise is gone towards that one's.
+    /// For each image another seed, and the share of the way that its noise moves towards that seed's
+    /// noise.
     towards: Option<(Vec<u64>, Vec<f64>)>,
     labels: Option<Labels>,
     shape: (usize, usize, usize),
     x: Tensor,
-    /// As many as the sampler looks at, the newest last.
+    /// As many estimates as the sampler uses, the newest last.
     estimates: Vec<Estimate>,
-    memory: Memory,
+    memory: GuidanceMemory,
     known: Option<Known>,
     done: usize,
 }
 
 impl Trajectory {
-    /// Starts one image for each seed. `shape` is (C, H, W); `labels`, one for each image, are none for
+    /// Starts one image for each seed. `shape` is (C, H, W). There is one label for each image, or none for
     /// an unconditional network.
     pub fn new(
         sampler: Sampler,
@@ -53,23 +54,24 @@ impl Trajectory {
             shape,
             x,
             estimates: Vec::new(),
-            memory: Memory::default(),
+            memory: GuidanceMemory::default(),
             known: None,
             done: 0,
         })
     }
 
-    /// Starts from other noise, shape (n, C, H, W).
+    /// Starts from this noise, (n, C, H, W), instead of the seeds'.
     pub fn with_noise(self, noise: Tensor) -> Result<Self, SampleError> {
         self.check_images("noise", &noise)?;
         Ok(Self { x: noise, ..self })
     }
 
-    /// Draws images between those of two seeds: each (other, u) takes an image's noise, at the start and
-    /// on the way, `u` from 0 to 1 of the way to that of the seed `other`, as
-    /// [`interpolate_noise`](crate::interpolate_noise) has it.
+    /// Draws images between those of two seeds. For each image, (other, u) moves its noise towards the
+    /// noise of the seed `other`: not at all at u = 0, fully at u = 1
+    /// ([`interpolate_noise`](crate::interpolate_noise)). This holds for the starting noise and for the
+    /// noise of every step.
     ///
-    /// Errors: another number of them than of images; a `u` outside 0 to 1.
+    /// Errors: not one pair for each image; a `u` outside 0 to 1.
     pub fn with_towards(self, towards: &[(u64, f64)]) -> Result<Self, SampleError> {
         if towards.len() != self.seeds.len() {
             let (ends, seeds) = (towards.len(), self.seeds.len());
@@ -83,11 +85,11 @@ impl Trajectory {
         Ok(Self { x: noise::towards(&self.x, &noise, &u)?, towards: Some((others, u)), ..self })
     }
 
-    /// Starts from images (n, C, H, W) with as much of the noise as the sampler's first step expects:
-    /// √ᾱ x_0 + √(1-ᾱ) ε (SDEdit, Meng et al. 2022).
+    /// Starts from images (n, C, H, W) in [-1, 1], with the noise that the sampler's first step expects: √ᾱ
+    /// x_0 + √(1-ᾱ) ε (SDEdit, Meng et al. 2022).
     ///
-    /// With the last of a sampler's [steps](duet_schedule::Steps::last), the fewer the closer to the
-    /// images.
+    /// Use it with the last of a sampler's [steps](duet_schedule::Steps::last): fewer steps stay closer to
+    /// the images.
     pub fn with_images(self, images: &Tensor) -> Result<Self, SampleError> {
         self.check_images("images", images)?;
         let alpha_bar = self.sampler.steps().alpha_bars()[0];
@@ -95,7 +97,7 @@ impl Trajectory {
         Ok(Self { x, ..self })
     }
 
-    /// Draws only what is not known of the images.
+    /// Draws only the unknown part of the images.
     pub fn with_known(self, known: Known) -> Result<Self, SampleError> {
         self.check_images("known images", known.images())?;
         Ok(Self { known: Some(known), ..self })
@@ -116,23 +118,24 @@ impl Trajectory {
         &self.x
     }
 
-    /// The last step's x̂_0, (n, C, H, W): the images as far as they are known by now.
+    /// The last step's x̂_0, (n, C, H, W): the current guess of the images.
     pub fn x0(&self) -> Option<&Tensor> {
         self.estimates.last().map(|estimate| &estimate.x0)
     }
 
-    /// Steps taken and steps in all.
+    /// The number of steps taken, and of all steps.
     pub fn progress(&self) -> (usize, usize) {
         (self.done, self.sampler.steps().len())
     }
 
-    /// Whether the last timestep is behind.
+    /// Whether all steps are taken.
     pub fn is_done(&self) -> bool {
         self.done == self.sampler.steps().len()
     }
 
-    /// Takes one step: `denoise` is called once with (x_t, t, labels), with one row for each prediction
-    /// that guidance needs. Does nothing once done.
+    /// Takes one step. It calls `denoise` once with (x_t, t, labels); they have one row for each prediction
+    /// that guidance needs. When all steps are taken, it does nothing.
+    /// Errors: as [`Trajectory::step_with`].
     pub fn step<F>(&mut self, guidance: &Guidance, mut denoise: F) -> Result<(), SampleError>
     where
         F: FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, SampleError>,
@@ -140,9 +143,10 @@ impl Trajectory {
         self.step_with(guidance, Networks { denoise: &mut denoise, guide: None })
     }
 
-    /// Takes one step with the networks named, as guidance by another network needs it.
+    /// Takes one step with these networks. Guidance by another network needs two.
     ///
-    /// Errors: as [`Guidance::estimate`]; CFG++ with a sampler that asks twice in an interval.
+    /// Errors: as [`Guidance::estimate`]; CFG++ with a sampler that evaluates the network twice in an
+    /// interval.
     pub fn step_with(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
         if self.is_done() {
             return Ok(());
@@ -159,8 +163,8 @@ impl Trajectory {
             Some(known) => known.put_into(estimate, &self.x, alpha_bar)?,
             None => estimate,
         };
-        // candle records every op on a network's parameters: without the detach, the graph of all
-        // steps would stay in memory.
+        // candle records every op on a network's parameters. Without the detach, the graph of all steps
+        // would stay in memory.
         self.estimates.push(Estimate { x0: x0.detach(), epsilon: epsilon.detach() });
         if self.estimates.len() > self.sampler.memory() {
             self.estimates.remove(0);
@@ -175,7 +179,7 @@ impl Trajectory {
         Ok(())
     }
 
-    /// The noise of the step to come.
+    /// The noise of the next step.
     fn step_noise(&self) -> candle_core::Result<Tensor> {
         let of = |seeds: &[u64]| step_noise(seeds, self.done, self.shape, self.x.device());
         let noise = of(&self.seeds)?;

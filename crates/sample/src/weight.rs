@@ -7,11 +7,12 @@ use std::str::FromStr;
 use crate::error::{SampleError, not_read};
 use crate::place::Place;
 
-/// How the weight grows over a trajectory from w_0, u from 0 at its first noise level to 1 at its last.
+/// How the weight changes over a trajectory. It starts at w_0; u goes from 0 at the first noise level to 1
+/// at the last.
 ///
-/// w_0 is 1, no guidance, and with CFG++ 0 (λ u, which stays within 0 to λ).
-/// Weights that grow towards the image keep variety, which is decided at the beginning (Wang et al.
-/// 2024); theirs have twice this slope.
+/// w_0 is 1 (no guidance), or 0 with CFG++ (so that λ u stays in 0 to λ). Weights that grow towards the
+/// image keep variety, because the first steps decide the variety (Wang et al. 2024; their weights have
+/// twice this slope).
 ///
 /// As text: `constant`, `linear`, `cosine`, or a list such as `1,1.5,3`. Serde uses the same text.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -23,12 +24,15 @@ pub enum WeightSchedule {
     Linear,
     /// w_0 + (w - w_0) (1 - cos πu)/2.
     Cosine,
-    /// One weight for each noise level, whatever w: for each step, and for each interval of Heun.
+    /// One weight for each noise level; w plays no part. That is one for each step, or for each interval of
+    /// Heun.
     List(Vec<f64>),
 }
 
 impl WeightSchedule {
-    /// Refuses a list of another length than there are steps, or intervals of a sampler that has fewer.
+    /// Checks the length of a list against the number of steps, or of intervals for a sampler with fewer
+    /// intervals.
+    /// Errors: a list of another length.
     pub fn check_count(&self, steps: usize) -> Result<(), SampleError> {
         match self {
             Self::List(list) if list.len() != steps => {
@@ -40,8 +44,8 @@ impl WeightSchedule {
         }
     }
 
-    /// The weight at a place, of w_0 and w. Errors: a list of another length than the intervals, or of no
-    /// numbers.
+    /// The weight at a place, from (w_0, w).
+    /// Errors: a list whose length is not the number of intervals, or that has a number that is not finite.
     pub fn at(&self, (first, w): (f64, f64), place: Place) -> Result<f64, SampleError> {
         let u = place.level() as f64 / (place.intervals.max(2) - 1) as f64;
         self.check_for(place)?;
@@ -53,7 +57,7 @@ impl WeightSchedule {
         })
     }
 
-    /// Refuses a list that is not the one of these intervals.
+    /// Refuses a list whose length is not the number of intervals.
     pub(crate) fn check_for(&self, place: Place) -> Result<(), SampleError> {
         let Self::List(list) = self else { return Ok(()) };
         let fits = list.len() == place.intervals && place.level() < list.len();

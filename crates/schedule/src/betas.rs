@@ -9,24 +9,22 @@ use serde::{Deserialize, Serialize};
 use crate::error::ScheduleError;
 use crate::timesteps::MAX_TIMESTEPS;
 
-/// The first β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
-/// section 4).
+/// The default first β of `linear` and `scaled_linear` for T = 1000 (Ho et al. 2020, section 4).
 pub const BETA_START: f64 = 1e-4;
 
-/// The last β of `linear` and `scaled_linear` for T = 1000, unless told otherwise (Ho et al. 2020,
-/// section 4).
+/// The default last β of `linear` and `scaled_linear` for T = 1000 (Ho et al. 2020, section 4).
 pub const BETA_END: f64 = 0.02;
 
-/// The largest β of a schedule that is given as ᾱ(u), or scaled to few timesteps, so that ᾱ stays above 0
-/// (Nichol & Dhariwal 2021, section 3.2).
+/// The largest β of a schedule that is given as ᾱ(u) or scaled to few timesteps. It keeps ᾱ above 0 (Nichol
+/// & Dhariwal 2021, section 3.2).
 const MAX_BETA: f64 = 0.999;
 
-/// The first and the last β for T timesteps where nobody names others: [`BETA_START`] and [`BETA_END`]
-/// times 1000/T, at most 0.999.
+/// The default first and last β for T timesteps: [`BETA_START`] and [`BETA_END`] times 1000/T, at most
+/// 0.999.
 ///
-/// ln ᾱ_{T-1} is about -Σβ, which then is the same for every T (Dhariwal & Nichol 2021 scale theirs so):
-/// without it `scaled_linear` with T = 100 would end at ᾱ = 0.48, far from the noise that sampling begins
-/// with.
+/// ln ᾱ_{T-1} is about -Σβ. The factor makes this sum the same for every T (Dhariwal & Nichol 2021 scale it
+/// in this way). Without the factor, `scaled_linear` with T = 100 would end at ᾱ = 0.48, but sampling
+/// begins with pure noise.
 pub fn beta_range(timesteps: usize) -> (f64, f64) {
     let scale = 1000.0 / timesteps.max(1) as f64;
     ((BETA_START * scale).min(MAX_BETA), (BETA_END * scale).min(MAX_BETA))
@@ -34,8 +32,8 @@ pub fn beta_range(timesteps: usize) -> (f64, f64) {
 
 /// A rule for β_t, t in 0..T-1, with ᾱ_t = Π_{s≤t} (1-β_s).
 ///
-/// As text: `linear`, `scaled_linear`, `cosine`, `sigmoid`, or `betas:` and a list such as
-/// `betas:0.1,0.2,0.4`. Serde has the same names, and `{"betas": [0.1, 0.2, 0.4]}` for the list.
+/// As text: `linear`, `scaled_linear`, `cosine`, `sigmoid`, or `betas:` with a list, such as
+/// `betas:0.1,0.2,0.4`. Serde uses the same names, and `{"betas": [0.1, 0.2, 0.4]}` for the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BetaSchedule {
@@ -45,9 +43,9 @@ pub enum BetaSchedule {
     ScaledLinear,
     /// ᾱ(u) = cos²((u + 0.008)/1.008·π/2) (Nichol & Dhariwal 2021, equation 17).
     Cosine,
-    /// ᾱ(u) = (σ(3) - σ(6u - 3))/(σ(3) - σ(-3)), σ the logistic function: the sigmoid schedule of
-    /// Jabri et al. 2022 and Chen 2023 (algorithm 1) with start -3, end 3, τ = 1. Another curve
-    /// than the "sigmoid" of diffusers' DDPM, which draws a logistic curve between two betas.
+    /// ᾱ(u) = (σ(3) - σ(6u - 3))/(σ(3) - σ(-3)), where σ is the logistic function: the sigmoid schedule of
+    /// Jabri et al. 2022 and Chen 2023 (algorithm 1) with start -3, end 3, τ = 1. It differs from the
+    /// "sigmoid" of diffusers' DDPM, whose β follow a logistic curve between two betas.
     Sigmoid,
     /// One β in (0, 1) for each t; the last may be 1.
     Betas(Vec<f64>),
@@ -56,12 +54,11 @@ pub enum BetaSchedule {
 impl BetaSchedule {
     /// The T values β_t.
     ///
-    /// `linear` and `scaled_linear` run from `beta_start` to `beta_end`, both in (0, 1), whatever T:
-    /// [`beta_range`] has a range for each. `cosine` and `sigmoid` are β_t = min(1 - ᾱ((t+1)/T)/ᾱ(t/T), 0.999): ᾱ_t is the curve
-    /// at u = (t+1)/T, so that one step from x_0 already has noise, and the limit keeps the last ᾱ,
-    /// whose curve ends in 0, just above it.
-    /// Errors: T outside 1..=[`MAX_TIMESTEPS`], a β outside its range, a list of another length
-    /// than T.
+    /// `linear` and `scaled_linear` run from `beta_start` to `beta_end`, both in (0, 1), for every T;
+    /// [`beta_range`] gives a range that suits T. `cosine` and `sigmoid` are β_t = min(1 -
+    /// ᾱ((t+1)/T)/ᾱ(t/T), 0.999). ᾱ_t is thus the curve at u = (t+1)/T, so that t = 0 already has noise.
+    /// The curves end at ᾱ = 0, and the limit keeps the last ᾱ just above 0.
+    /// Errors: T outside 1..=[`MAX_TIMESTEPS`], a β outside its range, a list of another length than T.
     pub fn betas(&self, timesteps: usize, beta_start: f64, beta_end: f64) -> Result<Vec<f64>, ScheduleError> {
         if !(1..=MAX_TIMESTEPS).contains(&timesteps) {
             return Err(ScheduleError::Timesteps(timesteps));

@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use crate::error::ScheduleError;
 
-/// The limit of `static` where none is given: images lie in [-1, 1].
+/// The default limit of `static`: images lie in [-1, 1].
 const LIMIT: f64 = 1.0;
 
-/// The quantile of `dynamic` where none is given (Saharia et al. 2022, appendix E).
+/// The default quantile of `dynamic` (Saharia et al. 2022, appendix E).
 const RATIO: f64 = 0.995;
 
 /// What is done to x̂_0 before a step is taken.
@@ -24,18 +24,18 @@ pub enum Clip {
         /// Positive and finite.
         limit: f64,
     },
-    /// Clamped to ±s and divided by s, s the `ratio` quantile of an image's |x̂_0| within [1, `max`]
-    /// (Saharia et al. 2022, section 2.3).
+    /// Clamped to ±s and divided by s. s is the `ratio` quantile of an image's |x̂_0|, limited to [1,
+    /// `max`] (Saharia et al. 2022, section 2.3).
     Dynamic {
         /// 0 to 1.
         ratio: f64,
-        /// Positive and finite; below 1 it is s itself. [`f64::MAX`] is no limit.
+        /// Positive and finite. If it is below 1, s = `max`. [`f64::MAX`] means no limit.
         max: f64,
     },
 }
 
 impl Clip {
-    /// The same, if its numbers are in their ranges.
+    /// This clip unchanged. Errors: a number outside its range.
     pub fn checked(self) -> Result<Self, ScheduleError> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let refuse =

@@ -18,9 +18,9 @@ use crate::steps::Steps;
 /// The version of diffusers whose keys and defaults these are.
 pub const DIFFUSERS_VERSION: &str = "0.42.1";
 
-/// The schedulers of diffusers whose configuration is understood.
+/// The schedulers of diffusers whose configurations this crate reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Class {
+enum SchedulerClass {
     #[serde(rename = "DDIMScheduler")]
     Ddim,
     #[serde(rename = "DDPMScheduler")]
@@ -29,7 +29,7 @@ enum Class {
     DpmSolver,
 }
 
-impl Class {
+impl SchedulerClass {
     fn of(keys: &Keys) -> Result<Self, ScheduleError> {
         let name = keys.0.get("_class_name").unwrap_or(&Value::Null);
         Self::deserialize(name).map_err(|_| {
@@ -42,17 +42,17 @@ impl Class {
 /// The configuration of diffusers' `DDIMScheduler`, `DDPMScheduler` or
 /// `DPMSolverMultistepScheduler`, read from and written to `scheduler_config.json`.
 ///
-/// Reading is strict, so that no model is sampled otherwise than its folder says: unknown keys,
-/// other schedulers and settings that this crate lacks are refused by name. Keys that a scheduler
-/// before left in the file mean nothing to this one, and diffusers ignores them:
-/// [`DiffusersScheduler::from_json_with_ignored`] names them. Keys that begin with
-/// `_` are dropped, as diffusers does; two begin with `_duet_` and say what diffusers' own keys
-/// cannot. Missing keys have diffusers' defaults. A value of this type is always valid: its
-/// schedule, prediction and spacing exist and fit each other.
+/// Reading is strict, so that a model is always sampled as its folder says. Unknown keys, other schedulers
+/// and settings that this crate lacks are errors that name the key. A file may still have keys of an
+/// earlier scheduler. diffusers ignores them, and so does this crate;
+/// [`DiffusersScheduler::from_json_with_ignored`] names them. Keys that begin with `_` are dropped, as in
+/// diffusers, except for two that begin with `_duet_`: they say what diffusers' own keys cannot. Missing
+/// keys have diffusers' defaults. A value of this type is always valid: its schedule, prediction and
+/// spacing exist and fit each other.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DiffusersScheduler {
     #[serde(rename = "_class_name")]
-    class: Class,
+    class: SchedulerClass,
     #[serde(rename = "_diffusers_version")]
     diffusers_version: &'static str,
     /// The origin of `trained_betas`, for a person to read.
@@ -73,16 +73,16 @@ pub struct DiffusersScheduler {
     thresholding: bool,
     timestep_spacing: String,
     trained_betas: Option<Vec<f64>>,
-    /// Of DDIM and DDPM.
+    /// Keys of DDIM and DDPM.
     #[serde(flatten)]
     clipping: Option<ClipKeys>,
-    /// Of DDIM.
+    /// A key of DDIM.
     #[serde(skip_serializing_if = "Option::is_none")]
     set_alpha_to_one: Option<bool>,
-    /// Of DDPM.
+    /// A key of DDPM.
     #[serde(skip_serializing_if = "Option::is_none")]
     variance_type: Option<String>,
-    /// Of DPM-Solver.
+    /// Keys of DPM-Solver.
     #[serde(flatten)]
     dpm: Option<DpmKeys>,
 }
@@ -94,12 +94,12 @@ struct ClipKeys {
 }
 
 impl DiffusersScheduler {
-    /// The configuration of a `DDIMScheduler` with a schedule (`zero_snr`: rescaled to zero terminal
-    /// SNR) and a prediction, else as diffusers' defaults: leading spacing, x̂_0 clipped to [-1, 1],
-    /// betas of [`beta_range`], as [`NoiseSchedule::new`]; the `with_` methods change those.
+    /// The configuration of a `DDIMScheduler` with a schedule and a prediction. `zero_snr` rescales the
+    /// schedule to zero terminal SNR. The betas are those of [`beta_range`]. All else has diffusers'
+    /// defaults: leading spacing, x̂_0 clipped to [-1, 1]. The `with_` methods change these.
     ///
-    /// `sigmoid` and a user's own betas are written as `trained_betas`, before the rescale, which
-    /// diffusers does itself.
+    /// `sigmoid` and a user's own betas are written as `trained_betas`. They are the betas before the
+    /// rescale: diffusers rescales them itself.
     /// Errors: as [`NoiseSchedule::new`] and [`Prediction::check`].
     pub fn new(
         kind: &BetaSchedule,
@@ -107,7 +107,7 @@ impl DiffusersScheduler {
         timesteps: usize,
         prediction: Prediction,
     ) -> Result<Self, ScheduleError> {
-        // diffusers reads no beta_schedule where there are trained_betas.
+        // diffusers ignores beta_schedule if there are trained_betas.
         let (beta_schedule, trained) = match kind {
             BetaSchedule::Linear => ("linear", false),
             BetaSchedule::ScaledLinear => ("scaled_linear", false),
@@ -116,7 +116,7 @@ impl DiffusersScheduler {
         };
         let (beta_start, beta_end) = beta_range(timesteps);
         let betas = || kind.betas(timesteps, beta_start, beta_end);
-        let mut config = Self::read(&mut Keys(Map::new()), Class::Ddim)?;
+        let mut config = Self::read(&mut Keys(Map::new()), SchedulerClass::Ddim)?;
         config.duet_schedule = trained.then(|| match kind {
             BetaSchedule::Betas(_) => "betas".into(),
             kind => kind.to_string(),
@@ -130,15 +130,18 @@ impl DiffusersScheduler {
         config.checked()
     }
 
-    /// The same with `linear` and `scaled_linear` from `beta_start` to `beta_end`, both in (0, 1).
+    /// This configuration with `linear` and `scaled_linear` from `beta_start` to `beta_end`, both in (0,
+    /// 1).
+    /// Errors: as [`NoiseSchedule::with_beta_range`].
     pub fn with_beta_range(self, beta_start: f64, beta_end: f64) -> Result<Self, ScheduleError> {
         Self { beta_start, beta_end, ..self }.checked()
     }
 
-    /// The same with another spacing.
+    /// This configuration with another spacing.
     ///
-    /// Those that diffusers lacks go into `_duet_spacing`, and it is told trailing: its steps are
-    /// right for that one.
+    /// A spacing that diffusers lacks goes into `_duet_spacing`. `timestep_spacing` is then `trailing`, for
+    /// which diffusers' steps are right.
+    /// Errors: a spacing that the schedule cannot have.
     pub fn with_spacing(self, spacing: &Spacing) -> Result<Self, ScheduleError> {
         let (timestep_spacing, steps_offset, known) = match spacing {
             Spacing::Leading { offset } => ("leading", *offset, true),
@@ -150,26 +153,27 @@ impl DiffusersScheduler {
         Self { timestep_spacing: timestep_spacing.into(), steps_offset, duet_spacing, ..self }.checked()
     }
 
-    /// The same with x̂_0 clipped to [-range, range], range positive and finite, or not clipped.
+    /// This configuration with x̂_0 clipped to [-range, range], or not clipped.
+    /// Errors: a range that is not positive and finite.
     pub fn with_clip_range(self, range: Option<f64>) -> Result<Self, ScheduleError> {
         let keys = ClipKeys { clip_sample: range.is_some(), clip_sample_range: range.unwrap_or(1.0) };
         Self { clipping: Some(keys), ..self }.checked()
     }
 
-    /// Reads a `scheduler_config.json`, in which Python's `-Infinity` may stand.
+    /// Reads a `scheduler_config.json`. It may contain Python's `-Infinity`.
     ///
-    /// Errors: text that is no JSON object; `_class_name` missing or another; an unknown key; a value
-    /// of another type than diffusers', out of range or not supported.
+    /// Errors: a text that is no JSON object; a missing or unknown `_class_name`; an unknown key; a value
+    /// of the wrong type, out of range or not supported.
     pub fn from_json(text: &str) -> Result<Self, ScheduleError> {
         Self::from_json_with_ignored(text).map(|(scheduler, _)| scheduler)
     }
 
-    /// As [`DiffusersScheduler::from_json`], with the names of the keys that belong to other schedulers
-    /// of diffusers and were ignored.
+    /// As [`DiffusersScheduler::from_json`]. It also returns the names of the ignored keys, which belong to
+    /// other schedulers of diffusers.
     pub fn from_json_with_ignored(text: &str) -> Result<(Self, Vec<String>), ScheduleError> {
         let text = with_quoted_infinities(text);
         let mut keys = Keys(serde_json::from_str(&text).map_err(|e| ScheduleError::Json(e.to_string()))?);
-        let class = Class::of(&keys)?;
+        let class = SchedulerClass::of(&keys)?;
         keys.0.retain(|key, _| !key.starts_with('_') || key.starts_with("_duet_"));
         let config = Self::read(&mut keys, class)?;
         match keys.0.keys().find(|key| !foreign_keys::is_known(key)) {
@@ -180,8 +184,8 @@ impl DiffusersScheduler {
 
     /// The `scheduler_config.json`: every key, sorted, as diffusers writes it.
     ///
-    /// Every number is written in as many decimals as bring back the same f64, so a schedule read
-    /// back is the same bit for bit; diffusers rounds them to f32.
+    /// Every number has enough decimals to give the same f64 when it is read, so that a schedule read back
+    /// is the same bit for bit. diffusers rounds them to f32.
     pub fn to_json(&self) -> String {
         let always = "strings, booleans and finite numbers are always JSON";
         let mut keys: Map<String, Value> =
@@ -194,15 +198,15 @@ impl DiffusersScheduler {
     /// The name of diffusers' class.
     pub fn class_name(&self) -> &'static str {
         match self.class {
-            Class::Ddim => "DDIMScheduler",
-            Class::Ddpm => "DDPMScheduler",
-            Class::DpmSolver => "DPMSolverMultistepScheduler",
+            SchedulerClass::Ddim => "DDIMScheduler",
+            SchedulerClass::Ddpm => "DDPMScheduler",
+            SchedulerClass::DpmSolver => "DPMSolverMultistepScheduler",
         }
     }
 
-    /// The table of ᾱ: of `trained_betas` if there are any, else of `beta_schedule`; rescaled if it
-    /// says so. DPM-Solver ends at ᾱ = 2^-24 where others end at 0, so that ln σ is finite, or at half
-    /// of the ᾱ before, if that is less.
+    /// The table of ᾱ, from `trained_betas` if there are any, else from `beta_schedule`; rescaled if the
+    /// configuration says so. If the last ᾱ is 0, DPM-Solver has 2^-24 instead, or half of the ᾱ before if
+    /// that is less, so that ln σ is finite.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, ScheduleError> {
         let timesteps = self.num_train_timesteps;
         let kind = match (&self.trained_betas, self.beta_schedule.as_str()) {
@@ -210,7 +214,7 @@ impl DiffusersScheduler {
             (None, "linear") => BetaSchedule::Linear,
             (None, "scaled_linear") => BetaSchedule::ScaledLinear,
             (None, "squaredcos_cap_v2") => BetaSchedule::Cosine,
-            (None, "sigmoid") if self.class == Class::Ddpm => {
+            (None, "sigmoid") if self.class == SchedulerClass::Ddpm => {
                 BetaSchedule::Betas(logistic_betas(timesteps, self.beta_start, self.beta_end)?)
             }
             (None, other) => {
@@ -226,7 +230,7 @@ impl DiffusersScheduler {
             return Ok(schedule);
         }
         let rescaled = schedule.with_zero_terminal_snr();
-        if self.class != Class::DpmSolver {
+        if self.class != SchedulerClass::DpmSolver {
             return Ok(rescaled);
         }
         let mut alpha_bars = rescaled.alphas_cumprod().to_vec();
@@ -240,8 +244,8 @@ impl DiffusersScheduler {
         self.prediction_type.parse()
     }
 
-    /// The spacing of the timesteps that the sampler visits. DPM-Solver reads its words in a way of
-    /// its own: [`DiffusersScheduler::steps`] has them all.
+    /// The spacing of the timesteps that the sampler visits. DPM-Solver gives the words for spacings
+    /// meanings of its own; [`DiffusersScheduler::steps`] follows them.
     pub fn spacing(&self) -> Result<Spacing, ScheduleError> {
         match (&self.duet_spacing, self.timestep_spacing.as_str()) {
             (Some(spacing), _) => Ok(spacing.clone()),
@@ -252,12 +256,13 @@ impl DiffusersScheduler {
         }
     }
 
-    /// The range r of the clipping of x̂_0 to [-r, r], if it is clipped.
+    /// r if x̂_0 is clipped to [-r, r]; none if it is not clipped.
     pub fn clip_range(&self) -> Option<f64> {
         self.clipping.filter(|keys| keys.clip_sample).map(|keys| keys.clip_sample_range)
     }
 
-    /// What is done to x̂_0: thresholding goes before clipping.
+    /// What is done to x̂_0. If the configuration asks for both thresholding and clipping, thresholding is
+    /// done.
     pub fn clip(&self) -> Clip {
         match self.clip_range() {
             _ if self.thresholding => {
@@ -268,7 +273,7 @@ impl DiffusersScheduler {
         }
     }
 
-    /// The sampler's rule; DDIM's with η = 0.
+    /// The sampler's rule; for DDIM it has η = 0.
     pub fn solver(&self) -> Result<Solver, ScheduleError> {
         match (&self.dpm, self.variance_type.as_deref()) {
             (Some(dpm), _) => Ok(dpm.solver()?.into()),
@@ -281,10 +286,10 @@ impl DiffusersScheduler {
         }
     }
 
-    /// `n` steps: the timesteps, and the noise from and to which each goes.
+    /// `n` steps: their timesteps, and the noise levels between which they go.
     ///
-    /// They are diffusers', but that a single step is always from T-1, that timesteps which rounding
-    /// makes equal are moved apart, and that each step ends where the next begins.
+    /// They are diffusers', with three exceptions: a single step always starts at T-1; timesteps that
+    /// rounding makes equal are moved apart; each step ends where the next begins.
     /// Errors: as [`Spacing::timesteps`].
     pub fn steps(&self, n: usize) -> Result<Steps, ScheduleError> {
         let schedule = self.noise_schedule()?;
@@ -303,26 +308,26 @@ impl DiffusersScheduler {
     }
 
     /// Takes the keys of `class` out of `keys`, with its defaults for those that are missing.
-    fn read(keys: &mut Keys, class: Class) -> Result<Self, ScheduleError> {
-        let spacing = if class == Class::DpmSolver { "linspace" } else { "leading" };
+    fn read(keys: &mut Keys, class: SchedulerClass) -> Result<Self, ScheduleError> {
+        let spacing = if class == SchedulerClass::DpmSolver { "linspace" } else { "leading" };
         let clipping = match class {
-            Class::DpmSolver => None,
-            Class::Ddim | Class::Ddpm => Some(ClipKeys {
+            SchedulerClass::DpmSolver => None,
+            SchedulerClass::Ddim | SchedulerClass::Ddpm => Some(ClipKeys {
                 clip_sample: keys.take("clip_sample", true)?,
                 clip_sample_range: keys.take("clip_sample_range", 1.0)?,
             }),
         };
         let set_alpha_to_one = match class {
-            Class::Ddim => Some(keys.take("set_alpha_to_one", true)?),
-            Class::Ddpm | Class::DpmSolver => None,
+            SchedulerClass::Ddim => Some(keys.take("set_alpha_to_one", true)?),
+            SchedulerClass::Ddpm | SchedulerClass::DpmSolver => None,
         };
         let variance_type = match class {
-            Class::Ddpm => Some(keys.take("variance_type", "fixed_small".into())?),
-            Class::Ddim | Class::DpmSolver => None,
+            SchedulerClass::Ddpm => Some(keys.take("variance_type", "fixed_small".into())?),
+            SchedulerClass::Ddim | SchedulerClass::DpmSolver => None,
         };
         let dpm = match class {
-            Class::DpmSolver => Some(DpmKeys::read(keys)?),
-            Class::Ddim | Class::Ddpm => None,
+            SchedulerClass::DpmSolver => Some(DpmKeys::read(keys)?),
+            SchedulerClass::Ddim | SchedulerClass::Ddpm => None,
         };
         Ok(Self {
             class,
@@ -384,8 +389,8 @@ fn with_quoted_infinities(text: &str) -> String {
         if i > 0 {
             quoted.push('"');
         }
-        // Between quotes, every other part; an escaped quote within a string shifts this, and the
-        // text is then no configuration that means anything here.
+        // Quotes split the text, so that every other part is inside a string. An escaped quote breaks this
+        // rule, but no valid configuration has one.
         match i % 2 {
             0 => quoted.push_str(&part.replace(MINUS_INFINITY, "\"-Infinity\"")),
             _ => quoted.push_str(part),
@@ -396,7 +401,7 @@ fn with_quoted_infinities(text: &str) -> String {
 
 /// DDPMScheduler's "sigmoid": a logistic curve from -6 to 6 between the two betas.
 fn logistic_betas(timesteps: usize, beta_start: f64, beta_end: f64) -> Result<Vec<f64>, ScheduleError> {
-    // Checks the number and the range.
+    // `betas` checks the number of timesteps and the range.
     let line = BetaSchedule::Linear.betas(timesteps, beta_start, beta_end)?;
     let x = |t: usize| -6.0 + 12.0 * t as f64 / (timesteps.max(2) - 1) as f64;
     let logistic = |t: usize| 1.0 / (1.0 + (-x(t)).exp());

@@ -1,18 +1,18 @@
 //! Moves timesteps that rounding made equal.
 
-/// Makes N timesteps in falling order strictly falling, each moved as little as can be.
+/// Makes N timesteps strictly falling and moves each as little as possible.
 ///
-/// `timesteps` is not empty, never rises, and has at most T values, all in 0..T-1; so has the
-/// result. A list that already falls strictly stays as it is. The first and the last value stay
-/// where there is room for the others between them. Of all strictly falling lists with these ends
-/// it is one whose largest move is the smallest: the mean of two lists, of which one only lowers
-/// values and one only raises them (the L∞ isotonic regression; Ubhaya 1974), kept between the ends.
+/// `timesteps` is not empty, never rises, and has at most T values, all in 0..T-1. The same holds for the
+/// result. A list that already falls strictly stays as it is. The first and the last value stay if the
+/// others fit between them. Among all strictly falling lists with these ends, the result has the smallest
+/// largest move. It is the mean of two lists, kept between the ends: one list only lowers values, the other
+/// only raises them (the L∞ isotonic regression; Ubhaya 1974).
 pub(crate) fn strictly_falling(timesteps: &[usize]) -> Vec<usize> {
     let last = timesteps.len() - 1;
     let top = timesteps[0].max(last);
     let bottom = timesteps[last].min(top - last);
 
-    // Lower what is not below its predecessor; raise what is not above its successor.
+    // Lower each value that is not below its predecessor; raise each that is not above its successor.
     let mut lowered: Vec<i64> = timesteps.iter().map(|&t| t as i64).collect();
     let mut raised = lowered.clone();
     for i in 1..=last {
@@ -22,7 +22,7 @@ pub(crate) fn strictly_falling(timesteps: &[usize]) -> Vec<usize> {
         raised[i] = raised[i].max(raised[i + 1] + 1);
     }
 
-    // Both fall strictly, so their sum falls by at least two and its half by at least one; the bounds
+    // Both lists fall strictly. Their sum falls by at least two, and half of it by at least one. The bounds
     // fall by one.
     let between = |i: usize| {
         let mean = (lowered[i] + raised[i]).div_euclid(2);

@@ -1,4 +1,4 @@
-//! What is `DPMSolverMultistepScheduler`'s own in a `scheduler_config.json`.
+//! The keys that only `DPMSolverMultistepScheduler` has in a `scheduler_config.json`.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -31,7 +31,7 @@ pub(crate) struct DpmKeys {
     variance_type: Option<String>,
 }
 
-/// A number that may be minus infinity, for which JSON has no word.
+/// A number that may be minus infinity. JSON has no word for it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Lambda(f64);
 
@@ -83,7 +83,7 @@ impl DpmKeys {
         })
     }
 
-    /// Refuses what is not computed, by key; [`DpmKeys::solver`] refuses the rest.
+    /// Refuses settings that this crate does not compute, by key; [`DpmKeys::solver`] refuses the rest.
     pub fn check(&self) -> Result<(), ScheduleError> {
         for (key, value) in [
             ("use_beta_sigmas", self.use_beta_sigmas),
@@ -94,7 +94,7 @@ impl DpmKeys {
                 return Err(unsupported(key, "true", "false"));
             }
         }
-        // The words of DDPM's fixed variances mean nothing to it, and may be left of one before.
+        // DPM-Solver ignores the names of DDPM's fixed variances. An earlier scheduler may have left one.
         if let Some(variance) = self.variance_type.as_ref().filter(|variance| variance.starts_with("learned"))
         {
             return Err(unsupported("variance_type", variance, "null"));
@@ -115,7 +115,7 @@ impl DpmKeys {
 
     pub fn solver(&self) -> Result<DpmSolver, ScheduleError> {
         let algorithm = match self.algorithm_type.as_str() {
-            // diffusers reads deis so, too.
+            // diffusers treats deis as dpmsolver++.
             "dpmsolver++" | "deis" => DpmAlgorithm::DataOde,
             "sde-dpmsolver++" => DpmAlgorithm::DataSde,
             "dpmsolver" => DpmAlgorithm::NoiseOde,
@@ -126,7 +126,7 @@ impl DpmKeys {
             }
         };
         let second_order = match self.solver_type.as_str() {
-            // The others are what diffusers takes for midpoint.
+            // diffusers treats the other words as midpoint.
             "midpoint" | "logrho" | "bh1" | "bh2" => SecondOrder::Midpoint,
             "heun" => SecondOrder::Heun,
             other => return Err(unsupported("solver_type", other, "midpoint or heun")),
@@ -145,14 +145,14 @@ impl DpmKeys {
             order: self.solver_order,
             algorithm,
             second_order,
-            // A folder's model is drawn as diffusers draws it.
+            // A model from a folder is sampled as diffusers samples it.
             third_order: ThirdOrder::Diffusers,
             lower_order_final: self.lower_order_final,
             euler_at_final: self.euler_at_final || self.final_sigmas_type == "zero",
         })
     }
 
-    /// `first` is the ᾱ of T-1 where the schedule has another.
+    /// The steps of `n` timesteps. `first` replaces the ᾱ of T-1.
     pub fn steps(
         &self,
         n: usize,
@@ -168,7 +168,7 @@ impl DpmKeys {
         let mut log_sigmas = finite_log_sigmas(schedule);
         if let Some(alpha_bar) = first {
             let most = 0.5 * ((1.0 - alpha_bar) / alpha_bar).ln();
-            // What lies beyond is not visited.
+            // The sampler does not visit larger σ.
             log_sigmas.iter_mut().for_each(|value| *value = value.min(most));
         }
         let (low, high) = (log_sigmas[0], log_sigmas[log_sigmas.len() - 1]);
@@ -187,12 +187,12 @@ impl DpmKeys {
         };
         let nearest = |&level: &f64| position(&log_sigmas, level).round_ties_even() as usize;
         let t = std::iter::once(timesteps - 1).chain(levels[1..].iter().map(nearest)).collect();
-        // Not above the end, which the smallest σ is within rounding.
+        // The smallest σ is the end up to rounding, so ᾱ is kept from passing the end.
         let alpha_bar = |level: &f64| (1.0 / (1.0 + (2.0 * level).exp())).min(end);
         Steps::from_levels(t, levels.iter().map(alpha_bar).chain([end]).collect())
     }
 
-    /// The timesteps of a spacing, N of N + 1 points: the last, at 0, is where the sampler ends.
+    /// The timesteps of a spacing: the first N of N + 1 points. The sampler ends at the last point, 0.
     fn timesteps(
         &self,
         n: usize,

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use crate::timesteps::MAX_TIMESTEPS;
 
-/// Why a schedule, a spacing or a scheduler configuration was refused; each message has the
-/// offending values.
+/// Why a schedule, a spacing or a scheduler configuration was refused. Each message has the wrong values.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -19,7 +18,7 @@ pub enum ScheduleError {
         /// The names there are.
         expected: &'static str,
     },
-    /// A text that is no value of an option.
+    /// A text that does not give a value of an option.
     #[error("{text}: {expected}")]
     Text {
         /// The text as given.
@@ -30,7 +29,7 @@ pub enum ScheduleError {
     /// η outside 0 to 1.
     #[error("eta {0}: must be 0 to 1")]
     Eta(f64),
-    /// An η other than 0 of a solver that has none.
+    /// An η other than 0 for a solver without η.
     #[error("eta {eta}: only ddim has it, not {solver}")]
     NoEta {
         /// η as given.
@@ -48,7 +47,7 @@ pub enum ScheduleError {
         /// Its highest order.
         most: usize,
     },
-    /// A table of updates that no sampler can step by.
+    /// A table of updates that no sampler can use.
     #[error("table of updates: {0}")]
     Updates(String),
     /// T is 0 or beyond [`MAX_TIMESTEPS`].
@@ -64,7 +63,7 @@ pub enum ScheduleError {
         /// Where it may lie.
         range: &'static str,
     },
-    /// A list of betas of another length than T.
+    /// A list of betas whose length is not T.
     #[error("{timesteps} timesteps need as many betas, not {betas}")]
     BetaCount {
         /// T.
@@ -72,7 +71,7 @@ pub enum ScheduleError {
         /// The length of the list.
         betas: usize,
     },
-    /// ᾱ does not fall from t-1 to t, or by too little for f64 to tell.
+    /// ᾱ does not fall from t-1 to t, or falls by too little for f64.
     #[error("alpha_bar must fall at every timestep, but goes from {before} to {value} at t = {t}")]
     NotFalling {
         /// The timestep.
@@ -95,7 +94,7 @@ pub enum ScheduleError {
     /// A user's own list of timesteps is empty, not falling, too long or beyond T-1.
     #[error("list of timesteps: {0}")]
     List(String),
-    /// ε-prediction where the last ᾱ is 0.
+    /// ε-prediction with a schedule whose last ᾱ is 0.
     #[error(
         "epsilon-prediction cannot be used with zero terminal SNR: there x_t is pure noise, and its epsilon says nothing \
          about x_0; predict v or x0"
@@ -105,7 +104,7 @@ pub enum ScheduleError {
     /// wrong type.
     #[error("scheduler_config.json: {0}")]
     Json(String),
-    /// A `scheduler_config.json` that asks for something else than this crate does.
+    /// A `scheduler_config.json` that asks for something that this crate does not compute.
     #[error("scheduler_config.json: {key} = {value} is not supported: {expected}")]
     Unsupported {
         /// The key.

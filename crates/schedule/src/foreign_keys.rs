@@ -1,9 +1,9 @@
-//! Keys of all schedulers of diffusers, which stay in a file when a scheduler is exchanged for another.
+//! The keys of all schedulers of diffusers. They stay in a file when one scheduler replaces another.
 
 /// Whether some scheduler of diffusers 0.42.1 has a key of this name.
 ///
-/// `from_config` keeps what the scheduler before had written, and the new one ignores it: so a
-/// `DDIMScheduler` saved with `variance_type` is what diffusers itself makes.
+/// `from_config` keeps the keys of the earlier scheduler, and the new scheduler ignores them. Thus
+/// diffusers itself writes a `DDIMScheduler` with `variance_type`.
 pub(crate) fn is_known(key: &str) -> bool {
     KEYS.contains(&key)
 }

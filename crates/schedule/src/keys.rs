@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use crate::error::ScheduleError;
 
-/// What Python writes for minus infinity, which is no JSON.
+/// Python writes this for minus infinity. It is not JSON.
 pub(crate) const MINUS_INFINITY: &str = "-Infinity";
 
-/// The keys of the object that are not read yet.
+/// The keys of the object that have not been read yet.
 pub(crate) struct Keys(pub Map<String, Value>);
 
 impl Keys {

@@ -1,15 +1,19 @@
 //! Noise schedules and timestep spacings of diffusion models, in f64.
 //!
-//! A diffusion model is trained on x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, t in 0..T-1, and sampled at N of
-//! its T timesteps. This crate holds the numbers of it and nothing else: [`NoiseSchedule`] is the
-//! table of ᾱ, [`Prediction`] says what a network predicts and how x_0 and ε follow from it,
-//! [`Spacing`] chooses the timesteps that a sampler visits and [`Steps`] the way between them. A
-//! [`Solver`] makes a table of factors of the way, an [`Update`] a step. [`DiffusersScheduler`] reads and
-//! writes all of it as the `scheduler_config.json` of diffusers. The crate does no I/O, draws no random
-//! numbers and knows no tensor library.
+//! A diffusion model is trained on x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, t in 0..T-1, and sampled at N of its T
+//! timesteps. This crate computes the numbers for this, and nothing else:
 //!
-//! What a person chooses has a text: [`Spacing`], [`Solver`], [`Clip`], [`Prediction`] and
-//! [`BetaSchedule`] are read from it (`FromStr`) and written to it (`Display`).
+//! - [`NoiseSchedule`] is the table of ᾱ.
+//! - [`Prediction`] says what a network predicts, and how x_0 and ε follow from it.
+//! - [`Spacing`] chooses the timesteps that a sampler visits. [`Steps`] are these timesteps with their
+//!   noise levels.
+//! - [`Solver`] turns the steps into a table of factors, with one [`Update`] for each step.
+//! - [`DiffusersScheduler`] reads and writes all of this as the `scheduler_config.json` of diffusers.
+//!
+//! The crate does no I/O, draws no random numbers and needs no tensor library.
+//!
+//! Every option has a text form: [`Spacing`], [`Solver`], [`Clip`], [`Prediction`] and [`BetaSchedule`] are
+//! read from text (`FromStr`) and written as text (`Display`).
 //!
 //! ```
 //! use duet_schedule::{BetaSchedule, NoiseSchedule, Spacing};

@@ -1,27 +1,27 @@
-//! The noise schedule: the table of ᾱ that training and sampling share.
+//! The noise schedule: the table of ᾱ. Training and sampling share it.
 
 use crate::betas::{BetaSchedule, beta_range};
 use crate::error::ScheduleError;
 use crate::timesteps::MAX_TIMESTEPS;
 
-/// The least relative fall of ᾱ from one t to the next: below it, f64's rounding could make two
+/// The least relative fall of ᾱ from one t to the next. With a smaller fall, rounding could make two values
 /// equal.
 const MIN_FALL: f64 = 1e-12;
 
 /// ᾱ_t for t in 0..T-1: x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, from almost clean at 0 to almost noise at T-1.
 ///
-/// Always strictly falling within (0, 1), but that the last may be exactly 0 (zero terminal SNR).
+/// The values fall strictly and lie in (0, 1). Only the last may be exactly 0 (zero terminal SNR).
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoiseSchedule {
     alphas_cumprod: Vec<f64>,
 }
 
 impl NoiseSchedule {
-    /// The schedule of `kind` with T = `timesteps`, betas of [`beta_range`] where it asks for them: from
-    /// 1e-4 to 0.02 for T = 1000, ten times as much for T = 100.
+    /// The schedule of `kind` with T = `timesteps`. `linear` and `scaled_linear` have the betas of
+    /// [`beta_range`]: from 1e-4 to 0.02 for T = 1000, ten times as much for T = 100.
     ///
-    /// Errors: as [`BetaSchedule::betas`], and betas so large for so many timesteps that ᾱ leaves
-    /// the range of f32.
+    /// Errors: those of [`BetaSchedule::betas`]; betas so large, or timesteps so many, that ᾱ leaves the
+    /// range of f32.
     pub fn new(kind: &BetaSchedule, timesteps: usize) -> Result<Self, ScheduleError> {
         let (beta_start, beta_end) = beta_range(timesteps);
         Self::with_beta_range(kind, timesteps, beta_start, beta_end)
@@ -30,7 +30,7 @@ impl NoiseSchedule {
     /// As [`NoiseSchedule::new`], with `linear` and `scaled_linear` from `beta_start` to
     /// `beta_end`, both in (0, 1).
     ///
-    /// The other kinds ignore the range.
+    /// The other kinds ignore the range. Errors: as [`NoiseSchedule::new`].
     pub fn with_beta_range(
         kind: &BetaSchedule,
         timesteps: usize,
@@ -48,9 +48,9 @@ impl NoiseSchedule {
 
     /// The schedule with these ᾱ_t, t in 0..T-1.
     ///
-    /// They fall strictly, by at least a 1e-12th each time, from below 1, and stay in the range of
-    /// f32 (at least 1.2e-38), in which networks compute; the last alone may be exactly 0.
-    /// Errors: any other table, NaN included, with its first offending t; a length outside
+    /// They start below 1, fall by at least a share of 1e-12 each time, and stay in the range of f32, in
+    /// which networks compute (at least 1.2e-38). Only the last may be exactly 0.
+    /// Errors: any other table, one with NaN included, with its first wrong t; a length outside
     /// 1..=[`MAX_TIMESTEPS`].
     pub fn from_alphas_cumprod(alphas_cumprod: Vec<f64>) -> Result<Self, ScheduleError> {
         let timesteps = alphas_cumprod.len();
@@ -72,11 +72,10 @@ impl NoiseSchedule {
         Ok(Self { alphas_cumprod })
     }
 
-    /// The schedule shifted and scaled so that the last ᾱ is exactly 0 and the first stays (Lin et
+    /// This schedule, shifted and scaled so that the last ᾱ becomes exactly 0 and the first stays (Lin et
     /// al. 2023, algorithm 1): s_t ← (s_t - s_{T-1})·s_0/(s_0 - s_{T-1}) with s = √ᾱ.
     ///
-    /// It changes nothing where the last ᾱ is already 0. With T = 1, first and last are one, and
-    /// that is 0.
+    /// If the last ᾱ is already 0, nothing changes. With T = 1 the only ᾱ becomes 0.
     pub fn with_zero_terminal_snr(&self) -> Self {
         if self.has_zero_terminal_snr() {
             return self.clone();
@@ -126,7 +125,7 @@ impl NoiseSchedule {
         self.alphas_cumprod.iter().zip(before).map(|(a, before)| 1.0 - a / before).collect()
     }
 
-    /// Whether the last ᾱ is exactly 0, that is x_{T-1} is pure noise.
+    /// Whether the last ᾱ is exactly 0. x_{T-1} is then pure noise.
     pub fn has_zero_terminal_snr(&self) -> bool {
         self.alphas_cumprod.last() == Some(&0.0)
     }

@@ -1,13 +1,13 @@
-//! What training makes of an image and its noise, value by value.
+//! x_t and the training target from an image and its noise, value by value.
 
 use crate::noise::NoiseSchedule;
 use crate::prediction::Prediction;
 
 impl NoiseSchedule {
-    /// Writes x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, the image under the noise of timestep t (Ho et al. 2020,
-    /// equation 4), in f32 with factors that are rounded once.
+    /// Writes x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε, the image with the noise of timestep t (Ho et al. 2020, equation
+    /// 4). It computes in f32; the factors are rounded once.
     ///
-    /// All three are equally long; it panics where they are not, and for t ≥ T.
+    /// Panics: three slices that are not equally long; t ≥ T.
     pub fn x_t(&self, t: usize, x_0: &[f32], noise: &[f32], out: &mut [f32]) {
         let alpha_bar = self.alpha_bar(t);
         // x_t = √ᾱ_t x_0 + √(1-ᾱ_t) ε
@@ -16,10 +16,10 @@ impl NoiseSchedule {
 }
 
 impl Prediction {
-    /// Writes what the network should say at x_t: ε, v = √ᾱ_t ε - √(1-ᾱ_t) x_0, or x_0, in f32 with
-    /// the factors of [`Prediction::target_coefficients`], which are rounded once.
+    /// Writes what the network should predict at x_t: ε, v = √ᾱ_t ε - √(1-ᾱ_t) x_0, or x_0. It computes in
+    /// f32; the factors of [`Prediction::target_coefficients`] are rounded once.
     ///
-    /// All three are equally long; it panics where they are not, and for t ≥ T.
+    /// Panics: three slices that are not equally long; t ≥ T.
     pub fn target(self, (schedule, t): (&NoiseSchedule, usize), x_0: &[f32], noise: &[f32], out: &mut [f32]) {
         // target = a·x_0 + b·ε
         mix(self.target_coefficients(schedule.alpha_bar(t)), x_0, noise, out);

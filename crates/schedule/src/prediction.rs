@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 use crate::error::ScheduleError;
 use crate::noise::NoiseSchedule;
 
-/// Where the last ᾱ is smaller, [`Prediction::check`] warns of ε-prediction.
+/// [`Prediction::check`] warns of ε-prediction if the last ᾱ is smaller than this.
 ///
-/// x̂_0 = (x - √(1-ᾱ) ε̂)/√ᾱ multiplies an error of ε̂ by σ = √((1-ᾱ)/ᾱ). Ho et al.'s linear
-/// schedule, with which ε-prediction is known to work, ends at ᾱ = 4e-5 (σ = 157); sigmoid ends at
-/// 3e-7 (1800) and cosine at 2.4e-9 (20 000), where the smallest error drowns the image. The limit
-/// lies between, at σ = 316.
+/// x̂_0 = (x - √(1-ᾱ) ε̂)/√ᾱ multiplies an error of ε̂ by σ = √((1-ᾱ)/ᾱ). ε-prediction is known to work
+/// with Ho et al.'s linear schedule, which ends at ᾱ = 4e-5 (σ = 157). sigmoid ends at 3e-7 (σ = 1800) and
+/// cosine at 2.4e-9 (σ = 20 000): there the smallest error hides the image. The limit lies between, at σ =
+/// 316.
 pub const EPSILON_MIN_ALPHA_BAR: f64 = 1e-5;
 
-/// Where the last ᾱ is larger, [`Prediction::check`] warns that sampling begins with noise which the network
-/// never saw: at the limit a tenth of the image, √ᾱ, is left in x. Stable Diffusion's betas end at 0.0047.
+/// [`Prediction::check`] warns if the last ᾱ is larger than this: sampling then begins with more noise than
+/// the network ever saw. At the limit, a tenth of the image (√ᾱ) is left in x_{T-1}. Stable Diffusion's
+/// betas end at ᾱ = 0.0047.
 pub const MAX_LAST_ALPHA_BAR: f64 = 0.01;
 
 /// What the network predicts of x_t = √ᾱ x_0 + √(1-ᾱ) ε.
 ///
-/// As text: `epsilon`, `v` or `x0`; read also in diffusers' words, `v_prediction` and `sample`.
+/// As text: `epsilon`, `v` or `x0`. diffusers' words `v_prediction` and `sample` are read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
     /// The noise ε (Ho et al. 2020).
     Epsilon,
-    /// v = √ᾱ ε - √(1-ᾱ) x_0 (Salimans & Ho 2022, section 4), which says something of x_0 at every
-    /// ᾱ.
+    /// v = √ᾱ ε - √(1-ᾱ) x_0 (Salimans & Ho 2022, section 4). x_0 follows from it at every ᾱ.
     #[serde(alias = "v_prediction")]
     V,
     /// The clean image x_0.
@@ -38,9 +38,9 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// (a, b) of x_0 = a·x + b·p, p the prediction, for ᾱ in [0, 1].
+    /// (a, b) in x_0 = a·x + b·p, where p is the prediction, for ᾱ in [0, 1].
     ///
-    /// Both are infinite for ε at ᾱ = 0, where ε says nothing about x_0: see [`Prediction::check`].
+    /// For ε both are infinite at ᾱ = 0, because ε then says nothing about x_0: see [`Prediction::check`].
     pub fn x0_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         let (signal, noise) = roots(alpha_bar);
         match self {
@@ -52,9 +52,9 @@ impl Prediction {
         }
     }
 
-    /// (c, d) of ε = c·x + d·p, p the prediction, for ᾱ in [0, 1].
+    /// (c, d) in ε = c·x + d·p, where p is the prediction, for ᾱ in [0, 1].
     ///
-    /// Both are infinite for x_0 at ᾱ = 1, which no timestep of a schedule has.
+    /// For x_0 both are infinite at ᾱ = 1; no timestep of a schedule has this ᾱ.
     pub fn epsilon_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         let (signal, noise) = roots(alpha_bar);
         match self {
@@ -66,7 +66,7 @@ impl Prediction {
         }
     }
 
-    /// (a, b) of target = a·x_0 + b·ε, what the network is trained to predict, for ᾱ in [0, 1].
+    /// (a, b) in target = a·x_0 + b·ε, which the network is trained to predict, for ᾱ in [0, 1].
     pub fn target_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         let (signal, noise) = roots(alpha_bar);
         match self {
@@ -76,7 +76,7 @@ impl Prediction {
         }
     }
 
-    /// (e, f) of p = e·x + f·x_0, the prediction that says x_0 at x, for ᾱ in [0, 1).
+    /// (e, f) in p = e·x + f·x_0, the prediction at x that means x_0, for ᾱ in [0, 1).
     pub fn of_x0_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         let (signal, noise) = roots(alpha_bar);
         match self {
@@ -88,7 +88,8 @@ impl Prediction {
         }
     }
 
-    /// (g, h) of v = g·x + h·p, p the prediction, for ᾱ in [0, 1): both are infinite for ε at ᾱ = 0.
+    /// (g, h) in v = g·x + h·p, where p is the prediction, for ᾱ in [0, 1). For ε both are infinite at ᾱ =
+    /// 0.
     pub fn v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         let (signal, noise) = roots(alpha_bar);
         match self {
@@ -100,7 +101,7 @@ impl Prediction {
         }
     }
 
-    /// (i, j) of p = i·x + j·v, the prediction that says v at x, for ᾱ in [0, 1].
+    /// (i, j) in p = i·x + j·v, the prediction at x that means v, for ᾱ in [0, 1].
     pub fn of_v_coefficients(self, alpha_bar: f64) -> (f64, f64) {
         match self {
             Self::Epsilon => Self::V.epsilon_coefficients(alpha_bar),
@@ -109,11 +110,12 @@ impl Prediction {
         }
     }
 
-    /// Whether sampling can begin at the last timestep of `schedule`, where x is to be noise alone and this
-    /// prediction to say something of x_0.
+    /// Whether sampling can begin at the last timestep of `schedule`. There x must be nearly pure noise,
+    /// and x_0 must follow from this prediction.
     ///
-    /// An error for ε where the last ᾱ is exactly 0 (zero terminal SNR). A warning to show to a person for
-    /// ε where it is below [`EPSILON_MIN_ALPHA_BAR`], and for all above [`MAX_LAST_ALPHA_BAR`].
+    /// Returns a warning for a person if the last ᾱ is below [`EPSILON_MIN_ALPHA_BAR`] with ε, or above
+    /// [`MAX_LAST_ALPHA_BAR`] with any prediction.
+    /// Errors: ε with a last ᾱ of exactly 0 (zero terminal SNR).
     pub fn check(self, schedule: &NoiseSchedule) -> Result<Option<String>, ScheduleError> {
         let last = schedule.len() - 1;
         let (alpha_bar, sigma) = (schedule.alpha_bar(last), schedule.sigma(last));

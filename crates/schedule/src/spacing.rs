@@ -7,14 +7,14 @@ use crate::distinct::strictly_falling;
 use crate::error::ScheduleError;
 use crate::noise::NoiseSchedule;
 
-/// The ρ of `karras` where none is given (Karras et al. 2022, table 1).
+/// The default ρ of `karras` (Karras et al. 2022, table 1).
 pub const KARRAS_RHO: f64 = 7.0;
 
-/// The sharpness of `sigmoid` where none is given.
+/// The default sharpness of `sigmoid`.
 pub const SIGMOID_SHARPNESS: f64 = 3.0;
 
-/// Half a sharpness below this gives linspace: tanh(a·x)/tanh(a) = x·(1 + O(a²)), and a² is below
-/// f64's resolution.
+/// If half of the sharpness, a, is below this, the spacing is linspace: tanh(a·x)/tanh(a) = x·(1 + O(a²)),
+/// and a² is below f64's resolution.
 const LINEAR_HALF_SHARPNESS: f64 = 1e-8;
 
 /// A rule for N timesteps in strictly falling order, out of 0..T-1.
@@ -23,27 +23,27 @@ const LINEAR_HALF_SHARPNESS: f64 = 1e-8;
 /// `sigmoid:5`, or a list such as `999,500,0`. Serde uses the same text.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spacing {
-    /// Multiples of T/N rounded down, plus `offset` < T: ends at `offset` and stops short of T-1.
+    /// Multiples of T/N rounded down, plus `offset` < T. It ends at `offset` and does not reach T-1.
     Leading {
-        /// diffusers' `steps_offset`, 0 unless a model was made with another.
+        /// diffusers' `steps_offset`; 0 for most models.
         offset: usize,
     },
-    /// round(T - i·T/N) - 1: begins at T-1, so the one to take with zero terminal SNR (Lin et al.
-    /// 2023, section 3.3).
+    /// round(T - i·T/N) - 1. It begins at T-1 and therefore suits zero terminal SNR (Lin et al. 2023,
+    /// section 3.3).
     Trailing,
     /// Evenly spaced from T-1 to 0.
     Linspace,
-    /// σ_i = (σ_max^{1/ρ} + i/(N-1)·(σ_min^{1/ρ} - σ_max^{1/ρ}))^ρ (Karras et al. 2022, equation 5)
-    /// from the schedule's largest finite σ to its smallest, each at the t nearest in log σ, as
-    /// k-diffusion and diffusers do.
+    /// σ_i = (σ_max^{1/ρ} + i/(N-1)·(σ_min^{1/ρ} - σ_max^{1/ρ}))^ρ (Karras et al. 2022, equation 5) from
+    /// the schedule's largest finite σ to its smallest. Each σ_i becomes the t that is nearest in log σ, as
+    /// in k-diffusion and diffusers.
     Karras {
-        /// ρ > 0: the larger, the more timesteps at small σ.
+        /// ρ > 0. A larger ρ puts more timesteps at small σ.
         rho: f64,
     },
-    /// t_i = round((T-1)·(s_i - s_0)/(s_{N-1} - s_0)) in falling order, s_i = 1/(1 + e^{-u_i}), u_i
-    /// = -k + 2k·i/(N-1): slow near both ends and fast in the middle.
+    /// t_i = round((T-1)·(s_i - s_0)/(s_{N-1} - s_0)) in falling order, s_i = 1/(1 + e^{-u_i}), u_i = -k +
+    /// 2k·i/(N-1): small steps near both ends, large ones in the middle.
     Sigmoid {
-        /// k ≥ 0: 0 is linspace; as k grows, the timesteps gather at T-1 and 0.
+        /// k ≥ 0. 0 gives linspace; as k grows, the timesteps gather at T-1 and 0.
         sharpness: f64,
     },
     /// These timesteps.
@@ -53,13 +53,12 @@ pub enum Spacing {
 impl Spacing {
     /// `n` timesteps of `schedule`, strictly falling, the first at most T-1.
     ///
-    /// Every rule gives exactly `n` for 1 ≤ `n` ≤ T: timesteps that rounding makes equal are moved
-    /// apart, each as little as can be and the ends not at all. Where nothing is moved, leading,
-    /// trailing and linspace are diffusers', rounding half to even. Linspace, karras and sigmoid
-    /// begin at T-1 and end at 0. A single step is always T-1: only there is x pure noise, which a
-    /// sampler begins with.
-    /// Errors: `n` = 0 or `n` > T; a parameter outside its range; a list that is not falling, not
-    /// below T, or whose length is not `n`.
+    /// Every rule gives exactly `n` for 1 ≤ `n` ≤ T. Timesteps that rounding makes equal are moved apart,
+    /// each as little as possible and the ends not at all. If nothing is moved, leading, trailing and
+    /// linspace are those of diffusers, which rounds half to even. Linspace, karras and sigmoid begin at
+    /// T-1 and end at 0. A single step is always at T-1, because a sampler begins with pure noise.
+    /// Errors: `n` = 0 or `n` > T; a parameter outside its range; a list that is not falling, not below T,
+    /// or whose length is not `n`.
     pub fn timesteps(&self, n: usize, schedule: &NoiseSchedule) -> Result<Vec<usize>, ScheduleError> {
         let total = schedule.len();
         if !(1..=total).contains(&n) {
@@ -126,15 +125,15 @@ fn leading(n: usize, total: usize, offset: usize) -> Vec<f64> {
     (0..n).rev().map(|i| (i * (total / n) + offset) as f64).collect()
 }
 
-/// As numpy's `round(arange(T, 0, -T/N)) - 1`, which takes the step from its first two values; but
-/// never N + 1 of them.
+/// As numpy's `round(arange(T, 0, -T/N)) - 1`, which computes its step from the first two values, but never
+/// N + 1 values.
 fn trailing(n: usize, total: usize) -> Vec<f64> {
     let total = total as f64;
     let step = (total - total / n as f64) - total;
     (0..n).map(|i| (total + i as f64 * step).round_ties_even() - 1.0).collect()
 }
 
-/// As numpy's `linspace(0, T-1, N)`, which sets its last value apart.
+/// As numpy's `linspace(0, T-1, N)`, which sets its last value separately.
 fn linspace(n: usize, total: usize) -> Vec<f64> {
     let last = (total - 1) as f64;
     let step = last / (n - 1) as f64;
@@ -146,7 +145,7 @@ fn sigmoid(n: usize, total: usize, sharpness: f64) -> Vec<f64> {
     if half < LINEAR_HALF_SHARPNESS {
         return linspace(n, total);
     }
-    // With 1/(1 + e^{-u}) = (1 + tanh(u/2))/2 the fraction is (1 + tanh(k/2·x)/tanh(k/2))/2, x from
+    // Since 1/(1 + e^{-u}) = (1 + tanh(u/2))/2, the fraction is (1 + tanh(k/2·x)/tanh(k/2))/2, with x from
     // 1 to -1.
     let middle = (total - 1) as f64 / 2.0;
     let x = |i: usize| 1.0 - 2.0 * i as f64 / (n - 1) as f64;
@@ -160,24 +159,23 @@ fn karras(n: usize, rho: f64, schedule: &NoiseSchedule) -> Vec<f64> {
     std::iter::once((schedule.len() - 1) as f64).chain(inner).chain([0.0]).collect()
 }
 
-/// ln σ_t, rising with t, without an infinite last.
+/// ln σ_t, rising with t, without the last value if it is infinite.
 pub(crate) fn finite_log_sigmas(schedule: &NoiseSchedule) -> Vec<f64> {
     let finite = schedule.len() - usize::from(schedule.has_zero_terminal_snr());
     (0..finite).map(|t| schedule.sigma(t).ln()).collect()
 }
 
-/// ln σ_i of Karras et al. 2022, equation 5, between the ends of `log_sigmas`, falling; the largest
-/// alone for n = 1.
+/// ln σ_i of Karras et al. 2022, equation 5, falling between the ends of `log_sigmas`; only the largest for
+/// n = 1.
 pub(crate) fn karras_log_sigmas(n: usize, rho: f64, log_sigmas: &[f64]) -> Vec<f64> {
     let (log_min, log_max) = (log_sigmas[0], log_sigmas[log_sigmas.len() - 1]);
-    // log σ_i = log σ_max + ρ·log(1 + i/(N-1)·((σ_min/σ_max)^{1/ρ} - 1)), which no ρ overflows.
+    // log σ_i = log σ_max + ρ·log(1 + i/(N-1)·((σ_min/σ_max)^{1/ρ} - 1)), which overflows for no ρ.
     let reach = ((log_min - log_max) / rho).exp_m1();
     let part = |i: usize| i as f64 / (n.max(2) - 1) as f64;
     (0..n).map(|i| log_max + rho * (part(i) * reach).ln_1p()).collect()
 }
 
-/// Where `value` lies among the `rising` values: the index, and between two of them a fraction
-/// more.
+/// The position of `value` among the `rising` values: an index, plus a fraction between two of them.
 pub(crate) fn position(rising: &[f64], value: f64) -> f64 {
     let above = rising.partition_point(|&r| r < value);
     if above == 0 || above == rising.len() {

@@ -1,9 +1,9 @@
-//! Where a sampler goes: from which noise to which.
+//! The steps of a sampler: its timesteps and noise levels.
 
 use crate::error::ScheduleError;
 use crate::noise::NoiseSchedule;
 
-/// N timesteps at which a network is asked, the ᾱ there, and the ᾱ at which the last step ends.
+/// N timesteps at which the network is evaluated, their ᾱ, and the ᾱ at which the last step ends.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Steps {
     timesteps: Vec<usize>,
@@ -26,12 +26,12 @@ impl Steps {
         Ok(Self { timesteps: timesteps.to_vec(), alpha_bars })
     }
 
-    /// Steps between noise levels of one's own: `alpha_bars` has one more than `timesteps`, and never
-    /// falls within [0, 1]; only its last may be 1.
+    /// Steps between given noise levels. `alpha_bars` has one value more than `timesteps`. Its values lie
+    /// in [0, 1] and never fall; only the last may be 1.
     ///
-    /// The timesteps are what the network is told; several steps may share one. A step between two
-    /// equal levels changes nothing, but for the second of the two that a sampler makes of an interval
-    /// with [`Heun`](crate::Heun).
+    /// The network gets the timesteps; several steps may share one. A step between two equal levels changes
+    /// nothing, except for the second of the two steps that [`Heun`](crate::Heun) takes in an interval.
+    /// Errors: no timestep, a wrong number of levels, levels that fall or lie outside the range.
     pub fn from_levels(timesteps: Vec<usize>, alpha_bars: Vec<f64>) -> Result<Self, ScheduleError> {
         let rises = alpha_bars.windows(2).all(|pair| pair[0] <= pair[1] && pair[0] < 1.0);
         let within = alpha_bars.first().is_some_and(|&a| a >= 0.0) && alpha_bars.last() <= Some(&1.0);
@@ -44,13 +44,13 @@ impl Steps {
         Ok(Self { timesteps, alpha_bars })
     }
 
-    /// The last `count` of the steps, at least one of them and at most all.
+    /// The last `count` of the steps: at least one, at most all.
     pub fn last(&self, count: usize) -> Self {
         let first = self.len() - count.clamp(1, self.len());
         Self { timesteps: self.timesteps[first..].to_vec(), alpha_bars: self.alpha_bars[first..].to_vec() }
     }
 
-    /// N.
+    /// N, the number of steps.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one step")]
     pub fn len(&self) -> usize {
         self.timesteps.len()

@@ -1,8 +1,8 @@
-//! Options as text: in flags, in TOML and in the notes of pictures.
+//! Options as text, for flags, TOML and the notes of pictures.
 
 /// Serialises types as their text (`Display`) and reads them back from it (`FromStr`).
 ///
-/// The crate that calls it depends on `serde`.
+/// The crate that uses this macro must depend on `serde`.
 #[macro_export]
 macro_rules! serde_as_text {
     ($($type:ty),+) => {$(

@@ -1,4 +1,4 @@
-//! How many timesteps there may be.
+//! The limit for the number of timesteps.
 
-/// The largest T: a table of this length takes 8 MB, and a mistyped number takes no more.
+/// The largest T. A table of this length takes 8 MB; a mistyped number cannot take more.
 pub const MAX_TIMESTEPS: usize = 1_000_000;

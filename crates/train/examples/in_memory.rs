@@ -15,7 +15,7 @@ fn main() -> Result<(), TrainError> {
     let device = Device::Cpu;
     let mut trainer = Trainer::new(&network(), &diffusion(), &options(), &device)?;
     println!("{} parameters", trainer.parameters().count());
-    // The loop is ours: here is the place for logs, previews and checkpoints.
+    // The loop belongs to this program: it is the place for logs, previews and checkpoints.
     while trainer.steps() < trainer.options().steps {
         let images = trainer.images_seen()..trainer.images_seen() + trainer.options().batch as u64;
         let report = trainer.step(&[batch(images, &device)?])?;
@@ -23,7 +23,7 @@ fn main() -> Result<(), TrainError> {
             println!("step {:3}  loss {:.4}  gradient {:.3}", report.step, report.loss, report.grad_norm);
         }
     }
-    // With x_0-prediction, what the network makes of grey is its idea of the class.
+    // With x_0-prediction, the network's answer to grey is its idea of the class.
     for class in 0..CLASSES {
         let [left, right] = halves(trainer.ema_unet(), class)?;
         println!("class {class}: left {left:+.2}, right {right:+.2}");
@@ -79,7 +79,7 @@ fn options() -> TrainOptions {
     }
 }
 
-/// The images of these numbers: each has a brightness of its own.
+/// The images with these numbers. Each has a brightness of its own.
 fn batch(numbers: std::ops::Range<u64>, device: &Device) -> candle_core::Result<Batch> {
     let labels: Vec<u32> = numbers.clone().map(|number| (number % u64::from(CLASSES)) as u32).collect();
     let mut values = Vec::new();

@@ -1,4 +1,4 @@
-//! What a step is taken on.
+//! The images of a step.
 
 use candle_core::{Device, Tensor};
 use duet_data::Dataset;
@@ -13,7 +13,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Images of a data set by their indices; panics for an index outside it.
+    /// The images of a data set with these indices. Panics: an index outside the data set. Errors: those of
+    /// candle.
     pub fn from_dataset(dataset: &Dataset, indices: &[usize], device: &Device) -> candle_core::Result<Self> {
         let shape = dataset.shape();
         let mut values = vec![0f32; indices.len() * shape.len()];

@@ -1,4 +1,4 @@
-//! The order of the images.
+//! The order of the training images.
 
 use duet_random::Draws;
 
@@ -11,12 +11,12 @@ pub struct DataOrder {
 }
 
 impl DataOrder {
-    /// For a data set of `images` images, at least one.
+    /// The order for a data set of `images` images, at least one.
     pub fn new(seed: u64, images: u32) -> Self {
         Self { seed, images: images.max(1), epoch: None }
     }
 
-    /// Which image of the data set is the `index`-th seen.
+    /// The index, in the data set, of the `index`-th image seen.
     pub fn image(&mut self, index: u64) -> usize {
         let (epoch, position) = (index / u64::from(self.images), index % u64::from(self.images));
         if self.epoch.as_ref().is_none_or(|(known, _)| *known != epoch) {

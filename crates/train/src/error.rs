@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// Errors of this crate, by what a caller can do about them.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
-    /// The run diverged. Where the loss or a gradient was not finite, the step changed nothing; where
-    /// a weight is not, the trainer is of no more use.
+    /// The run diverged. If the loss or a gradient is not finite, the step changed nothing. If a weight is
+    /// not finite, the trainer must not be used any more.
     #[error(
         "diverged at step {step}: the {what} is not finite (loss {loss}, gradient norm {grad_norm}, \
          learning rate {learning_rate:e}, timesteps {timesteps:?}); try a lower learning rate"
@@ -29,7 +29,7 @@ pub enum TrainError {
     /// An option outside its range; the message names it.
     #[error("{0}")]
     Option(String),
-    /// A folder that is no checkpoint, or a damaged one.
+    /// A folder that is not a checkpoint, or a damaged checkpoint.
     #[error("{path}: {reason}")]
     Checkpoint {
         /// The folder or file.
@@ -37,7 +37,7 @@ pub enum TrainError {
         /// What is wrong, and what to do.
         reason: String,
     },
-    /// A file or folder that is there and cannot be read now, which says nothing about its bytes.
+    /// A file or folder that exists but cannot be read now. Its bytes may be in order.
     #[error("cannot read {path}: {cause}")]
     Read {
         /// The file or folder.
@@ -72,14 +72,15 @@ impl TrainError {
         Self::Checkpoint { path: path.as_ref().into(), reason: reason.to_string() }
     }
 
-    /// An error of reading: damage where the bytes cannot be what was written, whenever they are read
-    /// again; otherwise a disk, a permission or a limit that stands in the way now.
+    /// Sorts an error of reading. It is `damage` if the file is missing or its bytes are wrong, so that
+    /// reading again cannot help. It is [`TrainError::Read`] if a disk, a permission or a limit prevents
+    /// reading now.
     pub fn of_reading(path: &Path, cause: io::Error, damage: impl FnOnce(io::Error) -> Self) -> Self {
         let lasting = match cause.kind() {
-            // A link to what is not there may be one to a disk that is not mounted.
+            // A link without a target may lead to a disk that is not mounted.
             ErrorKind::NotFound => std::fs::symlink_metadata(path).is_err(),
             ErrorKind::NotADirectory | ErrorKind::IsADirectory => true,
-            // Not from the system: no file, too long, or no text.
+            // An error that is not the system's: not a regular file, too long, or not text.
             _ => cause.raw_os_error().is_none(),
         };
         if lasting { damage(cause) } else { Self::Read { path: path.into(), cause } }

@@ -10,22 +10,23 @@ use duet_model::{Purpose, UNet};
 use duet_random::Draws;
 use duet_schedule::NoiseSchedule;
 
-/// Which held-out images are used, and in what portions.
+/// Which held-out images are used, and how many at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct HeldOut {
-    /// Images, from the split's beginning; at most all.
+    /// The number of images, from the beginning of the split; at most all are used.
     pub images: usize,
-    /// Images in one pass.
+    /// The number of images in one pass.
     pub batch: usize,
 }
 
-/// Its draws have their own fixed seed: curves of runs with different seeds compare.
+/// The draws have a fixed seed of their own, so that runs with different seeds can be compared.
 const SEED: u64 = 0x6865_6c64_6f75_7421;
 
 /// Mean over images and pixels of (target - prediction)², unweighted, given each image's class.
 ///
-/// Noise is fixed, and the i-th of n images stands at the i-th of n evenly spread timesteps, so
-/// two values differ by the networks alone. Needs at least one image.
+/// The noise is fixed, and the i-th of n images has the i-th of n evenly spread timesteps. Two values
+/// therefore differ only because of the networks.
+/// Errors: no image; those of the network.
 pub fn held_out_loss(
     unet: &UNet,
     dataset: &Dataset,
@@ -38,7 +39,7 @@ pub fn held_out_loss(
     if count == 0 || options.batch == 0 {
         return Err(TrainError::Option("the held-out loss needs at least one image".into()));
     }
-    // Classes alternate in some data sets: a random order keeps timestep and class independent.
+    // Classes alternate in some data sets. A random order makes timestep and class independent.
     let order = Draws::new(SEED, "held-out order", 0).permutation(count as u32);
     let indices: Vec<usize> = order.iter().map(|&i| i as usize).collect();
     let objective = Objective::unweighted(schedule, diffusion.prediction);

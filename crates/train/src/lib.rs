@@ -1,10 +1,10 @@
 //! Training of class-conditional diffusion models.
 //!
-//! A [`Trainer`] owns a network, its optimiser and the moving average of its weights; the loop
-//! belongs to the caller: [`Trainer::step`] takes one optimiser step on tensors and reports on it.
-//! Every draw (data order, noise, timestep, label dropout) is a function of the seed and of the
-//! index of the image seen, so a trainer's whole random state is one integer and a resumed run
-//! equals an unbroken one bit for bit.
+//! A [`Trainer`] owns a network, its optimiser and the moving average of its weights. The loop belongs to
+//! the caller: [`Trainer::step`] takes one optimiser step on tensors and returns a report. Every draw (data
+//! order, noise, timestep, label dropout) is a function of the seed and of the index of the image seen. A
+//! trainer's whole random state is therefore one integer, and a resumed run equals an unbroken one bit for
+//! bit.
 //!
 //! [`checkpoint`] saves and loads a trainer as a model folder that diffusers reads too.
 

@@ -5,40 +5,40 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How much each timestep counts. Ranges and sources stand with each rule; SNR = ᾱ / (1 - ᾱ).
+/// How much each timestep counts. Each rule states its ranges and its source. SNR = ᾱ / (1 - ᾱ).
 ///
-/// SNR rules are defined for the loss on x_0 and carried over by
-/// ‖ε - ε̂‖² = SNR · ‖x_0 - x̂_0‖² and ‖v - v̂‖² = (SNR + 1) · ‖x_0 - x̂_0‖².
+/// The weights of the SNR rules are defined for the loss on one kind of prediction. They are converted to
+/// the others by ‖ε - ε̂‖² = SNR · ‖x_0 - x̂_0‖² and ‖v - v̂‖² = (SNR + 1) · ‖x_0 - x̂_0‖².
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum LossWeighting {
-    /// Every timestep the same (Ho et al. 2020).
+    /// The same weight for every timestep (Ho et al. 2020).
     Uniform,
     /// ∝ 1 + λ(1 - t/(T-1)): more weight on the later denoising steps, small t.
     Late {
-        /// 0 to 1000; 1 where only the name is given. The first timestep weighs 1 + λ times the last.
+        /// λ, 0 to 1000; the default is 1. Timestep 0 weighs 1 + λ times as much as T-1.
         lambda: f64,
     },
-    /// ∝ 1 - ᾱ, the share of noise in x_t: more weight on the first denoising steps, which decide what
-    /// an image shows. On v this is the plain loss on x_0.
+    /// ∝ 1 - ᾱ, the share of noise in x_t. It puts more weight on the first denoising steps, which decide
+    /// what an image shows. For v-prediction this is the plain loss on x_0.
     Noise,
-    /// As often as ln σ is there under a normal distribution: the noise between which an image's shape
-    /// is decided. On v and with drawn timesteps this is the training of Karras et al. 2022 (table 1) for
-    /// σ_data = 1, who have a mean of -1.2 and a deviation of 1.2 for photographs.
+    /// ∝ the density of a normal distribution of ln σ. It favours the noise levels that decide an image's
+    /// shape. With v-prediction and drawn timesteps, this is the training of Karras et al. 2022 (table 1)
+    /// for σ_data = 1. They use a mean of -1.2 and a deviation of 1.2 for photographs.
     LogNormal {
-        /// Of ln σ, -20 to 20; 0.6 where only the name is given.
+        /// The mean of ln σ, -20 to 20; the default is 0.6.
         mean: f64,
-        /// 0.05 to 20; 0.8 where only the name is given.
+        /// The standard deviation of ln σ, 0.05 to 20; the default is 0.8.
         deviation: f64,
     },
-    /// On x_0: min(SNR, γ), γ = 5 (Hang et al. 2023, equation 8).
+    /// min(SNR, γ) for the loss on x_0, with γ = 5 (Hang et al. 2023, equation 8).
     MinSnr,
-    /// On ε: 1 / (k + SNR)^γ, k = γ = 1 (Choi et al. 2022, equation 8).
+    /// 1 / (k + SNR)^γ for the loss on ε, with k = γ = 1 (Choi et al. 2022, equation 8).
     P2,
 }
 
 const LATE: LossWeighting = LossWeighting::Late { lambda: 1.0 };
-/// Beyond it the last timesteps weigh nothing, and more changes nothing.
+/// With a larger λ, the last timesteps weigh next to nothing, and a further increase has no effect.
 const MAX_LATE_LAMBDA: f64 = 1000.0;
 const MIN_SNR_GAMMA: f64 = 5.0;
 const LOG_NORMAL: LossWeighting = LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 };
@@ -53,10 +53,10 @@ const NAMES: [(&str, LossWeighting); 6] = [
 ];
 
 impl LossWeighting {
-    /// The same, if its numbers are in their ranges.
+    /// This rule unchanged, if its numbers are in their ranges.
     ///
     /// # Errors
-    /// The range of the number that is not.
+    /// A number out of its range; the message names the range.
     pub fn checked(self) -> Result<Self, String> {
         match self {
             Self::Late { lambda } if !(0.0..=MAX_LATE_LAMBDA).contains(&lambda) => {
@@ -69,7 +69,7 @@ impl LossWeighting {
                     "loss weighting \"{self}\": log_normal:MEAN:DEVIATION of ln σ, the first -20 to 20, the second 0.05 to 20"
                 ))
             }
-            // A zero without its sign: -0 would print as another text.
+            // Removes the sign of -0, which would give another text.
             Self::Late { lambda } => Ok(Self::Late { lambda: lambda.abs() }),
             rule => Ok(rule),
         }
@@ -79,7 +79,7 @@ impl LossWeighting {
 impl FromStr for LossWeighting {
     type Err = String;
 
-    /// By name, `late:LAMBDA` or `log_normal:MEAN:DEVIATION`.
+    /// Reads a name, `late:LAMBDA` or `log_normal:MEAN:DEVIATION`.
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(lambda) = text.strip_prefix("late:") {
             return late_of(lambda).ok_or_else(|| {
@@ -133,13 +133,15 @@ impl fmt::Display for LossWeighting {
     }
 }
 
-/// weight(t) for each timestep, of mean 1 over all T, for the loss on `prediction`.
+/// weight(t) for each of the T timesteps, for the loss on `prediction`. The mean of the weights is 1.
 ///
-/// An SNR rule gives a zero-SNR last timestep weight 0 with v and x_0, and its limit with ε.
+/// If the last timestep has SNR 0, an SNR rule gives it weight 0 with v and x_0, and the limit of its
+/// formula with ε.
 pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &NoiseSchedule) -> Vec<f64> {
     let last = (schedule.len() - 1).max(1) as f64;
     let snr = |t: usize| schedule.snr(t);
-    // What carries a weight of the loss on ε over: finite at zero SNR, unlike that from x_0.
+    // The factor that converts a weight of the loss on ε. It is finite at SNR 0; the factor from x_0 is
+    // not.
     let from_epsilon = |t: usize| match prediction {
         Prediction::Epsilon => 1.0,
         Prediction::V => snr(t) / (snr(t) + 1.0),
@@ -158,8 +160,8 @@ pub fn loss_weights(rule: LossWeighting, prediction: Prediction, schedule: &Nois
     weights.into_iter().map(|w| w / mean).collect()
 }
 
-/// The share of a normal distribution of ln σ that each timestep stands for, up to a factor; 0 where
-/// there is nothing but noise.
+/// The share of a normal distribution of ln σ that each timestep covers, up to a common factor; 0 at pure
+/// noise.
 fn log_normal(mean: f64, deviation: f64, schedule: &NoiseSchedule) -> Vec<f64> {
     let log_sigma = |t: usize| -0.5 * schedule.snr(t).ln();
     let log_share = |t: usize| {
@@ -167,14 +169,16 @@ fn log_normal(mean: f64, deviation: f64, schedule: &NoiseSchedule) -> Vec<f64> {
         if x.is_infinite() {
             return f64::NEG_INFINITY;
         }
-        // From one timestep to its neighbour; the only one, or one beside nothing but noise, has none.
+        // The distance of ln σ to the neighbouring timestep. A single timestep, or one beside pure noise,
+        // has none.
         let neighbour = if t == 0 { 1 } else { t - 1 };
         let width = if neighbour < schedule.len() { (x - log_sigma(neighbour)).abs() } else { 1.0 };
         let width = if width.is_finite() { width } else { 1.0 };
         -0.5 * ((x - mean) / deviation).powi(2) + width.ln()
     };
     let logs: Vec<f64> = (0..schedule.len()).map(log_share).collect();
-    // Beside the largest: a mean beyond all timesteps has shares too small for a number.
+    // Divide by the largest share: if the mean lies far outside all timesteps, the shares themselves
+    // underflow.
     let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     logs.into_iter().map(|log| (log - largest).exp()).collect()
 }

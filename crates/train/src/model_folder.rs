@@ -1,7 +1,8 @@
-//! A model folder, as diffusers loads it: network, scheduler, and which row of the class embedding is which.
+//! A model folder as diffusers loads it: the network, the scheduler, and the meaning of each row of the
+//! class embedding.
 //!
-//! What of a folder is Duet's own, the `_duet_*` keys of the network's configuration, is written and read
-//! here; the scheduler's own keys are in [`DiffusersScheduler`].
+//! This file writes and reads Duet's own keys `_duet_*` in the network's configuration.
+//! [`DiffusersScheduler`] has those of the scheduler.
 
 use crate::error::TrainError;
 use candle_core::Tensor;
@@ -16,34 +17,36 @@ use std::path::{Path, PathBuf};
 /// Keys of a network's configuration that begin with an underscore.
 pub type Notes = serde_json::Map<String, Value>;
 
-/// Where a scheduler's configuration is in a model folder.
+/// The path of the scheduler's configuration in a model folder.
 pub const SCHEDULER_FILE: &str = "scheduler/scheduler_config.json";
-/// A table of a million betas fits.
+/// The largest scheduler file that is read. A table of a million betas fits.
 const MAX_SCHEDULER_BYTES: u64 = 1 << 26;
 /// Names of the classes.
 const CLASSES: &str = "_duet_classes";
-/// The row that stands for no class, or null for none.
+/// The row that means no class, or null if there is none.
 const NULL_LABEL: &str = "_duet_null_label";
 
-/// Which row of the class embedding stands for which class.
+/// The meaning of the rows of the class embedding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassRows {
-    /// Names of the classes in the order of their rows, the null label's left out; empty without classes.
+    /// The names of the classes in the order of their rows, without the null label; empty for a network
+    /// without classes.
     pub classes: Vec<String>,
-    /// The row that stands for no class.
+    /// The row that means no class.
     pub null_label: Option<u32>,
     /// Whether the folder names the classes.
     pub has_names: bool,
-    /// Whether the folder says which row the null label is, or that there is none.
+    /// Whether the folder states the null label, or states that there is none.
     pub has_null_label: bool,
 }
 
 impl ClassRows {
-    /// As the network's folder notes it (a null label of `null` is none). Where it notes none, there is none
-    /// if every row has a name, and else the last row is taken.
+    /// Reads the rows from the notes of the network's folder. A null label of `null` means that there is
+    /// none. If the folder does not state the null label, there is none if every row has a name; otherwise
+    /// it is the last row.
     ///
     /// # Errors
-    /// Where names or null label do not fit the number of rows.
+    /// Names or a null label that do not fit the number of rows.
     pub fn read(loaded: &LoadedModel) -> Result<Self, ModelError> {
         let (names, null) = (loaded.notes.get(CLASSES), loaded.notes.get(NULL_LABEL));
         let (has_names, has_null_label) = (names.is_some(), null.is_some());
@@ -74,24 +77,24 @@ impl ClassRows {
         }
     }
 
-    /// Notes the names of the classes.
+    /// Writes the names of the classes into `notes`.
     pub fn write_names(notes: &mut Notes, classes: &[String]) {
         notes.insert(CLASSES.into(), classes.into());
     }
 
-    /// Notes the row that stands for no class, or that there is none.
+    /// Writes the row that means no class into `notes`, or null if there is none.
     pub fn write_null_label(notes: &mut Notes, row: Option<u32>) {
         notes.insert(NULL_LABEL.into(), row.into());
     }
 }
 
-/// Takes the notes out that another program left.
+/// Removes the notes of other programs.
 pub fn keep_own(notes: &mut Notes) {
     notes.retain(|key, _| key.starts_with("_duet_"));
 }
 
-/// Where the scheduler of a model folder is: within it; beside it, of a bare `unet` or `unet_ema`
-/// folder; above it, of a checkpoint that diffusers' training scripts leave in their output folder.
+/// Finds the scheduler of a model folder: in the folder; beside it, for a bare `unet` or `unet_ema` folder;
+/// or above it, for a checkpoint in the output folder of diffusers' training scripts.
 pub fn find_scheduler(folder: &Path) -> Option<FoundScheduler> {
     let is_checkpoint = |folder: &&Path| {
         folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("checkpoint-"))
@@ -104,20 +107,21 @@ pub fn find_scheduler(folder: &Path) -> Option<FoundScheduler> {
     Some(FoundScheduler { path, is_above })
 }
 
-/// Where a scheduler's configuration is.
+/// The place of a scheduler's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundScheduler {
     /// The file.
     pub path: PathBuf,
-    /// Whether it is that of the output folder of a training script, of which the model folder is a checkpoint.
+    /// Whether the file belongs to the output folder of a training script, and the model folder is one of
+    /// its checkpoints.
     pub is_above: bool,
 }
 
-/// Reads a scheduler's configuration, with the keys that are passed over, as diffusers does: those of another
-/// scheduler.
+/// Reads a scheduler's configuration. Also returns the ignored keys; they belong to other schedulers, and
+/// diffusers ignores them too.
 ///
 /// # Errors
-/// Where it cannot be read, or has a value that is not supported.
+/// A file that cannot be read, or that has a value that is not supported.
 pub fn read_scheduler(path: &Path) -> Result<(DiffusersScheduler, Vec<String>), ModelError> {
     let read = |cause| ModelError::Read { path: path.into(), cause };
     let text = duet_files::read_text(path, MAX_SCHEDULER_BYTES).map_err(read)?;
@@ -128,15 +132,16 @@ pub fn read_scheduler(path: &Path) -> Result<(DiffusersScheduler, Vec<String>), 
     DiffusersScheduler::from_json_with_ignored(&text).map_err(refuse)
 }
 
-/// The files of a model folder that diffusers loads, by their paths within it. `notes` are keys of
-/// the network's configuration that begin with an underscore.
+/// The files of a model folder that diffusers loads, by their paths in it. `notes` are keys of the
+/// network's configuration that begin with an underscore. Errors: those of [`UNetConfig::to_json`] and of
+/// writing the weights.
 pub fn model_files(
     config: &UNetConfig,
     parameters: &Parameters,
     notes: &Notes,
     scheduler: &DiffusersScheduler,
 ) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
-    // The pipeline that takes any scheduler is DDPM's.
+    // DDPM's pipeline accepts any scheduler.
     let pipeline = match scheduler.class_name() {
         "DDIMScheduler" => "DDIMPipeline",
         _ => "DDPMPipeline",

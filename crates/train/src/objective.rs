@@ -1,9 +1,9 @@
-//! The objective of training, in the order of its equations: what is drawn, x_t, the target, the
-//! weight, the loss and its gradient.
+//! The objective of training, in the order of its equations: the draws, x_t, the target, the weight, the
+//! loss and its gradient.
 //!
-//! L = E weight(t) · ‖target - prediction(x_t, t, label)‖² / (C·H·W) over images, t and ε (Ho et al.
-//! 2020, equation 14, for any prediction and weighting). Training and the held-out loss are this
-//! one objective under different draws.
+//! L = E weight(t) · ‖target - prediction(x_t, t, label)‖² / (C·H·W) over images, t and ε (Ho et al. 2020,
+//! equation 14, for any prediction and weighting). Training and the held-out loss share this objective;
+//! only the draws differ.
 
 use crate::error::TrainError;
 use crate::loss_weighting::loss_weights;
@@ -15,13 +15,12 @@ use duet_random::Draws;
 use duet_schedule::{NoiseSchedule, Prediction};
 use std::ops::Range;
 
-/// What is drawn for the `index`-th image seen in a run.
+/// The draws for the `index`-th image seen in a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ImageDraws {
     /// Uniform in 0..T-1.
     pub timestep: usize,
-    /// Uniform in [0, 1): where in the weight of all timesteps another one is, drawn as often as it
-    /// weighs.
+    /// Uniform in [0, 1). It picks a timestep with a probability proportional to the timestep's weight.
     pub share: f64,
     /// Whether the null label replaces the image's own.
     pub drops_label: bool,
@@ -43,13 +42,13 @@ impl ImageDraws {
     }
 }
 
-/// What is drawn for a batch of n images.
+/// The draws for a batch of n images.
 pub(crate) struct BatchDraws {
     /// t of each image.
     pub timesteps: Vec<usize>,
-    /// ε, the values (n, C, H, W).
+    /// ε, (n, C, H, W).
     pub noise: Vec<f32>,
-    /// What the network is told of each image; none for an unconditional network.
+    /// The label of each image that the network gets; none for an unconditional network.
     pub labels: Option<Vec<u32>>,
 }
 
@@ -59,21 +58,21 @@ pub(crate) struct TrainingDraws {
     seed: u64,
     /// T.
     timesteps: usize,
-    /// Where timesteps are not drawn alike.
+    /// The weights of the timesteps, if they are not drawn uniformly.
     weighted: Option<WeightedTimesteps>,
     label_dropout: f64,
     null_label: u32,
 }
 
 impl TrainingDraws {
-    /// For a batch (n, C, H, W) of n ≥ 1 images, of which the first is the `first`-th seen.
+    /// The draws for a batch (n, C, H, W) of n ≥ 1 images. Its first image is the `first`-th seen.
     pub fn batch(&self, first: u64, images: &Tensor, labels: Option<Vec<u32>>) -> BatchDraws {
         let count = images.dims()[0];
         let values = images.elem_count() / count;
         let draw =
             |i: usize| ImageDraws::new(self.seed, first + i as u64, self.timesteps, self.label_dropout);
         let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
-        // t ~ U{0..T-1}, or as often as it weighs.
+        // t ~ U{0..T-1}, or with a probability proportional to weight(t).
         let timestep = |draw: &ImageDraws| match &self.weighted {
             Some(weighted) => weighted.at(draw.share),
             None => draw.timestep,
@@ -101,8 +100,8 @@ pub(crate) struct Objective {
 }
 
 impl Objective {
-    /// That of a training, and how it draws. Where timesteps are drawn as often as they weigh, all
-    /// count the same.
+    /// The objective of a training, and its draws. If timesteps are drawn in proportion to their weights,
+    /// all of them count the same.
     pub fn of_training(
         diffusion: &Diffusion,
         options: &TrainOptions,
@@ -124,12 +123,12 @@ impl Objective {
         Ok((Self { schedule, prediction, weights }, draws))
     }
 
-    /// The one under which all timesteps count the same.
+    /// The objective in which all timesteps count the same.
     pub fn unweighted(schedule: &NoiseSchedule, prediction: Prediction) -> Self {
         Self { schedule: schedule.clone(), prediction, weights: vec![1.0; schedule.len()] }
     }
 
-    /// A batch (n, C, H, W) f32 under its draws, on the device of the images.
+    /// Applies the draws to a batch (n, C, H, W) f32. The result is on the device of the images.
     pub fn noised(&self, images: &Tensor, draws: BatchDraws) -> Result<Noised, TrainError> {
         let (device, shape) = (images.device(), images.shape());
         let BatchDraws { timesteps, noise, labels } = draws;
@@ -159,7 +158,7 @@ impl Objective {
     }
 }
 
-/// A batch at its timesteps: what the network is asked, what it should say, and what that counts.
+/// A batch at its timesteps: the network's inputs, the targets and the weights.
 pub(crate) struct Noised {
     pub timesteps: Vec<usize>,
     x_t: Tensor,
@@ -176,7 +175,7 @@ impl Noised {
         Ok(self.part(0..self.timesteps.len(), &prediction, 1.0)?.0)
     }
 
-    /// `share` times the loss, and its gradients by the parameters' names.
+    /// `share` times the loss, and the gradients of this, by the parameters' names.
     pub fn loss_and_gradients(
         &self,
         unet: &UNet,
@@ -187,7 +186,7 @@ impl Noised {
         Ok(unet.value_and_gradients(parameters, &self.x_t, &self.t, self.labels.as_ref(), part)?)
     }
 
-    /// What a range of the batch adds to `share` times the loss, and the gradient with respect to
+    /// The part of `share` times the loss that a range of the batch adds, and its gradient with respect to
     /// the range's predictions.
     fn part(
         &self,

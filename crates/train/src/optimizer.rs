@@ -1,35 +1,36 @@
-//! Which rule moves which parameter of the network.
+//! Which optimiser moves which parameter of the network.
 
 use serde::{Deserialize, Serialize};
 
-/// Which rule moves the parameters.
+/// The optimiser of the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Optimizer {
-    /// AdamW for all of them.
+    /// AdamW for all parameters.
     AdamW,
     /// Muon for the hidden matrices ([`is_hidden_matrix`]), AdamW for the others.
     Muon,
 }
 
 impl Optimizer {
-    /// Whether Muon moves a parameter under this rule; AdamW moves all others.
+    /// Whether Muon moves a parameter of this name and rank. AdamW moves all others.
     pub fn is_of_muon(self, name: &str, rank: usize) -> bool {
         self == Self::Muon && is_hidden_matrix(name, rank)
     }
 }
 
-/// Layers whose input is an image, a timestep or a class, and the one whose output is an image.
+/// The layers whose input is an image, a timestep or a class, and the layer whose output is an image.
 const OUTER: [&str; 5] =
     ["conv_in.", "conv_out.", "time_proj.", "time_embedding.linear_1.", "class_embedding."];
 
-/// Whether a parameter is a matrix, or a convolution's filters, between features and features: what
-/// Muon is meant for (Jordan et al. 2024).
+/// Whether a parameter is a matrix (or a convolution's filters) that maps features to features. Muon is
+/// meant for these (Jordan et al. 2024).
 pub fn is_hidden_matrix(name: &str, rank: usize) -> bool {
     rank > 1 && !OUTER.iter().any(|layer| name.starts_with(layer))
 }
 
-/// Whether weight decay applies: not to norms and biases (rank 1), nor to the class embedding.
+/// Whether weight decay applies to a parameter. It does not apply to norms and biases (rank 1), nor to the
+/// class embedding.
 pub fn is_decayed(name: &str, rank: usize) -> bool {
     rank > 1 && name != "class_embedding.weight"
 }

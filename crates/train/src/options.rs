@@ -7,7 +7,7 @@ use crate::timestep_sampling::TimestepSampling;
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction, beta_range};
 use serde::{Deserialize, Serialize};
 
-/// What the network learns to undo.
+/// The noise that the network learns to remove, and what it predicts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Diffusion {
@@ -15,20 +15,22 @@ pub struct Diffusion {
     pub timesteps: usize,
     /// "linear", "scaled_linear", "cosine" or "sigmoid".
     pub schedule: BetaSchedule,
-    /// The first β of "linear" and "scaled_linear", within (0, 1); none for 1e-4 · 1000/T (Ho et al. 2020).
+    /// The first β of "linear" and "scaled_linear", in (0, 1); the default is 1e-4 · 1000/T (Ho et al.
+    /// 2020).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_start: Option<f64>,
-    /// Their last β; none for 0.02 · 1000/T.
+    /// The last β of these; the default is 0.02 · 1000/T.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_end: Option<f64>,
-    /// Rescale the schedule so that x_T is pure noise (Lin et al. 2023).
+    /// Whether the schedule is rescaled so that x_{T-1} is pure noise (Lin et al. 2023).
     pub zero_terminal_snr: bool,
     /// "epsilon", "v" or "x0".
     pub prediction: Prediction,
 }
 
 impl Diffusion {
-    /// The ᾱ table. Errors where the prediction says nothing about x_0 at the last timestep.
+    /// The ᾱ table. Errors: betas out of their range; a prediction that says nothing about x_0 at the last
+    /// timestep.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, TrainError> {
         let schedule = match self.beta_range()? {
             Some((start, end)) => NoiseSchedule::with_beta_range(&self.schedule, self.timesteps, start, end)?,
@@ -39,7 +41,8 @@ impl Diffusion {
         Ok(schedule)
     }
 
-    /// First and last β where one of them is given. Errors where the schedule has no range of them.
+    /// The first and last β, if at least one of them is given. Errors: a schedule that has no range of
+    /// betas.
     pub fn beta_range(&self) -> Result<Option<(f64, f64)>, TrainError> {
         if self.beta_start.is_none() && self.beta_end.is_none() {
             return Ok(None);
@@ -56,7 +59,8 @@ impl Diffusion {
         }
     }
 
-    /// A warning where the prediction says next to nothing about x_0 at the last timestep.
+    /// A warning if the prediction says next to nothing about x_0 at the last timestep. Errors: as
+    /// [`Diffusion::noise_schedule`].
     pub fn warning(&self) -> Result<Option<String>, TrainError> {
         Ok(self.prediction.check(&self.noise_schedule()?)?)
     }
@@ -66,23 +70,23 @@ impl Diffusion {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainOptions {
-    /// Seed of every draw: initial values, data order, noise, timesteps, label dropout.
+    /// The seed of every draw: initial values, data order, noise, timesteps, label dropout.
     pub seed: u64,
-    /// Optimiser steps of the whole run; the learning rate is scheduled over them.
+    /// The number of optimiser steps of the whole run. The learning rate follows its schedule over them.
     pub steps: u64,
-    /// Images in one pass through the network.
+    /// The number of images in one pass through the network.
     pub batch: usize,
-    /// Passes whose gradients make one step.
+    /// The number of passes whose gradients are added for one step.
     pub accumulate: usize,
-    /// "muon", for the hidden matrices, or "adamw", for all parameters. Checkpoints of older
-    /// versions do not say, and mean "adamw".
+    /// "muon" (for the hidden matrices) or "adamw" (for all parameters). Checkpoints of older versions lack
+    /// it and mean "adamw".
     #[serde(default = "adamw")]
     pub optimizer: Optimizer,
     /// Peak learning rate.
     pub learning_rate: f64,
-    /// Share of the steps in which the learning rate rises linearly, 0 to 1.
+    /// The share of the steps in which the learning rate rises linearly, 0 to 1.
     pub warmup: f64,
-    /// Learning rate at the end, as a share of the peak, 0 to 1.
+    /// The learning rate at the end as a share of the peak, 0 to 1.
     pub final_learning_rate: f64,
     /// Decoupled weight decay; none on norms, biases and the class embedding.
     pub weight_decay: f64,
@@ -94,16 +98,16 @@ pub struct TrainOptions {
     pub label_dropout: f64,
     /// "uniform", "late" or "late:LAMBDA", "noise", "log_normal" or "log_normal:MEAN:DEVIATION", "min_snr" or "p2".
     pub loss_weighting: LossWeighting,
-    /// "uniform", or "weighted": timesteps are drawn as often as they weigh. Files of older versions
-    /// do not say, and mean "uniform".
+    /// "uniform", or "weighted" (timesteps are drawn in proportion to their weights). Files of older
+    /// versions lack it and mean "uniform".
     #[serde(default)]
     pub timestep_sampling: TimestepSampling,
-    /// Decay of the moving average of the weights, below 1, as soon as its warm-up allows it: after s
-    /// steps it is at most (1 + s)/(10 + s), so that 0.999 is reached at step 8,990, and a shorter run
-    /// averages over about its last tenth ([`duet_optim::ema_reached`]).
+    /// The decay of the moving average of the weights, below 1. A warm-up limits it: after s steps it is at
+    /// most (1 + s)/(10 + s). It thus reaches 0.999 at step 8,990, and a shorter run averages over about
+    /// its last tenth ([`duet_optim::ema_reached`]).
     pub ema_decay: f64,
-    /// Steps between snapshots of two more averages, of which any other can be made afterwards; 0 for
-    /// none, and as in files of older versions, which say nothing of it.
+    /// The number of steps between snapshots of two further averages. Any other average can be made from
+    /// these after the training. 0 means no snapshots. Files of older versions lack it and mean 0.
     #[serde(default)]
     pub ema_snapshots: u64,
 }
@@ -112,18 +116,19 @@ fn adamw() -> Optimizer {
     Optimizer::AdamW
 }
 
-/// More is a mistyped number.
+/// The largest number of steps. A larger one is a mistake in typing.
 const MAX_STEPS: u64 = 1_000_000_000_000;
 const MAX_BATCH: usize = 1 << 16;
 
 impl TrainOptions {
-    /// Snapshots of averages that the training leaves: one every `ema_snapshots` steps and one of the
+    /// The number of snapshots that the training leaves: one every `ema_snapshots` steps, and one at the
     /// last step.
     pub fn snapshots(&self) -> u64 {
         if self.ema_snapshots == 0 { 0 } else { self.steps.div_ceil(self.ema_snapshots) }
     }
 
-    /// Checks every range; the error names the option, its value and its range.
+    /// Checks every range. Errors: a value out of its range; the error names the option, its value and its
+    /// range.
     pub fn validate(&self) -> Result<(), TrainError> {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let fraction = |v: f64| (0.0..1.0).contains(&v);

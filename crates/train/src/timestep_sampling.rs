@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestepSampling {
-    /// All alike, and the loss is weighted (Ho et al. 2020).
+    /// All timesteps equally often; the loss is weighted (Ho et al. 2020).
     #[default]
     Uniform,
-    /// As often as the loss weighs it, and then all count the same: the same objective, without steps
-    /// that are spent on what hardly counts.
+    /// In proportion to the weights of the loss; then all timesteps count the same. The objective is the
+    /// same, but no steps are wasted on timesteps that hardly count.
     Weighted,
 }
 
-/// Timesteps drawn as often as they weigh.
+/// Draws timesteps in proportion to their weights.
 #[derive(Debug, Clone)]
 pub(crate) struct WeightedTimesteps {
-    /// Sums of the weights up to each timestep.
+    /// The sums of the weights up to each timestep.
     sums: Vec<f64>,
 }
 
@@ -30,7 +30,7 @@ impl WeightedTimesteps {
         Self { sums: weights.iter().scan(0.0, add).collect() }
     }
 
-    /// The timestep at which `share`, at least 0 and below 1, of all weight lies below.
+    /// The timestep that contains the share `share` of the total weight, in [0, 1).
     pub fn at(&self, share: f64) -> usize {
         let wanted = share * self.sums.last().copied().unwrap_or(0.0);
         self.sums.partition_point(|sum| *sum <= wanted).min(self.sums.len().saturating_sub(1))

@@ -17,7 +17,7 @@ use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// What a step did.
+/// The report of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
     /// The step, counted from 1.
@@ -30,7 +30,8 @@ pub struct StepReport {
     pub learning_rate: f64,
 }
 
-/// A network in training. Built new by [`Trainer::new`], or from a checkpoint.
+/// A network in training. [`Trainer::new`] makes a new one; [`checkpoint::load`](crate::checkpoint::load)
+/// continues from a checkpoint.
 #[derive(Debug)]
 pub struct Trainer {
     pub(crate) options: TrainOptions,
@@ -40,20 +41,22 @@ pub struct Trainer {
     pub(crate) unet: UNet,
     pub(crate) parameters: Parameters,
     pub(crate) ema: (UNet, Parameters),
-    /// The averages of [`POWER_LENGTHS`], where snapshots are asked for.
+    /// The averages of [`POWER_LENGTHS`], if the options ask for snapshots.
     pub(crate) powers: Vec<BTreeMap<String, Var>>,
     /// Steps taken.
     pub(crate) steps: u64,
     pub(crate) adam: AdamW,
-    /// Of no parameter where AdamW moves all of them.
+    /// Muon's momentum; empty if AdamW moves all parameters.
     pub(crate) muon: Muon,
     device: Device,
 }
 
 impl Trainer {
-    /// A network with fresh parameters. Where `config.num_class_embeds` is K + 1, labels are 0..K
-    /// and K is the null label. Networks that are no denoisers of every timestep are refused, and so
-    /// is dropout: the network computes none.
+    /// A trainer with a new network. If `config.num_class_embeds` is K + 1, labels are 0..K, and K is the
+    /// null label.
+    ///
+    /// Errors: options or a configuration out of their ranges; a network that cannot denoise every
+    /// timestep; a configuration with dropout, which this crate does not compute.
     pub fn new(
         config: &UNetConfig,
         diffusion: &Diffusion,
@@ -98,12 +101,12 @@ impl Trainer {
         self.steps
     }
 
-    /// Images seen so far.
+    /// The number of images seen so far.
     pub fn images_seen(&self) -> u64 {
         self.steps() * self.images_per_step() as u64
     }
 
-    /// Images in one step: batch × accumulate.
+    /// The number of images in one step: batch × accumulate.
     pub fn images_per_step(&self) -> usize {
         self.options.batch * self.options.accumulate
     }
@@ -123,7 +126,7 @@ impl Trainer {
         &self.ema.1
     }
 
-    /// The network with averaged weights: the one to sample from.
+    /// The network with averaged weights. Sample from this one.
     pub fn ema_unet(&self) -> &UNet {
         &self.ema.0
     }
@@ -143,7 +146,8 @@ impl Trainer {
         &self.options
     }
 
-    /// Takes the next step on a data set, each epoch in its own random order.
+    /// Takes the next step on a data set. Each epoch has its own random order. Errors: as
+    /// [`Trainer::step`].
     pub fn step_on(&mut self, dataset: &Dataset, order: &mut DataOrder) -> Result<StepReport, TrainError> {
         let first = self.images_seen();
         let last = first + self.images_per_step() as u64;
@@ -155,9 +159,11 @@ impl Trainer {
 
     /// Takes one step on `accumulate` batches of `batch` images each.
     ///
-    /// Loss: the mean over all images of weight(t)·‖target - prediction‖²/(C·H·W), or without the weight
-    /// where timesteps are drawn by it. A loss or a
-    /// gradient that is not finite is an error, and then nothing was changed.
+    /// The loss is the mean over all images of weight(t)·‖target - prediction‖²/(C·H·W). The weight is left
+    /// out if timesteps are drawn in proportion to it.
+    ///
+    /// Errors: batches of another number or size; labels that do not fit; a loss, a gradient or a weight
+    /// that is not finite. If the loss or a gradient is not finite, the step changes nothing.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
         let (step, first) = (self.steps(), self.images_seen());
         if batches.len() != self.options.accumulate {
@@ -213,12 +219,12 @@ impl Trainer {
         let weights = self.parameters.iter().chain(self.ema.1.iter()).map(|(_, var)| var);
         let powers = self.powers.iter().flat_map(BTreeMap::values);
         let tensors: Vec<_> = weights.chain(moments).chain(powers).collect();
-        // NaN and infinities spread through a sum; squares of finite f32 stay finite in f64.
+        // A sum with NaN or infinity is not finite. Squares of finite f32 stay finite in f64.
         let finite = |var: &&candle_core::Var| Ok(duet_kernels::optimise::sum_of_squares(var)?.is_finite());
         tensors.par_iter().map(finite).reduce(|| Ok(true), |a, b| Ok(a? && b?))
     }
 
-    /// Refuses a state that no step should have left.
+    /// Refuses a state with values that are not finite.
     pub(crate) fn check_finite(&self) -> Result<(), TrainError> {
         match self.is_finite()? {
             true => Ok(()),
@@ -241,7 +247,7 @@ impl Trainer {
         }
     }
 
-    /// A batch under its draws, whose first image is the `first`-th seen.
+    /// Applies the draws to a batch. Its first image is the `first`-th seen.
     fn noised(&self, batch: &Batch, first: u64) -> Result<Noised, TrainError> {
         let count = batch.images.dims4()?.0;
         if count != self.options.batch {
@@ -255,7 +261,7 @@ impl Trainer {
         self.objective.noised(&batch.images, draws)
     }
 
-    /// The batch's labels after a check on the host; none for an unconditional network.
+    /// Checks the batch's labels and returns them; none for an unconditional network.
     fn labels(&self, batch: &Batch, count: usize) -> Result<Option<Vec<u32>>, TrainError> {
         let Some(rows) = self.unet.config().num_class_embeds else { return Ok(None) };
         if batch.labels.len() != count {
@@ -284,8 +290,8 @@ impl Trainer {
         Ok(triples.into_par_iter().try_for_each(average)?)
     }
 
-    /// The averages from which one of any length is made after the training, by name and length, as
-    /// [`duet_optim::power_factors`] takes them; none without `ema_snapshots`.
+    /// The averages from which [`duet_optim::power_factors`] can make one of any length after the training,
+    /// by name and length. Empty without `ema_snapshots`.
     pub fn power_averages(&self) -> BTreeMap<String, Tensor> {
         let named = |(powers, length): (&BTreeMap<String, Var>, f64)| {
             let named =
@@ -296,7 +302,7 @@ impl Trainer {
     }
 }
 
-/// Refuses networks that cannot be trained here, by the key of their configuration.
+/// Refuses networks that cannot be trained here; the error names the key of the configuration.
 fn check_network(config: &UNetConfig, diffusion: &Diffusion) -> Result<(), TrainError> {
     let refuse = |message: String| Err(TrainError::Option(message));
     if config.dropout > 0.0 {

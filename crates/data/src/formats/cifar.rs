@@ -1,7 +1,7 @@
 //! CIFAR-10's binary version: records of one label byte and 3072 pixel bytes.
 //!
-//! The format is described at <https://www.cs.toronto.edu/~kriz/cifar.html>: the pixels are the
-//! red, the green and the blue plane of 32 rows each, which is this crate's order.
+//! <https://www.cs.toronto.edu/~kriz/cifar.html> describes the format. The pixels are the red, the green
+//! and the blue plane of 32 rows each, which is also the order of this crate.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::error::DataError;
 use crate::format::{Format, Found, Tried};
 use crate::{classes, fit};
 
-/// The six batches of the published archive, which puts them into a folder of its own.
+/// The six batches of the published archive. The archive has them in a folder.
 pub(super) const FORMAT: Format = Format {
     holds: "CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin",
     tried: Tried::ByName,
@@ -32,7 +32,7 @@ const NAMES: &str = "batches.meta.txt";
 const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 const RECORD: usize = 1 + 3 * 32 * 32;
 
-/// Most bytes of one batch; the published ones have 31 MB.
+/// The largest batch in bytes; the published ones have 31 MB.
 const MAX_BYTES: u64 = 1 << 30;
 
 /// Whether one of the batches is among these file names.
@@ -43,8 +43,8 @@ fn is_here(files: &[String]) -> bool {
 /// Both splits of the batches in `dir`.
 ///
 /// # Errors
-/// A missing batch, a size that is not a multiple of 3073, a label above 9, or a file of class
-/// names that does not name ten.
+/// A missing batch; a size that is not a multiple of 3073; a label above 9; a file of class names without
+/// exactly ten names.
 fn read(dir: &Path, max_bytes: u64) -> Result<Splits, DataError> {
     let missing: Vec<String> = TRAIN
         .iter()
@@ -104,7 +104,7 @@ fn read_batch(path: &Path, labels: &mut Vec<u32>, pixels: &mut Vec<u8>) -> Resul
     append_records(path, &bytes, labels, pixels)
 }
 
-/// `path` is what messages call these bytes.
+/// Appends the records. Messages call these bytes `path`.
 fn append_records(
     path: &Path,
     bytes: &[u8],

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dataset::{Dataset, Shape, Splits};
-use crate::decode::{self, Header};
+use crate::decode::{self, ImageHeader};
 use crate::error::{BadFile, DataError, count, shown};
-use crate::format::{self, Format, Tried};
+use crate::format::{Format, Found, Tried};
 use crate::formats::left_out::{LeftOut, folder_with_images};
 use crate::formats::made;
 use crate::listing::{Listing, entries, file_name_bytes};
@@ -15,7 +15,7 @@ use crate::options::FolderOptions;
 use crate::picture::{Picture, append_planes};
 use crate::{fit, parallel};
 
-/// One image in this many is held out.
+/// One of this many images is held out.
 const HELD_OUT: u64 = 10;
 
 /// Classes that a sentence names.
@@ -24,16 +24,16 @@ const SHOWN: usize = 8;
 /// Most bad files that an error lists.
 const MAX_LISTED: usize = 20;
 
-/// Bytes of images that are unpacked side by side; a larger one is unpacked alone.
+/// The number of bytes of images that are unpacked at the same time. A larger image is unpacked alone.
 const UNPACKED: u64 = 256 << 20;
 
-/// Names of the folder that is the training split.
+/// The possible names of the training split's folder.
 const TRAIN_NAMES: [&str; 2] = ["train", "training"];
 
-/// Names of the folder that is the test split beside it; the first that holds classes is.
+/// The possible names of the test split's folder beside it. The first one that holds classes counts.
 const TEST_NAMES: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
-/// A folder of images for each class, which any folders may be.
+/// A folder of images for each class. The folders may have any names.
 pub(super) const FORMAT: Format = Format {
     holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/, or one folder of \
             images whose names begin with their class, such as cat_017.png",
@@ -42,13 +42,13 @@ pub(super) const FORMAT: Format = Format {
     is_file_of_set: |_| false,
     find: |place| {
         let images = find(place.dir, place.listing)?;
-        Ok(images.map(|images| -> format::Found { Box::new(|name, options| images.read(name, options)) }))
+        Ok(images.map(|images| -> Found { Box::new(|name, options| images.read(name, options)) }))
     },
 };
 
-/// Images by class, found but not read.
+/// Image files by class. They are found but not read yet.
 #[derive(Debug)]
-struct Found {
+struct ImageFolder {
     dir: PathBuf,
     classes: Vec<String>,
     train: Vec<ImageFile>,
@@ -62,12 +62,12 @@ struct ImageFile {
     label: u32,
 }
 
-/// The images of `dir`, in which is what `listing` says. `None` if none of its folders holds one.
+/// Finds the images of `dir`, which has the content `listing`. `None` if no folder holds an image.
 ///
 /// # Errors
-/// A folder that cannot be listed, an empty class, images in a folder of a class folder, class names
-/// that differ by case alone or are not UTF-8, a class in the test split that the training split lacks.
-fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+/// A folder that cannot be listed; an empty class; images in a subfolder of a class folder; class names
+/// that differ only by case or are not UTF-8; a class of the test split that the training split lacks.
+fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
     let mut left_out = LeftOut::default();
     let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return flat(dir, listing) };
     found.left_out.extend(left_out.sentence());
@@ -81,7 +81,7 @@ fn find(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
 /// The images directly in a folder, whose classes are in their names, as guided-diffusion has it: `cat_017.png`.
 ///
 /// `None` unless every image has such a name, and there are two classes or more of two images or more.
-fn flat(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
+fn flat(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
     let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for name in listing.files.iter().filter(|name| decode::is_image_name(Path::new(name))) {
         let Some((class, rest)) = name.split_once('_').filter(|(class, _)| !class.is_empty()) else {
@@ -96,13 +96,13 @@ fn flat(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
     if files.len() < 2 || files.values().any(|files| files.len() < 2) {
         return Ok(None);
     }
-    let of = |(name, files): (&str, Vec<PathBuf>)| Class {
+    let of = |(name, files): (&str, Vec<PathBuf>)| ClassFolder {
         name: name.into(),
         folder: dir.into(),
         files,
         inside: Vec::new(),
     };
-    let classes: Vec<Class> = files.into_iter().map(of).collect();
+    let classes: Vec<ClassFolder> = files.into_iter().map(of).collect();
     check_names(&classes)?;
     let mut found = held_out_split(dir, classes)?;
     let names = found.classes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
@@ -111,9 +111,9 @@ fn flat(dir: &Path, listing: &Listing) -> Result<Option<Found>, DataError> {
     Ok(Some(found))
 }
 
-fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Found>, DataError> {
+fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<ImageFolder>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
-        // A class may be named train: then it holds images and not folders.
+        // A class may have the name train. It then holds images and no folders.
         let inside = Listing::of(train)?;
         if inside.has_images() {
             continue;
@@ -130,16 +130,16 @@ fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Opti
     }
 }
 
-/// A class's name and folder, and the image files and the folders in it.
-struct Class {
+/// The name and the folder of a class, and the image files and folders in it.
+struct ClassFolder {
     name: String,
     folder: PathBuf,
     files: Vec<PathBuf>,
     inside: Vec<PathBuf>,
 }
 
-/// The classes that these folders are, in byte order. `None` if no folder holds an image.
-fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<Class>>, DataError> {
+/// The classes of these folders, in byte order. `None` if no folder holds an image.
+fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<ClassFolder>>, DataError> {
     let mut classes = Vec::new();
     let mut others = Vec::new();
     for folder in folders {
@@ -157,7 +157,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
                 "rename it",
             ));
         };
-        classes.push(Class { name: name.into(), folder: folder.clone(), files, inside });
+        classes.push(ClassFolder { name: name.into(), folder: folder.clone(), files, inside });
     }
     if classes.iter().all(|class| class.files.is_empty()) {
         return Ok(None);
@@ -184,7 +184,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
 }
 
 /// Refuses names that some file systems take for one.
-fn check_names(classes: &[Class]) -> Result<(), DataError> {
+fn check_names(classes: &[ClassFolder]) -> Result<(), DataError> {
     let mut seen = HashMap::new();
     for class in classes {
         if let Some(other) = seen.insert(class.name.to_lowercase(), &class.name) {
@@ -198,7 +198,7 @@ fn check_names(classes: &[Class]) -> Result<(), DataError> {
     Ok(())
 }
 
-/// The folders with one of these names, whatever their case, in the order of the names.
+/// The folders with one of these names, in upper or lower case, in the order of the names.
 fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
     let is = |folder: &Path, name: &str| {
         let own = folder.file_name().and_then(|own| own.to_str());
@@ -211,7 +211,7 @@ fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
         .collect()
 }
 
-/// Says which folders of images beside the training split are passed over.
+/// Says which folders of images beside the training split are ignored.
 fn beside_train(folders: &[PathBuf], train: &Path) -> Result<Vec<String>, DataError> {
     let split_names = [&TRAIN_NAMES[..], &TEST_NAMES[..]].concat();
     let splits = named(folders, &split_names);
@@ -231,14 +231,13 @@ fn name_of(folder: &Path) -> String {
     folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The split that train/ and test/ make; with no folder for test images some of train's are held
-/// out.
+/// The split from train/ and test/. Without a folder for test images, some images of train/ are held out.
 fn given_split(
     dir: &Path,
-    train: Vec<Class>,
+    train: Vec<ClassFolder>,
     tests: &[&Path],
     left_out: &mut LeftOut,
-) -> Result<Found, DataError> {
+) -> Result<ImageFolder, DataError> {
     let (mut test, mut used) = (None, None);
     for folder in tests {
         test = class_folders(&Listing::of(folder)?.folders, left_out)?;
@@ -269,7 +268,7 @@ fn given_split(
             ));
         }
     };
-    let mut found = Found {
+    let mut found = ImageFolder {
         dir: dir.into(),
         classes: train.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
@@ -292,14 +291,14 @@ fn given_split(
     Ok(found)
 }
 
-fn add(files: &mut Vec<ImageFile>, classes: &[String], class: Class) {
+fn add(files: &mut Vec<ImageFile>, classes: &[String], class: ClassFolder) {
     let label = classes.iter().position(|name| *name == class.name);
     let label = label.expect("the caller has looked") as u32;
     files.extend(class.files.into_iter().map(|path| ImageFile { path, label }));
 }
 
-fn held_out_split(dir: &Path, classes: Vec<Class>) -> Result<Found, DataError> {
-    let mut found = Found {
+fn held_out_split(dir: &Path, classes: Vec<ClassFolder>) -> Result<ImageFolder, DataError> {
+    let mut found = ImageFolder {
         dir: dir.into(),
         classes: classes.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
@@ -316,11 +315,11 @@ fn held_out_split(dir: &Path, classes: Vec<Class>) -> Result<Found, DataError> {
     Ok(found)
 }
 
-/// Which files of a class are held out: one in ten by a hash of `class/file`, so that neither
-/// the place of the folder nor a further image changes where an image belongs.
+/// Which files of a class are held out: about one in ten, by a hash of `class/file`. Neither the place of
+/// the folder nor further images change the split of an image.
 ///
-/// Of two files or more at least one is held out and at least one is not.
-fn held_out(class: &Class) -> Vec<bool> {
+/// If there are two files or more, at least one is held out and at least one is not.
+fn held_out(class: &ClassFolder) -> Vec<bool> {
     let hashes: Vec<u64> = class
         .files
         .iter()
@@ -354,15 +353,15 @@ fn held_out(class: &Class) -> Vec<bool> {
     chosen
 }
 
-impl Found {
+impl ImageFolder {
     /// Reads all images.
     ///
     /// # Errors
-    /// [`DataError::BadFiles`] with every file that is no good, or [`DataError::SizesDiffer`].
+    /// [`DataError::BadFiles`] with every file that cannot be used; [`DataError::SizesDiffer`].
     fn read(self, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
         let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
 
-        // Headers first: whether sizes agree is known before anything large is in memory.
+        // Read the headers first: sizes are compared before anything large is in memory.
         let headers =
             parallel::map(&files, |file| decode::header(&file.path, options.max_pixels).map_err(with_limit));
         let differ = first_difference(&files, &headers).filter(|_| options.image_size.is_none());
@@ -371,7 +370,7 @@ impl Found {
         if keep {
             check_memory(&self.dir, &headers, options)?;
         }
-        let memory = parallel::Memory::new(UNPACKED);
+        let memory = parallel::MemoryBudget::new(UNPACKED);
         let indices: Vec<usize> = (0..files.len()).collect();
         let pictures = parallel::map(&indices, |&i| {
             let header = headers[i].clone()?;
@@ -414,8 +413,8 @@ impl Found {
     }
 }
 
-/// The first file whose size is not the first file's, in the order of the paths.
-fn first_difference(files: &[&ImageFile], headers: &[Result<Header, String>]) -> Option<DataError> {
+/// The first file, in the order of the paths, whose size differs from the first file's.
+fn first_difference(files: &[&ImageFile], headers: &[Result<ImageHeader, String>]) -> Option<DataError> {
     let mut sized: Vec<(&Path, (u32, u32))> = files
         .iter()
         .zip(headers)
@@ -427,13 +426,13 @@ fn first_difference(files: &[&ImageFile], headers: &[Result<Header, String>]) ->
     Some(DataError::SizesDiffer { first: first.into(), first_size, second: second.into(), second_size })
 }
 
-/// Whether all images may be in memory, before any is unpacked.
+/// Checks that all images may be in memory, before any is unpacked.
 fn check_memory(
     dir: &Path,
-    headers: &[Result<Header, String>],
+    headers: &[Result<ImageHeader, String>],
     options: &FolderOptions,
 ) -> Result<(), DataError> {
-    let headers: Vec<&Header> = headers.iter().flatten().collect();
+    let headers: Vec<&ImageHeader> = headers.iter().flatten().collect();
     let Some(first) = headers.first() else { return Ok(()) };
     let (width, height) = options.image_size.map_or(first.size, |side| (side as u32, side as u32));
     let has_colour = headers.iter().any(|header| header.has_colour);
@@ -445,7 +444,7 @@ fn check_memory(
     fit::reserve(shape, images).map(drop)
 }
 
-/// Says how to raise the limit, where that is what the reason is about.
+/// Adds how to raise the limit, if the reason is the limit.
 fn with_limit(reason: String) -> String {
     match reason.ends_with(decode::MOST_OF_A_FILE) {
         true => reason + ", a limit that --max-megapixels N (the max_pixels option) raises",

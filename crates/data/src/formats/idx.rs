@@ -1,9 +1,9 @@
 //! MNIST's file format, IDX: a magic number, the dimensions, the bytes; often gzipped.
 //!
-//! Reads MNIST, and what comes in its format: Fashion-MNIST and Kuzushiji-MNIST under MNIST's own
-//! file names (<https://github.com/zalandoresearch/fashion-mnist>), and EMNIST's splits, whose
-//! images are stored transposed (<https://www.nist.gov/itl/products-and-services/emnist-dataset>).
-//! A header is a claim: memory grows with what is really in the file.
+//! This file reads MNIST and the data sets in its format: Fashion-MNIST and Kuzushiji-MNIST with MNIST's
+//! own file names (<https://github.com/zalandoresearch/fashion-mnist>), and EMNIST's splits, whose images
+//! are stored transposed (<https://www.nist.gov/itl/products-and-services/emnist-dataset>). It does not
+//! trust headers: memory grows only with the bytes that are really in the file.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
@@ -18,13 +18,13 @@ use crate::format::{Format, Found, Tried};
 use crate::options::MAX_BYTES;
 use crate::{classes, fit};
 
-/// Most labels that a labels file may hold.
+/// The largest number of labels in a labels file.
 const MAX_LABELS: u64 = 100_000_000;
 
-/// Most bytes that deflate makes of one.
+/// The largest number of bytes that deflate unpacks from one byte.
 const MOST_PACKED: u64 = 1032;
 
-/// Four files under MNIST's or EMNIST's names, which common downloaders put into `raw/` or `gzip/`.
+/// Four files with MNIST's or EMNIST's names. Common downloaders put them into `raw/` or `gzip/`.
 pub(super) const FORMAT: Format = Format {
     holds: "IDX files, gzipped or not: train-images-idx3-ubyte, train-labels-idx1-ubyte, \
             t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST) or \
@@ -44,20 +44,20 @@ pub(super) const FORMAT: Format = Format {
 /// The four files of one data set.
 #[derive(Debug)]
 struct IdxSet {
-    /// `emnist-letters`, say, or empty under MNIST's own file names.
+    /// Such as `emnist-letters`; empty for MNIST's own file names.
     family: String,
     dir: PathBuf,
-    train: Pair,
-    test: Pair,
+    train: SplitFiles,
+    test: SplitFiles,
 }
 
 #[derive(Debug, Default)]
-struct Pair {
+struct SplitFiles {
     images: PathBuf,
     labels: PathBuf,
 }
 
-/// What a file name says.
+/// The role of a file, by its name.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 enum Role {
     TrainImages,
@@ -68,15 +68,15 @@ enum Role {
 
 const ROLES: [Role; 4] = [Role::TrainImages, Role::TrainLabels, Role::TestImages, Role::TestLabels];
 
-/// The IDX data set among the files of `dir`, if any.
+/// Finds the IDX data set among the files of `dir`, if there is one.
 ///
-/// `chosen` is one of its files, for a directory of several sets (as EMNIST is published).
+/// `chosen` is one of its files, for a directory with several sets (EMNIST is published in this way).
 ///
 /// # Errors
-/// Several sets and no choice, or a set of which some files are missing.
+/// Several sets and no choice; a set with missing files.
 fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<IdxSet>, DataError> {
     let mut sets: BTreeMap<&str, BTreeMap<Role, &str>> = BTreeMap::new();
-    // An unpacked file comes before its .gz in sorted order, and is preferred.
+    // In sorted order an unpacked file comes before its .gz. It is preferred.
     for name in names {
         if let Some((family, role)) = parse_name(name) {
             sets.entry(family).or_default().entry(role).or_insert(name);
@@ -113,12 +113,13 @@ fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<Idx
     Ok(Some(IdxSet {
         family: family.into(),
         dir: dir.into(),
-        train: Pair { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
-        test: Pair { images: path(Role::TestImages), labels: path(Role::TestLabels) },
+        train: SplitFiles { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
+        test: SplitFiles { images: path(Role::TestImages), labels: path(Role::TestLabels) },
     }))
 }
 
-/// Family and role: `emnist-letters-train-images-idx3-ubyte.gz`, `t10k-labels.idx1-ubyte`.
+/// The family and role of a file name such as `emnist-letters-train-images-idx3-ubyte.gz` or
+/// `t10k-labels.idx1-ubyte`.
 fn parse_name(name: &str) -> Option<(&str, Role)> {
     let name = name.strip_suffix(".gz").unwrap_or(name);
     let (stem, images) = match name.strip_suffix("-idx3-ubyte").or_else(|| name.strip_suffix(".idx3-ubyte")) {
@@ -154,10 +155,11 @@ fn usual_name(family: &str, role: Role) -> String {
 }
 
 impl IdxSet {
-    /// Both splits, with the class names of `classes.txt`, of `folder_name` or of the file names.
+    /// Reads both splits. The class names come from `classes.txt`, from `folder_name` or from the file
+    /// names.
     ///
     /// # Errors
-    /// Whatever the files turn out to be wrong about; see [`DataError::Malformed`].
+    /// Anything that is wrong in the files; see [`DataError::Malformed`].
     fn read(&self, folder_name: &str, max_bytes: u64) -> Result<Splits, DataError> {
         let naming = self.naming(folder_name)?;
         let train = read_files(&self.train, &naming, max_bytes)?;
@@ -210,15 +212,15 @@ impl IdxSet {
     }
 }
 
-/// How the bytes of a pair of files are to be understood.
+/// How to read the bytes of a pair of files.
 struct Naming {
-    /// One at least.
+    /// At least one name.
     names: Arc<[String]>,
-    /// The label of the first class: 0, and 1 in EMNIST's letters.
+    /// The label of the first class: 1 in EMNIST's letters, otherwise 0.
     first_label: u8,
     /// Whether images are stored column by column.
     transposed: bool,
-    /// What to do about a label without a name.
+    /// The remedy for a label without a name.
     fix: String,
 }
 
@@ -234,7 +236,7 @@ pub(crate) fn read_bytes(images: &[u8], labels: &[u8], names: Arc<[String]>) -> 
     read_pair(images, labels, &naming, MAX_BYTES)
 }
 
-fn read_files(pair: &Pair, naming: &Naming, max_bytes: u64) -> Result<Dataset, DataError> {
+fn read_files(pair: &SplitFiles, naming: &Naming, max_bytes: u64) -> Result<Dataset, DataError> {
     read_pair(Stream::open(&pair.images)?, Stream::open(&pair.labels)?, naming, max_bytes)
 }
 
@@ -284,7 +286,7 @@ fn read_label_count(labels: &mut Stream) -> Result<u64, DataError> {
     }
 }
 
-/// Labels from 0, after a check that each has a class name.
+/// Checks that each label has a class name, and returns labels that start at 0.
 fn check_labels(labels: &[u8], path: &Path, naming: &Naming) -> Result<Vec<u32>, DataError> {
     let first = u32::from(naming.first_label);
     let last = first + naming.names.len() as u32 - 1;
@@ -322,12 +324,12 @@ fn transpose(pixels: &mut [u8], rows: usize, columns: usize) {
     }
 }
 
-/// The unpacked bytes of an IDX file, gzipped or not: its content says which, not its name.
+/// The unpacked bytes of an IDX file. The content, not the name, decides whether it is gzipped.
 struct Stream<'a> {
     path: &'a Path,
     reader: Box<dyn Read + 'a>,
     gzipped: bool,
-    /// Most bytes that can be in it, by its own length.
+    /// The largest number of unpacked bytes that a file of this length can hold.
     most: u64,
 }
 
@@ -341,7 +343,7 @@ impl<'a> Stream<'a> {
         stream().map_err(|e| DataError::read(path, e))
     }
 
-    /// What `source` of `length` bytes holds; `path` is what messages call it.
+    /// Opens `source` of `length` bytes. Messages call it `path`.
     fn new(path: &'a Path, mut source: impl BufRead + 'a, length: u64) -> io::Result<Self> {
         let gzipped = source.fill_buf()?.starts_with(&[0x1f, 0x8b]);
         let reader: Box<dyn Read + 'a> = match gzipped {
@@ -352,7 +354,7 @@ impl<'a> Stream<'a> {
         Ok(Stream { path, reader, gzipped, most })
     }
 
-    /// Magic number and `N` sizes. `dimensions` is what the magic number should say.
+    /// Reads the magic number and `N` sizes. The magic number must have this number of `dimensions`.
     fn header<const N: usize>(&mut self, dimensions: u8, what: &str) -> Result<[u64; N], DataError> {
         let wanted = 4 + 4 * N as u64;
         let bytes = self.read_at_most(wanted)?;
@@ -380,9 +382,9 @@ impl<'a> Stream<'a> {
         Ok(sizes)
     }
 
-    /// Everything after the header, which must be `claimed` bytes.
+    /// Reads everything after the header. It must be `claimed` bytes.
     fn payload(&mut self, claimed: u64, claim: &str) -> Result<Vec<u8>, DataError> {
-        // One byte more tells a longer file, and makes gzip verify its checksum.
+        // Read one byte more: it reveals a longer file, and makes gzip verify its checksum.
         let bytes = self.read_at_most(claimed.saturating_add(1))?;
         let real = bytes.len() as u64;
         if real < claimed {
@@ -402,7 +404,8 @@ impl<'a> Stream<'a> {
 
     fn read_at_most(&mut self, limit: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
-        // All at once, as growing would hold the old and the new: no more than there can be.
+        // Allocate once, because growing would hold the old and the new memory. It is never more than the
+        // file can hold.
         let room = usize::try_from(limit.min(self.most)).unwrap_or(usize::MAX);
         bytes.try_reserve_exact(room).map_err(|e| DataError::read(self.path, io::Error::other(e)))?;
         self.reader

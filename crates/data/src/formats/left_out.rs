@@ -1,4 +1,4 @@
-//! What lies in a folder of images and is none that can be read.
+//! Files and folders beside the images that are not images.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use crate::decode;
 use crate::error::count;
 use crate::listing::Listing;
 
-/// Folders in folders that are looked into, and folders in all.
+/// How many levels of folders are searched, and how many folders in all.
 const DEPTH: usize = 4;
 const MOST: usize = 1000;
 
-/// Endings that a sentence names.
+/// The number of endings that a sentence names.
 const NAMED: usize = 4;
 
-/// Files beside images that belong there.
+/// Files that usually lie beside images.
 const USUAL: [&str; 3] = ["desktop.ini", "ehthumbs.db", "thumbs.db"];
 
-/// The first of these folders, or of those in them, that holds images. Links are not followed.
+/// The first of these folders and their subfolders that holds images. Links are not followed.
 pub(crate) fn folder_with_images(folders: &[PathBuf]) -> Option<PathBuf> {
     first(folders, DEPTH, &mut MOST.clone())
 }
@@ -25,7 +25,7 @@ pub(crate) fn folder_with_images(folders: &[PathBuf]) -> Option<PathBuf> {
 fn first(folders: &[PathBuf], depth: usize, left: &mut usize) -> Option<PathBuf> {
     for folder in folders.iter().filter(|folder| !folder.is_symlink()) {
         *left = left.checked_sub(1)?;
-        // A folder that cannot be listed is none that images are missed in.
+        // A folder that cannot be listed is skipped: no images are missed in it.
         let Ok(listing) = Listing::of(folder) else { continue };
         if listing.has_images() {
             return Some(folder.clone());
@@ -38,12 +38,12 @@ fn first(folders: &[PathBuf], depth: usize, left: &mut usize) -> Option<PathBuf>
     None
 }
 
-/// Files that are passed over, counted by how their names end.
+/// The number of ignored files for each ending.
 #[derive(Debug, Default)]
 pub(crate) struct LeftOut(BTreeMap<String, usize>);
 
 impl LeftOut {
-    /// Adds a file of a class folder unless it is an image, or usual there.
+    /// Counts a file of a class folder, unless it is an image or a usual file.
     pub(crate) fn add(&mut self, path: &Path) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         if !decode::is_image_name(path) && !USUAL.contains(&name.as_str()) {
@@ -52,7 +52,7 @@ impl LeftOut {
         }
     }
 
-    /// Says what was left out, if anything was.
+    /// A sentence about what was left out, if anything was.
     pub(crate) fn sentence(&self) -> Option<String> {
         let total: usize = self.0.values().sum();
         let mut endings: Vec<(&String, &usize)> = self.0.iter().collect();

@@ -1,4 +1,4 @@
-//! The formats of data sets: a file, its `mod` line and its entry in the table for each.
+//! The formats of data sets. Each has a file here, a `mod` line and an entry in the table.
 
 pub(crate) mod cifar;
 mod folder;

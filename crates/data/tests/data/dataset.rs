@@ -1,4 +1,4 @@
-//! A data set checks what it is made of, and gives back exactly that.
+//! A data set checks its images and labels, and returns exactly these.
 
 use crate::common::assert_says;
 use duet_data::{Dataset, Picture, Shape, Splits, class_index};

@@ -1,4 +1,4 @@
-//! One folder of images per class: what is found, how images are read, and what is refused.
+//! One folder of images for each class: which images are found, how they are read, and which are refused.
 
 use std::collections::HashSet;
 use std::fs;
@@ -351,7 +351,7 @@ fn every_bad_file_is_listed_with_its_reason() {
     put(dir.path(), "a/empty.jpg", b"");
     put(dir.path(), "b/text.png", b"<html>");
     put(dir.path(), "b/new.webp", b"RIFF");
-    // Another size is no matter as long as files are bad.
+    // Bad files are reported before different sizes.
     put(dir.path(), "b/other.png", &grey(9, 9, 0));
     let jpeg = encode(RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8, y as u8, 9])), ImageFormat::Jpeg);
     put(dir.path(), "b/cut.jpg", &jpeg[..jpeg.len() * 3 / 4]);

@@ -1,4 +1,4 @@
-//! IDX files: golden bytes, the sets that come in them, and every way in which they lie.
+//! IDX files: golden bytes, the data sets in this format, and every kind of false claim.
 
 use std::fs;
 use std::path::Path;

@@ -151,7 +151,7 @@ proptest! {
     }
 }
 
-/// What stands around a grid: the rows above it and the columns left of it.
+/// The margins of a grid: the rows above it and the columns to its left.
 fn around(captioned: &Picture, grid: &Picture) -> (usize, usize) {
     let found = (0..=captioned.width - grid.width).find(|left| {
         let top = captioned.height - grid.height;
@@ -242,7 +242,7 @@ fn short_titles_do_not_change_a_pictures_size() {
     }
 }
 
-/// Whatever the sizes and the letters are, there is a picture.
+/// All sizes and letters give a picture.
 #[test]
 fn no_caption_panics() {
     let odd = "\u{7}\u{301}ぁ \u{feff}\n🦀 \u{200f}שלום ᾱ x̂ﬃ";

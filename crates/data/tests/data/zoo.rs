@@ -1,5 +1,5 @@
-//! A zoo of odd image files: each decodes to the pixels that it should, or is refused for its own
-//! reason, and a folder of them all tells every bad one before anything is trained on.
+//! A zoo of odd image files. Each decodes to the right pixels, or is refused for the right reason. A folder
+//! of all of them reports every bad file before any training.
 
 mod jpegs;
 mod others;
@@ -21,7 +21,7 @@ struct Odd {
     then: Then,
 }
 
-/// What is to come of it.
+/// The expected result.
 enum Then {
     /// A picture of these values, (channels, height, width), each within the tolerance.
     Reads { shape: [usize; 3], values: Vec<u8>, within: u8 },
@@ -51,7 +51,7 @@ fn zoo() -> Vec<Odd> {
     zoo
 }
 
-/// What `work` gives, unless it hangs.
+/// The result of `work`, unless it hangs.
 fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || send.send(work()));
@@ -135,7 +135,7 @@ fn from_memory_the_same_are_read_and_refused() {
                 assert_eq!([picture.channels, picture.height, picture.width], shape, "{name}");
             }
             (Then::Refused(reason), Err(e)) => assert_says(&e, &["cannot be used", reason]),
-            // The name alone is what is wrong with these.
+            // Only the name is wrong with these.
             (Then::Refused(reason), Ok(_)) => assert!(reason.contains("convert it to PNG"), "{name}"),
             (Then::Reads { .. }, Err(e)) => panic!("{name}: {e}"),
         }

@@ -75,7 +75,7 @@ fn settings_out_of_range_and_statistics_that_fail_are_refused() {
     assert_eq!(BOOTSTRAP.interval(3, |_| Err(failure.clone())), Err(failure.clone()));
 }
 
-/// Of two kinds whose things are all alike, only how many there are of each could vary.
+/// In each of two kinds all things are alike, so that only the numbers of the kinds could vary.
 #[test]
 fn a_resample_has_as_many_of_each_kind() {
     let kinds: Vec<u32> = (0..60).map(|i| u32::from(i % 3 == 0)).collect();
@@ -87,7 +87,7 @@ fn a_resample_has_as_many_of_each_kind() {
     assert_eq!((of_kinds.low, of_kinds.high), (1.0 / 3.0, 1.0 / 3.0));
     let of_all = BOOTSTRAP.interval(kinds.len(), share).unwrap();
     assert!(of_all.low < 0.3 && of_all.high > 0.36, "{of_all:?}");
-    // Within a kind things are drawn again, each as often as any other.
+    // Inside a kind, each thing is drawn with the same probability.
     let first = |indices: &[usize]| Ok(indices.iter().filter(|&&i| i == 0).count() as f64);
     let drawn = BOOTSTRAP.interval_of_kinds(&kinds, first).unwrap();
     assert!(drawn.low == 0.0 && drawn.high >= 2.0, "{drawn:?}");

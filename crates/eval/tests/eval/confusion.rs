@@ -1,4 +1,4 @@
-//! Which class was seen for which was asked.
+//! The requested class against the answered class.
 
 use duet_eval::{Confused, Confusion, EvalError};
 use duet_random::Draws;

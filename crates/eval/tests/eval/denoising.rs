@@ -1,4 +1,4 @@
-//! What is measured of a denoiser, on normal data, of which everything is known.
+//! Measures of a denoiser on normal data, whose exact values are known.
 use candle_core::{Device, Tensor};
 use duet_eval::{Denoiser, EvalError, Labelled, bits_per_dimension, classify_by_denoising, denoising_loss};
 use duet_random::Draws;
@@ -81,7 +81,7 @@ fn the_bound_of_the_best_denoiser_is_the_datas_entropy() {
         assert!((-0.03..0.08).contains(&(bits.total - entropy)), "{kind} {bits:?}, entropy {entropy}");
         assert!(bits.error < 0.03, "{bits:?}");
     }
-    // A denoiser that takes the data for wider than they are needs more.
+    // A denoiser that expects wider data needs more bits.
     let mut predict = best(Prediction::V, schedule.clone(), (&[0.0], 0.9));
     let mut denoiser =
         Denoiser { schedule: &schedule, prediction: Prediction::V, predict: &mut predict, batch: 1000 };
@@ -89,7 +89,7 @@ fn the_bound_of_the_best_denoiser_is_the_datas_entropy() {
     assert!(bits_per_dimension(&mut denoiser, data, 40, 0).unwrap().total > entropy + 0.2);
 }
 
-/// Pixels lie within [-1, 1], so an x̂_0 outside is none that anybody need pay for.
+/// Pixels lie in [-1, 1], so the part of x̂_0 outside costs no bits.
 #[test]
 fn what_is_seen_beyond_the_pixels_range_costs_no_bits() {
     let (schedule, images) = (schedule(), images(20, 0.9, 0.3));

@@ -1,4 +1,4 @@
-//! What is a set of features, and what is refused.
+//! Which values are a set of features, and which are refused.
 
 use duet_eval::{EvalError, Features, LARGEST_FEATURE};
 

@@ -1,7 +1,7 @@
 //! Copies are found, and honest samples are not accused.
 
 use crate::common::{joined, mapped, normal, on_one_and_three_threads};
-use duet_eval::{Classed, EvalError, Features, Memorisation, Pair};
+use duet_eval::{Classed, EvalError, Features, Memorisation, SamplePair};
 
 /// Of one class.
 fn memorisation(
@@ -49,7 +49,7 @@ fn a_tenth_of_noisy_copies_is_counted_and_listed_first() {
     assert!((0.1..0.14).contains(&found.copied_share), "{}", found.copied_share);
     assert_eq!(found.pairs.len(), 500);
     assert!(found.pairs.is_sorted_by(|a, b| a.distance <= b.distance));
-    let is_copy = |pair: &Pair| pair.sample == 450 + pair.training;
+    let is_copy = |pair: &SamplePair| pair.sample == 450 + pair.training;
     assert!(found.pairs[..50].iter().all(is_copy));
 }
 
@@ -70,7 +70,7 @@ fn the_quantiles_are_those_of_the_held_out_distances() {
     let honest = found.honest[&3];
     assert_eq!((honest.copy_distance, honest.median_distance), (1.5, 3.0));
     assert_eq!((found.copied_share, found.closer_share), (0.25, 0.5));
-    assert_eq!(found.pairs[0], Pair { sample: 0, training: 0, distance: 1.0, relative: 1.0 / 3.0 });
+    assert_eq!(found.pairs[0], SamplePair { sample: 0, training: 0, distance: 1.0, relative: 1.0 / 3.0 });
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn each_class_is_measured_by_its_own_held_out_images() {
         (found.copied_share - 0.05).abs() < 0.028 && (found.closer_share - 0.5).abs() < 0.064,
         "{found:?}"
     );
-    // Copies of the wide class, a little off, are further away than what is honest in the narrow one.
+    // Slightly changed copies of the wide class are further away than held-out images of the narrow one.
     let off = mapped(&normal(26, 1000, 12), |row| row.iter().map(|v| 0.1 * v).collect());
     let copies: Vec<f32> = wide(21, 1000).values().iter().zip(off.values()).map(|(x, z)| x + z).collect();
     let copies = joined(&narrow(24, 1000), &Features::new(copies, 12).unwrap());

@@ -1,4 +1,4 @@
-//! Each kind of thing that can stand where a file is expected.
+//! Each kind of thing that can be in the place of a file.
 
 use duet_files::{append, create, create_new, open, read, read_text};
 use std::io::{ErrorKind, Write};
@@ -40,7 +40,7 @@ fn the_limit_is_on_what_is_read() {
     std::fs::write(&path, [7; 100]).unwrap();
     assert_eq!(read(&path, 100).unwrap(), [7; 100]);
     assert_eq!(read(&path, 99).unwrap_err().kind(), ErrorKind::FileTooLarge);
-    // Its metadata say that it is empty.
+    // The metadata of this file claim that it is empty.
     assert_eq!(read(Path::new("/proc/cpuinfo"), 1).unwrap_err().kind(), ErrorKind::FileTooLarge);
 }
 

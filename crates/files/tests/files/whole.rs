@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// Every test begins by taking this, as the names of temporary files are counted through all of them.
+/// Every test begins by locking this, because all tests share the counter in the names of temporary files.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn names(folder: &Path) -> Vec<String> {
@@ -18,7 +18,7 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The count of the next temporary file, learnt from the one that is written now.
+/// The number of the next temporary file, from the name of the present one.
 fn next_count(folder: &Path) -> u64 {
     let mut count = None;
     write_whole_unsynced(&folder.join("probe"), |_| {

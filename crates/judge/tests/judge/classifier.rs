@@ -1,4 +1,4 @@
-//! The embedded classifier, and what holds for any other.
+//! The embedded classifier, and claims that hold for every classifier.
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, FolderOptions, Shape};
 use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
@@ -39,7 +39,7 @@ fn quick() -> TrainingOptions {
     TrainingOptions { epochs: 4, batch: 12, augmentation: Augmentation::Shift, ..TrainingOptions::digits() }
 }
 
-/// Instruction sets differ by rounding, which may tip a digit that is between two classes.
+/// Instruction sets differ by rounding, which may change the class of a digit between two classes.
 #[test]
 fn the_embedded_classifier_is_right_on_99_of_100_held_out_digits() {
     let test = duet_data::digits().unwrap().test;
@@ -240,7 +240,7 @@ fn a_kept_classifier_is_found_by_its_training_alone() {
         assert_ne!(other, key);
         assert!(Classifier::load_for(&path, &other).unwrap().is_none());
     }
-    // A file that does not say what it was trained on may be of anything.
+    // A file without a key may belong to any training.
     classifier.save(&path).unwrap();
     let message = Classifier::load_for(&path, &key).unwrap_err().to_string();
     assert!(message.contains("does not say what it was trained on"), "{message}");

@@ -1,16 +1,15 @@
-//! Scaled dot-product attention of one image's tokens, and its gradient, a head at a time.
+//! Scaled dot-product attention of one image's tokens, and its gradient, one head at a time.
 //!
-//! The matrix of probabilities is never whole: blocks of queries meet blocks of keys. Going
-//! forward, a row's sums are relative to its largest score so far and are scaled down when a later
-//! block has a larger one (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax";
-//! Rabe & Staats 2021, "Self-attention does not need O(n²) memory"). Going back, each block's
-//! probabilities come again from its scores and from the row's largest score and sum, and the mean
-//! Σ p · ∂p, which the softmax's gradient needs, is ⟨gradient, output⟩ (Dao et al. 2022,
-//! "FlashAttention").
+//! The whole matrix of probabilities never exists. Only blocks of queries by keys are computed. In the
+//! forward pass, a row's sums are relative to its largest score so far; a later block with a larger score
+//! scales them down (Milakov & Gimelshein 2018, "Online normalizer calculation for softmax"; Rabe & Staats
+//! 2021, "Self-attention does not need O(n²) memory"). The backward pass computes each block's
+//! probabilities again, from its scores and from the row's largest score and sum. The softmax's gradient
+//! needs the mean Σ p · ∂p, which is ⟨gradient, output⟩ (Dao et al. 2022, "FlashAttention").
 
-use super::softmax::{Block, Exponentials, Probabilities, ScoreGradients};
+use super::softmax::{Exponentials, Probabilities, ScoreBlock, ScoreGradients};
 use crate::buffer::Buffer;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 use std::ops::Range;
 
@@ -22,19 +21,19 @@ pub(crate) struct AttentionSizes {
     pub width: usize,
 }
 
-/// Queries and keys of a block, at most: two blocks fit into the second-level cache with their
-/// tokens.
+/// The largest number of queries, and of keys, in a block. Two blocks with their tokens fit into the
+/// second-level cache.
 const QUERIES: usize = 96;
 const KEYS: usize = 256;
 
-/// `count` tokens in equal blocks of `most` at most.
+/// Cuts `count` tokens into equal blocks of at most `most`.
 fn blocks(count: usize, most: usize) -> impl Iterator<Item = Range<usize>> + Clone {
     let size = count.div_ceil(count.div_ceil(most).max(1)).max(1);
     (0..count).step_by(size).map(move |first| first..count.min(first + size))
 }
 
-/// From row to row of a block: an odd number of cache lines, or the rows would compete for few of
-/// the cache's places.
+/// The distance between a block's rows: an odd number of cache lines. With an even number, the rows would
+/// compete for few places of the cache.
 fn stride(keys: usize) -> usize {
     (keys.div_ceil(16) | 1) * 16
 }
@@ -56,7 +55,7 @@ impl<'a> Head<'a> {
     }
 }
 
-/// What the way back needs of a head's rows: their largest scores and sums of exponentials.
+/// The values of a head's rows for the backward pass: their largest scores and their sums of exponentials.
 struct SoftmaxSums<'a> {
     largest: &'a mut [f32],
     sums: &'a mut [f32],
@@ -72,7 +71,7 @@ impl AttentionSizes {
         self.tokens * self.row()
     }
 
-    /// Values that the way back needs of each image besides its inputs and outputs.
+    /// The number of values that the backward pass needs of each image besides inputs and outputs.
     pub fn sums(&self) -> usize {
         2 * self.tokens * self.heads
     }
@@ -112,10 +111,10 @@ impl AttentionSizes {
     /// out (queries, keys) = left (queries, width) · a block of `turn`.
     fn scores(&self, (queries, keys): (usize, usize), left: Matrix, turned: &[f32], out: &mut [f32]) {
         let stride = stride(keys);
-        product((queries, keys, self.width), left, (turned, stride), (out, stride), Start::Zero);
+        product((queries, keys, self.width), left, (turned, stride), (out, stride), StartValues::Zero);
     }
 
-    /// Image and head of each head, in order: where its values begin, and its place among all.
+    /// For each head of each image, in order: the range of its values, and its index among all heads.
     fn heads(&self, values: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
         let (image, heads, width) = (self.image(), self.heads, self.width);
         (0..values.checked_div(image).unwrap_or(0) * heads).map(move |i| {
@@ -124,7 +123,7 @@ impl AttentionSizes {
         })
     }
 
-    /// out = softmax(q kᵀ / √width) v, for each image and head; writes `sums` for the way back.
+    /// out = softmax(q kᵀ / √width) v, for each image and head. Writes `sums` for the backward pass.
     pub fn forward(&self, [q, k, v]: [&[f32]; 3], out: &mut [f32], sums: &mut [f32]) {
         assert!(q.len() == k.len() && k.len() == v.len() && v.len() == out.len());
         let (n, row) = (self.tokens, self.row());
@@ -159,9 +158,9 @@ impl AttentionSizes {
                 let (n, stride) = (keys.len(), stride(keys.len()));
                 let block = &mut block[..m * stride];
                 self.scores((m, n), q.rows(queries.start), turned_k, block);
-                let scores = Block { values: block, stride, keys: n };
+                let scores = ScoreBlock { values: block, stride, keys: n };
                 dispatch(Exponentials { block: scores, scale: self.scale(), largest, sums, factors });
-                let start = if keys.start == 0 { Start::Zero } else { Start::Out };
+                let start = if keys.start == 0 { StartValues::Zero } else { StartValues::Out };
                 if keys.start > 0 {
                     self.scale_rows(out, row, factors);
                 }
@@ -239,7 +238,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     lanes.iter().sum()
 }
 
-/// The way back through one head.
+/// The backward pass through one head.
 struct Back<'a> {
     attention: AttentionSizes,
     q: Head<'a>,
@@ -264,7 +263,7 @@ impl Back<'_> {
                 let (p, grad_p) = (&mut p[..m * stride], &mut grad_p[..m * stride]);
                 self.scores_and_gradients(queries.clone(), n, turned, [p, grad_p]);
                 let [p, grad_p] = [p, grad_p].map(|block| Matrix::rows(block, stride));
-                let start = |first| if first == 0 { Start::Zero } else { Start::Out };
+                let start = |first| if first == 0 { StartValues::Zero } else { StartValues::Out };
                 let at = keys.start * row;
                 // ∂v += pᵀ ∂out, ∂k += ∂scoresᵀ q.
                 for (left, right, out) in [(p, grad, &mut *grad_v), (grad_p, q, &mut *grad_k)] {
@@ -290,10 +289,10 @@ impl Back<'_> {
         let (stride, sizes, scale) = (stride(keys), (queries.len(), keys), attention.scale());
         attention.scores(sizes, q.rows(queries.start), &self.turned_k[turned..], p);
         let (largest, sums) = (&largest[queries.clone()], &sums[queries.clone()]);
-        dispatch(Probabilities { block: Block { values: p, stride, keys }, scale, largest, sums });
+        dispatch(Probabilities { block: ScoreBlock { values: p, stride, keys }, scale, largest, sums });
         attention.scores(sizes, grad.rows(queries.start), &self.turned_v[turned..], grad_scores);
         let means = &means[queries];
-        let block = Block { values: grad_scores, stride, keys };
+        let block = ScoreBlock { values: grad_scores, stride, keys };
         dispatch(ScoreGradients { block, probabilities: p, means, scale });
     }
 }
@@ -303,7 +302,7 @@ fn product(
     left: Matrix,
     (right, right_row): (&[f32], usize),
     (out, out_row): (&mut [f32], usize),
-    start: Start,
+    start: StartValues,
 ) {
     dispatch(Product { sizes, left, right, right_row, out, out_row, start });
 }

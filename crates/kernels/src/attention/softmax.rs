@@ -1,17 +1,17 @@
-//! Rows of a block of scores, turned into exponentials and gradients.
+//! Turns rows of a block of scores into exponentials and gradients.
 
 use crate::elementwise::passes::exp;
 use crate::simd::registers;
 use pulp::{Simd, WithSimd};
 
 /// A block of values (queries, keys) whose rows begin `stride` values apart.
-pub(crate) struct Block<'a> {
+pub(crate) struct ScoreBlock<'a> {
     pub values: &'a mut [f32],
     pub stride: usize,
     pub keys: usize,
 }
 
-impl Block<'_> {
+impl ScoreBlock<'_> {
     fn rows(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.values.chunks_mut(self.stride).map(|row| &mut row[..self.keys])
     }
@@ -20,13 +20,13 @@ impl Block<'_> {
 /// The exponentials of a block of scores s, relative to the largest score of the row so far:
 /// e^((s - largest) · scale).
 pub(crate) struct Exponentials<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub scale: f32,
     /// The largest score of each row so far, -∞ before the first block.
     pub largest: &'a mut [f32],
     /// Σ of each row's exponentials so far, relative to `largest`.
     pub sums: &'a mut [f32],
-    /// What multiplies what was summed before, since `largest` has grown.
+    /// The factors for the earlier sums, because `largest` has grown.
     pub factors: &'a mut [f32],
 }
 
@@ -47,7 +47,7 @@ impl WithSimd for Exponentials<'_> {
 
 /// The probabilities of a block of scores s: e^((s - largest) · scale) / sum.
 pub(crate) struct Probabilities<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub scale: f32,
     pub largest: &'a [f32],
     pub sums: &'a [f32],
@@ -64,10 +64,10 @@ impl WithSimd for Probabilities<'_> {
     }
 }
 
-/// The gradient of a block of scores from that of the probabilities p, in its place:
-/// p · (gradient - mean) · scale, where a row's mean is Σ p · gradient over all of its keys.
+/// Turns the gradient of the probabilities p into the gradient of the scores, in place: p · (gradient -
+/// mean) · scale. A row's mean is Σ p · gradient over all of its keys.
 pub(crate) struct ScoreGradients<'a> {
-    pub block: Block<'a>,
+    pub block: ScoreBlock<'a>,
     pub probabilities: &'a [f32],
     pub means: &'a [f32],
     pub scale: f32,
@@ -92,8 +92,7 @@ impl WithSimd for ScoreGradients<'_> {
     }
 }
 
-/// The largest value of a row. (A value that is no number may be passed over: its exponential is
-/// none either.)
+/// The largest value of a row. It may skip a NaN, because the exponential of a NaN is NaN anyway.
 #[inline(always)]
 fn greatest<S: Simd>(s: S, row: &[f32]) -> f32 {
     let (whole, rest) = S::as_simd_f32s(row);
@@ -116,7 +115,7 @@ fn exponentials<S: Simd>(s: S, row: &mut [f32], largest: f32, scale: f32, factor
         sum = s.add_f32s(sum, *scores);
     }
     s.partial_store_f32s(rest, exponential(s, s.partial_load_f32s(rest), constants));
-    // Loaded again: lanes that lie behind the row are zero.
+    // Load the rest again, because lanes behind the end of the row must be zero.
     s.reduce_sum_f32s(s.add_f32s(sum, s.partial_load_f32s(rest)))
 }
 

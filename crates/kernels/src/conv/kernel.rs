@@ -5,7 +5,7 @@ use super::{patches, winograd};
 use crate::buffer::Buffer;
 use std::sync::OnceLock;
 
-/// Weights (O, C, kh, kw) and bias (O), with the forms that the algorithms need made once.
+/// Weights (O, C, kh, kw) and bias (O). The forms that the algorithms need are made once.
 pub(crate) struct Kernel {
     pub outputs: usize,
     pub channels: usize,
@@ -13,19 +13,19 @@ pub(crate) struct Kernel {
     weight: Buffer,
     pub bias: Buffer,
     gradients: bool,
-    winograd: OnceLock<winograd::Weights>,
-    patches: OnceLock<patches::Weights>,
-    thin: OnceLock<patches::Weights>,
+    winograd: OnceLock<winograd::WinogradWeights>,
+    patches: OnceLock<patches::PatchWeights>,
+    thin: OnceLock<patches::PatchWeights>,
 }
 
-/// How a convolution of given sizes is computed. The batch has no say in it: the result for one
-/// image does not depend on the others.
+/// The algorithm for a convolution of given sizes. It does not depend on the batch, so that the result for
+/// one image does not depend on the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
     Winograd,
     Patches,
-    /// Few outputs: the adjoint of the convolution with inputs and outputs exchanged, so that the
-    /// few stand where patches are unfolded, and the many in the vector registers.
+    /// For few outputs: the adjoint of the convolution with inputs and outputs exchanged. The few are then
+    /// on the side of the unfolded patches, and the many in the vector registers.
     Thin(Sizes),
 }
 
@@ -42,7 +42,7 @@ impl Algorithm {
 }
 
 impl Kernel {
-    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients`, only the result will be asked for.
+    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients`, only the forward pass is possible.
     pub fn new(weight: &[f32], bias: &[f32], channels: usize, size: (usize, usize), gradients: bool) -> Self {
         let outputs = bias.len();
         assert_eq!(weight.len(), outputs * channels * size.0 * size.1, "weights of another size");
@@ -59,26 +59,28 @@ impl Kernel {
         }
     }
 
-    fn winograd(&self) -> &winograd::Weights {
-        let make = || winograd::Weights::new(&self.weight, self.outputs, self.channels, self.gradients);
+    fn winograd(&self) -> &winograd::WinogradWeights {
+        let make =
+            || winograd::WinogradWeights::new(&self.weight, self.outputs, self.channels, self.gradients);
         self.winograd.get_or_init(make)
     }
 
-    fn patches(&self) -> &patches::Weights {
+    fn patches(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
-        self.patches.get_or_init(|| patches::Weights::new(&self.weight, self.outputs, self.channels, taps))
+        self.patches
+            .get_or_init(|| patches::PatchWeights::new(&self.weight, self.outputs, self.channels, taps))
     }
 
     /// The weights turned by 180°, inputs and outputs exchanged.
-    fn thin(&self) -> &patches::Weights {
+    fn thin(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
         self.thin.get_or_init(|| {
             let turned = turned(&self.weight, self.outputs, self.channels, taps);
-            patches::Weights::new(&turned, self.channels, self.outputs, taps)
+            patches::PatchWeights::new(&turned, self.channels, self.outputs, taps)
         })
     }
 
-    /// Whether images are best seen doubled by the algorithm itself (`Sizes::doubled`).
+    /// Whether the algorithm itself should double the images (`Sizes::doubled`).
     pub fn sees_doubled(sizes: &Sizes) -> bool {
         Algorithm::of(sizes) == Algorithm::Winograd
     }
@@ -96,7 +98,7 @@ impl Kernel {
         }
     }
 
-    /// Adds the gradients to those of x (B, H, W, C) and of the weights, (kh·kw, C, O), as wanted.
+    /// Adds the wanted gradients to those of x (B, H, W, C) and of the weights (kh·kw, C, O).
     pub fn backward(
         &self,
         sizes: &Sizes,
@@ -133,7 +135,7 @@ impl Kernel {
                     grad_x.copy_from_slice(&part);
                 }
                 if let Some(grad_weight) = grad_weight {
-                    // Of the turned kernel with inputs and outputs exchanged: (taps, O, C).
+                    // The gradient of the turned kernel, with inputs and outputs exchanged: (taps, O, C).
                     let mut turned = Buffer::zeros(grad_weight.len());
                     patches::backward_weights(&adjoint, grad, x, &mut turned);
                     for tap in 0..taps {

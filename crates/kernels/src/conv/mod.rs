@@ -15,15 +15,15 @@ use kernel::Kernel;
 use sizes::{Epilogue, Padding, Sizes};
 use std::sync::Arc;
 
-/// Weights of a convolution or of a linear layer (a kernel of one pixel), under the name that
-/// their gradients get: `name.weight`, `name.bias`.
+/// Weights of a convolution or of a linear layer (a kernel of one pixel). Their gradients get the names
+/// `name.weight` and `name.bias`.
 pub struct ConvWeights {
     name: String,
     kernel: Kernel,
 }
 
 impl ConvWeights {
-    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients` it only runs forward.
+    /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients`, only the forward pass is possible.
     pub fn new(
         name: impl Into<String>,
         weight: &[f32],
@@ -35,8 +35,8 @@ impl ConvWeights {
         Self { name: name.into(), kernel: Kernel::new(weight, bias, channels, kernel, gradients) }
     }
 
-    /// Copies candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) of a linear layer,
-    /// and bias (O). Errors name shapes that do not fit.
+    /// Copies candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) for a linear layer, and
+    /// bias (O). Errors: shapes that do not fit; the error names them.
     pub fn from_tensors(
         name: impl Into<String>,
         weight: &Tensor,
@@ -61,9 +61,9 @@ impl ConvWeights {
 /// What is added to a convolution's result before it is stored: (y + time + residual) · scale.
 #[derive(Clone, Copy)]
 pub struct Sum<'a> {
-    /// (B, 1, 1, O): one value an image and channel.
+    /// (B, 1, 1, O): one value for each image and channel.
     pub time: Option<&'a Images>,
-    /// As large as the result.
+    /// Images of the result's shape.
     pub residual: Option<&'a Images>,
     /// Factor of the sum.
     pub scale: f32,
@@ -109,7 +109,7 @@ impl Tape {
         assert_eq!(x.shape[3], kernel.channels, "channels of x and weights of {}", weights.name);
         let (out_height, out_width) = sizes.out();
         let shape = [batch, out_height, out_width, kernel.outputs];
-        // Pixels that do not see each other are one long image.
+        // If no output depends on several pixels, the batch is computed as one long image.
         let mut parts = batch;
         if sizes.is_pointwise() && sum.time.is_none() {
             (sizes.height, sizes.width, parts) = (batch * sizes.height * sizes.width, 1, 1);
@@ -146,7 +146,7 @@ impl Tape {
                 if let Some(time) = time {
                     pending.give(&time, sums);
                 }
-                // Taken out, so that it and the weights' can be borrowed at once.
+                // Take it out, so that both gradients can be borrowed at the same time.
                 let shape = (sizes.taps(), kernel.channels, kernel.outputs);
                 let mut grad_x =
                     x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
@@ -177,7 +177,7 @@ impl Tape {
     }
 }
 
-/// The sizes of a convolution of images, seen `times` as high and wide.
+/// The sizes of a convolution of images that count as `times` as high and wide.
 fn sizes(x: &Images, kernel: &Kernel, stride: usize, padding: Padding, times: usize) -> Sizes {
     let [_, height, width, channels] = x.shape;
     let (height, width) = (times * height, times * width);

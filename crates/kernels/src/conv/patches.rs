@@ -6,18 +6,18 @@
 use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 
 /// The weights (O, C, kh, kw) in the two forms that products need.
-pub(crate) struct Weights {
+pub(crate) struct PatchWeights {
     /// (kh·kw·C, O)
     forward: Buffer,
     /// (O, kh·kw·C)
     backward: Buffer,
 }
 
-impl Weights {
+impl PatchWeights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, taps: usize) -> Self {
         let mut backward = Buffer::scratch(weight.len());
         for (kernels, out) in weight
@@ -33,7 +33,7 @@ impl Weights {
     }
 }
 
-/// Output rows a tile, so that its patches fill about 128 KiB.
+/// The number of output rows in a tile. Its patches then fill about 128 KiB.
 fn tile_rows(sizes: &Sizes) -> usize {
     let (height, width) = sizes.out();
     (32_768 / (sizes.taps() * sizes.channels * width).max(1)).clamp(1, height.max(1))
@@ -45,12 +45,13 @@ fn tiles(sizes: &Sizes) -> impl Iterator<Item = (usize, usize)> + use<> {
     (0..height).step_by(rows).map(move |first| (first, rows.min(height - first)))
 }
 
-/// For an output row and kernel row: the image's row, if it is not padding.
+/// The image's row for an output row and a kernel row; none if it is padding.
 fn source_row(sizes: &Sizes, i: usize, u: usize) -> Option<usize> {
     (i * sizes.stride + u).checked_sub(sizes.padding.top).filter(|&y| y < sizes.height)
 }
 
-/// For an output column: the kernel columns that lie inside the image, and the first one's column.
+/// For an output column: the range (first, end) of kernel columns inside the image, and the image's column
+/// of the first one.
 fn source_columns(sizes: &Sizes, j: usize) -> (usize, usize, usize) {
     let (x, left) = (j * sizes.stride, sizes.padding.left);
     let first = left.saturating_sub(x).min(sizes.kernel.1);
@@ -58,7 +59,8 @@ fn source_columns(sizes: &Sizes, j: usize) -> (usize, usize, usize) {
     (first, last, (x + first).saturating_sub(left))
 }
 
-/// For a kernel column: the output columns that it sees the image from, and the first one's column.
+/// For a kernel column: the range (first, end) of output columns for which it is inside the image, and the
+/// image's column of the first one.
 fn seeing_columns(sizes: &Sizes, v: usize) -> (usize, usize, usize) {
     let (stride, left, width) = (sizes.stride, sizes.padding.left, sizes.out().1);
     let first = left.saturating_sub(v).div_ceil(stride).min(width);
@@ -66,14 +68,14 @@ fn seeing_columns(sizes: &Sizes, v: usize) -> (usize, usize, usize) {
     (first, last, (first * stride + v).saturating_sub(left))
 }
 
-/// Whether patches are unfolded tap by tap, (kh·kw·C, pixels), instead of pixel by pixel: where
-/// a pixel has so few channels that copying them one pixel at a time costs more than the products.
+/// Whether patches are unfolded tap by tap, (kh·kw·C, pixels), instead of pixel by pixel. This is faster if
+/// a pixel has so few channels that copying pixel by pixel costs more than the products.
 fn is_thin(sizes: &Sizes) -> bool {
     sizes.channels <= 4 && !sizes.is_pointwise()
 }
 
-/// Calls `row` for each channel, kernel pixel and output row of a tile that see the image, with the
-/// place of their first value in the image, in the thin patches and the number of values.
+/// Calls `row` for each channel, kernel pixel and output row of a tile with values inside the image. It
+/// gets the place of the first value in the image and in the thin patches, and the number of values.
 #[inline(always)]
 fn for_each_thin_row(sizes: &Sizes, (first, rows): (usize, usize), mut row: impl FnMut(usize, usize, usize)) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
@@ -92,8 +94,8 @@ fn for_each_thin_row(sizes: &Sizes, (first, rows): (usize, usize), mut row: impl
     }
 }
 
-/// The patches of a tile, as (pixels, kh·kw·C), or (kh·kw·C, pixels) of a thin image; the matrix
-/// (pixels, kh·kw·C) in either case.
+/// The patches of a tile, stored as (pixels, kh·kw·C), or as (kh·kw·C, pixels) for a thin image. The
+/// returned matrix is (pixels, kh·kw·C) in both cases.
 fn unfold<'a>(
     sizes: &Sizes,
     image: &[f32],
@@ -131,7 +133,7 @@ fn unfold<'a>(
     Matrix::rows(patches, depth)
 }
 
-/// Adds patches (pixels, kh·kw·C) back to where they were unfolded from.
+/// Adds patches (pixels, kh·kw·C) to the pixels from which they were unfolded.
 fn fold(sizes: &Sizes, patches: &[f32], (first, rows): (usize, usize), image: &mut [f32]) {
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
     let depth = kh * kw * c;
@@ -161,7 +163,7 @@ pub(crate) fn forward(
     sizes: &Sizes,
     batch: usize,
     x: &[f32],
-    weights: &Weights,
+    weights: &PatchWeights,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
@@ -174,8 +176,8 @@ pub(crate) fn forward(
     let images = y.chunks_mut(sizes.out_image().max(1)).zip(x.chunks(sizes.image().max(1)));
     for (image, (y, x)) in images.enumerate() {
         let start = match epilogue.residual {
-            Some(_) => Start::Out,
-            None => Start::Row(epilogue.bias_of(image, outputs)),
+            Some(_) => StartValues::Out,
+            None => StartValues::Row(epilogue.bias_of(image, outputs)),
         };
         for (first, rows) in tiles(sizes) {
             let left = match sizes.is_pointwise() {
@@ -202,7 +204,7 @@ fn scratch(sizes: &Sizes) -> Buffer {
 }
 
 /// Adds the gradient to x's.
-pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, grad_x: &mut [f32]) {
+pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &PatchWeights, grad_x: &mut [f32]) {
     let (depth, outputs, width) = (sizes.taps() * sizes.channels, sizes.outputs, sizes.out().1);
     let mut patches = scratch(sizes);
     for (grad_x, grad) in grad_x.chunks_mut(sizes.image().max(1)).zip(grad.chunks(sizes.out_image().max(1))) {
@@ -216,7 +218,7 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &Weights, gra
                 right_row: depth,
                 out,
                 out_row: depth,
-                start: if pointwise { Start::Out } else { Start::Zero },
+                start: if pointwise { StartValues::Out } else { StartValues::Zero },
             });
             if !pointwise {
                 fold(sizes, &patches, (first, rows), grad_x);
@@ -242,7 +244,7 @@ pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], grad_weig
                 right_row: outputs,
                 out: grad_weight,
                 out_row: outputs,
-                start: Start::Out,
+                start: StartValues::Out,
             });
         }
     }

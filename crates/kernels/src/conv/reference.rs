@@ -1,4 +1,4 @@
-//! The same operations as plain loops in f64: what the kernels are tested against.
+//! The same operations as plain loops in f64. Tests compare the kernels with them.
 
 use crate::candle::Conv2d;
 use crate::conv::sizes::Padding;
@@ -24,7 +24,7 @@ impl ConvShape {
         (along(self.height + top + bottom, self.kernel.0), along(self.width + left + right, self.kernel.1))
     }
 
-    /// Calls `term` with the indices into (x, w, y) of every product in the convolution.
+    /// Calls `term` with the indices into (x, w, y) for every product of the convolution.
     pub fn for_each_term(&self, mut term: impl FnMut(usize, usize, usize)) {
         let ((out_h, out_w), (kh, kw), stride) = (self.out(), self.kernel, self.options.stride);
         for b in 0..self.batch {
@@ -85,8 +85,8 @@ pub struct NormShape {
     pub silu: bool,
 }
 
-/// y = f(((x - μ)/√(σ² + eps) · weight + bias) · (1 + scale) + shift), the modulation (batch, 2·C)
-/// being scale and shift of each image; f is SiLU or nothing.
+/// y = f(((x - μ)/√(σ² + eps) · weight + bias) · (1 + scale) + shift). The modulation (batch, 2·C) holds
+/// the scale and shift of each image. f is SiLU or nothing.
 pub fn group_norm(
     shape: &NormShape,
     x: &[f64],
@@ -150,7 +150,7 @@ pub fn attention(
     y
 }
 
-/// Gradients of q, k and v of `attention`, from that of its result.
+/// The gradients of q, k and v in `attention`, from the gradient of its result.
 pub fn attention_gradients(
     (batch, tokens, heads, width): (usize, usize, usize, usize),
     [q, k, v]: [&[f64]; 3],

@@ -1,4 +1,4 @@
-//! The sizes of a convolution, and what is done to its result.
+//! The sizes of a convolution, and the operations on its result.
 
 /// Zeros added around an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,13 +28,13 @@ pub(crate) struct Sizes {
     pub kernel: (usize, usize),
     pub stride: usize,
     pub padding: Padding,
-    /// The image has half the height and width, and each of its pixels is seen as 2×2. Only
+    /// Whether the image has half of the height and width, and each of its pixels counts as 2×2. Only
     /// Winograd's algorithm reads such images.
     pub doubled: bool,
 }
 
 impl Sizes {
-    /// Height and width of the output; none where the kernel is larger than the padded input.
+    /// Height and width of the output; none if the kernel is larger than the padded input.
     pub fn checked_out(&self) -> Option<(usize, usize)> {
         let Padding { top, bottom, left, right } = self.padding;
         let along = |side: usize, kernel: usize| side.checked_sub(kernel).map(|free| free / self.stride + 1);
@@ -49,27 +49,27 @@ impl Sizes {
         self.checked_out().unwrap_or((0, 0))
     }
 
-    /// Values of an input image.
+    /// The number of values of an input image.
     pub fn image(&self) -> usize {
         self.channels * self.height * self.width / if self.doubled { 4 } else { 1 }
     }
 
-    /// Values of an output image.
+    /// The number of values of an output image.
     pub fn out_image(&self) -> usize {
         self.outputs * self.out().0 * self.out().1
     }
 
-    /// Pixels of a kernel.
+    /// The number of pixels of a kernel.
     pub fn taps(&self) -> usize {
         self.kernel.0 * self.kernel.1
     }
 
-    /// Whether each output sees the one input pixel at its own place.
+    /// Whether each output depends only on the input pixel at its own place.
     pub fn is_pointwise(&self) -> bool {
         self.kernel == (1, 1) && self.stride == 1 && self.padding == Padding::default()
     }
 
-    /// The convolution that turns the output's gradient into the input's, for stride 1 and a
+    /// The convolution that turns the output's gradient into the input's. It exists for stride 1 and a
     /// padding smaller than the kernel.
     pub fn adjoint(&self) -> Option<Self> {
         let Padding { top, bottom, left, right } = self.padding;
@@ -87,12 +87,12 @@ impl Sizes {
     }
 }
 
-/// What happens to a convolution's result before it is stored: (y + bias + residual) · scale.
+/// The operations on a convolution's result before it is stored: (y + bias + residual) · scale.
 #[derive(Clone, Copy)]
 pub(crate) struct Epilogue<'a> {
-    /// (O) for all images, or (B, O).
+    /// (O) for all images, or (B, O) for each image.
     pub bias: &'a [f32],
-    /// As large as the result.
+    /// Images of the result's shape.
     pub residual: Option<&'a [f32]>,
     pub scale: f32,
 }
@@ -111,7 +111,7 @@ impl<'a> Epilogue<'a> {
         assert!(self.residual.is_none_or(|residual| residual.len() == len), "the residual has another size");
     }
 
-    /// Puts bias and residual where products will be added.
+    /// Writes bias and residual to y, to which the products are then added.
     pub fn start(&self, batch: usize, sizes: &Sizes, y: &mut [f32]) {
         self.check(batch, y.len(), sizes.outputs);
         for (image, y) in y.chunks_mut(sizes.out_image().max(1)).enumerate() {

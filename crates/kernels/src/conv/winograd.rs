@@ -12,7 +12,7 @@
 use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::{dispatch, load, mul_add, registers, store};
 use pulp::{Simd, WithSimd};
 
@@ -133,14 +133,14 @@ const G: [[f32; 3]; IN] = [
 ];
 
 /// The weights (O, C, 3, 3) in the two forms that products need.
-pub(crate) struct Weights {
+pub(crate) struct WinogradWeights {
     /// (36, C, O)
     forward: Buffer,
     /// (36, O, C); empty if no gradients are wanted.
     backward: Buffer,
 }
 
-impl Weights {
+impl WinogradWeights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, gradients: bool) -> Self {
         let transformed = |taps: &[f32]| {
             let mut places = Buffer::scratch(PLACES * outputs * channels);
@@ -296,7 +296,7 @@ pub(crate) fn forward(
     sizes: &Sizes,
     batch: usize,
     x: &[f32],
-    weights: &Weights,
+    weights: &WinogradWeights,
     epilogue: Epilogue,
     y: &mut [f32],
 ) {
@@ -305,18 +305,18 @@ pub(crate) fn forward(
     assert_eq!(y.len(), batch * height * width * sizes.outputs);
     assert_eq!(weights.forward.len(), PLACES * sizes.channels * sizes.outputs);
     epilogue.check(batch, y.len(), sizes.outputs);
-    dispatch(Forward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
+    dispatch(WinogradForward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
 }
 
-struct Forward<'a> {
+struct WinogradForward<'a> {
     tiles: Tiles,
     x: &'a [f32],
-    weights: &'a Weights,
+    weights: &'a WinogradWeights,
     epilogue: Epilogue<'a>,
     y: &'a mut [f32],
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for WinogradForward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -336,7 +336,7 @@ impl WithSimd for Forward<'_> {
                     right_row: o,
                     out: &mut m[place * m_stride..],
                     out_row: o,
-                    start: Start::Zero,
+                    start: StartValues::Zero,
                 });
             }
             simd.vectorize(OutputBlock { tiles, first, count, m: &m, epilogue, y });
@@ -351,7 +351,7 @@ pub(crate) fn backward(
     batch: usize,
     x: &[f32],
     grad: &[f32],
-    weights: &Weights,
+    weights: &WinogradWeights,
     grad_x: Option<&mut [f32]>,
     grad_places: Option<&mut [f32]>,
 ) {
@@ -365,19 +365,19 @@ pub(crate) fn backward(
     if let Some(places) = &grad_places {
         assert_eq!(places.len(), PLACES * sizes.channels * sizes.outputs);
     }
-    dispatch(Backward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grad_x, grad_places });
+    dispatch(WinogradBackward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grad_x, grad_places });
 }
 
-struct Backward<'a> {
+struct WinogradBackward<'a> {
     tiles: Tiles,
     x: &'a [f32],
     grad: &'a [f32],
-    weights: &'a Weights,
+    weights: &'a WinogradWeights,
     grad_x: Option<&'a mut [f32]>,
     grad_places: Option<&'a mut [f32]>,
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for WinogradBackward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -399,7 +399,7 @@ impl WithSimd for Backward<'_> {
                         right_row: o,
                         out: &mut grad_places[place * c * o..],
                         out_row: o,
-                        start: if first == 0 { Start::Zero } else { Start::Out },
+                        start: if first == 0 { StartValues::Zero } else { StartValues::Out },
                     });
                 }
             }
@@ -412,7 +412,7 @@ impl WithSimd for Backward<'_> {
                         right_row: c,
                         out: &mut v[place * v_stride..],
                         out_row: c,
-                        start: Start::Zero,
+                        start: StartValues::Zero,
                     });
                 }
                 simd.vectorize(InputAdjointBlock { tiles, first, count, v: &v, grad_x });

@@ -1,4 +1,4 @@
-//! The functions between layers.
+//! Activations: functions between layers.
 
 use candle_core::{Result, Tensor};
 
@@ -11,14 +11,15 @@ pub enum Activation {
     Silu,
     /// max(x, 0).
     Relu,
-    /// x · Φ(x), Φ the normal distribution's cumulative function (Hendrycks & Gimpel 2016).
+    /// x · Φ(x), where Φ is the normal distribution's cumulative function (Hendrycks & Gimpel 2016).
     Gelu,
     /// x · tanh(ln(1 + eˣ)) (Misra 2019).
     Mish,
 }
 
 impl Activation {
-    /// Of a tensor of any shape, with candle's operations and gradients.
+    /// Applies the function to a tensor of any shape, with candle's operations and gradients. Errors: those
+    /// of candle.
     pub fn of(self, x: &Tensor) -> Result<Tensor> {
         match self {
             Self::None => Ok(x.clone()),
@@ -26,14 +27,14 @@ impl Activation {
             Self::Relu => x.relu(),
             Self::Gelu => x.gelu_erf(),
             Self::Mish => {
-                // ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|), which overflows nowhere.
+                // ln(1 + eˣ) = max(x, 0) + ln(1 + e^-|x|), which never overflows.
                 let softplus = (x.relu()? + (x.abs()?.neg()?.exp()? + 1.0)?.log()?)?;
                 x * softplus.tanh()?
             }
         }
     }
 
-    /// f(x) and f'(x). SiLU has a kernel of its own in vector instructions.
+    /// f(x) and f'(x). SiLU also has a kernel of its own, with vector instructions.
     pub(crate) fn value_and_slope(self, x: f32) -> (f32, f32) {
         let x = f64::from(x);
         let (value, slope) = match self {

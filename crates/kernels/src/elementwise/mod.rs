@@ -1,4 +1,4 @@
-//! What is done value by value, and channel by channel, on the tape.
+//! Operations on single values and on channels, on the tape.
 
 pub(crate) mod activation;
 pub(crate) mod passes;
@@ -8,7 +8,7 @@ use crate::elementwise::activation::Activation;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {
-    /// An activation of every value.
+    /// Applies an activation to every value.
     pub fn activation(&mut self, x: &Images, activation: Activation) -> Images {
         let mut y = Buffer::scratch(x.values.len());
         passes::activate(activation, &x.values, &mut y);
@@ -24,7 +24,7 @@ impl Tape {
         self.push(x.shape, y, x.tracked, step)
     }
 
-    /// Each image times its factor.
+    /// Multiplies each image by its factor; `factors` (B).
     pub fn scale_images(&mut self, x: &Images, factors: &[f32]) -> Images {
         assert_eq!(factors.len(), x.shape[0], "one factor for each image");
         let image = (x.len() / factors.len().max(1)).max(1);
@@ -44,7 +44,7 @@ impl Tape {
         self.push(x.shape, y, x.tracked, step)
     }
 
-    /// a + b, of one shape.
+    /// a + b, which have the same shape.
     pub fn add(&mut self, a: &Images, b: &Images) -> Images {
         assert_eq!(a.shape, b.shape, "summands of two shapes");
         let mut y = Buffer::copy(&a.values);
@@ -63,7 +63,7 @@ impl Tape {
         self.push(a.shape, y, tracked, step)
     }
 
-    /// The channels of a, then those of b.
+    /// The channels of a, followed by those of b: (B, H, W, C) and (B, H, W, D) → (B, H, W, C + D).
     pub fn concat(&mut self, a: &Images, b: &Images) -> Images {
         let ([batch, height, width, first], [.., second]) = (a.shape, b.shape);
         assert_eq!(a.shape[..3], b.shape[..3], "images of two sizes");

@@ -1,4 +1,4 @@
-//! Passes over values that the compiler turns into vector instructions by itself.
+//! Loops over values. The compiler turns them into vector instructions.
 
 use crate::elementwise::activation::Activation;
 use crate::simd::{dispatch, mul_add, registers};
@@ -68,7 +68,7 @@ pub(crate) fn sum_pixels(values: &[f32], channels: usize, pixels: usize, sums: &
             sums.chunks_exact_mut(channels).zip(values.chunks_exact((channels * pixels).max(1)))
         {
             sums.fill(0.0);
-            // So many pixels are summed apart that long sums stay exact.
+            // Sum blocks of pixels separately, so that long sums stay exact.
             for block in image.chunks(64 * channels) {
                 add_pixels(block, channels, sums);
             }
@@ -105,14 +105,14 @@ pub(crate) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(s: S, x: S::f32s) -> S::f32s {
     let (p, power) = exp_factors(s, x);
-    // What is no number is not less, and stays none.
+    // A comparison with NaN is false, so NaN stays NaN.
     s.select_f32s(s.less_than_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(0.0), s.mul_f32s(p, power))
 }
 
 /// p(r) and 2^n whose product is e^x, for |x| up to 87.
 ///
-/// x = n·ln 2 + r, |r| ≤ ln 2 / 2, and p is the Taylor polynomial of degree 7; n is rounded, and
-/// becomes an exponent, by the addition of 1.5·2²³ + 127.
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2, and p is the Taylor polynomial of degree 7. Adding 1.5·2²³ + 127
+/// rounds n and makes it an exponent.
 #[inline(always)]
 fn exp_factors<S: Simd>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
     const MAGIC: f32 = 12_582_912.0 + 127.0;

@@ -9,7 +9,7 @@ use crate::tape::{Images, Pending, Step, Tape};
 use normalise::{Normalisation, ScaleAndShift};
 use std::sync::Arc;
 
-/// Scale and shift of a group normalisation, under the name that their gradients get.
+/// Scale and shift of a group normalisation. Their gradients get the names `name.weight` and `name.bias`.
 pub struct NormWeights {
     name: String,
     weight: Vec<f32>,
@@ -25,15 +25,15 @@ impl NormWeights {
         Self { name: name.into(), weight: weight.to_vec(), bias: bias.to_vec(), groups, eps }
     }
 
-    /// What is applied after the normalisation, with `modulation` (B, 1, 1, 2·C) if given.
+    /// The scale and shift after the normalisation, with `modulation` (B, 1, 1, 2·C) if given.
     fn scale_and_shift<'a>(&'a self, modulation: Option<&'a Images>) -> ScaleAndShift<'a> {
         ScaleAndShift { weight: &self.weight, bias: &self.bias, modulation: modulation.map(Images::values) }
     }
 }
 
 impl Tape {
-    /// Group normalisation with an activation after it, and between them z·(1 + scale) + shift by
-    /// `modulation` (B, 1, 1, 2·C) if given, the scales first.
+    /// Group normalisation, then an activation. If `modulation` (B, 1, 1, 2·C) is given, z·(1 + scale) +
+    /// shift comes between them; its first C values are the scales.
     pub fn norm(
         &mut self,
         x: &Images,

@@ -15,8 +15,8 @@ pub(crate) struct Normalisation {
     pub silu: bool,
 }
 
-/// Scale and shift after the normalisation: those of the layer, and of each image (B, 2·C) as
-/// (1 + scale), shift, if any.
+/// Scale and shift after the normalisation: those of the layer, then, if there are any, those of each image
+/// (B, 2·C), as (1 + scale) and shift.
 #[derive(Clone, Copy)]
 pub(crate) struct ScaleAndShift<'a> {
     pub weight: &'a [f32],
@@ -51,10 +51,10 @@ pub(crate) fn forward(
 ) {
     norm.check(&affine, x.len(), moments.len());
     assert_eq!(x.len(), y.len());
-    dispatch(Forward { norm, affine, x, y, moments });
+    dispatch(NormForward { norm, affine, x, y, moments });
 }
 
-/// `forward` again, with its moments known.
+/// As `forward`, but with known moments.
 pub(crate) fn apply(
     norm: Normalisation,
     affine: ScaleAndShift,
@@ -72,7 +72,7 @@ pub(crate) fn apply(
     }
 }
 
-/// Where the gradients go. All are added to, but x's is overwritten if there is none yet.
+/// The gradients to write. All of them are added to, except that x's is overwritten if there is none yet.
 pub(crate) struct NormGradients<'a> {
     pub x: &'a mut [f32],
     pub x_is_new: bool,
@@ -93,13 +93,13 @@ pub(crate) fn backward(
     norm.check(&affine, x.len(), moments.len());
     assert!(grad.len() == x.len() && gradients.x.len() == x.len());
     assert!(gradients.weight.len() == norm.channels && gradients.bias.len() == norm.channels);
-    dispatch(Backward { norm, affine, x, grad, moments, gradients });
+    dispatch(NormBackward { norm, affine, x, grad, moments, gradients });
 }
 
-/// Pixels whose sum is taken in f32 before it is added in f64.
+/// The number of pixels that are summed in f32 before the sum is added in f64.
 const BLOCK: usize = 128;
 
-struct Forward<'a> {
+struct NormForward<'a> {
     norm: Normalisation,
     affine: ScaleAndShift<'a>,
     x: &'a [f32],
@@ -107,7 +107,7 @@ struct Forward<'a> {
     moments: &'a mut [Moments],
 }
 
-impl WithSimd for Forward<'_> {
+impl WithSimd for NormForward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -126,7 +126,7 @@ impl WithSimd for Forward<'_> {
     }
 }
 
-/// The moments of each group from its channels' sums of differences from their first pixels.
+/// The moments of each group. Its channels' sums are of differences from their first pixels.
 fn group_moments(norm: &Normalisation, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
     let (width, pixels) = (norm.channels / norm.groups, norm.pixels as f64);
     for (group, moments) in moments.iter_mut().enumerate() {
@@ -180,8 +180,8 @@ impl ScaleAndShift<'_> {
     }
 }
 
-/// Σ d and Σ d² of each channel over one image's pixels, with d = x - the channel's first pixel:
-/// one pass, and no digits lost where the mean is far from 0.
+/// Σ d and Σ d² of each channel over one image's pixels, where d = x - the channel's first pixel. This
+/// takes one pass, and loses no digits if the mean is far from 0.
 struct PixelSums<'a> {
     norm: Normalisation,
     x: &'a [f32],
@@ -218,7 +218,7 @@ impl WithSimd for PixelSums<'_> {
     }
 }
 
-/// Adds four registers' sums to those of their channels in f64.
+/// Adds the sums in four registers to those of their channels in f64.
 #[inline(always)]
 fn add_lanes<S: Simd>(simd: S, parts: [S::f32s; 4], lanes: usize, sums: &mut [f64]) {
     let total = simd.add_f32s(simd.add_f32s(parts[0], parts[1]), simd.add_f32s(parts[2], parts[3]));
@@ -260,7 +260,7 @@ impl WithSimd for Apply<'_> {
     }
 }
 
-struct Backward<'a> {
+struct NormBackward<'a> {
     norm: Normalisation,
     affine: ScaleAndShift<'a>,
     x: &'a [f32],
@@ -269,7 +269,7 @@ struct Backward<'a> {
     gradients: NormGradients<'a>,
 }
 
-impl WithSimd for Backward<'_> {
+impl WithSimd for NormBackward<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -341,7 +341,7 @@ impl WithSimd for Backward<'_> {
     }
 }
 
-/// The gradient before the activation, and of each channel its sum and its sum times (x - mean).
+/// The gradient before the activation, and for each channel its sum and its sum times (x - mean).
 struct Through<'a> {
     norm: Normalisation,
     x: &'a [f32],

@@ -1,4 +1,4 @@
-//! What an optimiser does to each parameter, in place and in one pass a result.
+//! The update of one parameter by an optimiser, in place, with one pass for each result.
 
 mod newton_schulz;
 
@@ -9,12 +9,12 @@ use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result
 pub use newton_schulz::orthogonal;
 use newton_schulz::{matrix, orthogonalise};
 
-/// Settings of one step of AdamW, all of them already for this step.
+/// The numbers for one step of AdamW.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWStep {
-    /// Decay of the first and second moment.
+    /// β₁ and β₂, the decays of the first and second moment.
     pub betas: [f64; 2],
-    /// Factor of the parameter before the step: 1 - learning rate · weight decay.
+    /// The factor of the parameter before the step: 1 - learning rate · weight decay.
     pub keep: f64,
     /// learning rate / (1 - β₁ᵗ).
     pub rate: f64,
@@ -26,8 +26,8 @@ pub struct AdamWStep {
 
 /// One step of AdamW (Loshchilov & Hutter 2019) for one parameter, its moments and its gradient.
 ///
-/// m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← keep·θ - rate · m / (√v / correction + eps). All four
-/// have one shape.
+/// m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← keep·θ - rate · m / (√v / correction + eps). All four have
+/// the same shape. Errors: shapes that differ.
 pub fn adamw(parameter: &Var, first: &Var, second: &Var, gradient: &Tensor, step: AdamWStep) -> Result<()> {
     let [beta1, beta2] = step.betas;
     if is_cpu_f32(parameter) && is_cpu_f32(gradient) {
@@ -43,22 +43,22 @@ pub fn adamw(parameter: &Var, first: &Var, second: &Var, gradient: &Tensor, step
     parameter.set(&((parameter.as_tensor() * step.keep)? - update)?.detach())
 }
 
-/// Settings of one step of Muon, all of them already for this step.
+/// The numbers for one step of Muon.
 #[derive(Debug, Clone, Copy)]
 pub struct MuonStep {
     /// μ, the decay of the momentum.
     pub momentum: f64,
-    /// Factor of the parameter before the step: 1 - learning rate · weight decay.
+    /// The factor of the parameter before the step: 1 - learning rate · weight decay.
     pub keep: f64,
-    /// How far the parameter moves along an orthogonal matrix.
+    /// The distance that the parameter moves along an orthogonal matrix.
     pub rate: f64,
 }
 
 /// One step of Muon (Jordan et al. 2024) for one parameter of rank 2 or more, its momentum and its
-/// gradient. All have one shape: others are an error, and then nothing was changed.
+/// gradient. All have the same shape. Errors: shapes that differ, or a rank below 2; then nothing changes.
 ///
-/// m ← μm + (1-μ)g; θ ← keep·θ - rate · O((1-μ)g + μm). O is [`orthogonal`], of the matrix whose rows
-/// belong to the first dimension.
+/// m ← μm + (1-μ)g; θ ← keep·θ - rate · O((1-μ)g + μm). O is [`orthogonal`]; the first dimension gives the
+/// rows of the matrix.
 pub fn muon(parameter: &Var, momentum: &Var, gradient: &Tensor, step: MuonStep) -> Result<()> {
     let shapes = [momentum.shape(), gradient.shape()];
     if shapes.into_iter().any(|shape| shape != parameter.shape()) {
@@ -77,7 +77,7 @@ pub fn muon(parameter: &Var, momentum: &Var, gradient: &Tensor, step: MuonStep) 
     parameter.set(&((parameter.as_tensor() * step.keep)? - (update * step.rate)?)?.detach())
 }
 
-/// average ← decay · average + (1 - decay) · values.
+/// average ← decay · average + (1 - decay) · values. Errors: shapes that differ.
 pub fn average(average: &Var, values: &Tensor, decay: f64) -> Result<()> {
     if is_cpu_f32(average) && is_cpu_f32(values) {
         return average.inplace_op2(&values.contiguous()?, &Average { decay, square: false });
@@ -85,7 +85,7 @@ pub fn average(average: &Var, values: &Tensor, decay: f64) -> Result<()> {
     average.set(&((average.as_tensor() * decay)? + (values * (1.0 - decay))?)?.detach())
 }
 
-/// x ← factor · x, in place: whatever shares x's memory changes too.
+/// x ← factor · x, in place: every tensor that shares x's memory changes too. Errors: those of candle.
 pub fn scale(x: &Tensor, factor: f64) -> Result<()> {
     x.inplace_op1(&Scale(factor as f32))
 }
@@ -104,7 +104,7 @@ impl InplaceOp1 for Scale {
     }
 }
 
-/// Σ x² in f64.
+/// Σ x² in f64. Errors: those of candle.
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     if !is_cpu_f32(x) {
         let values = x.flatten_all()?.to_vec1::<f32>()?;
@@ -113,7 +113,7 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     with_values(x, |values| Ok(squares(values)))
 }
 
-/// The values of a storage that is written in place, and those that it reads.
+/// The values of a storage that is written in place, and of the tensors that are read.
 fn slices<'a, const N: usize>(
     name: &str,
     to: (&'a mut CpuStorage, &Layout),
@@ -133,7 +133,7 @@ fn slices<'a, const N: usize>(
     }
 }
 
-/// x ← decay · x + (1 - decay) · y, or y².
+/// x ← decay · x + (1 - decay) · y, or with y² instead of y.
 struct Average {
     decay: f64,
     square: bool,

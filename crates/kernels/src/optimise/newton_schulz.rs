@@ -1,22 +1,22 @@
 //! The orthogonal factor of a matrix, by products alone.
 
 use crate::elementwise::passes::squares;
-use crate::product::{Matrix, Product, Start};
+use crate::product::{Matrix, Product, StartValues};
 use crate::simd::dispatch;
 use crate::storage::is_cpu_f32;
 use candle_core::{Result, Shape, Tensor, bail};
 
-/// a, b, c of the polynomial ax + bx³ + cx⁵, which brings every singular value from (0, 1] near 1
-/// quickly rather than exactly (Jordan et al. 2024, "Muon").
+/// a, b, c of the polynomial ax + bx³ + cx⁵. It brings every singular value in (0, 1] near 1, quickly but
+/// not exactly (Jordan et al. 2024, "Muon").
 const COEFFICIENTS: [f32; 3] = [3.4445, -4.7750, 2.0315];
-/// How often the polynomial is applied.
+/// The number of times that the polynomial is applied.
 const STEPS: usize = 5;
-/// Least norm that a matrix is divided by.
+/// The least divisor of a matrix: a smaller norm counts as this.
 const LEAST_NORM: f64 = 1e-7;
 
-/// Nearly UVᵀ for a matrix USVᵀ, by five steps of a Newton-Schulz iteration (Jordan et al. 2024):
-/// its singular values are from about 0.7 to 1.2 but for those that were next to nothing. Every
-/// dimension after the first counts as one; the shape stays.
+/// Nearly UVᵀ for a matrix USVᵀ, by five steps of a Newton-Schulz iteration (Jordan et al. 2024). The new
+/// singular values are about 0.7 to 1.2, except those that were nearly 0. The first dimension gives the
+/// rows and all others together the columns; the shape stays. Errors: a rank below 2.
 pub fn orthogonal(x: &Tensor) -> Result<Tensor> {
     let (rows, columns) = matrix(x.shape())?;
     if is_cpu_f32(x) {
@@ -48,9 +48,8 @@ pub(crate) fn matrix(shape: &Shape) -> Result<(usize, usize)> {
 
 /// X = USVᵀ (rows × columns) becomes nearly UVᵀ: singular values from about 0.7 to 1.2.
 ///
-/// The polynomial of X is P·X (or X·P), where P is a polynomial of X's Gram matrix along the
-/// shorter side: all steps are taken on matrices of that size, and X enters only the first product and
-/// the last.
+/// The polynomial of X is P·X (or X·P), where P is a polynomial of X's Gram matrix along the shorter side.
+/// All steps therefore work on matrices of that size; only the first product and the last use X.
 pub(crate) fn orthogonalise(x: &mut [f32], rows: usize, columns: usize) {
     let scale = (1.0 / squares(x).sqrt().max(LEAST_NORM)) as f32;
     x.iter_mut().for_each(|v| *v *= scale);
@@ -94,7 +93,7 @@ fn transposed(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 /// left (m, k) · right (k, n).
 fn product(left: Matrix, right: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
     let mut out = vec![0.0; m * n];
-    let start = Start::Zero;
+    let start = StartValues::Zero;
     dispatch(Product { sizes: (m, n, k), left, right, right_row: n, out: &mut out, out_row: n, start });
     out
 }

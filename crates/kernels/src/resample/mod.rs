@@ -5,7 +5,7 @@ use crate::elementwise::passes;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {
-    /// Nearest-neighbour doubling of height and width.
+    /// Doubles height and width by nearest neighbours, (B, H, W, C) → (B, 2H, 2W, C).
     pub fn double(&mut self, x: &Images) -> Images {
         let [batch, height, width, channels] = x.shape;
         let mut y = Buffer::scratch(4 * x.values.len());
@@ -37,7 +37,7 @@ impl Tape {
         self.push([batch, 2 * height, 2 * width, channels], y, x.tracked, step)
     }
 
-    /// The mean of each 2×2 pixels; both sides are even.
+    /// The mean of each 2×2 pixels, (B, H, W, C) → (B, H/2, W/2, C). Both sides are even.
     pub fn halve(&mut self, x: &Images) -> Images {
         let [batch, height, width, channels] = x.shape;
         assert!(height.is_multiple_of(2) && width.is_multiple_of(2), "odd sides {height}×{width}");

@@ -1,4 +1,4 @@
-//! Gradients of parameters, and those that are on their way to them.
+//! Gradients of parameters, and gradients of nodes during the backward pass.
 
 use crate::buffer::Buffer;
 use crate::chunks::weights_first;
@@ -12,12 +12,12 @@ pub struct Gradients(BTreeMap<String, Slot>);
 
 struct Slot {
     values: Buffer,
-    /// (kh·kw, C, O) of a convolution's weights, whose gradient is kept in this order.
+    /// (kh·kw, C, O) for a convolution's weights: their gradient is stored in this order.
     taps_first: Option<(usize, usize, usize)>,
 }
 
 impl Gradients {
-    /// The gradient of one parameter, in the order of the parameter's values.
+    /// The gradient of one parameter, in the order of the parameter's values; none if it has no gradient.
     pub fn get(&self, name: &str) -> Option<Vec<f32>> {
         let Slot { values, taps_first } = self.0.get(name)?;
         Some(match *taps_first {
@@ -31,13 +31,13 @@ impl Gradients {
         self.0.keys().map(String::as_str)
     }
 
-    /// All but that of one name.
+    /// All gradients except the one of this name.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
         self
     }
 
-    /// Adds those of another chunk.
+    /// Adds the gradients of another chunk.
     pub fn add(&mut self, other: Gradients) {
         for (name, slot) in other.0 {
             match self.0.get_mut(&name) {
@@ -63,25 +63,25 @@ impl Gradients {
     }
 }
 
-/// The gradients that are on their way.
+/// The gradients of nodes during the backward pass.
 pub(crate) struct Pending {
     pub(crate) nodes: Vec<Option<Buffer>>,
     pub(crate) parameters: Gradients,
 }
 
 impl Pending {
-    /// What a node's gradient is so far, to be given back with more added to it.
+    /// Takes a node's gradient out, so that the caller can add to it and give it back.
     pub(crate) fn take(&mut self, x: &Images) -> Option<Buffer> {
         if x.tracked { self.nodes[x.node].take() } else { None }
     }
 
-    /// The gradient of a node to add to.
+    /// The gradient of a node, to which the caller adds.
     pub(crate) fn of(&mut self, x: &Images) -> &mut Buffer {
         self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.len()))
     }
 
-    /// Adds `grad` to the gradient of a node, without a copy if it is the first; drops it where
-    /// nothing asks for it.
+    /// Adds `grad` to the gradient of a node. The first one is moved and not copied. It is dropped if
+    /// nothing needs it.
     pub(crate) fn give(&mut self, x: &Images, grad: Buffer) {
         if !x.tracked {
             return;
@@ -93,5 +93,5 @@ impl Pending {
     }
 }
 
-/// From the gradient of a node to those of what it was made of.
+/// One step of the backward pass: from the gradient of a node to the gradients of its inputs.
 pub(crate) type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;

@@ -1,4 +1,4 @@
-//! What a tape works on.
+//! The images of a tape.
 
 use crate::buffer::Buffer;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ pub struct Images {
     pub(crate) values: Arc<Buffer>,
     pub(crate) shape: [usize; 4],
     pub(crate) node: usize,
-    /// Whether anything trainable led to it.
+    /// Whether it depends on anything trainable.
     pub(crate) tracked: bool,
-    /// Computes the values again, where that is cheaper than keeping them for the way back.
+    /// Computes the values again, if this is cheaper than keeping them for the backward pass.
     pub(crate) again: Option<Arc<dyn Fn() -> Buffer + Send + Sync>>,
 }
 
 impl Images {
-    /// Images (batch, height, width, channels) that no gradient flows into.
+    /// Images (batch, height, width, channels) without a gradient. `values` are channels last.
     pub fn new(shape: [usize; 4], values: &[f32]) -> Self {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "values of another shape");
         Self { values: Arc::new(Buffer::copy(values)), shape, node: 0, tracked: false, again: None }
@@ -36,12 +36,12 @@ impl Images {
         self.shape.iter().product()
     }
 
-    /// Its place on the tape alone, for a way back that needs no values.
+    /// Only the place on the tape, for a backward pass that needs no values.
     pub(crate) fn hollow(&self) -> Self {
         Self { values: Arc::new(Buffer::scratch(0)), again: None, ..self.clone() }
     }
 
-    /// What the way back keeps of it: its values, or how to compute them again.
+    /// What the backward pass keeps: the values, or the way to compute them again.
     pub(crate) fn kept(&self) -> Self {
         match self.again {
             Some(_) => Self { again: self.again.clone(), ..self.hollow() },
@@ -49,7 +49,7 @@ impl Images {
         }
     }
 
-    /// The values on the way back.
+    /// The values in the backward pass.
     pub(crate) fn recalled(&self) -> Arc<Buffer> {
         match &self.again {
             Some(again) => Arc::new(again()),

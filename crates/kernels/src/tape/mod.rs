@@ -1,11 +1,12 @@
 //! Reverse-mode differentiation for one chunk of images on one thread.
 //!
-//! A [`Tape`] runs operations on channels-last images at once and notes how to go back;
-//! [`Tape::backward`] does, giving memory free as it goes. Everything happens on the calling
-//! thread: a program differentiates several chunks of a batch side by side, each with a tape of
-//! its own over shared weights ([`crate::ConvWeights`], [`crate::NormWeights`]), and adds the [`Gradients`] in the
-//! order of the chunks. Compared with a graph of candle tensors, gradients are added in place,
-//! nothing is copied to be transposed, and a batch's activations never exist all at once.
+//! A [`Tape`] runs each operation on channels-last images at once, and records how to compute its
+//! gradients. [`Tape::backward`] computes them and frees memory on the way. Everything runs on the calling
+//! thread. A program can differentiate several chunks of a batch in parallel: each chunk has a tape of its
+//! own, all share the weights ([`crate::ConvWeights`], [`crate::NormWeights`]), and the program adds the
+//! [`Gradients`] in the order of the chunks. Compared with a graph of candle tensors, gradients are added
+//! in place, nothing is copied for a transposition, and the activations of the whole batch never exist at
+//! the same time.
 
 mod gradients;
 mod images;
@@ -18,7 +19,7 @@ use crate::buffer::Buffer;
 use crate::elementwise::passes;
 use std::sync::Arc;
 
-/// Operations on one chunk of images, and the way back through them.
+/// Operations on one chunk of images, and their backward pass.
 pub struct Tape {
     pub(crate) records: bool,
     steps: Vec<Option<Step>>,
@@ -26,23 +27,23 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// A tape that remembers the way back.
+    /// A tape that records the backward pass.
     pub fn recording() -> Self {
         Self { records: true, steps: Vec::new(), multiply_adds: 0 }
     }
 
-    /// A tape that only runs forward and keeps nothing.
+    /// A tape that only runs forward and records nothing.
     pub fn forward_only() -> Self {
         Self { records: false, steps: Vec::new(), multiply_adds: 0 }
     }
 
-    /// Multiply-adds of all convolutions, linear layers and attentions so far; a convolution counts
-    /// as the direct sum, however it was computed.
+    /// The number of multiply-adds of all convolutions, linear layers and attentions so far. A convolution
+    /// counts as the direct sum, for every algorithm.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds
     }
 
-    /// Images whose gradient is asked for: it will be among the parameters', under `name`.
+    /// Images whose gradient is wanted. [`Tape::backward`] returns it under `name`.
     pub fn variable(&mut self, name: &str, x: &Images) -> Images {
         let (name, node) = (name.to_string(), self.steps.len());
         if self.records {
@@ -70,7 +71,7 @@ impl Tape {
         Images { values, shape, node, tracked: tracked && self.records, again: None }
     }
 
-    /// The gradients of all parameters, of ⟨`grad`, `of`⟩: `grad` is as large as `of`.
+    /// The gradients of ⟨`grad`, `of`⟩ with respect to all parameters. `grad` has as many values as `of`.
     pub fn backward(mut self, of: &Images, grad: &[f32]) -> Gradients {
         assert!(self.records, "the tape only runs forward");
         assert_eq!(grad.len(), of.values.len(), "a gradient of another shape");

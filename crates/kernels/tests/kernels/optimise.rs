@@ -1,5 +1,5 @@
-//! What an optimiser does to a parameter. (AdamW's and Muon's whole steps are compared with torch's in
-//! `duet-train`.)
+//! The update of one parameter by an optimiser. (The tests of `duet-optim` compare whole steps of AdamW and
+//! Muon with torch's.)
 
 use candle_core::{DType, Device, Tensor, Var};
 use duet_kernels::optimise::{MuonStep, muon, orthogonal};

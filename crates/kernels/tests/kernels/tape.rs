@@ -182,7 +182,7 @@ proptest! {
                 let activation = if silu { Activation::Silu } else { Activation::None };
                 let out = tape.norm(&input, &weights, activation, modulated.then_some(&factors));
                 let worst = error(out.values(), &y(&x64, &w64, &b64, &m64));
-                // One value a group leaves nothing but rounding.
+                // A group of one value leaves only rounding errors.
                 assert!(worst < 2e-5 || pixels * width < 3, "{set:?} {s:?}: {worst}");
                 let gradients = tape.backward(&out, &grad);
                 let of = |name: &str| gradients.get(name).expect(name);
@@ -245,7 +245,7 @@ fn attend(
     [values, of("q"), of("k"), of("v")]
 }
 
-/// More tokens than a block has, and later keys with larger scores: what was summed must shrink.
+/// There are more tokens than in a block, and later keys have larger scores: the earlier sums must shrink.
 #[test]
 fn attention_in_blocks_agrees_with_the_naive_loops() {
     for (tokens, heads, width) in [(97, 2, 5), (256, 1, 32), (257, 2, 8), (530, 1, 64), (784, 1, 17)] {
@@ -295,7 +295,7 @@ fn an_image_attends_alike_alone_and_in_a_batch() {
 fn attention_with_extreme_scores_chooses_one_key() {
     let (tokens, width) = (300, 8);
     let n = tokens * width;
-    // Every key is a multiple of the same direction; that of the last token is the longest.
+    // Every key is a multiple of the same vector; the last token has the longest key.
     let k: Vec<f32> = (0..n).map(|i| if i % width == 0 { (i / width) as f32 * 100.0 } else { 0.0 }).collect();
     let q: Vec<f32> = (0..n).map(|i| if i % width == 0 { 100.0 } else { 0.0 }).collect();
     let v = normals("v", n);
@@ -465,7 +465,7 @@ fn the_mean_over_pixels_and_its_gradient_are_right() {
     agrees_with_differences("x", &gradient, &x, |x| dot(&y(x), &grad));
 }
 
-/// With few channels and with many: only Winograd's algorithm sees doubled images by itself.
+/// There are few channels or many, because only Winograd's algorithm doubles images itself.
 #[test]
 fn a_convolution_of_doubled_images_is_one_after_doubling() {
     for (channels, outputs) in [(2, 3), (20, 18)] {
@@ -550,7 +550,7 @@ fn a_forward_only_tape_computes_the_same_values() {
     assert_eq!(recorded.values(), forward.values());
 }
 
-/// Images that are on no tape have no place on it where their gradient could go.
+/// Images that are not on a tape have no place on it for a gradient.
 #[test]
 fn constants_take_no_gradient_and_disturb_none() {
     let values = normals("x", 2 * 9 * 8);

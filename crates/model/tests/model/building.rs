@@ -1,4 +1,4 @@
-//! New networks, and what is refused.
+//! New networks, and refused configurations and inputs.
 use candle_core::{DType, Device, Tensor};
 use duet_model::{ModelError, UNet, UNetConfig, load_folder, weights_to_bytes};
 use std::collections::BTreeMap;

@@ -32,8 +32,8 @@ fn assert_agrees(name: &str, actual: &Tensor, expected: &Tensor, floor: f32) {
     assert!(error <= 1e-4 * scale, "{name}: error {error:e} of {scale:e}");
 }
 
-/// Below it a gradient is rounding: some are zero in exact arithmetic, as that of a key's bias,
-/// which softmax ignores, or of a bias before a norm over one channel.
+/// Smaller gradients are rounding errors. Some gradients are zero in exact arithmetic: that of a key's
+/// bias, which softmax ignores, or of a bias before a norm over one channel.
 fn floor(name: &str, largest: f32) -> f32 {
     if name.ends_with("to_k.bias") { largest.max(1e-2) } else { 1e-3 * largest }
 }
@@ -75,7 +75,7 @@ fn agrees_with_torch(folder: &Path) {
     }
 }
 
-/// Every case in a folder, or none where it does not exist.
+/// Every case in a folder; none if the folder does not exist.
 fn cases(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut cases: Vec<PathBuf> = entries.filter(|path| path.join("io.safetensors").exists()).collect();
@@ -90,7 +90,7 @@ fn every_configuration_agrees_with_torch() {
     cases.iter().for_each(|folder| agrees_with_torch(folder));
 }
 
-/// Cases made elsewhere, as by `make_references.py OUT random-0 random-1`.
+/// Cases from elsewhere, such as those of `make_references.py OUT random-0 random-1`.
 #[test]
 fn every_configuration_in_the_named_folder_agrees_with_torch() {
     let Some(folder) = std::env::var_os("DUET_REFERENCES") else {

@@ -1,4 +1,4 @@
-//! safetensors files that lie, and weights in the forms that diffusers ever wrote.
+//! safetensors files with false claims, and weights in all forms that diffusers has written.
 use candle_core::{DType, Device, Tensor};
 use duet_model::{UNet, UNetConfig, load_folder, read_tensors, weights_to_bytes};
 use std::collections::BTreeMap;

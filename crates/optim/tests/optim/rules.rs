@@ -79,7 +79,7 @@ fn muon_moves_only_matrices_and_says_what_it_lacks() {
     assert!(error.to_string().contains("[3, 2]"), "{error}");
     let error = muon.step([("bias", &bias)].into_iter(), &BTreeMap::new(), 0.1).unwrap_err();
     assert!(error.to_string().contains("0 of 1"), "{error}");
-    // A gradient of nothing but zeros has no direction: nothing moves, and nothing is divided by 0.
+    // A gradient of zeros has no direction: nothing moves, and there is no division by 0.
     let zeros = BTreeMap::from([("matrix".to_string(), matrix.zeros_like().unwrap())]);
     muon.step([("matrix", &matrix), ("bias", &bias)].into_iter(), &zeros, 0.1).unwrap();
     assert_eq!(matrix.to_vec2::<f32>().unwrap(), [[0.0; 3]; 2]);
@@ -160,8 +160,8 @@ fn averages(weights: &[f64], length: f64) -> Vec<f64> {
     weights.iter().enumerate().map(next).collect()
 }
 
-/// Weights that wander and settle: what an average of each length is, kept as it went, and what it is
-/// as a sum of snapshots of two others.
+/// The weights wander and settle. For each length, the test compares the average kept during the steps with
+/// the sum of snapshots of two others.
 #[test]
 fn an_average_of_any_length_is_a_sum_of_snapshots_of_two() {
     let (steps, every) = (4000, 400);
@@ -198,7 +198,7 @@ fn an_average_of_any_length_is_a_sum_of_snapshots_of_two() {
             assert!((factors.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{wanted:?}: {factors:?}");
         }
     }
-    // One that was kept is itself.
+    // A kept average is reproduced exactly.
     let (factors, left) = power_factors(&kept, kept[7]).unwrap();
     let alone = factors.iter().enumerate().all(|(i, f)| (f - f64::from(u8::from(i == 7))).abs() < 1e-6);
     assert!(alone && left < 1e-6, "{left}: {factors:?}");

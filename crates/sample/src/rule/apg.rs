@@ -4,13 +4,13 @@ use std::fmt;
 
 use crate::error::SampleError;
 use crate::per_image::dot;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use candle_core::Tensor;
 
-/// Guidance by the part of x̂_0(c) - x̂_0(∅) that is orthogonal to x̂_0(c), which changes what an
-/// image shows, more than by the parallel part, which only saturates it.
+/// Splits x̂_0(c) - x̂_0(∅) into a part parallel and a part orthogonal to x̂_0(c). The orthogonal part
+/// changes what an image shows; the parallel part only saturates it and counts less.
 ///
-/// As text: `apg`, or `apg:ETA[:NORM[:MOMENTUM]]` with those of [`Apg::PAPER`] where one is missing.
+/// As text: `apg`, or `apg:ETA[:NORM[:MOMENTUM]]`. Missing numbers are those of [`Apg::PAPER`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Apg {
     eta: f64,
@@ -22,10 +22,10 @@ impl Apg {
     /// η = 0, no limit, momentum -0.5.
     pub const PAPER: Self = Self { eta: 0.0, norm: f64::INFINITY, momentum: -0.5 };
 
-    /// `eta`, 0 to 1, is the share of the parallel part that stays; 1 is plain guidance. The difference's
-    /// norm over an image is at most `norm`, above 0; infinite for no limit. `momentum`, -1 to 1, is that of
-    /// the difference over the steps; negative as in the paper pushes away from the directions of before, 0
-    /// is none.
+    /// `eta`, 0 to 1, is the share of the parallel part that stays; 1 is plain guidance. `norm`, above 0,
+    /// limits the norm of the difference over an image; infinity means no limit. `momentum`, -1 to 1,
+    /// applies to the difference over the steps. A negative value, as in the paper, pushes away from
+    /// earlier directions; 0 means no momentum.
     ///
     /// Errors: a number out of its range.
     pub fn new(eta: f64, norm: f64, momentum: f64) -> Result<Self, SampleError> {
@@ -39,8 +39,8 @@ impl Apg {
         }
     }
 
-    /// x̂_0(c) + (w - 1) · (orthogonal + η · parallel), and the Δ to be remembered; `before` is the
-    /// last step's.
+    /// x̂_0(c) + (w - 1) · (orthogonal + η · parallel), and the Δ to remember. `before` is the previous
+    /// step's Δ.
     fn projected(
         &self,
         given: &Tensor,
@@ -95,14 +95,14 @@ impl Combine for Apg {
         self.momentum != 0.0
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         let (prediction, momentum) = self.projected(pair.given, pair.free, pair.weights, pair.before)?;
         Ok(Guided { prediction, remembered: Some(momentum) })
     }
 }
 
 impl fmt::Display for Apg {
-    /// As few numbers as say all.
+    /// Writes only the numbers that differ from the defaults, and those before them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self { eta, norm, momentum }, paper) = (*self, Self::PAPER);
         match (eta == paper.eta, norm == paper.norm, momentum == paper.momentum) {

@@ -1,18 +1,18 @@
-//! A rule of guidance from outside of this crate.
+//! A rule of guidance from outside this crate.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::error::SampleError;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use candle_core::Tensor;
 
-type Function = dyn Fn(Pair<'_>) -> Result<Tensor, SampleError> + Send + Sync;
+type Function = dyn Fn(PredictionPair<'_>) -> Result<Tensor, SampleError> + Send + Sync;
 
-/// A rule of one's own: see [`Rule::custom`](crate::Rule::custom).
+/// Your own rule: see [`Rule::custom`](crate::Rule::custom).
 ///
-/// Two are the same if their names and terms are. It has a text to be shown, `custom:NAME`, which nothing
-/// reads.
+/// Two rules are equal if their names and terms are equal. The text `custom:NAME` is only for display;
+/// nothing reads it.
 #[derive(Clone)]
 pub struct Custom {
     name: Arc<str>,
@@ -24,7 +24,7 @@ impl Custom {
     pub(crate) fn new(
         name: &str,
         terms: Terms,
-        function: impl Fn(Pair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
+        function: impl Fn(PredictionPair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
     ) -> Self {
         Self { name: name.into(), terms, function: Arc::new(function) }
     }
@@ -43,7 +43,7 @@ impl Combine for Custom {
         self.terms
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         let answer = (self.function)(pair)?;
         match answer.dims() == pair.given.dims() {
             true => Ok(answer.into()),

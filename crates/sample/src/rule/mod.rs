@@ -1,6 +1,6 @@
-//! Rules of guidance: how two predictions become one.
+//! Rules of guidance: each combines two predictions into one.
 //!
-//! A rule is a file here, and two lines: its `mod` and its place in the table of `rules!`.
+//! Each rule is a file here and two lines in this one: its `mod` and its entry in the table of `rules!`.
 
 mod apg;
 mod custom;
@@ -17,21 +17,21 @@ use candle_core::Tensor;
 
 pub use crate::rule::custom::Custom;
 pub(crate) use crate::rule::pair::Guided;
-pub use crate::rule::pair::{Pair, Terms};
+pub use crate::rule::pair::{PredictionPair, Terms};
 
-/// Makes a variant of [`Rule`] of each rule's settings, in the order in which messages name them.
+/// Makes a variant of [`Rule`] for each rule's settings, in the order in which messages name them.
 macro_rules! rules {
     ($($module:ident::$settings:ident,)+) => {
         $(pub use crate::rule::$module::$settings;)+
 
-        /// How two predictions become one.
+        /// A rule that combines two predictions into one, with its settings.
         ///
-        /// As text: `plain`, `zero-star`, `apg`, and what else the type of each one's settings reads. Serde
-        /// uses the same text.
+        /// As text: `plain`, `zero-star`, `apg`. The type of each rule's settings lists further texts.
+        /// Serde uses the same text.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Rule {
             $(#[doc = concat!("[`", stringify!($settings), "`].")] $settings($settings),)+
-            /// One's own: see [`Rule::custom`].
+            /// Your own rule: see [`Rule::custom`].
             Custom(Custom),
         }
 
@@ -67,25 +67,25 @@ rules! {
 }
 
 impl Rule {
-    /// A rule of one's own: `function` makes one prediction of a [`Pair`] of them, all in these `terms`.
+    /// Your own rule. `function` combines a [`PredictionPair`] into one prediction, all in these `terms`.
     ///
-    /// It is asked for those images whose weight is not 1; with CFG++, for all that are guided. Its answer has
-    /// the shape of the two predictions, and remembers nothing. `name` tells it from others: two rules of one
-    /// name and the same terms are equal.
+    /// It is called for the images whose weight is not 1; with CFG++, for all guided images. Its answer has
+    /// the shape of the two predictions. It remembers nothing between steps. Two rules with the same `name`
+    /// and `terms` are equal.
     pub fn custom(
         name: &str,
         terms: Terms,
-        function: impl Fn(Pair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
+        function: impl Fn(PredictionPair<'_>) -> Result<Tensor, SampleError> + Send + Sync + 'static,
     ) -> Self {
         Self::Custom(Custom::new(name, terms, function))
     }
 
-    /// As what it takes predictions.
+    /// The terms in which it takes predictions.
     pub fn terms(&self) -> Terms {
         self.combine().terms()
     }
 
-    /// Whether at w = 0 the free prediction is all that counts.
+    /// Whether only the free prediction matters at w = 0.
     pub(crate) fn is_free_at_zero(&self) -> bool {
         self.combine().is_free_at_zero()
     }
@@ -95,7 +95,7 @@ impl Rule {
         self.combine().remembers()
     }
 
-    pub(crate) fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    pub(crate) fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         self.combine().guided(pair)
     }
 }

@@ -1,4 +1,4 @@
-//! What a rule of guidance makes one of two predictions from.
+//! The input and the output of a rule of guidance.
 
 use std::fmt::Display;
 
@@ -6,37 +6,39 @@ use crate::error::SampleError;
 use crate::place::Place;
 use candle_core::Tensor;
 
-/// As what a rule takes two predictions and answers with one, whatever the network predicts.
+/// The terms in which a rule takes two predictions and returns one. They do not depend on what the network
+/// predicts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terms {
-    /// As what the network predicts: for rules that are affine in both, which are the same in ε, v and x_0.
+    /// The terms of the network. They suit rules that are affine in both predictions: such rules are the
+    /// same in ε, v and x_0.
     Predicted,
-    /// As v = √ᾱ ε - √(1-ᾱ) x_0.
+    /// v = √ᾱ ε - √(1-ᾱ) x_0.
     V,
-    /// As x_0.
+    /// x_0.
     X0,
 }
 
 /// Two predictions for some images, in the rule's [`Terms`].
 #[derive(Debug, Clone, Copy)]
-pub struct Pair<'a> {
+pub struct PredictionPair<'a> {
     /// p(x, c), (n, C, H, W).
     pub given: &'a Tensor,
-    /// p(x, ∅), or whatever guidance leads away from, (n, C, H, W).
+    /// p(x, ∅), or another prediction that guidance pushes away from, (n, C, H, W).
     pub free: &'a Tensor,
-    /// w of each image, (n, 1, 1, 1); 1, where no guidance is asked for, with CFG++ alone.
+    /// w of each image, (n, 1, 1, 1). It can be 1 (no guidance) only with CFG++.
     pub weights: &'a Tensor,
-    /// Where on its way the trajectory is.
+    /// The place of the step in its trajectory.
     pub place: Place,
-    /// What the rule remembered of these images in the step before, (n, C, H, W).
+    /// What the rule remembered of these images in the previous step, (n, C, H, W).
     pub before: Option<&'a Tensor>,
 }
 
-/// What a rule answers.
+/// The answer of a rule.
 pub(crate) struct Guided {
     /// The guided prediction, in the rule's terms.
     pub prediction: Tensor,
-    /// What it will want to know in the next step.
+    /// What the rule needs again in the next step.
     pub remembered: Option<Tensor>,
 }
 
@@ -53,15 +55,16 @@ pub(crate) trait Combine: Display {
     where
         Self: Sized;
 
-    /// The rule of a text; none of another's, of none, and of settings out of range.
+    /// Reads the rule from its text. None if the text belongs to no rule or another one, or if settings are
+    /// out of range.
     fn read(text: &str) -> Option<Self>
     where
         Self: Sized;
 
-    /// As what it takes predictions.
+    /// The terms in which it takes predictions.
     fn terms(&self) -> Terms;
 
-    /// Whether at w = 0 the free prediction is all that counts.
+    /// Whether only the free prediction matters at w = 0.
     fn is_free_at_zero(&self) -> bool {
         false
     }
@@ -71,6 +74,6 @@ pub(crate) trait Combine: Display {
         false
     }
 
-    /// One prediction of two.
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError>;
+    /// Combines two predictions into one.
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError>;
 }

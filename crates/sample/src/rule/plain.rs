@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::SampleError;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use candle_core::Tensor;
 
 /// p(x, ∅) + w · (p(x, c) - p(x, ∅)).
@@ -29,7 +29,7 @@ impl Combine for Plain {
         true
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         Ok(plain(pair.given, pair.free, pair.weights)?.into())
     }
 }

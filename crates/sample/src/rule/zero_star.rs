@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::error::SampleError;
 use crate::per_image::dot;
-use crate::rule::pair::{Combine, Guided, Pair, Terms};
+use crate::rule::pair::{Combine, Guided, PredictionPair, Terms};
 use crate::rule::plain::plain;
 use candle_core::Tensor;
 
-/// Plain guidance from the free prediction scaled so that it is nearest to the conditional one, both as v
-/// (Fan et al. 2025, "CFG-Zero*").
+/// Plain guidance with a scaled free prediction. The scale brings it as near as possible to the conditional
+/// one, both as v (Fan et al. 2025, "CFG-Zero*").
 ///
 /// As text: `zero-star`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ impl Combine for ZeroStar {
         Terms::V
     }
 
-    fn guided(&self, pair: Pair<'_>) -> Result<Guided, SampleError> {
+    fn guided(&self, pair: PredictionPair<'_>) -> Result<Guided, SampleError> {
         Ok(plain(pair.given, &scaled(pair.given, pair.free)?, pair.weights)?.into())
     }
 }
@@ -41,10 +41,10 @@ impl fmt::Display for ZeroStar {
 
 /// s* v(∅) with s* = ⟨v(c), v(∅)⟩/‖v(∅)‖² of each image, which minimises ‖v(c) - s v(∅)‖.
 ///
-/// The predictions are taken as v, whatever the network predicts: the paper scales the velocity of a flow,
-/// and v is that of this one, along the angle with cos² = ᾱ. Of ε, which in much noise is x for every
-/// class, s* would be 1 there.
-/// The paper's other half, leaving out the first steps, is for flows whose first velocity is wrong.
+/// The predictions are converted to v, whatever the network predicts. The paper scales the velocity of a
+/// flow, and v is the velocity of this one, along the angle with cos² = ᾱ. At high noise ε is nearly x for
+/// every class, and s* of ε would be 1 there. The paper also leaves out the first steps. That half is for
+/// flows whose first velocity is wrong, and is not done here.
 fn scaled(given: &Tensor, free: &Tensor) -> Result<Tensor, SampleError> {
     let scale = (dot(given, free)? / (dot(free, free)? + 1e-8)?)?;
     Ok(free.broadcast_mul(&scale)?)

@@ -1,4 +1,4 @@
-//! What images are asked to show, what they are led away from, and what they begin with.
+//! What images will show, what guidance pushes them away from, and what they begin with.
 use candle_core::{DType, Device, Tensor};
 use duet_sample::{
     Apg, Away, Guidance, History, Inversion, Known, Labels, Networks, NoiseInterval, Renoise, Rescale, Rule,
@@ -34,7 +34,7 @@ fn ddim(n: usize) -> Sampler {
     Sampler::new(steps(n), Prediction::V, Solver::Ddim(Ddim { eta: 0.0 })).unwrap()
 }
 
-/// Depends on x, t and the label of each row, and notes the labels that it was asked for.
+/// A stand-in that depends on x, t and the label of each row, and records the labels.
 #[derive(Default)]
 struct Network {
     scale: f64,
@@ -80,7 +80,7 @@ fn a_mixture_predicts_its_classes_mean_and_asks_for_each_once() {
 
 /// D_1 + (w - 1)(D_1 - D_0), which for the stand-ins' constants is a shift by (w - 1)(s_1 - s_0).
 #[test]
-fn autoguidance_leads_away_from_the_other_network() {
+fn autoguidance_pushes_away_from_the_other_network() {
     let (network, weak) =
         (Network { scale: 0.2, ..Network::default() }, Network { scale: 0.5, ..Network::default() });
     let labels = Labels::new(&[3, 3, 8]);
@@ -93,11 +93,11 @@ fn autoguidance_leads_away_from_the_other_network() {
     assert_eq!(weak.asked.take(), vec![vec![3, 3, 8]; 5]);
     draw(&labels, &guidance.clone().with_away(Away::GuideLabel(NULL)), &network, Some(&weak));
     assert_eq!(weak.asked.take(), vec![vec![NULL; 3]; 5]);
-    // Without it there is nothing to lead away from, and not the network itself.
+    // Without it there is nothing to push away from, and it is not the network itself.
     let mut alone = Trajectory::new(ddim(5), &SEEDS, SHAPE, Some(labels.clone()), &Device::Cpu).unwrap();
     let error = alone.step(&guidance, |x, t, l| network.answer(x, t, l)).unwrap_err();
     assert!(error.to_string().contains("another model"), "{error}");
-    // Where its answer does not count, the guide is not asked.
+    // If its answer does not matter, the guide is not evaluated.
     network.asked.take();
     draw(&labels, &guidance.with_weights(vec![1.0, 0.0, 1.0]), &network, Some(&weak));
     assert_eq!(weak.asked.take(), vec![vec![3]; 5]);
@@ -119,7 +119,7 @@ fn independent_conditions_are_drawn_anew_for_each_image_and_step() {
     assert_eq!(values(&draw(&labels, &guidance, &network, None)), values(&images));
 }
 
-/// Heun asks at t_0, t_1, t_1, t_2, t_2 and t_3: two times in each interval but the last.
+/// Heun evaluates at t_0, t_1, t_1, t_2, t_2 and t_3: twice in each interval except the last.
 #[test]
 fn heun_draws_an_independent_condition_for_each_interval() {
     let network = Network::default();
@@ -147,7 +147,7 @@ fn cfg_plus_plus_is_refused_where_a_sampler_asks_twice() {
     assert!(error.contains("CFG++") && error.contains("heun"), "{error}");
 }
 
-/// Whatever else is in the batch: weights that need one pass, the other or both, and APG's memory.
+/// The rest of the batch does not matter: weights that need one pass, the other or both, and APG's memory.
 #[test]
 fn an_image_is_the_same_alone_and_among_others() {
     let labels = [3, 6, 1];
@@ -214,7 +214,7 @@ fn picture() -> Tensor {
     Tensor::from_vec((0..16).map(|i| i as f32 / 8.0 - 1.0).collect(), (1, 1, 4, 4), &Device::Cpu).unwrap()
 }
 
-/// x = √ᾱ x_0 + √(1-ᾱ) ε at the first of the steps that are left.
+/// x = √ᾱ x_0 + √(1-ᾱ) ε at the first of the remaining steps.
 #[test]
 fn images_begin_with_the_noise_of_their_first_step() {
     let three = picture().repeat((3, 1, 1, 1)).unwrap();
@@ -294,7 +294,7 @@ fn an_inversion_is_undone_by_sampling() {
     let errors = [1, 4, 12].map(error);
     assert!(errors[0] > 5.0 * errors[1] && errors[2] < 1e-5, "{errors:?}");
     assert!(Inversion::new(ddim(8), images.clone(), None, 0).is_err());
-    // What is not DDIM's step, or depends on steps before it.
+    // Steps that are not DDIM's, or that depend on earlier steps.
     let guidance = || Guidance::new(0.5, Some(NULL));
     for (wrong, cause) in [
         (guidance().with_renoise(Renoise::Null), "CFG++"),

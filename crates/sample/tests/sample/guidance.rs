@@ -1,9 +1,9 @@
-//! Each rule of guidance against its formula, and what it costs.
+//! Each rule of guidance against its formula, and the number of its evaluations.
 use candle_core::{Device, Tensor};
 use duet_random::Draws;
 use duet_sample::{
-    Apg, Estimate, Guidance, History, Labels, Memory, Networks, NoiseInterval, Place, Reading, Renoise,
-    Rescale, Rule, SampleError, Sampler, State, Trajectory, WeightSchedule, ZeroStar,
+    Apg, Estimate, Guidance, GuidanceMemory, History, Labels, Networks, NoiseInterval, Place, Reading,
+    Renoise, Rescale, Rule, SampleError, Sampler, State, Trajectory, WeightSchedule, ZeroStar,
 };
 use duet_schedule::{
     BetaSchedule, Clip, Ddim, DpmAlgorithm, DpmSolver, Heun, NoiseSchedule, Prediction, SecondOrder, Solver,
@@ -37,7 +37,7 @@ fn image_of(x: &Tensor) -> usize {
     (0..IMAGES).find(|&i| values(&normal("x").get(i).unwrap())[0] == first).unwrap()
 }
 
-/// A network with one answer for a class and another for the null label; it notes its batches.
+/// A network with one answer for a class and another for the null label. It records its batches.
 struct Network {
     given: Tensor,
     free: Tensor,
@@ -64,7 +64,7 @@ impl Network {
         guidance: &Guidance,
         kind: Prediction,
         place: Place,
-        memory: &mut Memory,
+        memory: &mut GuidanceMemory,
     ) -> Result<Estimate, SampleError> {
         let x = normal("x");
         let labels = Labels::new(&[3, 4, 5]);
@@ -75,10 +75,10 @@ impl Network {
     }
 
     fn estimate(&self, guidance: &Guidance, kind: Prediction) -> Estimate {
-        self.estimate_at(guidance, kind, PLACE, &mut Memory::default()).unwrap()
+        self.estimate_at(guidance, kind, PLACE, &mut GuidanceMemory::default()).unwrap()
     }
 
-    /// The network's batches since the last time this was asked.
+    /// The network's batches since the last call.
     fn asked(&self) -> Vec<usize> {
         self.asked.take()
     }
@@ -122,10 +122,12 @@ fn each_image_may_have_its_own_weight() {
         assert_close(&together.x0.get(i).unwrap(), &alone.x0.get(i).unwrap());
     }
     assert_eq!(guidance.of_images(1..3), Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 4.0]));
-    let none = network.estimate_at(&Guidance::new(2.0, None), Prediction::V, PLACE, &mut Memory::default());
+    let none =
+        network.estimate_at(&Guidance::new(2.0, None), Prediction::V, PLACE, &mut GuidanceMemory::default());
     assert!(none.unwrap_err().to_string().contains("no null label"));
     let wrong = Guidance::new(1.0, Some(NULL)).with_weights(vec![1.0, 2.0]);
-    let error = network.estimate_at(&wrong, Prediction::V, PLACE, &mut Memory::default()).unwrap_err();
+    let error =
+        network.estimate_at(&wrong, Prediction::V, PLACE, &mut GuidanceMemory::default()).unwrap_err();
     assert!(error.to_string().contains("2 guidance weights for 3 images"), "{error}");
 }
 
@@ -138,7 +140,8 @@ fn outside_its_interval_guidance_costs_nothing() {
     for (sigma, inside) in [(0.4, false), (0.501, true), (1.999, true), (2.001, false), (1e6, false)] {
         let alpha_bar = 1.0 / (1.0 + f64::powi(sigma, 2));
         let place = Place { alpha_bar, ..PLACE };
-        let estimate = network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default()).unwrap();
+        let estimate =
+            network.estimate_at(&guidance, Prediction::V, place, &mut GuidanceMemory::default()).unwrap();
         assert_eq!(network.asked(), [if inside { 2 * IMAGES } else { IMAGES }], "sigma {sigma}");
         if !inside {
             assert_close(&estimate.x0, &conditional(alpha_bar).x0);
@@ -170,7 +173,12 @@ fn weights_follow_their_schedule() {
     let guidance = Guidance::new(3.0, Some(NULL)).with_schedule(WeightSchedule::Linear);
     for (interval, asked) in [(0, IMAGES), (1, 2 * IMAGES)] {
         network
-            .estimate_at(&guidance, Prediction::V, Place { interval, ..PLACE }, &mut Memory::default())
+            .estimate_at(
+                &guidance,
+                Prediction::V,
+                Place { interval, ..PLACE },
+                &mut GuidanceMemory::default(),
+            )
             .unwrap();
         assert_eq!(network.asked(), [asked]);
     }
@@ -245,45 +253,49 @@ fn projected_guidance_with_everything_off_is_plain_guidance() {
 #[test]
 fn projected_guidance_is_orthogonal_limited_and_remembers() {
     let network = Network::new();
-    let step = |apg, memory: &mut Memory| {
+    let step = |apg, memory: &mut GuidanceMemory| {
         let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
         let x0 = network.estimate_at(&guidance, Prediction::X0, PLACE, memory).unwrap().x0;
         (x0 - &network.given).unwrap()
     };
     let bare = Apg::new(0.0, f64::INFINITY, 0.0).unwrap();
-    let orthogonal = step(bare, &mut Memory::default());
+    let orthogonal = step(bare, &mut GuidanceMemory::default());
     assert!(dots(&orthogonal, &network.given).iter().all(|dot| dot.abs() < 1e-4));
-    let limited = step(Apg::new(1.0, 0.5, 0.0).unwrap(), &mut Memory::default());
+    let limited = step(Apg::new(1.0, 0.5, 0.0).unwrap(), &mut GuidanceMemory::default());
     assert!(dots(&limited, &limited).iter().all(|square| (square.sqrt() - 0.5).abs() < 1e-4));
     // The same difference D twice: D, then D + β D.
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let (first, second) = (step(apg, &mut memory), step(apg, &mut memory));
     assert_close(&second, &(first * 0.5).unwrap());
 }
 
 #[test]
-fn history_leads_on_from_what_the_step_before_saw() {
+fn history_extrapolates_from_the_previous_step() {
     let network = Network::new();
     let history = History::new(0.5, NoiseInterval::default()).unwrap();
     for kind in KINDS {
-        let mut memory = Memory::default();
+        let mut memory = GuidanceMemory::default();
         let mut step = |w| {
             let guidance = Guidance::new(w, Some(NULL)).with_history(history);
             network.estimate_at(&guidance, kind, PLACE, &mut memory).unwrap()
         };
         let seen = |w| of(&plain(&network, w), kind).x0;
-        // Nothing before the first; then always the step's own estimate, not what was made of it.
+        // The first step has nothing before it. After it, the memory is always the step's own estimate,
+        // before its extrapolation.
         assert_close(&step(1.0).x0, &seen(1.0));
         for (w, before) in [(2.0, 1.0), (3.0, 2.0), (0.0, 3.0)] {
-            let led_on = step(w);
+            let extrapolated = step(w);
             let expected = (seen(w) + ((seen(w) - seen(before)).unwrap() * 0.5).unwrap()).unwrap();
             let scale = values(&expected).iter().fold(1f32, |m, v| m.max(v.abs()));
-            assert_close(&(&led_on.x0 / f64::from(scale)).unwrap(), &(expected / f64::from(scale)).unwrap());
+            assert_close(
+                &(&extrapolated.x0 / f64::from(scale)).unwrap(),
+                &(expected / f64::from(scale)).unwrap(),
+            );
             // x̂_0 and ε̂ still explain x.
             let (of_x0, of_epsilon) = (PLACE.alpha_bar.sqrt(), (1.0 - PLACE.alpha_bar).sqrt());
             assert_close(
-                &((led_on.x0 * of_x0).unwrap() + (led_on.epsilon * of_epsilon).unwrap()).unwrap(),
+                &((extrapolated.x0 * of_x0).unwrap() + (extrapolated.epsilon * of_epsilon).unwrap()).unwrap(),
                 &normal("x"),
             );
         }
@@ -295,7 +307,7 @@ fn outside_its_interval_history_is_remembered_alone() {
     let network = Network::new();
     let at = |sigma: f64| Place { alpha_bar: 1.0 / (1.0 + sigma * sigma), ..PLACE };
     let history = History::new(1.0, NoiseInterval::new(0.3, 3.0).unwrap()).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |w, sigma| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
         network.estimate_at(&guidance, Prediction::X0, at(sigma), &mut memory).unwrap().x0
@@ -311,11 +323,11 @@ fn outside_its_interval_history_is_remembered_alone() {
 }
 
 #[test]
-fn what_history_leads_to_is_clipped_too() {
+fn what_history_extrapolates_is_clipped_too() {
     let network = Network::new();
     let (x, labels) = (normal("x"), Labels::new(&[3, 4, 5]));
     let reading = Reading { prediction: Prediction::X0, clip: Clip::Static { limit: 1.0 } };
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |w| {
         let mut denoise = |x: &Tensor, _: &Tensor, labels: Option<&Tensor>| network.answer(x, labels);
         let state = State { x: &x, labels: Some(&labels), seeds: &[0, 1, 2], place: PLACE };
@@ -361,7 +373,7 @@ fn cfg_plus_plus_puts_the_null_predictions_noise_back() {
             values(trajectory.x()).iter().zip(values(&expected)).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
         assert!(worst < 1e-5 * scale, "{solver:?}: {worst} of {scale}");
     }
-    // It needs the null prediction whatever its weight.
+    // CFG++ needs the null prediction at every weight.
     network.asked();
     network.estimate(&Guidance::new(1.0, Some(NULL)).with_renoise(Renoise::Null), Prediction::V);
     assert_eq!(network.asked(), [2 * IMAGES]);
@@ -374,7 +386,7 @@ fn the_weight_of_cfg_plus_plus_grows_from_nothing_and_stays_within_zero_and_one(
     let at = |schedule: WeightSchedule, interval| {
         let guidance = Guidance::new(0.6, Some(NULL)).with_renoise(Renoise::Null).with_schedule(schedule);
         let place = Place { interval, ..PLACE };
-        network.estimate_at(&guidance, Prediction::V, place, &mut Memory::default())
+        network.estimate_at(&guidance, Prediction::V, place, &mut GuidanceMemory::default())
     };
     for (interval, linear, cosine) in [(0, 0.0, 0.0), (2, 0.3, 0.3), (4, 0.6, 0.6)] {
         let expected = |w| of(&plain(&network, w), Prediction::V).x0;
@@ -390,28 +402,28 @@ fn the_weight_of_cfg_plus_plus_grows_from_nothing_and_stays_within_zero_and_one(
     }
 }
 
-/// What the second question of an interval saw is no step before the next interval's.
+/// The second evaluation of an interval does not count as the previous step of the next interval.
 #[test]
 fn memory_advances_once_an_interval() {
     let network = Network::new();
     let (start, end) = (Place { interval: 1, ..PLACE }, Place { interval: 1, at_end: true, ..PLACE });
     let next = Place { interval: 2, ..PLACE };
-    // History's κ = 1: twice what is seen, less what was.
+    // History with κ = 1: twice the estimate, minus the previous one.
     let history = History::new(1.0, NoiseInterval::default()).unwrap();
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut see = |w, place| {
         let guidance = Guidance::new(w, Some(NULL)).with_history(history);
         network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0
     };
     let seen = |w| plain(&network, w);
-    let led_on = |w, before| ((seen(w) * 2.0).unwrap() - seen(before)).unwrap();
+    let extrapolated = |w, before| ((seen(w) * 2.0).unwrap() - seen(before)).unwrap();
     assert_close(&see(1.0, start), &seen(1.0));
-    assert_close(&see(2.0, end), &led_on(2.0, 1.0));
-    assert_close(&see(0.5, next), &led_on(0.5, 1.0));
+    assert_close(&see(2.0, end), &extrapolated(2.0, 1.0));
+    assert_close(&see(0.5, next), &extrapolated(0.5, 1.0));
     // Momentum: D, then twice D + β D.
     let apg = Apg::new(1.0, f64::INFINITY, -0.5).unwrap();
     let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::Apg(apg));
-    let mut memory = Memory::default();
+    let mut memory = GuidanceMemory::default();
     let mut step = |place| {
         let x0 = network.estimate_at(&guidance, Prediction::X0, place, &mut memory).unwrap().x0;
         (x0 - &network.given).unwrap()
@@ -422,7 +434,7 @@ fn memory_advances_once_an_interval() {
     }
 }
 
-/// The second question of an interval is at the noise of the next one's first.
+/// The second evaluation of an interval has the same noise level as the first of the next interval.
 #[test]
 fn a_growing_weight_is_one_at_a_noise_level() {
     let at = |interval, at_end| {
@@ -453,7 +465,7 @@ fn rules() -> Vec<Guidance> {
     ]
 }
 
-/// Networks that see the same image and noise, and say so as ε, v or x_0.
+/// Networks that know the same image and noise, and predict ε, v or x_0.
 #[test]
 fn no_rule_depends_on_what_the_network_predicts() {
     for alpha_bar in [1e-3, 0.3, 0.999] {
@@ -465,10 +477,10 @@ fn no_rule_depends_on_what_the_network_predicts() {
                 let said = |x0: &Tensor| ((normal("x") * of_x).unwrap() + (x0 * of_x0).unwrap()).unwrap();
                 (network.given, network.free) = (said(&network.given), said(&network.free));
                 let guidance = guidance.clone().with_weights(vec![3.0]);
-                network.estimate_at(&guidance, kind, place, &mut Memory::default()).unwrap()
+                network.estimate_at(&guidance, kind, place, &mut GuidanceMemory::default()).unwrap()
             });
             for estimate in &estimates[1..] {
-                // ε is as exact as f32 has x_0 behind it.
+                // The precision of ε is limited by that of x_0 in f32.
                 let scale = ((1.0 - alpha_bar) / alpha_bar).sqrt().max(10.0);
                 let close =
                     |a: &Tensor, b: &Tensor| assert_close(&(a / scale).unwrap(), &(b / scale).unwrap());
@@ -479,7 +491,7 @@ fn no_rule_depends_on_what_the_network_predicts() {
     }
 }
 
-/// At w = 0, where the null prediction is enough for the plain rule, and at w = 1, where the other is.
+/// At w = 0 the plain rule needs only the null prediction, and at w = 1 only the other one.
 #[test]
 fn every_rule_is_continuous_in_the_weight() {
     let network = Network::new();

@@ -1,4 +1,4 @@
-//! What the crate sample promises, by its public interface.
+//! The promises of the crate sample, through its public interface.
 
 mod conditions;
 mod ddim;

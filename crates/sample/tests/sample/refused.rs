@@ -1,9 +1,9 @@
-//! What the command line refuses, the library refuses, before an image is wrong.
+//! The library refuses what the command line refuses, before it draws a wrong image.
 use candle_core::{Device, Tensor};
 use duet_sample::{
-    Apg, Away, Estimate, Guidance, GuidanceInterval, History, Known, Labels, Memory, Networks, NoiseInterval,
-    Pair, Place, Reading, Renoise, Rescale, Rule, SampleError, Sampler, State, Strength, Terms, Trajectory,
-    Update, WeightSchedule,
+    Apg, Away, Estimate, Guidance, GuidanceInterval, GuidanceMemory, History, Known, Labels, Networks,
+    NoiseInterval, Place, PredictionPair, Reading, Renoise, Rescale, Rule, SampleError, Sampler, State,
+    Strength, Terms, Trajectory, Update, WeightSchedule,
 };
 use duet_schedule::{BetaSchedule, Clip, Ddim, Heun, NoiseSchedule, Prediction, Solver, Spacing, Steps};
 
@@ -24,7 +24,7 @@ fn trajectory(solver: impl Into<Solver>) -> Trajectory {
     Trajectory::new(sampler, &[0, 1], (1, 2, 2), Some(labels), &Device::Cpu).unwrap()
 }
 
-/// Why the first step was not taken.
+/// The error of the first step.
 fn refused(solver: impl Into<Solver>, guidance: &Guidance) -> String {
     let mut trajectory = trajectory(solver);
     let step = trajectory.step(guidance, |x, _, _| Ok(x.affine(0.3, 0.1)?));
@@ -60,7 +60,7 @@ fn weights_that_are_no_numbers_or_not_as_many_as_there_are_steps() {
     assert!(
         refused(Heun, &listed(&[1.0; 7])).contains("7 guidance weights for 4 steps, or intervals of heun")
     );
-    // Also where the first step is not guided at all.
+    // This holds also if the first step is not guided at all.
     let late = listed(&[1.0; 3]).with_interval(NoiseInterval::new(0.0, 0.5).unwrap());
     assert!(refused(Ddim { eta: 0.0 }, &late).contains("3 guidance weights for 4 steps"));
     assert!(refused(Ddim { eta: 0.0 }, &Guidance::new(2.0, None)).contains("no null label"));
@@ -141,16 +141,16 @@ fn starts_that_no_flag_gives() {
 
 #[test]
 fn a_rule_of_ones_own_that_answers_another_shape() {
-    let narrow = |pair: Pair<'_>| Ok(pair.given.narrow(2, 0, 1)?);
+    let narrow = |pair: PredictionPair<'_>| Ok(pair.given.narrow(2, 0, 1)?);
     let guidance = Guidance::new(2.0, Some(NULL)).with_rule(Rule::custom("narrow", Terms::X0, narrow));
     let error = refused(Ddim { eta: 0.0 }, &guidance);
     assert!(error.contains("custom:narrow answered [2, 1, 1, 2] to [2, 1, 2, 2]"), "{error}");
 }
 
-/// A rule of one's own sees both predictions in its terms, whatever the network predicts.
+/// A custom rule gets both predictions in its terms, for every kind of prediction of the network.
 #[test]
 fn a_rule_of_ones_own_is_that_rule() {
-    let own = Rule::custom("twice", Terms::X0, |pair: Pair<'_>| {
+    let own = Rule::custom("twice", Terms::X0, |pair: PredictionPair<'_>| {
         let difference = (pair.given - pair.free)?.broadcast_mul(pair.weights)?;
         Ok((pair.free + difference)?)
     });
@@ -166,7 +166,7 @@ fn a_rule_of_ones_own_is_that_rule() {
             let state = State { x: &x, labels: Some(&labels), seeds: &[0], place };
             let networks = &mut Networks { denoise: &mut denoise, guide: None };
             let reading = Reading { prediction, clip: Clip::No };
-            guidance.estimate(state, reading, &mut Memory::default(), networks).unwrap().x0
+            guidance.estimate(state, reading, &mut GuidanceMemory::default(), networks).unwrap().x0
         };
         let guidance = || Guidance::new(3.0, Some(NULL));
         let difference = (estimate(guidance()) - estimate(guidance().with_rule(own.clone()))).unwrap();

@@ -1,4 +1,4 @@
-//! Every scheduler that is read against diffusers' trajectories.
+//! Compares every supported scheduler with diffusers' trajectories.
 //!
 //! `references/schedulers.safetensors` is made by `benches/make_references.py` with torch 2.15 and
 //! diffusers 0.42: drawn configurations of its three schedulers on the stand-in network
@@ -70,11 +70,11 @@ fn reproduces(path: &Path, share: f64) {
     assert!(count as f64 <= share * cases.len() as f64, "{count} of {}:\n{}", cases.len(), failed.join("\n"));
 }
 
-/// Cases made elsewhere, as by `make_references.py OUT schedulers` with other seeds.
+/// Cases from elsewhere, such as those of `make_references.py OUT schedulers` with other seeds.
 #[test]
 fn every_trajectory_in_the_named_file_is_reproduced() {
     match std::env::var_os("DUET_SCHEDULERS") {
-        // diffusers steps in f32, which some steps away from almost pure noise do not bear.
+        // diffusers steps in f32, whose precision is too low for some steps from almost pure noise.
         Some(path) => reproduces(Path::new(&path), 0.01),
         None => println!("skipped: DUET_SCHEDULERS names no file of more cases"),
     }

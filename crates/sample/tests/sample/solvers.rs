@@ -27,7 +27,7 @@ fn dpm(algorithm: DpmAlgorithm, order: usize, second_order: SecondOrder) -> Solv
     })
 }
 
-/// Those that add no noise.
+/// The solvers that add no noise.
 fn deterministic() -> Vec<Solver> {
     let mut solvers = vec![Solver::Ddim(Ddim { eta: 0.0 }), Solver::Euler(Euler), Solver::Heun(Heun)];
     for order in 1..=3 {
@@ -113,9 +113,9 @@ fn every_inversion_of_diffusers_is_reproduced() {
     assert_eq!(cases.len(), 16);
 }
 
-/// diffusers gives NaN for UniPC's last step, with bh1 into ᾱ = 1 (-∞ · 0) and where it goes from a
-/// level to itself (0/0). Ours is x̂_0 in the one and nothing in the other; the rest is compared. Both
-/// were run in f64, so what is left is the f32 of the file.
+/// diffusers gives NaN for two steps of UniPC: with bh1 into ᾱ = 1 (-∞ · 0), and from a level to itself
+/// (0/0). Ours gives x̂_0 in the first case and changes nothing in the second. All other steps are
+/// compared. Both ran in f64, so the remaining difference is the f32 of the file.
 #[test]
 fn every_trajectory_of_diffusers_is_reproduced() {
     let (cases, tensors) = references("solvers");
@@ -244,8 +244,8 @@ fn gaussian_error(solver: Solver, intervals: usize) -> f64 {
     (x - Way::Flow.exact(1.3, levels[0], levels[levels.len() - 1])).abs()
 }
 
-/// The sum of what each step is off that begins at the exact x and knows the exact estimates before it,
-/// from the first that has as many as its order wants.
+/// The sum of the local errors of steps. Each step begins at the exact x and knows the exact earlier
+/// estimates. The first one is the first step with enough estimates for its order.
 fn sum_of_local_errors(solver: Solver, way: Way, order: usize, intervals: usize) -> f64 {
     let sampler = Sampler::new(even_steps(intervals), Prediction::Epsilon, solver).unwrap();
     let levels = sampler.steps().alpha_bars();
@@ -263,7 +263,7 @@ fn sum_of_local_errors(solver: Solver, way: Way, order: usize, intervals: usize)
     sum
 }
 
-/// The orders that an error with ever twice as many intervals shows.
+/// The orders that follow from the errors when the number of intervals doubles.
 fn orders(error: impl Fn(usize) -> f64) -> Vec<f64> {
     let errors = [20, 40, 80, 160, 320].map(error);
     let orders = errors.windows(2).map(|pair| (pair[0] / pair[1]).log2()).collect();
@@ -522,7 +522,7 @@ fn heun_asks_twice_in_each_interval_but_the_last() {
     let heun = |first| Sampler::new(steps(first), Prediction::V, Solver::Heun(Heun)).unwrap();
     assert_eq!(heun(0.1).steps().timesteps(), [9, 6, 6, 2, 2]);
     assert_eq!(heun(0.1).steps().alpha_bars(), [0.1, 0.3, 0.3, 0.8, 0.8, 1.0]);
-    // Where ε̂ says nothing of the image, the trapezium would be of nothing.
+    // Where ε̂ says nothing of the image, the trapezium has no meaning.
     for first in [0.0, 2.4e-9] {
         assert_eq!(heun(first).steps().timesteps(), [9, 6, 2, 2]);
         assert_eq!(heun(first).steps().alpha_bars(), [first, 0.3, 0.8, 0.8, 1.0]);
@@ -588,7 +588,7 @@ fn every_solver_samples_v_from_zero_terminal_snr() {
     }
 }
 
-/// Of a stochastic solver too, the ends are what the two seeds draw alone.
+/// For a stochastic solver too, the ends equal the images of the two seeds.
 #[test]
 fn between_two_seeds_the_ends_are_theirs() {
     let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
@@ -644,7 +644,7 @@ fn levels() -> impl Strategy<Value = Vec<f64>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// For data at one point, x̂_0 and ε̂ never change, and every x on the way is made of them.
+    /// For data at one point, x̂_0 and ε̂ never change, and every x of the trajectory follows from them.
     #[test]
     fn every_step_is_exact_for_data_at_one_point(levels in levels(), point in -2f64..2.0, z in -2f64..2.0) {
         let at = |alpha_bar: f64, z: f64| alpha_bar.sqrt() * point + (1.0 - alpha_bar).sqrt() * z;

@@ -1,6 +1,6 @@
-//! Every option's text: what is written is read as the same, and what is no option's text is an error.
+//! Every option's text: a written value is read back equal, and a text of no option is an error.
 use duet_sample::{
-    Apg, Ends, GuidanceInterval, History, Interpolation, NoiseInterval, Pair, Plain, Rescale, Rule,
+    Apg, Ends, GuidanceInterval, History, Interpolation, NoiseInterval, Plain, PredictionPair, Rescale, Rule,
     SampleError, Seeds, Strength, Terms, WeightSchedule, ZeroStar,
 };
 use duet_schedule::{BetaSchedule, NoiseSchedule, Steps};
@@ -25,7 +25,7 @@ fn value_to_text_to_value<T: Value>(value: &T) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The text, if it is read at all, is written as a text of the same value, which is written as itself.
+/// If the text can be read, the value's text is read as the same value and written as itself.
 fn text_to_value_to_text<T: Value>(text: &str) -> Result<(), TestCaseError> {
     match text.parse::<T>() {
         Err(error) => prop_assert!(!error.to_string().is_empty()),
@@ -173,7 +173,7 @@ proptest! {
     }
 }
 
-/// Texts that come back as they are, those that are refused, and what the refusal says after the text.
+/// Texts that come back unchanged, texts that are refused, and the words of the error after the text.
 #[track_caller]
 fn texts<T: Value>(kept: &[&str], refused: &[&str], expected: &str) {
     for text in kept {
@@ -302,7 +302,7 @@ fn a_list_of_weights_is_as_long_as_the_steps_are_many() {
 /// It can be shown and compared, and nothing reads it back as another rule.
 #[test]
 fn a_rule_of_ones_own_has_a_name() {
-    let rule = |name| Rule::custom(name, Terms::V, |pair: Pair<'_>| Ok(pair.free.clone()));
+    let rule = |name| Rule::custom(name, Terms::V, |pair: PredictionPair<'_>| Ok(pair.free.clone()));
     assert_eq!(rule("mine"), rule("mine"));
     assert!(rule("mine") != rule("another") && rule("plain") != Plain.into());
     assert_eq!(rule("plain").to_string(), "custom:plain");

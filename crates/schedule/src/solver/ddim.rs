@@ -40,7 +40,7 @@ impl Method for Ddim {
         }
     }
 
-    /// The steps between rising ᾱ; η from 0 (deterministic) to 1 (the variance of DDPM's posterior).
+    /// The updates between rising ᾱ; η from 0 (deterministic) to 1 (the variance of DDPM's posterior).
     fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
         let updates = steps.alpha_bars().windows(2).map(|pair| update(pair[0], pair[1], self.eta)).collect();
         UpdateTable::new(steps, updates)

@@ -19,9 +19,9 @@ pub struct Ddpm {
 /// The variance of a DDPM step (Ho et al. 2020, section 3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variance {
-    /// β̃ = (1-ᾱ')/(1-ᾱ)·β, right for data at one point.
+    /// β̃ = (1-ᾱ')/(1-ᾱ)·β, which is exact if all data are one point.
     Small,
-    /// β = 1 - ᾱ/ᾱ', right for normal data.
+    /// β = 1 - ᾱ/ᾱ', which is exact for normal data.
     Large,
 }
 
@@ -42,7 +42,7 @@ impl Method for Ddpm {
         "ddpm"
     }
 
-    /// The steps between rising ᾱ; the last adds no noise to the image.
+    /// The updates between rising ᾱ. The last one adds no noise to the image.
     fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
         let step = |pair: &[f64]| update(pair[0], pair[1], self.variance);
         let updates = steps.alpha_bars().windows(2).map(step).collect();
@@ -59,7 +59,7 @@ impl fmt::Display for Ddpm {
     }
 }
 
-/// Ho et al. 2020, equation 7, from ᾱ to any later ᾱ'.
+/// Ho et al. 2020, equation 7, from ᾱ to any larger ᾱ'.
 fn update(alpha_bar: f64, next: f64, variance: Variance) -> Update {
     // Both may be 0.
     let alpha = if next > alpha_bar { alpha_bar / next } else { 1.0 };

@@ -36,7 +36,7 @@ use crate::steps::Steps;
 /// `heun`) and of order 3 (`exact`, `diffusers`); the last two words stand only where they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DpmSolver {
-    /// 1, 2 or 3: estimates that a step looks at.
+    /// The number of estimates that a step uses: 1, 2 or 3.
     pub order: usize,
     /// What is solved.
     pub algorithm: DpmAlgorithm,
@@ -44,9 +44,9 @@ pub struct DpmSolver {
     pub second_order: SecondOrder,
     /// How a step of order 3 uses its three.
     pub third_order: ThirdOrder,
-    /// Of fewer than 15 steps the last has order 1 and the one before at most 2 (Lu et al. 2022b).
+    /// With fewer than 15 steps, the last has order 1 and the one before at most order 2 (Lu et al. 2022b).
     pub lower_order_final: bool,
-    /// The last step has order 1 however many there are.
+    /// The last step always has order 1.
     pub euler_at_final: bool,
 }
 
@@ -64,7 +64,7 @@ pub enum DpmAlgorithm {
 }
 
 impl DpmAlgorithm {
-    /// The highest order that there is of it.
+    /// The highest order of this algorithm: 3, or 2 for `NoiseSde`.
     pub fn max_order(self) -> usize {
         match self {
             Self::NoiseSde => 2,
@@ -73,27 +73,27 @@ impl DpmAlgorithm {
     }
 }
 
-/// The two solvers of order 2, which differ by a term of order 3.
+/// The two solvers of order 2. They differ by a term of order 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecondOrder {
     /// The derivative at the middle of the step.
     Midpoint,
-    /// The derivative at its end, as the exact integral weighs it.
+    /// The derivative at the end of the step, with the weight of the exact integral.
     Heun,
 }
 
-/// The two solvers of order 3, which differ in the factor of the second difference.
+/// The two solvers of order 3. They differ in the factor of the second difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThirdOrder {
     /// The integral of the parabola through the three estimates, which is of order 3.
     Exact,
-    /// As diffusers 0.42 computes it, for models whose scheduler asks for that: half of the exact factor
-    /// for the two that solve the flow, which is of order 2, and about -√ᾱ for the one with noise, where
-    /// the exact factor goes to 0 with the step, which is of order 1.
+    /// As diffusers 0.42 computes it, for models whose scheduler asks for it. For the two algorithms that
+    /// solve the flow it is half of the exact factor, which gives order 2. For the one with noise it is
+    /// about -√ᾱ, but the exact factor goes to 0 with the step; this gives order 1.
     Diffusers,
 }
 
-/// As diffusers' `algorithm_type` has it.
+/// The words of diffusers' `algorithm_type`.
 const ALGORITHMS: [(&str, DpmAlgorithm); 4] = [
     ("dpmsolver++", DpmAlgorithm::DataOde),
     ("sde-dpmsolver++", DpmAlgorithm::DataSde),
@@ -121,7 +121,7 @@ impl DpmSolver {
     pub const DPMPP_2M_SDE: Self = Self { algorithm: DpmAlgorithm::DataSde, ..Self::DPMPP_2M };
 }
 
-/// Those that have a name.
+/// The settings that have a short name.
 const NAMED: [(&str, DpmSolver); 2] =
     [("dpmpp-2m", DpmSolver::DPMPP_2M), ("dpmpp-2m-sde", DpmSolver::DPMPP_2M_SDE)];
 
@@ -184,10 +184,10 @@ impl fmt::Display for DpmSolver {
     }
 }
 
-/// With fewer steps than this the last ones are of lower order, where that is asked for.
+/// `lower_order_final` lowers the order of the last steps if there are fewer steps than this.
 const FEW: usize = 15;
 
-/// The steps between rising ᾱ.
+/// The updates between rising ᾱ.
 fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Vec<Update> {
     let order = settings.order;
     let count = alpha_bars.len() - 1;
@@ -205,7 +205,7 @@ fn updates(alpha_bars: &[f64], settings: DpmSolver) -> Vec<Update> {
     (0..count).map(update).collect()
 }
 
-/// The step from `levels[1]` to `levels[0]`; the rest are those before.
+/// The step from `levels[1]` to `levels[0]`. The other levels are the earlier ones.
 fn step(levels: &[Level], settings: DpmSolver) -> Update {
     let (end, start) = (&levels[0], &levels[1]);
     // Both may be -∞.
@@ -246,7 +246,7 @@ fn step(levels: &[Level], settings: DpmSolver) -> Update {
     Update { x: of_x, x0, epsilon, noise }
 }
 
-/// The step in x̂_0 of infinite h.
+/// The step in x̂_0 for infinite h.
 fn infinite_step(end: &Level, start: &Level, algorithm: DpmAlgorithm) -> Update {
     let x0 = vec![end.alpha];
     match algorithm {
@@ -259,7 +259,7 @@ fn infinite_step(end: &Level, start: &Level, algorithm: DpmAlgorithm) -> Update 
     }
 }
 
-/// Factors of x, of the newest estimate, of the first and second divided differences (in units of h),
+/// The factors of x, of the newest estimate, of the first and second divided differences (in units of h),
 /// and of the noise.
 struct Integrals {
     of_x: f64,
@@ -306,7 +306,7 @@ fn second(end: &Level, h: f64, settings: DpmSolver) -> f64 {
         DpmAlgorithm::DataOde => end.alpha * moments(h, 3)[2],
         DpmAlgorithm::NoiseOde => end.sigma * moments(-h, 3)[2],
         DpmAlgorithm::DataSde => end.alpha * moments(2.0 * h, 3)[2],
-        // There is none of order 3.
+        // This algorithm has no order 3.
         DpmAlgorithm::NoiseSde => 0.0,
     };
     match (settings.third_order, settings.algorithm) {

@@ -11,8 +11,8 @@ use crate::solver::method::Method;
 use crate::solver::update::{Update, UpdateTable};
 use crate::steps::Steps;
 
-/// Euler's rule in σ = √((1-ᾱ)/ᾱ) (Karras et al. 2022, algorithm 1 without churn): DDIM with η = 0
-/// by another name.
+/// Euler's rule in σ = √((1-ᾱ)/ᾱ) (Karras et al. 2022, algorithm 1 without churn). It equals DDIM with η =
+/// 0.
 ///
 /// As text: `euler`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Method for Euler {
         "euler"
     }
 
-    /// The steps between rising ᾱ.
+    /// The updates between rising ᾱ.
     fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
         let updates = steps.alpha_bars()[1..].iter().map(|&next| update(next)).collect();
         UpdateTable::new(steps, updates)

@@ -19,8 +19,8 @@ use crate::solver::method::Method;
 use crate::solver::update::{Update, UpdateTable};
 use crate::steps::Steps;
 
-/// Heun's rule in σ (Karras et al. 2022, algorithm 2 without churn), of order 2. It asks the network
-/// twice in each interval but the last: see [`Solver::intervals`](crate::Solver::intervals).
+/// Heun's rule in σ (Karras et al. 2022, algorithm 2 without churn), of order 2. It asks the network twice
+/// in each interval except the last: see [`Solver::intervals`](crate::Solver::intervals).
 ///
 /// As text: `heun`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ impl Method for Heun {
         "heun"
     }
 
-    /// N intervals take 2N - 1 evaluations, less one for each that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`].
+    /// N intervals take 2N - 1 evaluations. Each interval that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`]
+    /// takes one less.
     fn intervals(&self, evaluations: usize) -> usize {
         evaluations.div_ceil(2)
     }
@@ -55,7 +56,7 @@ impl fmt::Display for Heun {
     }
 }
 
-/// The evaluations t_0, t_1, t_1, t_2, t_2, …, t_{N-1} of N intervals, their steps, and which of them are
+/// The evaluations t_0, t_1, t_1, t_2, t_2, …, t_{N-1} of N intervals, their updates, and which of them are
 /// the second of an interval.
 fn expanded(intervals: &Steps) -> Result<UpdateTable, ScheduleError> {
     let (timesteps, alpha_bars) = (intervals.timesteps(), intervals.alpha_bars());
@@ -78,7 +79,7 @@ fn expanded(intervals: &Steps) -> Result<UpdateTable, ScheduleError> {
     Ok(UpdateTable::new(Steps::from_levels(asked, levels)?, updates)?.with_second(second))
 }
 
-/// What is added to Euler's step from ᾱ to ᾱ'.
+/// The correction of Euler's step from ᾱ to ᾱ'.
 fn correction(alpha_bar: f64, next: f64) -> Update {
     // √ᾱ' (σ' - σ)/2
     let half = 0.5 * ((1.0 - next).sqrt() - (next * (1.0 - alpha_bar) / alpha_bar).sqrt());

@@ -1,4 +1,4 @@
-//! Noise levels as the multistep solvers see them.
+//! Noise levels in the variables of the multistep solvers.
 
 /// α = √ᾱ, σ = √(1-ᾱ) and λ = ln(α/σ), from -∞ at ᾱ = 0 to ∞ at ᾱ = 1.
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +15,11 @@ impl Level {
     }
 }
 
-/// Back from the end of step `i` between rising ᾱ: its end, its start, and up to `order` - 1 before.
+/// The levels of step `i` between rising ᾱ, newest first: its end, its start, and up to `order` - 1 earlier
+/// ones.
 ///
-/// Those before are as many as differences can be taken of: none from ᾱ = 0 on, where λ is -∞, and
-/// none from two equal levels on.
+/// Earlier levels count only if a solver can take differences of them. The list stops before ᾱ = 0, where λ
+/// is -∞, and before two equal levels.
 pub(crate) fn back(alpha_bars: &[f64], i: usize, order: usize) -> Vec<Level> {
     let start = Level::new(alpha_bars[i]);
     let mut levels = vec![Level::new(alpha_bars[i + 1]), start];

@@ -1,4 +1,4 @@
-//! What a solver must be able to say of itself.
+//! What each solver defines.
 
 use std::fmt::Display;
 
@@ -6,16 +6,17 @@ use crate::error::ScheduleError;
 use crate::solver::update::UpdateTable;
 use crate::steps::Steps;
 
-/// The settings of a solver: they have a text, and become a table of factors.
+/// The settings of a solver. They have a text, and they become a table of factors.
 ///
 /// `Display` writes the text that [`Method::read`] reads.
 pub(crate) trait Method: Display {
-    /// The names that people ask by.
+    /// The names that a person can use.
     fn names() -> &'static [&'static str]
     where
         Self: Sized;
 
-    /// The settings of a text, which may be out of range; none if it is another solver's or no text.
+    /// Reads settings from a text; they may be out of range. None if the text does not belong to this
+    /// solver.
     fn read(text: &str) -> Option<Self>
     where
         Self: Sized;
@@ -28,21 +29,21 @@ pub(crate) trait Method: Display {
         Ok(())
     }
 
-    /// How many intervals to ask a spacing for, if the network is to be asked `evaluations` times.
+    /// The number of intervals for which the network is asked `evaluations` times.
     fn intervals(&self, evaluations: usize) -> usize {
         evaluations
     }
 
-    /// What is done in each step, of settings in their range.
+    /// The table of factors for settings that are in their ranges.
     fn table(&self, steps: Steps) -> Result<UpdateTable, ScheduleError>;
 }
 
-/// The word of a value; each has one.
+/// The word for a value. Every value has one.
 pub(crate) fn word_of<T: PartialEq>(words: &[(&'static str, T)], value: T) -> &'static str {
     words.iter().find(|(_, other)| *other == value).map_or("", |(word, _)| word)
 }
 
-/// The value of a word.
+/// The value for a word.
 pub(crate) fn value_of<T: Copy>(words: &[(&'static str, T)], word: &str) -> Option<T> {
     words.iter().find(|(other, _)| *other == word).map(|(_, value)| *value)
 }

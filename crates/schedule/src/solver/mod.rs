@@ -1,6 +1,7 @@
 //! Solvers: rules for the step from one noise level to the next.
 //!
-//! A solver is a file here, and two lines: its `mod` and its place in the table of `solvers!`.
+//! Each solver is a file here and two lines in this one: its `mod` and its entry in the table of
+//! `solvers!`.
 
 mod ddim;
 mod ddpm;
@@ -25,15 +26,15 @@ pub use crate::solver::dpm_solver::{DpmAlgorithm, SecondOrder, ThirdOrder};
 pub use crate::solver::unipc::UniPcVariant;
 pub use crate::solver::update::{Update, UpdateTable};
 
-/// Makes a variant of [`Solver`] of each solver's settings, in the order in which messages name them.
+/// Makes a variant of [`Solver`] for each solver's settings, in the order in which messages name them.
 macro_rules! solvers {
     ($($module:ident::$settings:ident,)+) => {
         $(pub use crate::solver::$module::$settings;)+
 
         /// A rule for the step from one noise level to the next, with its settings.
         ///
-        /// As text: `ddim`, `ddpm`, `euler`, `heun`, `dpmpp-2m`, `dpmpp-2m-sde`, `unipc`, and what else the
-        /// type of each one's settings reads. Serde uses the same text.
+        /// As text: `ddim`, `ddpm`, `euler`, `heun`, `dpmpp-2m`, `dpmpp-2m-sde`, `unipc`. The type of each
+        /// solver's settings lists further texts. Serde uses the same text.
         #[derive(Debug, Clone, Copy, PartialEq)]
         pub enum Solver {
             $(#[doc = concat!("[`", stringify!($settings), "`].")] $settings($settings),)+
@@ -50,7 +51,7 @@ macro_rules! solvers {
                 None$(.or_else(|| $settings::read(text).map(Self::$settings)))+
             }
 
-            /// The names that people ask by.
+            /// The names that a person can use.
             pub fn names() -> Vec<&'static str> {
                 [$($settings::names(),)+].concat()
             }
@@ -74,7 +75,7 @@ solvers! {
 }
 
 impl Solver {
-    /// The same with η: 0 of every solver, 0 to 1 of DDIM.
+    /// This solver with another η: 0 to 1 for DDIM, 0 for the others. Errors: any other η.
     pub fn with_eta(self, eta: f64) -> Result<Self, ScheduleError> {
         match self {
             _ if !(0.0..=1.0).contains(&eta) => Err(ScheduleError::Eta(eta)),
@@ -84,7 +85,8 @@ impl Solver {
         }
     }
 
-    /// The same, if its settings are in their ranges: η, and the orders of multistep solvers.
+    /// This solver unchanged. Errors: settings out of their ranges (η, and the orders of multistep
+    /// solvers).
     pub fn checked(self) -> Result<Self, ScheduleError> {
         self.method().check()?;
         Ok(self)
@@ -95,19 +97,21 @@ impl Solver {
         self.method().name()
     }
 
-    /// How many intervals, and so timesteps, to ask a spacing for, if the network is to be asked
-    /// `evaluations` times at most.
+    /// The number of intervals, and thus of timesteps, for which the network is asked at most `evaluations`
+    /// times.
     ///
-    /// One for each, but ⌈evaluations/2⌉ with [`Heun`], whose N intervals take 2N - 1, less one
-    /// for each that begins at ᾱ < [`EPSILON_MIN_ALPHA_BAR`](crate::EPSILON_MIN_ALPHA_BAR).
+    /// It is `evaluations`, except for [`Heun`]: ⌈evaluations/2⌉. N intervals of Heun take 2N - 1
+    /// evaluations; each interval that begins at ᾱ <
+    /// [`EPSILON_MIN_ALPHA_BAR`](crate::EPSILON_MIN_ALPHA_BAR) takes one less.
     pub fn intervals(self, evaluations: usize) -> usize {
         self.method().intervals(evaluations)
     }
 
-    /// What is done in each step.
+    /// The table of factors: one update for each step.
     ///
-    /// [`Heun`] takes `steps` for its intervals and has two steps for most of them. From ᾱ = 0, where λ is
-    /// -∞ and σ infinite, every solver takes a step of order 1, and none looks back to it.
+    /// [`Heun`] reads `steps` as intervals and takes two steps in most of them. From ᾱ = 0, where λ is -∞
+    /// and σ infinite, every solver takes a step of order 1, and no later step uses the estimate made
+    /// there.
     /// Errors: as [`Solver::checked`].
     pub fn table(self, steps: Steps) -> Result<UpdateTable, ScheduleError> {
         self.method().check()?;
@@ -124,7 +128,7 @@ impl fmt::Display for Solver {
 impl FromStr for Solver {
     type Err = ScheduleError;
 
-    /// Errors: a text that is no solver's; settings that are out of range.
+    /// Errors: a text that no solver reads; settings that are out of range.
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
         let unknown = || {
             let names = Self::names();

@@ -1,4 +1,4 @@
-//! What an exponential integrator weighs the powers of s with, along a step.
+//! The weights that an exponential integrator gives the powers of s along a step.
 
 /// J_n = ∫ h e^{-(1-s)h} s^n ds over [0, 1], for n below `count` and any h but 0.
 pub(crate) fn moments(h: f64, count: usize) -> Vec<f64> {
@@ -13,9 +13,10 @@ pub(crate) fn moments(h: f64, count: usize) -> Vec<f64> {
     moments
 }
 
-/// J_n = Σ_k (-1)^k h^{k+1} n!/(n+k+1)!, where the recurrence would divide what has cancelled by h.
+/// J_n = Σ_k (-1)^k h^{k+1} n!/(n+k+1)!. For small h the recurrence would divide a difference of nearly
+/// equal numbers by h.
 fn moment_of_small(h: f64, n: usize) -> f64 {
-    // More than f64 resolves at h = 1.
+    // Further terms are below f64's resolution at h = 1.
     const TERMS: usize = 20;
     let mut term = h / (n + 1) as f64;
     let mut sum = term;

@@ -24,19 +24,19 @@ use crate::steps::Steps;
 /// the last two words stand only where they hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UniPc {
-    /// 1, 2 or 3: estimates that a prediction looks at; corrections look at one more.
+    /// The number of estimates that a prediction uses: 1, 2 or 3. A correction uses one more.
     pub order: usize,
     /// B(h).
     pub variant: UniPcVariant,
-    /// Whether each step begins with a correction of the one before, by what the network said at its
-    /// end. It costs no evaluation and raises the order by one.
+    /// Whether each step first corrects the step before it, with the network's answer at that step's end.
+    /// The correction costs no evaluation and raises the order by one.
     pub corrector: bool,
-    /// The last step has order 1, the one before at most 2.
+    /// The last step has order 1, the one before at most order 2.
     pub lower_order_final: bool,
 }
 
-/// B(h), which counts in predictions of order 2 and corrections of order 1 alone: both weigh a
-/// difference of estimates by B(h)/2, the others by what integrates a polynomial exactly.
+/// B(h). It matters only in predictions of order 2 and corrections of order 1: both weigh a difference of
+/// estimates by B(h)/2. The others have the weights that integrate a polynomial exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UniPcVariant {
     /// h, which grows without bound as ᾱ goes to 0.
@@ -51,7 +51,7 @@ const LOWER_ORDER_FINAL: &str = "lower-order-final";
 const MOST: usize = 3;
 
 impl UniPc {
-    /// Of order 2 with everything that helps, which `unipc` stands for.
+    /// The settings of `unipc`: order 2, with B(h) = 1 - e^-h, corrector and lower final orders.
     pub const ORDER_2: Self =
         Self { order: 2, variant: UniPcVariant::Bh2, corrector: true, lower_order_final: true };
 }
@@ -107,7 +107,7 @@ impl fmt::Display for UniPc {
     }
 }
 
-/// The steps between rising ᾱ, from prediction to prediction.
+/// The updates between rising ᾱ, from prediction to prediction.
 fn updates(alpha_bars: &[f64], settings: UniPc) -> Vec<Update> {
     let UniPc { order, variant, corrector, lower_order_final } = settings;
     let count = alpha_bars.len() - 1;
@@ -140,7 +140,7 @@ fn predicted(levels: &[Level], variant: UniPcVariant) -> Vec<f64> {
     factors(levels[0].alpha, h, &nodes, variant)
 }
 
-/// c_k - b_k of the same step, the first that of the estimate at its end.
+/// c_k - b_k of the same step. The first belongs to the estimate at its end.
 fn correction(levels: &[Level], variant: UniPcVariant) -> Vec<f64> {
     let Some((h, mut nodes)) = nodes(levels).filter(|(h, _)| h.is_finite()) else { return Vec::new() };
     let predicted = factors(levels[0].alpha, h, &nodes, variant);
@@ -150,8 +150,8 @@ fn correction(levels: &[Level], variant: UniPcVariant) -> Vec<f64> {
     corrected.into_iter().zip(predicted).map(|(c, b)| c - b).collect()
 }
 
-/// h, and where the step's start and the levels before it lie, in units of h from its start; nothing
-/// of a step that goes nowhere.
+/// h, and the positions of the step's start and of the levels before it, in units of h from its start. None
+/// for a step between equal levels.
 fn nodes(levels: &[Level]) -> Option<(f64, Vec<f64>)> {
     let (end, start) = (levels[0], levels[1]);
     // Both may be -∞.
@@ -163,8 +163,8 @@ fn nodes(levels: &[Level]) -> Option<(f64, Vec<f64>)> {
     Some((h, std::iter::once(0.0).chain(before).collect()))
 }
 
-/// Factors of the estimates at `nodes`: α' ∫ h e^{-(1-s)h} l_k(s) ds, l_k being Lagrange's polynomials,
-/// which is the solution of the paper's linear systems.
+/// The factors of the estimates at `nodes`: α' ∫ h e^{-(1-s)h} l_k(s) ds, where l_k are Lagrange's
+/// polynomials. They solve the paper's linear systems.
 fn factors(alpha: f64, h: f64, nodes: &[f64], variant: UniPcVariant) -> Vec<f64> {
     let mut moments = moments(h, nodes.len());
     if nodes.len() == 2 {
@@ -179,7 +179,7 @@ fn factors(alpha: f64, h: f64, nodes: &[f64], variant: UniPcVariant) -> Vec<f64>
     (0..nodes.len()).map(|k| alpha * integral(k)).collect()
 }
 
-/// Coefficients of Π_{j≠k} (s - s_j)/(s_k - s_j), the constant one first.
+/// The coefficients of Π_{j≠k} (s - s_j)/(s_k - s_j), the constant first.
 fn lagrange(nodes: &[f64], k: usize) -> Vec<f64> {
     let mut coefficients = vec![1.0];
     for node in nodes.iter().enumerate().filter(|&(j, _)| j != k).map(|(_, node)| node) {

@@ -6,9 +6,8 @@ use crate::steps::Steps;
 /// One step as a sum: x' = x · x_t + Σ x0\[k\] · x̂_0 + Σ epsilon\[k\] · ε̂ + noise · z.
 ///
 /// k counts backwards: 0 is the step's own estimate, 1 the one before. x_t, x̂_0, ε̂ and z all have the
-/// shape of the images. Every rule that is linear in
-/// what the network says has this form, one sum for each time that it is asked, so a sampler is a
-/// table of numbers, computed in f64.
+/// shape of the images. Every rule that is linear in the network's answers has this form, with one sum for
+/// each evaluation. A sampler is therefore a table of numbers, computed in f64.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Update {
     /// Factor of x_t.
@@ -22,13 +21,13 @@ pub struct Update {
 }
 
 impl Update {
-    /// How many estimates it looks at.
+    /// The number of estimates that it uses.
     pub fn memory(&self) -> usize {
         self.x0.len().max(self.epsilon.len())
     }
 }
 
-/// An [`Update`] for each time that the network is asked, and the noise levels that they go between.
+/// An [`Update`] for each evaluation of the network, and the noise levels between which the updates go.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UpdateTable {
     steps: Steps,
@@ -39,8 +38,8 @@ pub struct UpdateTable {
 impl UpdateTable {
     /// Update `i` goes from the ᾱ of `steps` at `i` to that at `i` + 1.
     ///
-    /// Errors: another number of updates than of steps; a factor that is no finite number; an update that
-    /// looks at more estimates than there are by then.
+    /// Errors: a number of updates that is not the number of steps; a factor that is not finite; an update
+    /// that uses more estimates than exist by then.
     pub fn new(steps: Steps, updates: Vec<Update>) -> Result<Self, ScheduleError> {
         if updates.len() != steps.len() {
             let (updates, steps) = (updates.len(), steps.len());
@@ -62,13 +61,13 @@ impl UpdateTable {
         Ok(Self { steps, updates, second })
     }
 
-    /// The same where some of the steps ask the network at the end of an interval at whose start it was
-    /// asked in the step before.
+    /// This table, with a mark for each step that evaluates the network at the end of an interval, after
+    /// the step before it did so at the interval's start.
     pub(crate) fn with_second(self, second: Vec<bool>) -> Self {
         Self { second, ..self }
     }
 
-    /// From which noise to which, one for each time that the network is asked.
+    /// The steps between the noise levels, one for each evaluation of the network.
     pub fn steps(&self) -> &Steps {
         &self.steps
     }
@@ -78,8 +77,8 @@ impl UpdateTable {
         &self.updates
     }
 
-    /// Of each step, whether it asks the network at the end of an interval at whose start the step before
-    /// asked it.
+    /// For each step, whether it evaluates the network at the end of an interval, after the step before it
+    /// did so at the interval's start.
     pub fn second(&self) -> &[bool] {
         &self.second
     }

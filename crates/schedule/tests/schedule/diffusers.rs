@@ -1,5 +1,5 @@
-//! `scheduler_config.json`: what is written comes back, and what is not understood is refused by
-//! name.
+//! `scheduler_config.json`: a written configuration is read back equal, and unknown keys and values are
+//! refused by name.
 
 use duet_schedule::{
     BetaSchedule, Clip, Ddpm, DiffusersScheduler, NoiseSchedule, Prediction, ScheduleError, Solver, Spacing,
@@ -192,7 +192,7 @@ fn values_that_are_not_supported_are_refused_by_key_and_value() {
     assert!(refusal("prediction_type", json!("epsilon")).contains("zero terminal SNR"));
 }
 
-/// As diffusers saves it, with Python's word for minus infinity.
+/// A configuration as diffusers saves it, with Python's word for minus infinity.
 const DPM: &str = r#"{
   "_class_name": "DPMSolverMultistepScheduler",
   "_diffusers_version": "0.42.1",
@@ -271,7 +271,7 @@ fn a_folder_of_order_three_is_drawn_as_diffusers_draws_it() {
     assert_eq!((settings.order, settings.third_order), (3, ThirdOrder::Diffusers));
 }
 
-/// Every rule gives N steps between levels that never fall, for every N it can.
+/// Every rule gives N steps between levels that never fall, for every N that it supports.
 #[test]
 fn a_dpm_solver_takes_as_many_steps_as_it_is_asked() {
     for spacing in ["linspace", "leading", "trailing", "karras"] {
@@ -328,7 +328,7 @@ fn values_out_of_range_are_refused() {
     }
 }
 
-/// diffusers keeps them where `from_config` exchanges a scheduler, and ignores them.
+/// When `from_config` exchanges a scheduler, diffusers keeps these keys and ignores them.
 #[test]
 fn keys_that_a_scheduler_before_left_are_ignored_by_name() {
     for (class, left) in [

@@ -1,4 +1,4 @@
-//! What the crate schedule promises, by its public interface.
+//! The promises of the crate schedule, through its public interface.
 
 mod diffusers;
 mod noise;

@@ -1,4 +1,4 @@
-//! Noise schedules: the shape of ᾱ, what is refused, and diffusers' values.
+//! Noise schedules: the shape of ᾱ, the refused tables, and diffusers' values.
 
 use duet_schedule::{
     BETA_END, BETA_START, BetaSchedule, MAX_TIMESTEPS, NoiseSchedule, ScheduleError, beta_range,
@@ -82,7 +82,7 @@ fn zero_terminal_snr_has_infinite_sigma_and_no_snr_at_the_end() {
     assert!(schedule.sigma(998).is_finite());
 }
 
-/// Betas of 1e-4 to 0.02 for T = 1000, and for every other T as much noise in the end.
+/// The betas are 1e-4 to 0.02 for T = 1000, and for every other T the final noise is the same.
 #[test]
 fn the_beta_range_is_scaled_to_the_timesteps_unless_it_is_given() {
     for (timesteps, range) in
@@ -95,7 +95,7 @@ fn the_beta_range_is_scaled_to_the_timesteps_unless_it_is_given() {
         let last = |kind| NoiseSchedule::new(&kind, timesteps).unwrap().alpha_bar(timesteps - 1);
         assert!(last(BetaSchedule::Linear) < 5e-5 && last(BetaSchedule::ScaledLinear) < 1e-3, "{timesteps}");
     }
-    // Given, it is taken as it is: a folder of diffusers means these.
+    // A given range is used as it is: a folder of diffusers means these values.
     let given = |kind: BetaSchedule, timesteps| {
         let schedule = NoiseSchedule::with_beta_range(&kind, timesteps, BETA_START, BETA_END).unwrap();
         schedule.alpha_bar(timesteps - 1)

@@ -63,7 +63,7 @@ fn epsilon_is_refused_at_zero_snr_warned_of_near_it_and_fine_with_linear() {
     }
 }
 
-/// v = √ᾱ ε - √(1-ᾱ) x_0, whatever says it.
+/// v = √ᾱ ε - √(1-ᾱ) x_0 from every kind of prediction.
 #[test]
 fn every_prediction_is_read_as_v_and_back() {
     for prediction in PREDICTIONS {

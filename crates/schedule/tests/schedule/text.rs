@@ -1,4 +1,4 @@
-//! Every option's text: what is written is read as the same, and what is no option's text is an error.
+//! Every option's text: a written value is read back equal, and a text of no option is an error.
 use duet_schedule::{
     BetaSchedule, Clip, Ddim, Ddpm, DpmAlgorithm, DpmSolver, Prediction, ScheduleError, SecondOrder, Solver,
     Spacing, Steps, ThirdOrder, UniPc, UniPcVariant, Update, UpdateTable, Variance,
@@ -18,7 +18,7 @@ where
     Ok(())
 }
 
-/// The text, if it is read at all, is written as a text of the same value, which is written as itself.
+/// If the text can be read, the value's text is read as the same value and written as itself.
 fn text_to_value_to_text<T>(text: &str) -> Result<bool, TestCaseError>
 where
     T: Display + FromStr<Err = ScheduleError> + PartialEq + Debug,

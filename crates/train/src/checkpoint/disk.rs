@@ -1,26 +1,27 @@
-//! The file work of a save, behind one trait, so that tests can let each operation fail.
+//! The file operations of a save, behind one trait, so that tests can make each operation fail.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-/// What saving and pruning do to a disk. Each is one operation, after which power may fail.
+/// The file operations of saving and pruning. Each method is one operation; power may fail after it.
 pub trait Disk {
     /// Makes a folder; its parent exists.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes a new file with these bytes, which need not be on disk yet.
+    /// Makes a new file with these bytes. They need not be on disk when this returns.
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
     /// Returns once a file's bytes are on disk.
     fn sync_file(&self, path: &Path) -> io::Result<()>;
     /// Returns once the names in a folder are on disk.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Gives a folder another name, at once.
+    /// Renames a folder atomically.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a folder with all that is in it, or a file. Of a link, what it names stays.
+    /// Removes a file, or a folder with all that is in it. A link is removed, but not its target.
     fn remove(&self, path: &Path) -> io::Result<()>;
 }
 
-/// Makes a folder, and those above it that are missing. Each name is on disk when this returns.
+/// Makes a folder and the missing folders above it. Their names are on disk when this returns. Errors:
+/// those of `disk`.
 pub fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -30,14 +31,14 @@ pub fn create_folders(disk: &dyn Disk, path: &Path) -> io::Result<()> {
         create_folders(disk, above)?;
     }
     match disk.create_dir(path) {
-        // Another process was faster.
+        // Another process made the folder first.
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
         made => made?,
     }
     disk.sync_dir(above)
 }
 
-/// The folder that a path is in, and the path itself where there is none above.
+/// The folder above a path, or the path itself if there is none.
 pub fn folder_above(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -46,7 +47,7 @@ pub fn folder_above(path: &Path) -> &Path {
     }
 }
 
-/// The machine's own.
+/// The file system of this machine.
 #[derive(Debug, Clone, Copy)]
 pub struct RealDisk;
 
@@ -56,7 +57,7 @@ impl Disk for RealDisk {
     }
 
     fn write_new(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        // A full disk is told about with what there was to write.
+        // The error for a full disk names the number of bytes to write.
         let told = |error: io::Error| {
             io::Error::new(error.kind(), format!("{error}, while writing {} bytes", bytes.len()))
         };
@@ -68,7 +69,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        // Folders cannot be opened for this on Windows, where a rename is durable by itself.
+        // Windows cannot open folders for syncing; there, a rename is durable by itself.
         if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
     }
 

@@ -1,6 +1,6 @@
-//! Which checkpoint is the newest that is whole.
+//! Finds the newest whole checkpoint.
 //!
-//! Whoever reads changes nothing: another process may be saving.
+//! These functions only read, because another process may be saving.
 
 use crate::checkpoint::list::{list, named};
 use crate::checkpoint::manifest::Manifest;
@@ -8,10 +8,11 @@ use crate::checkpoint::names::{OLD, folder, is_there};
 use crate::error::TrainError;
 use std::path::{Path, PathBuf};
 
-/// A reader whose folder was removed under its hands looks again, so often at most.
+/// The largest number of new attempts of a reader, if another process removes the folder that it reads.
 const LOOKS: usize = 100;
 
-/// Verifies a checkpoint whose name says that it is of this step.
+/// Verifies a checkpoint that has this step in its name. Errors: those of [`Manifest::verify`]; a manifest
+/// of another step.
 pub fn verify_step(folder: &Path, step: u64) -> Result<Manifest, TrainError> {
     let manifest = Manifest::verify(folder)?;
     match manifest.step == step {
@@ -23,20 +24,21 @@ pub fn verify_step(folder: &Path, step: u64) -> Result<Manifest, TrainError> {
     }
 }
 
-/// The newest checkpoint in `parent` whose manifest verifies, with what was wrong with newer ones.
+/// The newest checkpoint in `parent` whose manifest verifies, and the errors of newer ones.
 ///
-/// Where power failed between the two renames of a save at the same step, the older one of that
-/// step is found beside its name.
+/// If power failed between the two renames of a save at the same step, the older checkpoint of that step
+/// has another name; it is found there.
+/// Errors: a `parent` that cannot be listed.
 pub fn latest(parent: &Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
     latest_until(parent, u64::MAX)
 }
 
-/// As [`latest`], of those that are not after a step.
+/// As [`latest`], but only checkpoints up to the step `last`.
 pub fn latest_until(parent: &Path, last: u64) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
     newest(parent, last, |folder, step| verify_step(folder, step).map(drop))
 }
 
-/// As [`latest`], of those whose network is whole, be their training state there or not.
+/// As [`latest`], but the network is enough: the training state may be missing.
 pub fn latest_model(parent: &Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
     newest(parent, u64::MAX, |folder, _| Manifest::verify_model(folder).map(drop))
 }
@@ -52,7 +54,7 @@ fn newest(
         for (step, folder) in candidates(parent)?.into_iter().rev().filter(|(step, _)| *step <= last) {
             match verify(&folder, step) {
                 Ok(()) => return Ok((Some(folder), passed)),
-                // Whoever trains the run has removed or renamed it meanwhile.
+                // The training process has removed or renamed it in the meantime.
                 Err(_) if !is_there(&folder) && looks < LOOKS => continue 'look,
                 Err(error) => passed.push(error),
             }
@@ -62,10 +64,11 @@ fn newest(
     Ok((None, passed))
 }
 
-/// The checkpoints, and those that wait for a new one of their step which is not there.
+/// The checkpoints, and the older ones that wait for a missing new one of their step.
 fn candidates(parent: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let waiting = named(parent, OLD)?;
-    // After the others: a save that ends in between shows its folder twice rather than not at all.
+    // List these last: if a save ends in between, its folder appears twice, which is better than not at
+    // all.
     let mut found = list(parent)?;
     found.extend(waiting.into_iter().filter(|(step, _)| !is_there(&folder(parent, *step))));
     found.sort();

@@ -1,6 +1,6 @@
-//! Which checkpoints are there.
+//! Lists the checkpoints.
 //!
-//! Whoever reads changes nothing: another process may be saving.
+//! These functions only read, because another process may be saving.
 
 use crate::checkpoint::names::{is_there, step_behind};
 use crate::error::TrainError;
@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// The checkpoints in `parent`, oldest first, by the steps in their names.
 ///
-/// Where `parent` is absent there are none. Where it cannot be listed, or is a link to what is not
-/// there, that is an error: the checkpoints may be whole.
+/// If `parent` is absent, the list is empty.
+/// Errors: a `parent` that cannot be listed, or a link to an absent folder. The checkpoints may still be
+/// whole.
 pub fn list(parent: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     named(parent, "")
 }
 
-/// The folders in `parent` that are named `prefix`step-N, by N.
+/// The folders in `parent` with the name `prefix`step-N, ordered by N.
 pub(crate) fn named(parent: &Path, prefix: &str) -> Result<Vec<(u64, PathBuf)>, TrainError> {
     let failed = |cause: io::Error| {
         let cause = match cause.kind() {
@@ -31,7 +32,7 @@ pub(crate) fn named(parent: &Path, prefix: &str) -> Result<Vec<(u64, PathBuf)>, 
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
-        // A link may lead to a disk that is not there now, so it is not looked through.
+        // A link is listed without following it: its disk may be absent now.
         if let Some(step) = step_behind(&entry.path(), prefix)
             && !entry.file_type().map_err(failed)?.is_file()
         {

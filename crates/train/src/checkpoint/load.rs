@@ -1,4 +1,4 @@
-//! Loading: every byte is checked before it is used.
+//! Loads a checkpoint, and checks every byte before its use.
 
 use crate::checkpoint::manifest::{Manifest, STATE_FILE};
 use crate::checkpoint::state::{self, POWER, STEP, WEIGHTS};
@@ -10,9 +10,11 @@ use duet_optim::POWER_LENGTHS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// Loads a checkpoint's state into a trainer that was made with the same options.
+/// Loads a checkpoint's state into a trainer with the same options.
 ///
-/// Every file is checked against the manifest first; on an error the trainer may not be used.
+/// First, every file is checked against the manifest.
+/// Errors: a file that is missing, damaged or of another network. After an error the trainer must not be
+/// used.
 pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Manifest, TrainError> {
     let manifest = Manifest::verify(folder)?;
     let path = folder.join(STATE_FILE);
@@ -56,7 +58,7 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
     Ok(manifest)
 }
 
-/// A tensor that nobody asked for belongs to another network.
+/// Refuses leftover tensors: they belong to another network.
 fn refuse_left_over(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
     match tensors.keys().next() {
         Some(name) => Err(TrainError::checkpoint(path, format!("{name} is not part of this network"))),

@@ -9,18 +9,19 @@ use std::path::Path;
 /// Name of the manifest within a checkpoint.
 pub const MANIFEST_FILE: &str = "manifest.json";
 const FORMAT_VERSION: u32 = 2;
-/// Still read; it had no checksum.
+/// The first version of the format. It is still read; it had no checksum.
 const FIRST_VERSION: u32 = 1;
-/// No checkpoint is without these.
+/// The files that every checkpoint has.
 const NEEDED: [&str; 3] = ["unet/config.json", "unet/diffusion_pytorch_model.safetensors", STATE_FILE];
-/// What training goes on from, and drawing does without.
+/// The state from which training continues. Drawing does not need it.
 pub(crate) const STATE_FILE: &str = "training_state.safetensors";
-/// A larger manifest is no manifest.
+/// The largest manifest that is read.
 const MAX_BYTES: u64 = 1 << 20;
-/// Bytes of a file that are looked at together.
+/// The number of bytes that are read and hashed at a time.
 const PART: usize = 1 << 16;
 
-/// What a checkpoint consists of; written last, so that its presence means that all is there.
+/// The files of a checkpoint. The manifest is written last, so a checkpoint with a manifest has all its
+/// files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -48,13 +49,13 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// Of these bytes.
+    /// The entry for these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self { size: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() }
     }
 
-    /// Holds a file against this; what is wrong with it, if anything. No more of it is read than it
-    /// should have.
+    /// Compares a file with this entry and returns what differs, if anything. It reads no more bytes than
+    /// the file should have. Errors: a file that cannot be read.
     pub fn difference(&self, path: &Path) -> io::Result<Option<String>> {
         let file = duet_files::open(path)?;
         let size = file.metadata()?.len();
@@ -89,13 +90,14 @@ impl Manifest {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// Of the text without the checksum.
+    /// The hash of the text without the checksum.
     fn hash(&self) -> String {
         let unsigned = Self { checksum: String::new(), ..self.clone() };
         blake3::hash(unsigned.to_json().as_bytes()).to_hex().to_string()
     }
 
-    /// Reads a manifest without looking at the files.
+    /// Reads a manifest, but not the files that it lists. Errors: a manifest that is missing, too long or
+    /// wrong.
     pub fn read(checkpoint: &Path) -> Result<Self, TrainError> {
         let path = checkpoint.join(MANIFEST_FILE);
         let incomplete = |error: io::Error| {
@@ -106,7 +108,7 @@ impl Manifest {
         Self::from_json(&text).map_err(|reason| TrainError::checkpoint(path, reason))
     }
 
-    /// From the text of the file, or what is wrong with it.
+    /// Reads the text of a manifest. The error says what is wrong with it.
     pub fn from_json(text: &str) -> Result<Self, String> {
         let manifest: Self =
             serde_json::from_str(text).map_err(|error| format!("not a manifest: {error}"))?;
@@ -121,13 +123,14 @@ impl Manifest {
         }
     }
 
-    /// Reads the manifest of a checkpoint and checks every file against it.
+    /// Reads the manifest of a checkpoint and checks every file against it. Errors: as [`Manifest::read`];
+    /// a file that differs, the first one named.
     pub fn verify(checkpoint: &Path) -> Result<Self, TrainError> {
         Self::verify_but(checkpoint, |_| false)
     }
 
-    /// The same, where the training state may be absent: a model draws without it. Returns whether it
-    /// is there.
+    /// As [`Manifest::verify`], but the training state may be absent, because a model draws without it.
+    /// Returns whether it is there.
     pub fn verify_model(checkpoint: &Path) -> Result<bool, TrainError> {
         let there = checkpoint.join(STATE_FILE).symlink_metadata().is_ok();
         Self::verify_but(checkpoint, |name| name == STATE_FILE && !there)?;

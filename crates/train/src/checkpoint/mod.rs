@@ -1,7 +1,7 @@
 //! Checkpoints: model folders that diffusers loads, with the state that training needs.
 //!
-//! A save is written to a temporary sibling, every file synced, the manifest last, and renamed to
-//! its name at the end: a checkpoint is there with all its bytes, or not at all.
+//! A save writes a temporary sibling folder, syncs every file, writes the manifest last, and then renames
+//! the folder. A checkpoint therefore exists with all its bytes, or not at all.
 
 pub(crate) mod disk;
 mod latest;

@@ -1,52 +1,51 @@
-//! The names of checkpoints, and what stands before them.
+//! The names of checkpoints, and the prefixes of these names.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "step-";
-/// Before the name of what is not whole yet.
+/// The prefix of a checkpoint that is not whole yet.
 pub(crate) const SAVING: &str = ".saving-";
-/// Before the name of a checkpoint that waits for the new one of its step.
+/// The prefix of a checkpoint that waits for the new one of its step.
 pub(crate) const OLD: &str = ".old-";
-/// Before the name of what is being removed.
+/// The prefix of a checkpoint that is being removed.
 pub(crate) const GONE: &str = ".gone-";
-/// Before the name of what a resume from an older checkpoint left behind.
+/// The prefix of a checkpoint that a resume from an older one left behind.
 pub(crate) const ASIDE: &str = "aside-";
 
-/// Where a checkpoint of this step is, or would be.
+/// The folder of the checkpoint of this step.
 pub fn folder(parent: &Path, step: u64) -> PathBuf {
     parent.join(format!("{PREFIX}{step:06}"))
 }
 
-/// The step of a path that is named as a checkpoint is, such as 123 of "step-000123"; none of any
-/// other name.
+/// The step in a checkpoint's name, such as 123 for "step-000123"; none for any other name.
 pub fn step_of(path: &Path) -> Option<u64> {
     step_behind(path, "")
 }
 
-/// The step of a path that is named `prefix`step-N.
+/// The step in a name of the form `prefix`step-N.
 pub(crate) fn step_behind(path: &Path, prefix: &str) -> Option<u64> {
     let digits = path.file_name()?.to_str()?.strip_prefix(prefix)?.strip_prefix(PREFIX)?;
-    // A number may have a sign, a name may not.
+    // `parse` accepts a sign, but a name must not have one.
     if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// The path of the same name behind a prefix.
+/// The path with a prefix before its name.
 pub(crate) fn beside(path: &Path, prefix: &str) -> PathBuf {
     let mut name = OsString::from(prefix);
     name.push(path.file_name().unwrap_or_default());
     path.with_file_name(name)
 }
 
-/// The path of the same name with this behind it.
+/// The path with a suffix after its name.
 pub(crate) fn followed(path: &Path, by: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(by);
     path.with_file_name(name)
 }
 
-/// Whether a name is there, be it a link to nothing.
+/// Whether a name exists; a link without a target counts too.
 pub(crate) fn is_there(path: &Path) -> bool {
     !matches!(std::fs::symlink_metadata(path), Err(error) if error.kind() == ErrorKind::NotFound)
 }

@@ -1,12 +1,12 @@
-//! What the model folder of a checkpoint says of its training.
+//! The notes and the scheduler of a checkpoint's model folder.
 
 use crate::error::TrainError;
 use crate::model_folder::{ClassRows, Notes};
 use crate::trainer::Trainer;
 use duet_schedule::{DiffusersScheduler, Spacing};
 
-/// The notes that a checkpoint's network carries: names of the classes, and the null label, which is
-/// none where no label was ever dropped: its row is as it was drawn, and says nothing.
+/// The notes of a checkpoint's network: the names of the classes, and the null label. There is no null
+/// label if training never drops a label, because its row was then never trained.
 pub fn notes(trainer: &Trainer, classes: &[String]) -> Notes {
     let mut notes = Notes::new();
     ClassRows::write_names(&mut notes, classes);
@@ -17,7 +17,8 @@ pub fn notes(trainer: &Trainer, classes: &[String]) -> Notes {
     notes
 }
 
-/// The scheduler of a checkpoint: the training's own noise levels, and the spacing to visit them in.
+/// The scheduler of a checkpoint: the noise schedule of the training, and the spacing of the timesteps for
+/// sampling. Errors: a spacing that the schedule cannot have.
 pub fn scheduler(trainer: &Trainer, spacing: &Spacing) -> Result<DiffusersScheduler, TrainError> {
     let diffusion = &trainer.diffusion;
     let scheduler = DiffusersScheduler::new(

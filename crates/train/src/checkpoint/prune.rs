@@ -1,4 +1,4 @@
-//! Which checkpoints go. It is for the process that trains the run.
+//! Removes old checkpoints. Only the process that trains the run may do this.
 
 use crate::checkpoint::disk::{Disk, RealDisk};
 use crate::checkpoint::latest::verify_step;
@@ -7,11 +7,12 @@ use crate::checkpoint::names::{GONE, OLD, SAVING, beside, folder as checkpoint_f
 use crate::error::TrainError;
 use std::path::Path;
 
-/// Removes the checkpoints in `parent` that are older than the newest `keep` (at least one) up to
-/// the step `last` whose manifests verify, and what broken saves left behind.
+/// Keeps the newest `keep` (at least one) checkpoints up to the step `last` whose manifests verify. Removes
+/// the older ones in `parent`, and the remains of broken saves.
 ///
-/// A damaged one does not count: what a run can still be resumed from is kept. Those after `last`,
-/// the step that the run has reached, neither count nor go.
+/// Damaged checkpoints do not count, so that a run can always be resumed. `last` is the step that the run
+/// has reached. Checkpoints after it do not count and are not removed.
+/// Errors: a checkpoint that cannot be listed, read or removed.
 pub fn prune(parent: &Path, last: u64, keep: usize) -> Result<(), TrainError> {
     prune_on(&RealDisk, parent, last, keep)
 }
@@ -21,7 +22,8 @@ pub fn prune_on(disk: &dyn Disk, parent: &Path, last: u64, keep: usize) -> Resul
     let remove = |folder: &Path| disk.remove(folder).map_err(TrainError::write(folder));
     for prefix in [SAVING, OLD, GONE] {
         for (step, folder) in named(parent, prefix)? {
-            // The older one of a step is the only one where the new one is not there.
+            // If the new checkpoint of a step is missing, the older one is the only one of that step and
+            // stays.
             if prefix != OLD || is_there(&checkpoint_folder(parent, step)) {
                 remove(&folder)?;
             }
@@ -37,7 +39,7 @@ pub fn prune_on(disk: &dyn Disk, parent: &Path, last: u64, keep: usize) -> Resul
         }
     }
     if !gone.is_empty() {
-        // The other names first, for good: nobody finds half a checkpoint under its own.
+        // Make the new names durable before removing: nobody may find half a checkpoint under its own name.
         disk.sync_dir(parent).map_err(TrainError::write(parent))?;
     }
     gone.iter().try_for_each(|folder| remove(folder))

@@ -1,4 +1,4 @@
-//! What a run that goes on does to its checkpoints first. It is for the process that trains the run.
+//! Prepares the checkpoints of a run that continues. Only the process that trains the run may do this.
 
 use crate::checkpoint::disk::Disk;
 use crate::checkpoint::list::{list, named};
@@ -7,7 +7,8 @@ use crate::error::TrainError;
 use std::iter;
 use std::path::{Path, PathBuf};
 
-/// Gives the names that are missing back to the folders that waited for a new one of their step.
+/// Gives older checkpoints their names back, if the new one of their step is missing. Errors: those of
+/// `disk`.
 pub fn restore(disk: &dyn Disk, parent: &Path) -> Result<(), TrainError> {
     for (step, old) in named(parent, OLD)? {
         let folder = folder(parent, step);
@@ -19,8 +20,8 @@ pub fn restore(disk: &dyn Disk, parent: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// Puts the checkpoints after a step aside under names of their own, which are returned: the run
-/// goes on from that step, and they are no more what it goes on from next time.
+/// Renames the checkpoints after a step, and returns the new paths. The run continues from that step, and
+/// must not resume from the later ones next time. Errors: those of `disk`.
 pub fn set_aside(disk: &dyn Disk, parent: &Path, after: u64) -> Result<Vec<PathBuf>, TrainError> {
     let mut moved = Vec::new();
     for (_, folder) in list(parent)?.into_iter().filter(|(step, _)| *step > after) {

@@ -1,4 +1,4 @@
-//! Saving: a checkpoint is there with all its bytes, or not at all.
+//! Saves a checkpoint: it exists with all its bytes, or not at all.
 
 use crate::checkpoint::disk::{Disk, RealDisk, create_folders, folder_above};
 use crate::checkpoint::manifest::{FileEntry, MANIFEST_FILE, Manifest, STATE_FILE};
@@ -13,24 +13,24 @@ use duet_schedule::Spacing;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// The run's configuration as it was when the checkpoint was saved.
+/// The file with the run's configuration at the time of the save.
 pub const CONFIG_COPY: &str = "run_config.toml";
 
-/// What a checkpoint says beside the trainer's own state.
+/// What a checkpoint stores besides the trainer's state.
 #[derive(Debug, Clone, Copy)]
 pub struct Annotations<'a> {
     /// Names of the classes, in the order of their labels.
     pub classes: &'a [String],
     /// The run's configuration, kept in the checkpoint.
     pub config: &'a str,
-    /// Timestep spacing that the scheduler's file suggests.
+    /// The timestep spacing in the scheduler's file.
     pub spacing: &'a Spacing,
 }
 
 /// Saves the trainer as `parent`/step-NNNNNN and returns that folder.
 ///
-/// Errors name the file; what was saved before is untouched, and a half-written folder is removed.
-/// Weights that are not finite are not saved.
+/// Errors: weights that are not finite; a file that cannot be written (the error names it). After an error,
+/// older checkpoints are as they were, and the half-written folder is removed.
 pub fn save(trainer: &Trainer, annotations: Annotations, parent: &Path) -> Result<PathBuf, TrainError> {
     save_on(&RealDisk, trainer, annotations, parent)
 }
@@ -54,7 +54,7 @@ pub fn save_on(
     files.insert(MANIFEST_FILE.into(), manifest);
     let written = write_files(disk, &temporary, files).and_then(|()| replace(disk, &temporary, &folder));
     if written.is_err() {
-        // What cannot be removed now is removed before the next save.
+        // If this fails, the next save removes the folder.
         let _ = remove_if_there(disk, &temporary);
     }
     written?;
@@ -63,7 +63,7 @@ pub fn save_on(
     Ok(folder)
 }
 
-/// Every file synced, the manifest last, then the folders.
+/// Writes and syncs every file, the manifest last, then syncs the folders.
 fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<(), TrainError> {
     let mut folders = vec![folder.to_path_buf()];
     disk.create_dir(folder).map_err(TrainError::write(folder))?;
@@ -84,12 +84,12 @@ fn write_files(disk: &dyn Disk, folder: &Path, files: BTreeMap<String, Vec<u8>>)
     Ok(())
 }
 
-/// Puts a whole folder where it belongs.
+/// Renames a whole folder to its final name.
 ///
-/// What a run that was resumed from an older checkpoint saved at the same step goes out of the way
-/// first, so that a whole folder is there at any moment.
+/// A resumed run may save a step a second time. The older folder is then renamed first, so that a whole
+/// folder exists at any moment.
 fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), TrainError> {
-    // Where the older checkpoint of the same step waits for the new one.
+    // The older checkpoint of the same step waits here for the new one.
     let old = beside(folder, OLD);
     let waits = folder.is_dir();
     if waits {
@@ -98,14 +98,14 @@ fn replace(disk: &dyn Disk, temporary: &Path, folder: &Path) -> Result<(), Train
     }
     if let Err(error) = disk.rename(temporary, folder) {
         if waits {
-            // Back, if that can be done; if not, `latest` finds it where it is.
+            // Rename it back; if this fails, `latest` finds it under the other name.
             let _ = disk.rename(&old, folder);
         }
         return Err(TrainError::write(folder)(error));
     }
     let parent = folder_above(folder);
     disk.sync_dir(parent).map_err(TrainError::write(parent))?;
-    // The parent itself may have appeared in a process that was killed before it could sync this.
+    // A process may have made the parent and then been killed before it synced the parent's name.
     let parent = folder_above(parent);
     disk.sync_dir(parent).map_err(TrainError::write(parent))
 }
@@ -117,12 +117,12 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> Result<(), TrainError> {
     }
 }
 
-/// What a manifest says of the run's configuration.
+/// The hash of the run's configuration in a manifest: BLAKE3, hexadecimal.
 pub fn config_hash(config: &str) -> String {
     blake3::hash(config.as_bytes()).to_hex().to_string()
 }
 
-/// Every file but the manifest, by its path within the folder.
+/// All files except the manifest, by their paths in the folder.
 fn files(trainer: &Trainer, annotations: &Annotations) -> Result<BTreeMap<String, Vec<u8>>, TrainError> {
     let (unet, parameters) = &trainer.ema;
     let state = state::tensors(trainer)?;

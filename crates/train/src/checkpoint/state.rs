@@ -1,16 +1,16 @@
-//! The tensors that training goes on from, by their names in the state's file.
+//! The tensors from which training continues, by their names in the state file.
 
 use crate::error::TrainError;
 use crate::trainer::Trainer;
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
 
-/// Before a parameter's name: the raw weights.
+/// The prefix of the raw weights' names.
 pub(crate) const WEIGHTS: &str = "weights";
-/// The tensor of the state that holds the number of steps taken, which the hashes cover; the
-/// manifest's own number is not covered by any.
+/// The tensor with the number of steps taken. The hashes protect it; nothing protects the number in the
+/// manifest.
 pub(crate) const STEP: &str = "step";
-/// What the averages are called whose length is chosen later.
+/// The prefix of the averages whose length is chosen later.
 pub(crate) const POWER: &str = "power";
 
 /// Raw weights, moments, averages and the number of steps.
@@ -31,7 +31,7 @@ pub(crate) fn tensors(trainer: &Trainer) -> Result<BTreeMap<String, Tensor>, Tra
     Ok(state)
 }
 
-/// What the optimisers remember, by the beginnings of its names.
+/// The moments of the optimisers, with the prefixes of their names.
 pub(crate) fn moments(trainer: &Trainer) -> [(&'static str, &BTreeMap<String, Var>); 3] {
     let Trainer { adam, muon, .. } = trainer;
     [("adam_m", &adam.first), ("adam_v", &adam.second), ("muon_m", &muon.momentum)]

@@ -1,4 +1,4 @@
-//! What a step is made of: the weights of the loss, the draws, which rule moves which parameter.
+//! The parts of a step: the weights of the loss, the draws, and which optimiser moves which parameter.
 use candle_core::{Device, Tensor, Var};
 use duet_optim::{AdamW, AdamWOptions};
 use duet_schedule::{BetaSchedule, NoiseSchedule, Prediction};
@@ -142,7 +142,7 @@ fn snr_weights_are_their_closed_forms() {
     }
 }
 
-/// ln σ over the weights has the mean and deviation of the rule, and nothing but noise has no weight.
+/// Under the weights, ln σ has the mean and deviation of the rule. Pure noise has no weight.
 #[test]
 fn log_normal_weights_are_a_normal_distribution_of_ln_sigma() {
     for (schedule, (mean, deviation)) in
@@ -233,7 +233,7 @@ fn weightings_are_read_by_the_name_that_they_print() {
         let json = serde_json::to_string(&rule).unwrap();
         assert_eq!(serde_json::from_str::<LossWeighting>(&json).unwrap(), rule);
     }
-    // Files of older versions have the name alone.
+    // Files of older versions have only the name.
     assert_eq!(LossWeighting::LogNormal { mean: 0.6, deviation: 0.8 }.to_string(), "log_normal");
     assert_eq!(LossWeighting::Late { lambda: 1.0 }.to_string(), "late");
     assert_eq!("late:1".parse::<LossWeighting>().unwrap(), LossWeighting::Late { lambda: 1.0 });

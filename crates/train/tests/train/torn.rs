@@ -20,14 +20,14 @@ enum Fault {
     ShortWrite,
 }
 
-/// What can be taken back of an operation as long as nothing has been synced.
+/// How to undo an operation that has not been synced.
 enum Undo {
     Remove(PathBuf),
     Rename {
         from: PathBuf,
         to: PathBuf,
     },
-    /// From where it was moved instead of being removed.
+    /// The original place of a folder that was moved instead of being removed.
     Restore {
         from: PathBuf,
         to: PathBuf,
@@ -35,7 +35,7 @@ enum Undo {
 }
 
 impl Undo {
-    /// The folder whose sync makes it last.
+    /// The folder whose sync makes the operation durable.
     fn folder(&self) -> &Path {
         match self {
             Self::Remove(path) | Self::Rename { from: path, .. } | Self::Restore { to: path, .. } => {
@@ -74,7 +74,7 @@ impl FaultyDisk {
         }
     }
 
-    /// Power fails: everything that was not synced is lost.
+    /// Simulates a power failure: everything that was not synced is lost.
     fn lose_unsynced(&self) {
         for path in self.unsynced.borrow_mut().drain(..).filter(|path| path.exists()) {
             fs::write(path, b"").unwrap();
@@ -124,7 +124,7 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.next()?;
         RealDisk.rename(from, to)?;
-        // What was noted of paths within the folder goes with it.
+        // The records of paths inside the folder move with it.
         let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| to.join(rest));
         for path in self.unsynced.borrow_mut().iter_mut() {
             *path = moved(path).unwrap_or(path.clone());
@@ -157,12 +157,12 @@ impl Disk for FaultyDisk {
     }
 }
 
-/// A disk without faults that waits for no sync.
+/// A disk without faults that never syncs.
 fn sound() -> FaultyDisk {
     FaultyDisk::new(usize::MAX, Fault::Abort)
 }
 
-/// What a save is done over.
+/// The state of the folder before a save.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Scene {
     /// An older checkpoint is there, and pruned afterwards.
@@ -171,7 +171,7 @@ enum Scene {
     SameStep,
     /// A save of the same step was cut off before.
     Leftovers,
-    /// Nothing is there, not even the folder of the checkpoints.
+    /// Nothing exists, not even the folder of the checkpoints.
     First,
 }
 
@@ -227,7 +227,7 @@ impl Case {
         parent
     }
 
-    /// Saves on a disk with a fault. Whether the fault was reached.
+    /// Saves on a disk with a fault. Returns whether the fault was reached.
     fn run(&self, at: usize, fault: Fault, loses: bool) -> bool {
         let place = self.folder();
         // The folder of the checkpoints appears with the first of them, in a run's folder.
@@ -243,7 +243,7 @@ impl Case {
             return false;
         }
         let what = format!("{fault:?} at operation {at} of {:?}, loses {loses}", self.scene);
-        // Cleaning up may fail without harm; everything else is told.
+        // Cleaning up may fail without an error; everything else must be reported.
         if let Err(error) = &result {
             assert!(matches!(error, TrainError::Write { .. }), "{what}: {error}");
             assert!(error.to_string().contains("cannot write"), "{what}: {error}");
@@ -255,7 +255,7 @@ impl Case {
             assert!(folder.join("manifest.json").exists(), "{what}: half a checkpoint under its name");
         }
         if self.scene == Scene::First && result.is_err() {
-            // The new one, whole, or none.
+            // Either the whole new checkpoint or none.
             if let Some(found) = checkpoint::latest(parent).unwrap().0 {
                 assert!(files(&found) == self.new, "{what}: a torn checkpoint");
             }
@@ -305,7 +305,7 @@ fn a_save_that_fails_anywhere_leaves_the_old_checkpoint_or_the_new() {
     println!("{tried} faults");
 }
 
-/// The simulated disk does lose what a real one may: without syncs a whole save is gone or empty.
+/// The simulated disk loses what a real one may lose: without syncs, a whole save is gone or empty.
 #[test]
 fn the_faulty_disk_loses_what_was_not_synced() {
     let parent = tempfile::tempdir().unwrap();

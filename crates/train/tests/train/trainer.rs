@@ -80,7 +80,7 @@ fn first_loss_by_hand(trainer: &Trainer, batches: &[Batch]) -> f64 {
             let pairs = image.iter().zip(&noise);
             pairs.map(|(&x, &e)| (of_image * f64::from(x) + of_noise * f64::from(e)) as f32).collect()
         };
-        // As often as they weigh: the one at which this share of the weight is passed.
+        // In proportion to the weights: the timestep that contains this share of the total weight.
         let mut passed = 0.0;
         let passes = |weight: &f64| {
             passed += weight;
@@ -200,7 +200,7 @@ fn refusal(trainer: &mut Trainer, batches: &[Batch]) -> String {
     error
 }
 
-/// Label 2 is the null label: a row of the table, and yet no class.
+/// Label 2 is the null label: it is a row of the table, but not a class.
 #[test]
 fn a_label_out_of_range_is_refused_wherever_it_stands_and_changes_nothing() {
     let mut trainer = trainer(&options());
@@ -263,7 +263,8 @@ fn images_that_are_not_finite_stop_the_run_with_step_and_timesteps_and_change_no
     }
 }
 
-/// A last layer so steep behind a norm so flat that the squared error fits f32, its slope does not.
+/// The last layer is so steep, and the norm before it so flat, that the squared error fits f32 but its
+/// gradient does not.
 #[test]
 fn a_gradient_that_overflows_stops_the_run_and_changes_nothing() {
     let mut trainer = trainer(&TrainOptions { accumulate: 1, ..options() });
@@ -330,8 +331,8 @@ fn options_at_the_ends_of_their_ranges_train() {
     }
 }
 
-/// The network has no dropout layers, fourier's logarithm no t = 0: a value that was ignored would
-/// be a lie in its file.
+/// The network has no dropout layers, and fourier's logarithm has no value at t = 0. If these settings were
+/// ignored, the file would be wrong.
 #[test]
 fn a_network_that_cannot_be_trained_here_is_refused_by_its_key() {
     let fourier = || "fourier".to_string();

@@ -1,4 +1,4 @@
-//! What several tests need: files in a temporary directory.
+//! Helpers of several tests: files in a temporary directory.
 
 // Every test file uses some of these.
 #![allow(dead_code)]

@@ -75,7 +75,7 @@ fn colours() -> Vec<Odd> {
             [3, 8, 8],
             &planes([250, 20, 90], 64),
         ),
-        // Adobe stores the inks inverted: 255 is none.
+        // Adobe stores the inks inverted: 255 means no ink.
         reads_nearly(
             "cmyk.jpg",
             with(&cmyk, BASELINE, &[adobe(0)]).bytes(),

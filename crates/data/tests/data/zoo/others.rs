@@ -1,4 +1,4 @@
-//! What is neither a PNG nor a JPEG file, whatever its name says.
+//! Files that are neither PNG nor JPEG, although their names say so.
 
 use duet_data::Picture;
 

@@ -196,7 +196,7 @@ fn chunks() -> Vec<Odd> {
     ]
 }
 
-/// Whole, and then less and less of it.
+/// A whole file, then shorter and shorter parts of it.
 fn cut() -> Vec<Odd> {
     let header = Header::new(16, 16, 8, GREY);
     let samples: Vec<u16> = (0..256_u16).map(|i| i * i % 251).collect();
@@ -214,7 +214,7 @@ fn cut() -> Vec<Odd> {
     ]
 }
 
-/// Headers that say what is not so.
+/// Headers with false claims.
 fn lying() -> Vec<Odd> {
     let changed = |at: usize, value: &[u8]| {
         let mut png = plain();
