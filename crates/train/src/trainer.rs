@@ -144,7 +144,15 @@ impl Trainer {
     }
 
     /// Takes the next step on a data set, each epoch in its own random order.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and [`TrainError::Option`] where the order is that of another number of images,
+    /// as it is for a data set of none.
     pub fn step_on(&mut self, dataset: &Dataset, order: &mut DataOrder) -> Result<StepReport, TrainError> {
+        if order.images() != dataset.len() {
+            let (images, of) = (dataset.len(), order.images());
+            return Err(TrainError::Option(format!("a data set of {images} images in the order of {of}")));
+        }
         let first = self.images_seen();
         let last = first + self.images_per_step() as u64;
         let indices: Vec<usize> = (first..last).map(|index| order.image(index)).collect();
