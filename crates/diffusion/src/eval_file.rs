@@ -120,8 +120,11 @@ pub struct LossAt {
 /// Which of two values is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
+    /// The lower one.
     Lower,
+    /// The higher one.
     Higher,
+    /// Neither is.
     Neither,
 }
 

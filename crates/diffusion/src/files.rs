@@ -1,6 +1,6 @@
 //! Writing files and folders that are there whole or not at all.
 
-use crate::error::{Result, option};
+use crate::error::{Error, Result};
 use duet_data::DataError;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -48,9 +48,12 @@ fn new_file<'a, 'b, 'c>(builder: &'a mut tempfile::Builder<'b, 'c>) -> &'a mut t
 }
 
 /// Refuses a place for a new folder where there is something.
+///
+/// # Errors
+/// [`Error::Exists`].
 pub fn refuse_existing(out: &Path) -> Result<()> {
     match out.exists() {
-        true => Err(option("out", format!(" {}: there is something already", out.display()))),
+        true => Err(Error::Exists { path: out.into(), is_run: false }),
         false => Ok(()),
     }
 }

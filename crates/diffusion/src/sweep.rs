@@ -147,7 +147,7 @@ impl Sweep<'_> {
         create_folder(&self.cells_folder())?;
         let yardstick = match self.score {
             0 => None,
-            _ => Some(Yardstick::new(find::run_of(&drawings[0].run)?.as_deref(), "--score")?),
+            _ => Some(Yardstick::new(find::run_of(&drawings[0].run)?.as_deref(), "score")?),
         };
         let yardstick = yardstick.map(|yardstick| (yardstick.key(), yardstick));
         let (mut pictures, mut cells, mut opened) = (Vec::new(), Vec::new(), Opened::default());

@@ -1,7 +1,7 @@
 //! What samples are measured with: a classifier of the data, and the real images.
 
 use crate::config::RunConfig;
-use crate::error::{Result, setting};
+use crate::error::{Result, option, setting};
 use crate::model::Model;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
@@ -84,10 +84,13 @@ pub fn no_judge(data: &Splits) -> Option<String> {
     takes.err().map(|error| format!("{name}: {error}"))
 }
 
-/// Refuses what has to be scored and cannot be; `what` asks for it.
-pub fn check(data: &Splits, what: &str) -> Result<()> {
+/// Refuses what has to be scored and cannot be.
+///
+/// # Errors
+/// Of the option that asks for it: `name` in words joined by `-`, and `value`, empty or after a space.
+pub fn check(data: &Splits, name: &'static str, value: &str) -> Result<()> {
     match too_few(data).or_else(|| no_judge(data)) {
-        Some(reason) => Err(setting(format!("{what}: {reason}"))),
+        Some(reason) => Err(option(name, format!("{value}: {reason}"))),
         None => Ok(()),
     }
 }
@@ -120,11 +123,14 @@ pub fn drawn_each(count: usize, classes: usize) -> usize {
 }
 
 impl Yardstick {
-    /// For the data of a run, to score what `what` names in an error. A classifier that has to be trained is kept in
-    /// the run's folder.
-    pub fn new(run: Option<&Path>, what: &str) -> Result<Self> {
+    /// For the data of a run, to score what the option of this name (words joined by `-`) asks for. A classifier
+    /// that has to be trained is kept in the run's folder.
+    ///
+    /// # Errors
+    /// Where the images cannot be read, or nothing can be scored with them.
+    pub fn new(run: Option<&Path>, option_name: &'static str) -> Result<Self> {
         let splits = Self::config(run, None)?.load_data()?;
-        check(&splits, what)?;
+        check(&splits, option_name, "")?;
         Self::of(splits, run)
     }
 
