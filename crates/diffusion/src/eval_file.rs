@@ -130,6 +130,9 @@ pub enum Better {
 
 impl EvalFile {
     /// The file in a folder; none where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is not of this form.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(EVAL_FILE);
         let bytes = match duet_files::read(&path, MAX_BYTES) {

@@ -40,6 +40,9 @@ pub fn latest() -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The newest whole checkpoint of a run; damaged ones are warned about.
+///
+/// # Errors
+/// Where its checkpoints cannot be listed or read.
 pub fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
     found_by(checkpoint::latest, run)
 }

@@ -21,6 +21,9 @@
 //! Nothing here prints: what happens is in the values that functions return, and what is worth a word on the
 //! way goes to the caller's logger (crate `log`).
 
+// A caller reads in the documents what can go wrong.
+#![warn(clippy::missing_errors_doc)]
+
 pub mod averages;
 pub mod budget;
 mod card;

@@ -78,6 +78,9 @@ impl Model {
     }
 
     /// Hash of the network's configuration and weights and of the scheduler.
+    ///
+    /// # Errors
+    /// Those of candle.
     pub fn hash(&self) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {

@@ -96,7 +96,7 @@ impl<'a> Plan<'a> {
         Ok(Self { drawing, sampling, note, columns, stems, row_names, column_names, spent, solver })
     }
 
-    /// Draws everything; `on_step` as [`Sampling::draw`] has it. An error of its own ([`Error::caller`]) ends
+    /// Draws everything; `on_step` as [`Sampling::draw`] has it. An error of its own ([`crate::Error::caller`]) ends
     /// the drawing and is returned.
     ///
     /// # Errors
@@ -154,6 +154,9 @@ pub struct Frames(BTreeMap<usize, (Vec<Tensor>, Vec<Tensor>)>);
 
 impl Frames {
     /// Notes where a batch's trajectory is.
+    ///
+    /// # Errors
+    /// Those of candle.
     pub fn note(&mut self, trajectory: &Trajectory) -> Result<()> {
         let (x, x0) = self.0.entry(trajectory.progress().0).or_default();
         x.push(trajectory.x().to_device(&Device::Cpu)?);
@@ -166,6 +169,9 @@ impl Frames {
     }
 
     /// One picture for each step: x_t at the left, x̂_0 at the right.
+    ///
+    /// # Errors
+    /// Where the noted images are not those of the plan.
     pub fn pictures(&self, plan: &Plan) -> Result<Vec<Picture>> {
         let timesteps = plan.sampling.sampler.steps().timesteps();
         let frame = |(&step, (x, x0)): (&usize, &(Vec<Tensor>, Vec<Tensor>))| {

@@ -70,6 +70,9 @@ pub struct Checkpoint {
 
 impl RunRecord {
     /// Reads a run; what of it is not there yet, or damaged, is left out.
+    ///
+    /// # Errors
+    /// Where it is no run, or its configuration, metrics or events cannot be read.
     pub fn read(run: impl AsRef<Path>) -> Result<Self> {
         let run = run.as_ref();
         let Some(folder) = find::run_of(run)? else {
