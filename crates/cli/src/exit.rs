@@ -82,6 +82,7 @@ pub fn text(error: &anyhow::Error) -> String {
             let run = quoted(&path.display().to_string());
             Some(format!("resume it with --resume {run}, or choose another folder"))
         }
+        Error::Exists { .. } => Some("choose another folder".into()),
         Error::CannotResume { why, .. } => of_resuming(why),
         Error::TooMuchWork { .. } => Some("if you trust it, allow more with --most N".into()),
         Error::OtherImages { .. } => Some("name the same ones with --data, or start a new run".into()),
