@@ -39,8 +39,12 @@ enum Verb {
 
 fn main() -> std::process::ExitCode {
     duet_cli::begin("cargo xtask");
-    duet_cli::end(match Cli::parse().verb {
-        None => Cli::command().print_help().map_err(Into::into),
+    let cli: Cli = match duet_cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    duet_cli::end(match cli.verb {
+        None => duet_cli::help(Cli::command()),
         Some(Verb::Duet(verb)) => verb.run(),
         Some(Verb::Bench(args)) => bench::run(args),
         Some(Verb::BenchWorker(args)) => bench_worker::run(args),

@@ -28,7 +28,7 @@ pub fn run(args: Args) -> Result<()> {
             _ => return Err(usage(format!("--out {}: use x.csv or x.md", out.display()))),
         },
     };
-    let runs = args.runs.iter().map(|run| RunRecord::read(run)).collect::<Result<Vec<_>, _>>()?;
+    let runs = args.runs.iter().map(RunRecord::read).collect::<Result<Vec<_>, _>>()?;
     let text = form(&duet_diffusion::compare(&args.runs, &runs));
     match &args.out {
         None => print_out(format_args!("{text}"), ""),

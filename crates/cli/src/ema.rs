@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<()> {
     let averages = Averages::new(&run, args.step, &lengths, &model)?;
     let best = match args.sweep {
         Some(_) => {
-            let yardstick = Yardstick::new(Some(&run), "--sweep")?;
+            let yardstick = Yardstick::new(Some(&run), "sweep")?;
             let (count, batch) = (args.score, args.batch);
             let measure = Measure { drawing: &drawing, yardstick: &yardstick, count, batch, device: &device };
             sweep(&averages, &measure, &model.folder)?

@@ -1,8 +1,8 @@
 //! Exit codes, by the kind of error.
 
-use crate::terminal::{command, err, lost};
-use duet_diffusion::Error;
+use crate::terminal::{command, err, lost, quoted};
 use duet_diffusion::data::DataError;
+use duet_diffusion::{CannotResume, Error};
 use duet_judge::ClassifierError;
 use duet_model::ModelError;
 use duet_sample::SampleError;
@@ -71,10 +71,21 @@ pub fn text(error: &anyhow::Error) -> String {
         .chain()
         .map(|cause| match library(cause) {
             Some(Error::Option { .. } | Error::InOption { .. }) => format!("--{cause}"),
+            Some(Error::Exists { .. }) => format!("--out {cause}"),
+            Some(Error::Needs { name, needs }) => format!("--{name}: goes with --{needs} alone"),
+            Some(Error::Excludes { name, other }) => format!("--{name}: does not go together with --{other}"),
             _ => cause.to_string(),
         })
         .collect();
     let known = error.chain().find_map(|cause| match library(cause)? {
+        Error::Exists { path, is_run: true } => {
+            let run = quoted(&path.display().to_string());
+            Some(format!("resume it with --resume {run}, or choose another folder"))
+        }
+        Error::Exists { .. } => Some("choose another folder".into()),
+        Error::CannotResume { why, .. } => of_resuming(why),
+        Error::TooMuchWork { .. } => Some("if you trust it, allow more with --most N".into()),
+        Error::OtherImages { .. } => Some("name the same ones with --data, or start a new run".into()),
         Error::NoRun { .. } => Some(format!("train one with `{}`", command(["train"]))),
         Error::NoScheduler { folder, .. } => {
             let words = ["import", &folder.display().to_string(), "--out", "DIR"];
@@ -86,6 +97,22 @@ pub fn text(error: &anyhow::Error) -> String {
         Some(hint) => format!("{}; {hint}", parts.join(": ")),
         None => parts.join(": "),
     }
+}
+
+/// What to do where a run cannot go on.
+fn of_resuming(why: &CannotResume) -> Option<String> {
+    Some(match why {
+        CannotResume::NoCheckpoint { .. } => {
+            "put its checkpoints/ back, or, if it was stopped before the first one, begin it again with --restart"
+                .into()
+        }
+        CannotResume::NoneWhole => "start the run anew, with another --out".into(),
+        CannotResume::MetricsEnd { checkpoint, .. } => {
+            let checkpoint = quoted(&checkpoint.display().to_string());
+            format!("put the file back, or go on without those lines: --resume {checkpoint}")
+        }
+        _ => return None,
+    })
 }
 
 /// An error of the library, be it in a box as the cause of another.
@@ -124,11 +151,16 @@ fn of_library(error: &Error) -> Option<u8> {
     match error {
         Error::Option { .. }
         | Error::Setting(_)
+        | Error::Exists { .. }
+        | Error::OtherImages { .. }
+        | Error::TooMuchWork { .. }
+        | Error::Needs { .. }
+        | Error::Excludes { .. }
         | Error::Busy { .. }
         | Error::Schedule(_)
         | Error::Optim(_)
         | Error::Toml(_) => Some(2),
-        Error::NoRun { .. } | Error::NoScheduler { .. } => Some(5),
+        Error::NoRun { .. } | Error::NoScheduler { .. } | Error::CannotResume { .. } => Some(5),
         Error::Data(error) => of_data(error),
         Error::Model(error) => of_model(error),
         Error::Train(error) => of_training(error),

@@ -25,6 +25,8 @@ pub mod terminal;
 mod train;
 mod verify;
 
+use std::process::ExitCode;
+
 /// What `duet` and `cargo xtask` can do with models and data.
 #[derive(clap::Subcommand)]
 pub enum Verb {
@@ -87,7 +89,28 @@ pub fn begin(program: &'static str) {
     interrupt::survive_size_limits();
 }
 
+/// The arguments, or the code to end with where they ask for help or a version, or are none.
+pub fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
+    C::try_parse().map_err(|error| {
+        let printed = error.print();
+        match error.use_stderr() {
+            // If nobody reads why, nobody can be told.
+            true => ExitCode::from(2),
+            false => {
+                terminal::printed(printed);
+                end(Ok(()))
+            }
+        }
+    })
+}
+
+/// Prints the help of the whole program.
+pub fn help(mut command: clap::Command) -> anyhow::Result<()> {
+    terminal::printed(command.print_help());
+    Ok(())
+}
+
 /// Says what went wrong, if anything did, and turns it into the process's exit code.
-pub fn end(result: anyhow::Result<()>) -> std::process::ExitCode {
+pub fn end(result: anyhow::Result<()>) -> ExitCode {
     exit::report(result)
 }

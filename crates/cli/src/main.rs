@@ -33,8 +33,12 @@ enum Verb {
 
 fn main() -> std::process::ExitCode {
     duet_cli::begin("duet");
-    duet_cli::end(match Cli::parse().verb {
-        None => Cli::command().print_help().map_err(Into::into),
+    let cli: Cli = match duet_cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    duet_cli::end(match cli.verb {
+        None => duet_cli::help(Cli::command()),
         Some(Verb::Duet(verb)) => verb.run(),
         #[cfg(feature = "completions")]
         Some(Verb::Completions { shell }) => print(|text| {

@@ -7,6 +7,7 @@ use crate::terminal::out;
 use crate::{hardware, models};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
+use duet_diffusion::data::DataError;
 use duet_diffusion::files::{create_folder, create_parent, write_atomically};
 use duet_diffusion::sample::{Labels, Trajectory};
 use duet_diffusion::{FRAME_MS, Form, Frames, Plan, data, pictures};
@@ -51,6 +52,7 @@ enum Output {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     let output = output(&args.out)?;
+    check_above(&args.out)?;
     let animation = args.animate.as_deref().map(animation).transpose()?;
     if let Some(path) = args.save_noise.as_deref().filter(|path| !is_safetensors(path)) {
         return Err(usage(format!("--save-noise {}: use x.safetensors", path.display())));
@@ -140,6 +142,17 @@ fn output(out: &Path) -> Result<Output> {
         Some("png") => Ok(Output::Grid),
         _ if is_safetensors(out) => Ok(Output::Tensors),
         _ => Err(usage(format!("--out {}: use x.png, x/ or x.safetensors", out.display()))),
+    }
+}
+
+/// Refuses a place below a file before anything is drawn.
+fn check_above(out: &Path) -> Result<()> {
+    match out.ancestors().skip(1).find(|above| above.exists()) {
+        Some(above) if !above.is_dir() => {
+            let cause = std::io::ErrorKind::NotADirectory.into();
+            Err(DataError::Write { path: above.into(), cause }.into())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -70,6 +70,11 @@ pub fn program() -> &'static str {
 pub fn print_out(text: Arguments, end: &str) {
     let mut stream = io::stdout().lock();
     let written = write!(stream, "{}{end}", harmless(&text.to_string())).and_then(|()| stream.flush());
+    printed(written);
+}
+
+/// Takes note of what came of printing to standard output by other means, such as clap's; [`lost`] tells of it.
+pub fn printed(written: io::Result<()>) {
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
         && SHOWN.get() != Some(&true)
@@ -91,16 +96,17 @@ pub fn status(text: Arguments) {
 /// A command for a person to type: the words as a shell takes them, quoted where it would take them
 /// otherwise.
 pub fn command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
-    let quoted = |word: S| {
-        let word = word.as_ref();
-        let plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%^".contains(c);
-        match !word.is_empty() && word.chars().all(plain) {
-            true => word.to_string(),
-            false => format!("'{}'", word.replace('\'', r"'\''")),
-        }
-    };
-    let words = words.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+    let words = words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
     format!("{} {words}", program())
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%^".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 /// Why standard output is not complete, if it is not: a full disk, but not a reader or a terminal that

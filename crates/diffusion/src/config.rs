@@ -211,6 +211,10 @@ impl SampleConfig {
 
 impl RunConfig {
     /// The preset or the file, with `flags` (dotted key, value) over it.
+    ///
+    /// # Errors
+    /// Where there is no such preset, where the file cannot be read or is no TOML, and where a key is unknown or
+    /// its value of another type.
     pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
         let mut table = preset_table(preset)?;
         if let Some(path) = file {
@@ -231,6 +235,9 @@ impl RunConfig {
 
     /// How the preset of this name draws, with every key named: where it says nothing, as Duet's own
     /// runs do without that key.
+    ///
+    /// # Errors
+    /// Where there is no such preset.
     pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
         let config: Self = preset_table(preset)?.try_into().within("the preset")?;
         let sample = config.sample;
@@ -263,12 +270,18 @@ impl RunConfig {
     }
 
     /// A run's own `config.toml`.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is no TOML, or has an unknown key.
     pub fn load(path: &Path) -> Result<(Self, String)> {
         let text = read(path)?;
         Ok((toml::from_str(&text).within(format!("{}", path.display()))?, text))
     }
 
     /// Checks what the parts do not check themselves.
+    ///
+    /// # Errors
+    /// Of the first setting that is out of its range or does not go with another.
     pub fn validate(&self) -> Result<()> {
         self.train.validate()?;
         if !self.sample.guidance.is_finite() {
@@ -293,6 +306,9 @@ impl RunConfig {
     }
 
     /// The data set. What looks wrong with it is warned about.
+    ///
+    /// # Errors
+    /// Where the images cannot be read, or are not what the configuration says.
     pub fn load_data(&self) -> Result<Splits> {
         let data = self.read_data()?;
         for warning in data.warnings() {
@@ -314,6 +330,9 @@ impl RunConfig {
     }
 
     /// The data set of a run whose configuration this is; an error says where it is named.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load_data`], in [`Error::In`].
     pub fn load_data_of_run(&self, path: &Path) -> Result<Splits> {
         self.load_data().map_err(|error| {
             let (file, source) = (path.display(), &self.data.source);
@@ -327,6 +346,9 @@ impl RunConfig {
     }
 
     /// The network for this data.
+    ///
+    /// # Errors
+    /// Where such a network cannot be, cannot take images of this size, or does not fit into memory.
     pub fn unet(&self, data: &Splits) -> Result<UNetConfig> {
         let shape = data.train.shape();
         let levels = self.model.block_out_channels.len();
@@ -372,6 +394,9 @@ fn preset_table(name: &str) -> Result<Table> {
 }
 
 /// The text of a configuration.
+///
+/// # Errors
+/// Where it cannot be read, is larger than a megabyte, or is no UTF-8.
 pub fn read(path: &Path) -> Result<String> {
     let unreadable = |error| setting(format!("cannot read {}: {error}", path.display()));
     duet_files::read_text(path, MAX_BYTES).map_err(unreadable)

@@ -115,6 +115,9 @@ impl<'a> Sampling<'a> {
     }
 
     /// What all images start from, (n, C, H, W) on the CPU.
+    ///
+    /// # Errors
+    /// Where beginnings and sampler do not go together.
     pub fn starting_noise(&self) -> Result<Tensor> {
         Ok(self.in_noise(0..self.seeds.len())?.x().to_device(&Device::Cpu)?)
     }
@@ -144,6 +147,12 @@ impl<'a> Sampling<'a> {
     }
 
     /// The same for image `i` alone.
+    ///
+    /// # Errors
+    /// Those of candle.
+    ///
+    /// # Panics
+    /// Where there is no image `i`.
     pub fn only(self, i: usize) -> Result<Self> {
         let range = i..i + 1;
         let tensor = |all: Tensor| part(&all, &range);
@@ -185,6 +194,9 @@ pub fn seam(
 }
 
 /// Pictures of images (n, C, H, W) in [-1, 1]; of two or more than three channels, the first.
+///
+/// # Errors
+/// Where they have another shape.
 pub fn pictures(images: &Tensor) -> Result<Vec<Picture>> {
     let (count, channels, height, width) = images.dims4()?;
     let shown = if channels == 3 { 3 } else { 1 };

@@ -1,7 +1,7 @@
 //! What is drawn: all that an image depends on besides the model.
 
 use crate::choice::ClassList;
-use crate::error::{Result, option};
+use crate::error::{Error, Result, option};
 use duet_sample::{GuidanceInterval, History, Interpolation, Rescale, Rule, Seeds, Strength, WeightSchedule};
 use duet_schedule::{Clip, Solver, Spacing};
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Drawing {
     /// Refuses what does not go together, and what is out of its range whatever the model.
     ///
     /// # Errors
-    /// [`crate::Error::Option`], which names the option.
+    /// [`Error::Option`], [`Error::Needs`] or [`Error::Excludes`], which name the option.
     pub fn check(&self) -> Result<()> {
         if self.guidance.len() > MOST_WEIGHTS {
             let count = self.guidance.len();
@@ -180,6 +180,9 @@ impl Drawing {
                 "guidance",
                 format!(": {count} weights: at most {MOST_WEIGHTS} are drawn at once"),
             ));
+        }
+        if let Some(weight) = self.guidance.iter().find(|weight| !weight.is_finite()) {
+            return Err(option("guidance", format!(" {weight}: must be a number")));
         }
         if !SCALES.contains(&self.scale) {
             return Err(option(
@@ -206,12 +209,12 @@ impl Drawing {
         let is_given = |name: &str| given.iter().any(|(other, given)| *other == name && *given);
         for (name, needed) in NEEDS {
             if is_given(name) && !is_given(needed) {
-                return Err(option(name, format!(": goes with --{needed} alone")));
+                return Err(Error::Needs { name, needs: needed });
             }
         }
         for (name, others) in EXCLUDES {
             if let Some(other) = others.iter().find(|other| is_given(name) && is_given(other)) {
-                return Err(option(name, format!(": does not go together with --{other}")));
+                return Err(Error::Excludes { name, other });
             }
         }
         Ok(())
@@ -246,11 +249,15 @@ mod tests {
         assert!(
             refused(Drawing { guidance: vec![1.0; 1001], ..Drawing::default() }).contains("at most 1000")
         );
+        assert!(refused(Drawing { guidance: vec![1.0, f64::NAN], ..Drawing::default() }).contains("NaN"));
         assert!(refused(Drawing { scale: 255, ..Drawing::default() }).contains("255"));
-        assert!(refused(Drawing { strength: Some(Strength::ALL), ..Drawing::default() }).contains("--image"));
+        assert!(
+            refused(Drawing { strength: Some(Strength::ALL), ..Drawing::default() })
+                .contains("goes with image")
+        );
         assert!(
             refused(Drawing { noise: Some("x".into()), seeds: "1".parse().unwrap(), ..Drawing::default() })
-                .contains("--seeds")
+                .contains("together with seeds")
         );
         let several = Drawing {
             guidance: vec![-1.0, 2.5],

@@ -52,6 +52,46 @@ pub enum Error {
         /// How the other process signed it.
         holder: String,
     },
+    /// There is something already where a new file or folder is to be made.
+    #[error("{path}: there is something already")]
+    Exists {
+        /// The place.
+        path: PathBuf,
+        /// Whether it is a run, with which [`crate::Session::resume`] may go on.
+        is_run: bool,
+    },
+    /// A run cannot go on as it is.
+    #[error("{run}: {why}")]
+    CannotResume {
+        /// The run's folder.
+        run: PathBuf,
+        /// Why, by what can be done about it.
+        why: CannotResume,
+    },
+    /// A run cannot go on with other images than those that it began with.
+    #[error("{images}: its {} are not those that the run began with: the run cannot go on with other images", .split.images())]
+    OtherImages {
+        /// Where the images are, as the run's configuration or its change names it.
+        images: String,
+        /// Which of them are others.
+        split: Split,
+    },
+    /// An option that means nothing without another.
+    #[error("{name}: goes with {needs} alone")]
+    Needs {
+        /// The option, in words joined by `-`.
+        name: &'static str,
+        /// The other.
+        needs: &'static str,
+    },
+    /// Two options that do not go together.
+    #[error("{name}: does not go together with {other}")]
+    Excludes {
+        /// The one, in words joined by `-`.
+        name: &'static str,
+        /// The other.
+        other: &'static str,
+    },
     /// There is no run with a checkpoint where runs are put.
     #[error("{folder}: no run with a checkpoint under {folder}/")]
     NoRun {
@@ -76,6 +116,12 @@ pub enum Error {
         picture: PathBuf,
         /// Why.
         reason: String,
+    },
+    /// A picture that takes more evaluations of the network than its reader allows.
+    #[error("this picture takes more than {most} evaluations of the network")]
+    TooMuchWork {
+        /// So many are allowed.
+        most: u64,
     },
     /// Reading data or pictures, or writing files.
     #[error(transparent)]
@@ -113,9 +159,60 @@ pub enum Error {
     /// candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// What a function of the caller returned to end the work, see [`Error::caller`]. This crate makes none.
+    #[error(transparent)]
+    Caller(Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CannotResume {
+    /// It has metrics and no checkpoint: its checkpoints were taken away, or it was stopped before the first
+    /// one and begins again with [`crate::Resume::restart`].
+    #[error("it has taken {steps} steps and has no checkpoint")]
+    NoCheckpoint {
+        /// Steps in its metrics.
+        steps: u64,
+    },
+    /// Each of its checkpoints is damaged.
+    #[error("none of its checkpoints is whole")]
+    NoneWhole,
+    /// Its metrics end before its oldest checkpoint. It goes on without them from a checkpoint that is named.
+    #[error("{reason}, and no checkpoint is that old")]
+    MetricsEnd {
+        /// Where and why they end.
+        reason: String,
+        /// The newest whole checkpoint.
+        checkpoint: PathBuf,
+    },
+}
+
+/// Training images or held-out ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// Those that are learnt from.
+    Training,
+    /// Those that losses and samples are measured with.
+    HeldOut,
+}
+
+impl Split {
+    fn images(self) -> &'static str {
+        match self {
+            Self::Training => "images",
+            Self::HeldOut => "held-out images",
+        }
+    }
 }
 
 impl Error {
+    /// What a function of the caller returns to end the work, such as the `on_step` of a drawing that is
+    /// cancelled: `Err(Error::caller("cancelled"))`. The work returns it as it is.
+    pub fn caller(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Caller(reason.into())
+    }
+
     /// The text of this error and of what caused it, with a colon between.
     pub fn chain(&self) -> String {
         let mut text = self.to_string();

@@ -120,13 +120,19 @@ pub struct LossAt {
 /// Which of two values is the better one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Better {
+    /// The lower one.
     Lower,
+    /// The higher one.
     Higher,
+    /// Neither is.
     Neither,
 }
 
 impl EvalFile {
     /// The file in a folder; none where there is none.
+    ///
+    /// # Errors
+    /// Where it cannot be read, or is not of this form.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(EVAL_FILE);
         let bytes = match duet_files::read(&path, MAX_BYTES) {

@@ -1,6 +1,6 @@
 //! Writing files and folders that are there whole or not at all.
 
-use crate::error::{Result, option};
+use crate::error::{Error, Result};
 use duet_data::DataError;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -8,6 +8,9 @@ use std::io::Write;
 use std::path::Path;
 
 /// Makes the folder that a file goes into.
+///
+/// # Errors
+/// [`DataError::Write`].
 pub fn create_parent(path: &Path) -> Result<()> {
     match path.parent() {
         Some(parent) => create_folder(parent),
@@ -16,6 +19,9 @@ pub fn create_parent(path: &Path) -> Result<()> {
 }
 
 /// Makes a folder and those above it.
+///
+/// # Errors
+/// [`DataError::Write`].
 pub fn create_folder(path: &Path) -> Result<()> {
     Ok(std::fs::create_dir_all(path).map_err(write_error(path))?)
 }
@@ -25,6 +31,9 @@ fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
 }
 
 /// Writes a file by a temporary sibling, so that it is whole or not there.
+///
+/// # Errors
+/// [`DataError::Write`]; what was there stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
@@ -48,14 +57,20 @@ fn new_file<'a, 'b, 'c>(builder: &'a mut tempfile::Builder<'b, 'c>) -> &'a mut t
 }
 
 /// Refuses a place for a new folder where there is something.
+///
+/// # Errors
+/// [`Error::Exists`].
 pub fn refuse_existing(out: &Path) -> Result<()> {
     match out.exists() {
-        true => Err(option("out", format!(" {}: there is something already", out.display()))),
+        true => Err(Error::Exists { path: out.into(), is_run: false }),
         false => Ok(()),
     }
 }
 
 /// Writes a new folder of these files: whole or not at all.
+///
+/// # Errors
+/// [`Error::Exists`], and [`DataError::Write`].
 pub fn write_folder(out: &Path, files: BTreeMap<String, Vec<u8>>) -> Result<()> {
     refuse_existing(out)?;
     let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// Where runs are put if nothing else is said.
 pub const RUNS: &str = "runs";
 
+/// What stands for the newest run.
+pub const LATEST: &str = "latest";
+
 /// The next numbered folder under `runs/`.
 pub fn next(name: &str) -> PathBuf {
     let last = numbered().ok().and_then(|found| found.last().map(|(number, _)| *number)).unwrap_or(0);
@@ -37,6 +40,9 @@ pub fn latest() -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The newest whole checkpoint of a run; damaged ones are warned about.
+///
+/// # Errors
+/// Where its checkpoints cannot be listed or read.
 pub fn latest_checkpoint(run: &Path) -> Result<Option<PathBuf>> {
     found_by(checkpoint::latest, run)
 }
@@ -63,7 +69,7 @@ fn newest_by(search: fn(&Path) -> Result<Option<PathBuf>>) -> Result<(PathBuf, P
             return Ok((run, found));
         }
     }
-    Err(Error::NoRun { folder: RUNS.into() }).within("latest")
+    Err(Error::NoRun { folder: RUNS.into() }).within(LATEST)
 }
 
 /// The model folder that a name stands for: the newest checkpoint of `latest` or of a run, or the folder
@@ -71,11 +77,11 @@ fn newest_by(search: fn(&Path) -> Result<Option<PathBuf>>) -> Result<(PathBuf, P
 ///
 /// # Errors
 /// Where there is no such folder, or no model in it.
-pub fn model_folder(name: &str) -> Result<PathBuf> {
-    if name == "latest" {
+pub fn model_folder(name: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = name.as_ref();
+    if path == Path::new(LATEST) {
         return Ok(newest_by(latest_model)?.1);
     }
-    let path = Path::new(name);
     let refuse = |reason: &str| TrainError::Checkpoint { path: path.into(), reason: reason.into() };
     if !path.is_dir() {
         let reason = "there is no such folder; name a run, a checkpoint or a model folder of diffusers";
@@ -90,12 +96,20 @@ pub fn model_folder(name: &str) -> Result<PathBuf> {
 
 /// The run that a name stands for: the newest, the folder itself, or the one whose checkpoint it is; none
 /// of another folder.
-pub fn run_of(name: &str) -> Result<Option<PathBuf>> {
-    if name == "latest" {
+///
+/// # Errors
+/// [`Error::NoRun`] where `latest` stands for none.
+pub fn run_of(name: impl AsRef<Path>) -> Result<Option<PathBuf>> {
+    let path = name.as_ref();
+    if path == Path::new(LATEST) {
         return Ok(Some(latest()?.0));
     }
-    let path = Path::new(name);
     let above = path.parent().and_then(Path::parent);
     let runs = [Some(path), above].into_iter().flatten();
-    Ok(runs.map(Path::to_path_buf).find(|run| run.join("config.toml").is_file()))
+    Ok(runs.map(Path::to_path_buf).find(|run| is_run(run)))
+}
+
+/// Whether a folder is a run's. A pipe in the place of its configuration is named where that is read.
+pub(crate) fn is_run(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder.join("config.toml")).is_ok()
 }

@@ -12,8 +12,17 @@
 #![doc = include_str!("../examples/train.rs")]
 //! ```
 //!
+//! The crates below are here too, so that every type of a field, an argument or an error has a name: [`data`],
+//! [`eval`], [`judge`], [`network`], [`optim`], [`sample`], [`schedule`] and [`train`].
+//!
+//! A drawing is cancelled by its `on_step` ([`Error::caller`]), a training by not taking the next step: `save` it,
+//! and [`Session::resume`] goes on.
+//!
 //! Nothing here prints: what happens is in the values that functions return, and what is worth a word on the
 //! way goes to the caller's logger (crate `log`).
+
+// A caller reads in the documents what can go wrong.
+#![warn(clippy::missing_errors_doc)]
 
 pub mod averages;
 pub mod budget;
@@ -61,14 +70,14 @@ pub use compare_table::{Row, Table};
 pub use config::{DataConfig, RunConfig};
 pub use draw::{Drawn, Sampling, pictures};
 pub use drawing::{Drawing, EXCLUDES, NEEDS};
-pub use error::{Error, Result};
-pub use eval_file::{EVAL_FILE, EvalFile, Frechet};
+pub use error::{CannotResume, Error, Result, Split};
+pub use eval_file::{Better, EVAL_FILE, EvalFile, Frechet, LossAt, Memorisation};
 pub use export::{About, export};
 pub use import::{Import, Imported, NullLabel, import};
 pub use model::Model;
 pub use note::{Form, Note};
 pub use plan::{FRAME_MS, Frames, Plan};
-pub use record::{Course, RunRecord};
+pub use record::{Checkpoint, Course, Network, RunRecord};
 pub use report::report;
 pub use reproduce::{Reproduced, reproduce};
 pub use score::score;
@@ -76,9 +85,15 @@ pub use session::{NewRun, PREVIEW_CLASSES, Resume, Session, Stepped};
 pub use sweep::{Axes, Sweep, Swept};
 pub use verify::verify;
 
-pub use candle_core::Device;
+pub use candle_core::{self, Device, Tensor};
 pub use duet_data as data;
+pub use duet_eval as eval;
+pub use duet_judge as judge;
+pub use duet_model as network;
+pub use duet_optim as optim;
 pub use duet_sample as sample;
+pub use duet_schedule as schedule;
+pub use duet_train as train;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -62,6 +62,9 @@ pub struct History {
 
 impl History {
     /// Reads a run's metrics; none where there is no such file. A line that comes twice counts once.
+    ///
+    /// # Errors
+    /// Where the file is there and cannot be read.
     pub fn read(run: &Path) -> Result<Self> {
         let path = run.join(METRICS);
         let (bytes, mut ends, mut fault, mut kept) = (read_bytes(&path)?, Vec::new(), None, Vec::new());
@@ -138,6 +141,9 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
 
 /// The lines of a run's metrics, none where there is no such file; what is no such line is warned
 /// about, but for a last one that is cut short.
+///
+/// # Errors
+/// Where the file is there and cannot be read.
 pub fn read(path: &Path) -> Result<Vec<Metrics>> {
     let mut found = Vec::new();
     for (i, line) in read_bytes(path)?.split_inclusive(|&byte| byte == b'\n').enumerate() {

@@ -42,7 +42,8 @@ impl Model {
     ///
     /// # Errors
     /// Where there is no such folder or model, or where a file of it is damaged or not supported.
-    pub fn open(name: &str, device: &Device) -> Result<Self> {
+    pub fn open(name: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let name = name.as_ref();
         let mut looks = 1;
         loop {
             let folder = find::model_folder(name)?;
@@ -71,12 +72,15 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::open`], and where channels, classes, prediction or noise schedule differ.
-    pub fn with_guide(mut self, name: &str, device: &Device) -> Result<Self> {
-        self.guide = Some(Box::new(load_guide(name, &self, device)?));
+    pub fn with_guide(mut self, name: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        self.guide = Some(Box::new(load_guide(name.as_ref(), &self, device)?));
         Ok(self)
     }
 
     /// Hash of the network's configuration and weights and of the scheduler.
+    ///
+    /// # Errors
+    /// Those of candle.
     pub fn hash(&self) -> Result<String> {
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
@@ -96,10 +100,11 @@ impl Model {
 
 /// The model that guidance leads away from: a checkpoint beside `model`'s, or any model folder that
 /// answers the same questions.
-fn load_guide(name: &str, model: &Model, device: &Device) -> Result<Model> {
+fn load_guide(name: &Path, model: &Model, device: &Device) -> Result<Model> {
     let beside = model.folder.parent().map(|parent| parent.join(name)).filter(|path| path.is_dir());
-    let path = beside.map_or_else(|| name.to_string(), |path| path.display().to_string());
-    let guide = Model::open(&path, device).within(format!("--guide-with {name}"))?;
+    let path = beside.as_deref().unwrap_or(name);
+    let name = name.display();
+    let guide = Model::open(path, device).within(format!("--guide-with {name}"))?;
     let (a, b) = (model.loaded.unet.config(), guide.loaded.unet.config());
     let refuse = |what: &str| option("guide-with", format!(" {name}: its {what} is not the model's"));
     if (a.in_channels, a.out_channels, a.num_class_embeds)

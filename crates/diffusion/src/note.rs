@@ -61,6 +61,9 @@ pub enum Form {
 
 impl Note {
     /// Of a drawing whose settings are resolved.
+    ///
+    /// # Errors
+    /// Where a file of the drawing cannot be read.
     pub fn new(drawing: &Drawing, model: &Model) -> Result<Self> {
         let paths = [&drawing.noise, &drawing.image, &drawing.mask].into_iter().flatten();
         let files = paths.map(|path| Ok((path.clone(), hash_of(path)?))).collect::<Result<_, Error>>()?;
@@ -82,6 +85,9 @@ impl Note {
     }
 
     /// The texts of a PNG; `title` says what it shows.
+    ///
+    /// # Errors
+    /// Where a value cannot be written as JSON.
     pub fn texts(&self, form: Form, title: &str, description: &str) -> Result<Vec<(&'static str, String)>> {
         let note = Self { form, ..self.clone() };
         Ok(vec![
@@ -93,6 +99,9 @@ impl Note {
     }
 
     /// The note of a PNG file.
+    ///
+    /// # Errors
+    /// Where it cannot be read, is no PNG, or does not say how it was made.
     pub fn read(path: &Path) -> Result<(Self, Vec<(String, String)>)> {
         let bytes = read_picture(path)?;
         let refuse = |cause: String| DataError::Malformed {
@@ -109,6 +118,9 @@ impl Note {
     }
 
     /// Refuses what is not what the picture was made with.
+    ///
+    /// # Errors
+    /// Where the model, its guide or a file of the drawing is another one.
     pub fn check(&self, model: &Model) -> Result<()> {
         let folder = model.folder.display();
         if model.hash()? != self.model {

@@ -37,7 +37,12 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Reads the files that the drawing names, and inverts its image where that is asked for.
+    /// Reads the files that the drawing names, and inverts its image where that is asked for. The drawing's
+    /// `run` does not count: `model` draws, `batch` images at once, at least 1.
+    ///
+    /// # Errors
+    /// Where an option is out of its range, does not go with another or with the model ([`crate::Error::Option`] and
+    /// its kind), where a file cannot be read, and where the images do not fit into memory.
     pub fn new(drawing: &Drawing, model: &'a Model, batch: usize, device: &'a Device) -> Result<Self> {
         if batch == 0 {
             return Err(option("batch", " 0: at least one image is needed"));
@@ -47,6 +52,12 @@ impl<'a> Plan<'a> {
         check_denoiser(model)?;
         if drawing.noise.is_some() && drawing.guidance.len() > 1 {
             return Err(option("guidance", ": several weights go with --seeds, not with --noise"));
+        }
+        if let (Some(name), None) = (&drawing.guide_with, &model.guide) {
+            return Err(option(
+                "guide-with",
+                format!(" {name}: the model was opened without it; Model::of and Model::with_guide open it"),
+            ));
         }
         let guidance = settings::guidance(&drawing, model)?;
         let sampler = settings::sampler(&drawing, model)?;
@@ -85,7 +96,11 @@ impl<'a> Plan<'a> {
         Ok(Self { drawing, sampling, note, columns, stems, row_names, column_names, spent, solver })
     }
 
-    /// Draws everything; `on_step` as [`Sampling::draw`] has it.
+    /// Draws everything; `on_step` as [`Sampling::draw`] has it. An error of its own ([`crate::Error::caller`]) ends
+    /// the drawing and is returned.
+    ///
+    /// # Errors
+    /// As [`Sampling::draw`].
     pub fn draw(&self, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
         let drawn = self.sampling.draw(on_step)?;
         Ok(Drawn { evaluations: drawn.evaluations + self.spent, ..drawn })
@@ -96,7 +111,10 @@ impl<'a> Plan<'a> {
         settings::summary(&self.drawing, self.solver)
     }
 
-    /// All images as one picture.
+    /// All images as one picture: `images` (n, C, H, W) in [-1, 1], as many as the plan draws.
+    ///
+    /// # Errors
+    /// Those of candle where they have another shape, and where captions cannot be set.
     pub fn grid(&self, images: &Tensor) -> Result<Picture> {
         self.captioned(images, &self.summary())
     }
@@ -114,7 +132,10 @@ impl<'a> Plan<'a> {
         Ok(Picture::captioned_grid(&draw::pictures(images)?, self.columns, scale, &captions)?)
     }
 
-    /// What a PNG of this form says of itself.
+    /// What a PNG of this form says of itself, so that [`crate::reproduce`] draws it again.
+    ///
+    /// # Errors
+    /// Where a value cannot be written as JSON.
     pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
         let title = match form {
             Form::Sweep { .. } => "a sweep".into(),
@@ -133,6 +154,9 @@ pub struct Frames(BTreeMap<usize, (Vec<Tensor>, Vec<Tensor>)>);
 
 impl Frames {
     /// Notes where a batch's trajectory is.
+    ///
+    /// # Errors
+    /// Those of candle.
     pub fn note(&mut self, trajectory: &Trajectory) -> Result<()> {
         let (x, x0) = self.0.entry(trajectory.progress().0).or_default();
         x.push(trajectory.x().to_device(&Device::Cpu)?);
@@ -145,6 +169,9 @@ impl Frames {
     }
 
     /// One picture for each step: x_t at the left, x̂_0 at the right.
+    ///
+    /// # Errors
+    /// Where the noted images are not those of the plan.
     pub fn pictures(&self, plan: &Plan) -> Result<Vec<Picture>> {
         let timesteps = plan.sampling.sampler.steps().timesteps();
         let frame = |(&step, (x, x0)): (&usize, &(Vec<Tensor>, Vec<Tensor>))| {

@@ -70,7 +70,11 @@ pub struct Checkpoint {
 
 impl RunRecord {
     /// Reads a run; what of it is not there yet, or damaged, is left out.
-    pub fn read(run: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// Where it is no run, or its configuration, metrics or events cannot be read.
+    pub fn read(run: impl AsRef<Path>) -> Result<Self> {
+        let run = run.as_ref();
         let Some(folder) = find::run_of(run)? else {
             let reason = "neither a run's folder (with config.toml) nor a checkpoint in one".into();
             return Err(TrainError::Checkpoint { path: run.into(), reason }.into());
@@ -139,18 +143,20 @@ impl RunRecord {
 impl Course {
     fn of(events: Vec<Event>) -> Self {
         let (mut course, mut from_the_beginning) = (Self::default(), true);
+        // A finished run that is resumed has nothing left to do, and that says nothing of its speed.
+        let mut nothing_left = false;
         for event in events {
             match event {
-                Event::Started { step, data, .. } => {
-                    from_the_beginning = step == 0;
+                Event::Started { step, of, data } => {
+                    (from_the_beginning, nothing_left) = (step == 0, step >= of);
                     course.data = Some(data);
                 }
-                Event::Done { seconds, images_per_second, .. } => {
+                Event::Done { seconds, images_per_second, .. } if !nothing_left => {
                     let time = Duration::try_from_secs_f64(seconds).ok();
                     course.time = time.filter(|_| from_the_beginning);
                     course.rate = Some(images_per_second);
                 }
-                Event::Saved { .. } => {}
+                Event::Done { .. } | Event::Saved { .. } => {}
             }
         }
         course
@@ -196,5 +202,13 @@ mod tests {
         assert_eq!((course.time, course.rate), (Some(Duration::from_secs(125)), Some(30.5)));
         let course = Course::of(vec![started(0), started(25), done]);
         assert_eq!((course.time, course.rate), (None, Some(30.5)));
+    }
+
+    #[test]
+    fn a_finished_run_that_is_resumed_keeps_its_time_and_speed() {
+        let started = |step| Event::Started { step, of: 60, data: "toys".into() };
+        let done = |seconds, images_per_second| Event::Done { step: 60, seconds, images_per_second };
+        let course = Course::of(vec![started(0), done(125.0, 30.5), started(60), done(0.1, 0.0)]);
+        assert_eq!((course.time, course.rate), (Some(Duration::from_secs(125)), Some(30.5)));
     }
 }

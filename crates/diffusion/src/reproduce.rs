@@ -2,7 +2,7 @@
 
 use crate::draw;
 use crate::drawing::Drawing;
-use crate::error::{Error, Result, setting};
+use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::note::{Form, Note, read_picture};
 use crate::plan::{FRAME_MS, Frames, Plan};
@@ -28,7 +28,8 @@ pub struct Reproduced {
 /// evaluations of the network is refused: a stranger's may ask for any number.
 ///
 /// # Errors
-/// Where the picture does not say how it was made, or its model or files are not there or others.
+/// Where the picture does not say how it was made, or its model or files are not there or others, and
+/// [`Error::TooMuchWork`].
 pub fn reproduce(picture: &Path, run: Option<&str>, most: u64, device: &Device) -> Result<Reproduced> {
     let (note, texts) = Note::read(picture)?;
     let mut drawing = note.drawing.clone();
@@ -92,11 +93,7 @@ impl Work {
         match self.left.checked_sub(wanted) {
             Some(left) => self.left = left,
             None => {
-                let most = self.most;
-                return Err(setting(format!(
-                    "this picture takes more than {most} evaluations of the network; if you trust it, allow more \
-                     with --most N"
-                )));
+                return Err(Error::TooMuchWork { most: self.most });
             }
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! A run's folder: configuration, lock, log and metrics.
 
-use crate::error::{Error, Result, option};
+use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
 use crate::files::write_atomically;
+use crate::find;
 use crate::metrics::{History, METRICS, Metrics};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::fs::{File, TryLockError};
@@ -30,15 +31,7 @@ impl RunFolder {
     /// killed at once left there.
     pub fn create(path: &Path, config: &str) -> Result<Self> {
         let refuse_occupied = || match occupied(path) {
-            true => {
-                let name = path.display();
-                Err(option(
-                    "out",
-                    format!(
-                        " {name}: there is something already; resume it with --resume {name}, or choose another folder"
-                    ),
-                ))
-            }
+            true => Err(Error::Exists { path: path.into(), is_run: find::is_run(path) }),
             false => Ok(()),
         };
         refuse_occupied()?;

@@ -4,7 +4,7 @@ use crate::budget::{self, images_per_step};
 use crate::choice::ClassList;
 use crate::config::RunConfig;
 use crate::drawing::{Drawing, first_seeds};
-use crate::error::{Result, Within, setting};
+use crate::error::{CannotResume, Error, Result, Split, Within, setting};
 use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
 use crate::find;
@@ -50,6 +50,9 @@ impl NewRun {
     /// Where a setting is out of its range, does not go together with the data, or does not fit into memory.
     pub fn new(mut config: RunConfig, data: Splits, device: Device) -> Result<Self> {
         config.validate()?;
+        if data.train.is_empty() {
+            return Err(setting(format!("{}: there are no training images", data.name)));
+        }
         check_measurable(&config, &data)?;
         config.data.fingerprint = Some(data.train.fingerprint());
         config.data.held_out_fingerprint = Some(data.test.fingerprint());
@@ -239,22 +242,28 @@ impl Session {
     /// checkpoint; or with a run from the checkpoint that is named.
     ///
     /// # Errors
-    /// Where it is no run, nothing of it is whole, its configuration or images are others, or another
-    /// process trains it ([`crate::Error::Busy`]).
-    pub fn resume(name: &str, changes: &Resume, device: Device) -> Result<Self> {
-        Self::resume_on(name, changes, device, RunConfig::load_data_of_run)
+    /// Where it is no run, it cannot go on ([`Error::CannotResume`], in [`Error::InOption`]), its
+    /// configuration or images are others ([`Error::OtherImages`]), or another process trains it
+    /// ([`Error::Busy`]).
+    pub fn resume(name: impl AsRef<Path>, changes: &Resume, device: Device) -> Result<Self> {
+        Self::resume_on(name.as_ref(), changes, device, RunConfig::load_data_of_run)
     }
 
     /// The same for images that the caller has: those that the run began with.
     ///
     /// # Errors
     /// As [`Session::resume`].
-    pub fn resume_with(name: &str, images: Splits, changes: &Resume, device: Device) -> Result<Self> {
-        Self::resume_on(name, changes, device, |_, _| Ok(images))
+    pub fn resume_with(
+        name: impl AsRef<Path>,
+        images: Splits,
+        changes: &Resume,
+        device: Device,
+    ) -> Result<Self> {
+        Self::resume_on(name.as_ref(), changes, device, |_, _| Ok(images))
     }
 
     fn resume_on(
-        name: &str,
+        name: &Path,
         changes: &Resume,
         device: Device,
         images: impl FnOnce(&RunConfig, &Path) -> Result<Splits>,
@@ -485,19 +494,13 @@ impl Session {
 
 /// Refuses other images than those that a run began with.
 fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
-    let refuse = |which: &str| {
-        Err(setting(format!(
-            "{}: its {which}images are not those that the run began with: the run cannot go on with other \
-             images; name the same ones with --data, or start a new run",
-            config.data.source
-        )))
-    };
+    let refuse = |split| Err(Error::OtherImages { images: config.data.source.clone(), split });
     if config.data.fingerprint != Some(data.train.fingerprint()) {
-        return refuse("");
+        return refuse(Split::Training);
     }
     // Runs of older versions do not say.
     match &config.data.held_out_fingerprint {
-        Some(held_out) if *held_out != data.test.fingerprint() => refuse("held-out "),
+        Some(held_out) if *held_out != data.test.fingerprint() => refuse(Split::HeldOut),
         _ => Ok(()),
     }
 }
@@ -506,28 +509,27 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
 fn check_measurable(config: &RunConfig, data: &Splits) -> Result<()> {
     match config.save.eval_every {
         0 => Ok(()),
-        every => yardstick::check(data, &format!("--eval-every {every}")),
+        every => yardstick::check(data, "eval-every", &format!(" {every}")),
     }
 }
 
 /// The run of `latest`, of a run's folder or of a checkpoint in one.
-fn find_run(name: &str) -> Result<PathBuf> {
+fn find_run(name: &Path) -> Result<PathBuf> {
     let wrong = || TrainError::Checkpoint {
         path: name.into(),
         reason: "neither a run's folder (with config.toml) nor a checkpoint in one".into(),
     };
-    let run = match name {
-        "latest" => find::latest()?.0,
-        _ => find::run_of(name)?.ok_or_else(wrong).in_option("resume")?,
+    let run = match name == Path::new(find::LATEST) {
+        true => find::latest()?.0,
+        false => find::run_of(name)?.ok_or_else(wrong).in_option("resume")?,
     };
     Ok(if run.as_os_str().is_empty() { ".".into() } else { run })
 }
 
 /// The checkpoint to go on from, the newest that the metrics reach; none where the run begins again.
-fn find_checkpoint(name: &str, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
-    let path = Path::new(name);
-    if name != "latest" && path != run {
-        return Ok(Some(path.into()));
+fn find_checkpoint(name: &Path, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
+    if name != Path::new(find::LATEST) && name != run {
+        return Ok(Some(name.into()));
     }
     let parent = run.join("checkpoints");
     let (found, passed) = checkpoint::latest_until(&parent, history.last())?;
@@ -535,8 +537,8 @@ fn find_checkpoint(name: &str, run: &Path, history: &History, restart: bool) -> 
         match error {
             // It may be whole: going on from an older one would leave its steps behind.
             TrainError::Read { .. } => {
-                let fix = "--resume: try again, or name an older checkpoint to go on from that one";
-                return Err(error).within(fix);
+                let fix = "try again, or name an older checkpoint to go on from that one";
+                return Err(error).within(fix).in_option("resume");
             }
             error => log::warn!("{error}"),
         }
@@ -548,30 +550,13 @@ fn find_checkpoint(name: &str, run: &Path, history: &History, restart: bool) -> 
         return Ok(found);
     }
     let all = checkpoint::list(&parent)?;
-    let refuse = |path: &Path, reason: String| {
-        Err(TrainError::Checkpoint { path: path.into(), reason }).in_option("resume")
-    };
+    let refuse = |why| Err(Error::CannotResume { run: run.into(), why }).in_option("resume");
     match checkpoint::latest(&parent)?.0 {
-        Some(beyond) => refuse(
-            run,
-            format!(
-                "{}, and no checkpoint is that old; put the file back, or go on without those lines: \
-                 --resume {}",
-                history.reason(),
-                beyond.display()
-            ),
-        ),
-        None if !all.is_empty() => {
-            refuse(run, "none of its checkpoints is whole; start the run anew, with another --out".into())
+        Some(checkpoint) => refuse(CannotResume::MetricsEnd { reason: history.reason(), checkpoint }),
+        None if !all.is_empty() => refuse(CannotResume::NoneWhole),
+        None if !history.is_empty() && !restart => {
+            refuse(CannotResume::NoCheckpoint { steps: history.last() })
         }
-        None if !history.is_empty() && !restart => refuse(
-            run,
-            format!(
-                "it has taken {} steps and has no checkpoint; put its checkpoints/ back, or, if it was \
-                 stopped before the first one, begin it again with --restart",
-                history.last()
-            ),
-        ),
         None => Ok(None),
     }
 }

@@ -66,6 +66,9 @@ impl Axes {
     }
 
     /// What is drawn in each cell, row by row; the sheet has the captions.
+    ///
+    /// # Errors
+    /// Where a value is none of its option.
     pub fn cells(&self, drawing: &Drawing) -> Result<Vec<Drawing>> {
         let mut cells = Vec::new();
         for row in &self.rows.values {
@@ -79,6 +82,9 @@ impl Axes {
     }
 
     /// The pictures of all cells beside and below each other.
+    ///
+    /// # Errors
+    /// Where there is no picture, or the sheet would be too large.
     pub fn sheet(&self, pictures: Vec<Picture>) -> Result<Picture> {
         let names = |axis: &Axis| axis.values.iter().map(|value| format!("{} {value}", axis.key)).collect();
         let captions = Captions {
@@ -147,7 +153,7 @@ impl Sweep<'_> {
         create_folder(&self.cells_folder())?;
         let yardstick = match self.score {
             0 => None,
-            _ => Some(Yardstick::new(find::run_of(&drawings[0].run)?.as_deref(), "--score")?),
+            _ => Some(Yardstick::new(find::run_of(&drawings[0].run)?.as_deref(), "score")?),
         };
         let yardstick = yardstick.map(|yardstick| (yardstick.key(), yardstick));
         let (mut pictures, mut cells, mut opened) = (Vec::new(), Vec::new(), Opened::default());

@@ -3,6 +3,7 @@
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, setting};
+use crate::find;
 use crate::metrics::History;
 use crate::{resume, snapshots};
 use candle_core::Device;
@@ -18,8 +19,7 @@ pub fn verify(folder: &Path, mut tell: impl FnMut(&Path, Result<String>)) -> Res
     if !folder.is_dir() {
         return Err(setting(format!("{}: there is no such folder", folder.display())));
     }
-    // Be it a pipe or a link to nothing: that is said of it.
-    let is_run = std::fs::symlink_metadata(folder.join("config.toml")).is_ok();
+    let is_run = find::is_run(folder);
     let (seen, checkpoints) = checkpoints(folder, &mut tell)?;
     if seen == 0 && !is_run {
         tell(folder, check(folder));

@@ -1,7 +1,7 @@
 //! What samples are measured with: a classifier of the data, and the real images.
 
 use crate::config::RunConfig;
-use crate::error::{Result, setting};
+use crate::error::{Result, option, setting};
 use crate::model::Model;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
@@ -84,10 +84,13 @@ pub fn no_judge(data: &Splits) -> Option<String> {
     takes.err().map(|error| format!("{name}: {error}"))
 }
 
-/// Refuses what has to be scored and cannot be; `what` asks for it.
-pub fn check(data: &Splits, what: &str) -> Result<()> {
+/// Refuses what has to be scored and cannot be.
+///
+/// # Errors
+/// Of the option that asks for it: `name` in words joined by `-`, and `value`, empty or after a space.
+pub fn check(data: &Splits, name: &'static str, value: &str) -> Result<()> {
     match too_few(data).or_else(|| no_judge(data)) {
-        Some(reason) => Err(setting(format!("{what}: {reason}"))),
+        Some(reason) => Err(option(name, format!("{value}: {reason}"))),
         None => Ok(()),
     }
 }
@@ -99,6 +102,9 @@ pub fn present(data: &Splits) -> Vec<u32> {
 }
 
 /// The classes of a model that there are training images of.
+///
+/// # Errors
+/// Where the model knows another number of classes than the data.
 pub fn labels_of(data: &Splits, model: &Model) -> Result<Vec<u32>> {
     let (classes, known) = (data.train.classes().len(), model.classes.len());
     match classes == known {
@@ -120,15 +126,21 @@ pub fn drawn_each(count: usize, classes: usize) -> usize {
 }
 
 impl Yardstick {
-    /// For the data of a run, to score what `what` names in an error. A classifier that has to be trained is kept in
-    /// the run's folder.
-    pub fn new(run: Option<&Path>, what: &str) -> Result<Self> {
+    /// For the data of a run, to score what the option of this name (words joined by `-`) asks for. A classifier
+    /// that has to be trained is kept in the run's folder.
+    ///
+    /// # Errors
+    /// Where the images cannot be read, or nothing can be scored with them.
+    pub fn new(run: Option<&Path>, option_name: &'static str) -> Result<Self> {
         let splits = Self::config(run, None)?.load_data()?;
-        check(&splits, what)?;
+        check(&splits, option_name, "")?;
         Self::of(splits, run)
     }
 
     /// For these images, of which not too few are held out.
+    ///
+    /// # Errors
+    /// Where the classifier cannot be trained.
     pub fn of(splits: Splits, run: Option<&Path>) -> Result<Self> {
         let judge = match no_judge(&splits) {
             None => Some(Judge::new(&splits, run)?),
@@ -143,12 +155,18 @@ impl Yardstick {
     }
 
     /// The classifier, where there has to be one.
+    ///
+    /// # Errors
+    /// Where no classifier can tell these images apart.
     pub fn judge(&self) -> Result<&Judge> {
         let none = || setting(no_judge(&self.splits).unwrap_or_default());
         self.judge.as_ref().ok_or_else(none)
     }
 
     /// The configuration that says what the data are: the run's, or with other `data`.
+    ///
+    /// # Errors
+    /// Where the run's configuration cannot be read.
     pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
         let mut config = match run {
             Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
@@ -162,6 +180,9 @@ impl Yardstick {
 
     /// How close samples are to training images, pixel by pixel, beside how close held-out ones of the
     /// class that was asked for are.
+    ///
+    /// # Errors
+    /// Where images and classes are not equally many, or a value is not finite.
     pub fn memorisation(&self, images: &Tensor, asked: &[u32]) -> Result<Memorisation> {
         let (held_out, classes) = tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?;
         let held_out = pixels(&held_out)?;
@@ -184,11 +205,17 @@ impl Judge {
     }
 
     /// The classifier's features of images (n, C, H, W) in [-1, 1]; values outside count as the ends.
+    ///
+    /// # Errors
+    /// Where they are not of the data's shape, or a value is not finite.
     pub fn features(&self, images: &Tensor) -> Result<Features> {
         features(&self.classifier, &images.clamp(-1f32, 1f32)?)
     }
 
     /// The quick metrics of samples, by their features and by the classes that were asked for.
+    ///
+    /// # Errors
+    /// Where there are too few samples, or they are not of the data's shape and classes.
     pub fn scores(&self, images: &Tensor, samples: &Features, asked: &[u32]) -> Result<Scores> {
         let answered = self.classifier.classify(&images.clamp(-1f32, 1f32)?)?;
         let classes = self.classifier.classes() as u32;
@@ -211,6 +238,9 @@ impl Judge {
     ///
     /// Resamples repeat images, which makes the estimate's upward bias larger: the interval is moved
     /// down by what its middle is above the distance itself.
+    ///
+    /// # Errors
+    /// Where there are too few samples, or features and classes are not equally many.
     pub fn frechet_interval(
         &self,
         samples: &Features,
@@ -227,6 +257,9 @@ impl Judge {
 
     /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what
     /// no model has to beat. The classifier has trained on the former, too, and may know them better.
+    ///
+    /// # Errors
+    /// Where there are too few images.
     pub fn floor(&self, train: &Dataset, count: usize) -> Result<f64> {
         let (images, _) = tensors(&train.take_per_class(count))?;
         let real = self.features(&images)?;
@@ -245,6 +278,9 @@ impl Judge {
     }
 
     /// The kernel distance to the held-out images.
+    ///
+    /// # Errors
+    /// Where there are fewer than two samples.
     pub fn kernel_distance(&self, samples: &Features) -> Result<f64> {
         Ok(kernel_distance(&self.held_out, samples)?)
     }
@@ -310,6 +346,9 @@ fn at_most(data: &Dataset, count: usize) -> Dataset {
 }
 
 /// Images (n, C, H, W) in [-1, 1] and labels.
+///
+/// # Errors
+/// Those of candle.
 pub fn tensors(data: &Dataset) -> Result<(Tensor, Vec<u32>)> {
     let shape = data.shape();
     let mut values = vec![0f32; data.len() * shape.len()];

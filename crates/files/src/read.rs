@@ -18,12 +18,16 @@ pub fn open(path: &Path) -> io::Result<File> {
 
 /// Reads a regular file of at most `limit` bytes.
 ///
-/// The limit counts the bytes that are read; the size that the file claims plays no part.
+/// Nothing is read of a file that is longer by its own size, and at most `limit` bytes of one that grows.
 ///
 /// Errors: those of [`open`]; a longer file (`FileTooLarge`); a Git LFS pointer, which stands in for a file
 /// that was not fetched.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let bytes = read_all(open(path)?, limit)?;
+    let file = open(path)?;
+    if file.metadata()?.len() > limit {
+        return Err(too_large(limit));
+    }
+    let bytes = read_all(file, limit)?;
     match is_lfs_pointer(&bytes) {
         true => Err(lfs_pointer()),
         false => Ok(bytes),
@@ -59,8 +63,12 @@ pub fn read_all(stream: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     stream.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
-        let reason = format!("it has more than the {limit} bytes that are read of such a file");
-        return Err(io::Error::new(ErrorKind::FileTooLarge, reason));
+        return Err(too_large(limit));
     }
     Ok(bytes)
+}
+
+fn too_large(limit: u64) -> io::Error {
+    let reason = format!("it has more than the {limit} bytes that are read of such a file");
+    io::Error::new(ErrorKind::FileTooLarge, reason)
 }

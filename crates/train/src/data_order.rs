@@ -16,6 +16,11 @@ impl DataOrder {
         Self { seed, images: images.max(1), epoch: None }
     }
 
+    /// How many images it orders.
+    pub fn images(&self) -> usize {
+        self.images as usize
+    }
+
     /// The index, in the data set, of the `index`-th image seen.
     pub fn image(&mut self, index: u64) -> usize {
         let (epoch, position) = (index / u64::from(self.images), index % u64::from(self.images));

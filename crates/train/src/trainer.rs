@@ -146,9 +146,15 @@ impl Trainer {
         &self.options
     }
 
-    /// Takes the next step on a data set. Each epoch has its own random order. Errors: as
-    /// [`Trainer::step`].
+    /// Takes the next step on a data set. Each epoch has its own random order.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and [`TrainError::Option`] where the order is for another number of images.
     pub fn step_on(&mut self, dataset: &Dataset, order: &mut DataOrder) -> Result<StepReport, TrainError> {
+        if order.images() != dataset.len() {
+            let (images, of) = (dataset.len(), order.images());
+            return Err(TrainError::Option(format!("a data set of {images} images in the order of {of}")));
+        }
         let first = self.images_seen();
         let last = first + self.images_per_step() as u64;
         let indices: Vec<usize> = (first..last).map(|index| order.image(index)).collect();

@@ -613,7 +613,7 @@ fn metrics_that_are_not_what_was_written_are_repaired_or_named() {
 fn pipes_and_devices_in_a_run_are_named_and_not_waited_for() {
     let place = Place::new();
     place.whole("run", &[]);
-    for name in ["config.toml", "metrics.jsonl", "checkpoints/step-000200/manifest.json"] {
+    for name in ["config.toml", "metrics.jsonl", "events.jsonl", "checkpoints/step-000200/manifest.json"] {
         let path = place.path().join("run").join(name);
         let whole = std::fs::read(&path).unwrap();
         for device in [false, true] {
@@ -627,6 +627,12 @@ fn pipes_and_devices_in_a_run_are_named_and_not_waited_for() {
                     duet(place.path(), verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
                 wait(&mut child, Duration::from_secs(20), || false);
                 assert!(child.try_wait().unwrap().is_some(), "{name}: {verb:?} is still running");
+                if name == "config.toml" {
+                    let output = duet(place.path(), verb).output().unwrap();
+                    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+                    let named = if device { "not a file but a device" } else { "not a file but a pipe" };
+                    assert!(text.contains(named), "{verb:?}: {text}");
+                }
             }
         }
         std::fs::remove_file(&path).unwrap();
@@ -645,7 +651,8 @@ fn a_training_outlives_who_reads_its_messages() {
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_every_step(&place, "run");
-    for verb in [&["verify", "run"][..], &["compare", "run", "run"], &["sample", "--run", "run"]] {
+    let verbs = [&["verify", "run"][..], &["compare", "run", "run"], &["sample", "--run", "run"]];
+    for verb in verbs.into_iter().chain([&[][..], &["--help"], &["train", "--help"], &["--version"]]) {
         let mut child =
             duet(place.path(), verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());

@@ -372,7 +372,7 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
 
 fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
     std::fs::create_dir_all(dir.join("empty")).unwrap();
-    let cases: [(&[&str], i32, &[&str]); 43] = [
+    let cases: [(&[&str], i32, &[&str]); 44] = [
         (&["--class", "up"], 2, &["--class up", "0 (left)", "1 (right)"]),
         (&["--class", "2"], 2, &["--class 2", "no such class"]),
         (&["--class", "0,-1"], 2, &["--class -1"]),
@@ -413,6 +413,7 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--image", "mask.png", "--invert", "0"], 2, &["0 iterations"]),
         (&["--image", "mask.png", "--invert", "1", "--invert-class", "all"], 2, &["--invert-class all"]),
         (&["--cfg-plus-plus", "--guidance", "0.5", "--sampler", "heun"], 2, &["--cfg-plus-plus"]),
+        (&["--out", "mask.png/x.png"], 6, &["cannot write mask.png: not a directory"]),
         (&["--out", "x.bmp"], 2, &["--out x.bmp", "x.safetensors"]),
         (&["--run", "empty"], 5, &["empty", "neither a run"]),
         (&["--run", "nowhere"], 5, &["nowhere", "no such folder"]),

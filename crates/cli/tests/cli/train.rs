@@ -83,7 +83,10 @@ fn a_resume_that_would_end_elsewhere_is_refused() {
     let text = run(dir.path(), &["train", "--resume", "run", "--lr", "1"], 2);
     assert!(text.contains("--lr cannot change when a run is resumed"), "{text}");
     let text = run(dir.path(), &["train", "--out", "run"], 2);
-    assert!(text.contains("--out run: there is something already"), "{text}");
+    assert!(text.contains("--out run: there is something already; resume it"), "{text}");
+    std::fs::create_dir_all(dir.path().join("other/inner")).unwrap();
+    let text = run(dir.path(), &["train", "--out", "other"], 2);
+    assert!(text.contains("--out other: there is something already; choose another folder"), "{text}");
     std::fs::remove_file(dir.path().join("data/left/03.png")).unwrap();
     let text = run(dir.path(), &["train", "--resume", "run"], 2);
     assert!(text.contains("its images are not those that the run began with"), "{text}");

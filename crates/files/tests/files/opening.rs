@@ -86,3 +86,12 @@ fn a_pointer_of_git_lfs_is_called_that() {
     assert!(error.contains("git lfs pull"), "{error}");
     assert!(!duet_files::is_lfs_pointer(b"version 1"));
 }
+
+/// A sparse file of terabytes costs neither its time nor its memory.
+#[test]
+fn nothing_is_read_of_a_file_that_says_it_is_too_large() {
+    let folder = folder();
+    let path = folder.path().join("file");
+    std::fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+    assert_eq!(read(&path, 1 << 39).unwrap_err().kind(), ErrorKind::FileTooLarge);
+}
