@@ -9,6 +9,7 @@ use crate::files::{create_parent, write_atomically};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
+use crate::score::planned;
 use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each};
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Captions, DataError, Picture, Shape, Splits};
@@ -88,14 +89,13 @@ impl Samples {
     pub fn drawn(draws: &Draws, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
         let Draws { drawing, model, labels, count, batch, device } = *draws;
         let each = drawn_each(count, labels.len());
-        let drawing = drawing.of_classes(labels, &model.classes, each)?;
-        let plan = Plan::new(&drawing, model, batch, device)?;
+        let (plan, asked) = planned(drawing, (model, labels, each), batch, device)?;
         let drawn = plan.draw(on_step)?;
         let settings = serde_json::from_value(serde_json::to_value(&plan.drawing)?)?;
         Ok(Self {
             sheet: Some(sheet(&drawn.images, &plan.drawing, (model, labels, each), device)?),
             images: drawn.images,
-            asked: labels.iter().flat_map(|class| std::iter::repeat_n(*class, each)).collect(),
+            asked,
             source: format!("{}: {}", model.folder.display(), plan.summary()),
             settings,
             model: Some(plan.note.model.clone()),

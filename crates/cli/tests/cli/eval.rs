@@ -304,6 +304,10 @@ fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was(dir: &Path) {
     for (rows, word) in [
         ("up=1", "no flag of sample"),
         ("steps=x", "no value that --steps takes"),
+        ("history=much", "--history much: WEIGHT or WEIGHT:LOW:HIGH, WEIGHT 0 or more"),
+        ("rule=apg:7", "--rule apg:7: plain, zero-star, apg or apg:ETA[:NORM[:MOMENTUM]] with ETA 0 to 1"),
+        ("rescale=2", "2: must be 0 to 1"),
+        ("sharpness=-1", "--spacing sigmoid:-1: sharpness = -1 must be at least 0"),
         ("steps", "--rows steps"),
         ("steps=", "--rows steps="),
     ] {

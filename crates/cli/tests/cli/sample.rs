@@ -372,7 +372,7 @@ fn a_plain_folder_of_diffusers_is_sampled_too(dir: &Path) {
 
 fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
     std::fs::create_dir_all(dir.join("empty")).unwrap();
-    let cases: [(&[&str], i32, &[&str]); 43] = [
+    let cases: [(&[&str], i32, &[&str]); 45] = [
         (&["--class", "up"], 2, &["--class up", "0 (left)", "1 (right)"]),
         (&["--class", "2"], 2, &["--class 2", "no such class"]),
         (&["--class", "0,-1"], 2, &["--class -1"]),
@@ -395,7 +395,9 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--cfg-plus-plus", "--guidance", "2"], 2, &["--guidance 2: with --cfg-plus-plus it is 0 to 1"]),
         (&["--negative", "all"], 2, &["--negative all"]),
         (&["--sampler", "plms"], 2, &["--sampler plms", "unipc"]),
-        (&["--spacing", "even"], 2, &["--spacing", "even"]),
+        (&["--spacing", "even"], 2, &["--spacing even: expected leading"]),
+        (&["--spacing", "karras:0"], 2, &["--spacing karras:0: rho = 0 must be positive"]),
+        (&["--sampler", "dpmpp-2m", "--eta", "0.5"], 2, &["--eta 0.5: only ddim has it, not dpmpp-2m"]),
         (&["--interval", "9t:2t"], 2, &["--interval", "9 to 2"]),
         (&["--class", "left:0.5+right:0.6"], 2, &["left:0.5+right:0.6", "sum to 1.1"]),
         (&["--class", "left:x+right"], 2, &["left:x is no class with a share"]),
