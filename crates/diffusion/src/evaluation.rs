@@ -5,7 +5,7 @@ use crate::draw::{self, seam};
 use crate::drawing::Drawing;
 use crate::error::Result;
 use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
-use crate::files::{create_parent, write_atomically};
+use crate::files::{create_parent, read_tensors, write_atomically};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
@@ -14,7 +14,7 @@ use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Captions, DataError, Picture, Shape, Splits};
 use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
-use duet_model::{ModelError, Purpose};
+use duet_model::Purpose;
 use duet_sample::Trajectory;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -112,11 +112,7 @@ impl Samples {
             cause,
             fix: "`sample --out x.safetensors` writes such files".into(),
         };
-        let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
-            ModelError::Read { path, cause } => DataError::Read { path, cause },
-            ModelError::File { reason, .. } => refuse(reason),
-            error => refuse(error.to_string()),
-        })?;
+        let tensors = read_tensors(path, refuse)?;
         let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
             return Err(refuse("the tensors images and labels are needed".into()).into());
         };

@@ -1,6 +1,7 @@
 //! What a name of a run stands for: `latest`, a run's folder, a checkpoint, or any model folder.
 
 use crate::error::{Error, Result, Within};
+use crate::run_folder::{CHECKPOINTS, CONFIG};
 use duet_train::{TrainError, checkpoint};
 use std::path::{Path, PathBuf};
 
@@ -50,7 +51,7 @@ fn latest_model(run: &Path) -> Result<Option<PathBuf>> {
 type Search = fn(&Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError>;
 
 fn found_by(search: Search, run: &Path) -> Result<Option<PathBuf>> {
-    let (found, passed) = search(&run.join("checkpoints"))?;
+    let (found, passed) = search(&run.join(CHECKPOINTS))?;
     for error in passed {
         log::warn!("{error}");
     }
@@ -97,5 +98,5 @@ pub fn run_of(name: &str) -> Result<Option<PathBuf>> {
     let path = Path::new(name);
     let above = path.parent().and_then(Path::parent);
     let runs = [Some(path), above].into_iter().flatten();
-    Ok(runs.map(Path::to_path_buf).find(|run| run.join("config.toml").is_file()))
+    Ok(runs.map(Path::to_path_buf).find(|run| run.join(CONFIG).is_file()))
 }

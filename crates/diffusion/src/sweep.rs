@@ -1,5 +1,6 @@
 //! A table and a contact sheet over any two options of a drawing.
 
+use crate::compare_table::quoted;
 use crate::drawing::Drawing;
 use crate::error::{Result, Within, option, setting};
 use crate::files::{create_folder, write_atomically};
@@ -295,10 +296,6 @@ fn csv(Axes { rows, columns, .. }: &Axes, cells: &[Cell]) -> String {
         text.push_str(",accuracy,frechet,precision,recall,density,coverage");
     }
     text.push('\n');
-    let quoted = |value: &str| match value.contains([',', '"']) {
-        true => format!("\"{}\"", value.replace('"', "\"\"")),
-        false => value.into(),
-    };
     for (i, cell) in cells.iter().enumerate() {
         let (row, column) =
             (&rows.values[i / columns.values.len()], &columns.values[i % columns.values.len()]);

@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::error::{Result, setting};
 use crate::model::Model;
+use crate::run_folder::CONFIG;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
@@ -151,7 +152,7 @@ impl Yardstick {
     /// The configuration that says what the data are: the run's, or with other `data`.
     pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
         let mut config = match run {
-            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
+            Some(run) => RunConfig::load(&run.join(CONFIG))?.0,
             None => RunConfig::resolve("digits", None, Vec::new())?,
         };
         if let Some(data) = data {
