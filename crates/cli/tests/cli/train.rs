@@ -176,7 +176,8 @@ fn a_training_says_what_its_average_is_what_is_unwise_and_what_to_try() {
                  label_dropout = 1.0\n";
     std::fs::write(dir.path().join("small.toml"), small).unwrap();
     let data = data.to_str().unwrap();
-    let flags = ["train", "--preset", "original", "--config", "small.toml", "--data", data, "--dry-run"];
+    let flags =
+        ["train", "--preset", "original", "--config", "small.toml", "--data", data, "--out", "original"];
     let text = run(dir.path(), &flags, 0);
     assert!(text.contains("The weights' average keeps 0.8714 a step at the end"), "{text}");
     assert!(text.contains("warning: label_dropout is 1") && text.contains("the classes are never learned"));
