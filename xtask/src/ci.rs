@@ -55,10 +55,11 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 15] = [
+const EXAMPLES: [&str; 17] = [
     "streams",
     "spacings",
     "ops",
+    "attention",
     "quadratic",
     "load",
     "classes",
@@ -69,6 +70,7 @@ const EXAMPLES: [&str; 15] = [
     "own_rule",
     "judge",
     "metrics",
+    "train_own",
     "train",
     "draw",
 ];

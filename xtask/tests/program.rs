@@ -1,4 +1,4 @@
-//! `cargo xtask bench` without a peer, as short as it gets.
+//! The verbs of the runner, and `cargo xtask bench` without a peer, as short as it gets.
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -9,8 +9,8 @@ use anyhow::Result;
 use duet_diffusion::data::DataError;
 use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
-use duet_diffusion::{Frechet, Model, find};
-use duet_eval::Memorisation;
+use duet_diffusion::{EvalFile, Frechet, Model, find};
+use duet_eval::{Confusion, Memorisation};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -143,10 +143,13 @@ fn try_writing(folder: &Path) -> std::io::Result<()> {
     written.and(removed)
 }
 
+fn line(name: &str, text: String) {
+    out!("  {name:<24} {text}");
+}
+
 fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
     let file = &found.file;
     out!("{} samples of {}", samples.asked.len(), samples.source);
-    let line = |name: &str, text: String| out!("  {name:<24} {text}");
     if let Some(accuracy) = file.accuracy {
         line("class accuracy", format!("{:.2} %", 100.0 * accuracy));
     }
@@ -176,7 +179,12 @@ fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
         format!("{:.2} %  (held-out images: {:.1} %)", 100.0 * copied_share, 100.0 * expected_share),
     );
     line("closer than the median", format!("{:.1} %  (held-out images: 50 %)", 100.0 * closer_share));
-    let Some(confusion) = &found.confusion else { return };
+    if let Some(confusion) = &found.confusion {
+        print_classes(file, confusion, yardstick);
+    }
+}
+
+fn print_classes(file: &EvalFile, confusion: &Confusion, yardstick: &Yardstick) {
     let classes = yardstick.splits.train.classes();
     for (class, name) in classes.iter().enumerate() {
         if let Some(accuracy) = confusion.accuracy_of(class as u32) {

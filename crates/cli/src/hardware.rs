@@ -1,6 +1,7 @@
 //! Threads, devices and memory.
 
 use crate::exit::usage;
+use crate::terminal::program;
 use anyhow::{Context, Result};
 use candle_core::Device;
 
@@ -19,10 +20,11 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
 /// The device of `--device auto|cpu|cuda:N|metal`.
 pub fn device(text: &str) -> Result<Device> {
     let unavailable = |feature: &str| {
-        usage(format!(
-            "--device {text}: this program was built without it; \
-             run it as `cargo run --release --package xtask --features {feature} -- …`"
-        ))
+        let how = match program() {
+            "duet" => format!("get it with `cargo install duet-cli --features {feature}`"),
+            _ => format!("run it as `cargo run --release --package xtask --features {feature} -- …`"),
+        };
+        usage(format!("--device {text}: this program was built without it; {how}"))
     };
     match text.split_once(':').unwrap_or((text, "0")) {
         ("cpu", _) => Ok(Device::Cpu),

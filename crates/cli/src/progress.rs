@@ -38,7 +38,7 @@ impl Progress {
     }
 
     /// Images a second since the start.
-    pub fn rate(&self, done: u64) -> f64 {
+    fn rate(&self, done: u64) -> f64 {
         let images = (done - self.first) as f64 * self.images_per_unit as f64;
         images / self.started.elapsed().as_secs_f64().max(1e-9)
     }

@@ -54,7 +54,9 @@ pub fn run(args: Args) -> Result<()> {
     let mut progress = None;
     let swept = sweep.run(|done, total| {
         let progress = progress.get_or_insert_with(|| Progress::new(0, total as u64, 1, "cells/s"));
-        progress.show(done as u64, "");
+        if done > 0 {
+            progress.show(done as u64, "");
+        }
     })?;
     if let Some(progress) = progress {
         progress.finish();

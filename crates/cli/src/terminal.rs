@@ -1,4 +1,4 @@
-//! What a person sees: every line of the runner goes through here.
+//! What a person sees: every line of the program goes through here.
 //!
 //! Text may come from a stranger's file (a class name, a key of a JSON file, a folder's name).
 //! [`harmless`] shows its control characters instead of sending them to the terminal. A stream that

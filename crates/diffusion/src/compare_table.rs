@@ -104,12 +104,8 @@ impl Table {
         text
     }
 
-    /// One line for each row (RFC 4180), with the names of the runs that have the best value last.
+    /// One line for each row, with the names of the runs that have the best value last.
     pub fn csv(&self) -> String {
-        let quoted = |text: &str| match text.contains([',', '"', '\n', '\r']) {
-            true => format!("\"{}\"", text.replace('"', "\"\"")),
-            false => text.to_string(),
-        };
         let line = |cells: Vec<String>| cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",");
         let head = [vec!["".into()], self.columns.clone(), vec!["best".into()]].concat();
         let mut text = line(head) + "\n";
@@ -128,6 +124,14 @@ impl Table {
             std::iter::once(row.name.clone()).chain(values).collect()
         };
         rows.iter().map(line).collect()
+    }
+}
+
+/// A cell of CSV (RFC 4180).
+pub(crate) fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.into(),
     }
 }
 

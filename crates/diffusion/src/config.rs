@@ -84,9 +84,7 @@ impl DataConfig {
         let here = std::env::current_dir().ok().filter(|_| relative);
         self.started_in = here.and_then(|here| here.to_str().map(String::from));
     }
-}
 
-impl DataConfig {
     fn options(&self) -> FolderOptions {
         let limit = |value: Option<u64>, unit, usual| value.map_or(usual, |n| n.saturating_mul(unit));
         FolderOptions {

@@ -5,15 +5,16 @@ use crate::draw::{self, seam};
 use crate::drawing::Drawing;
 use crate::error::Result;
 use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
-use crate::files::{create_parent, write_atomically};
+use crate::files::{create_parent, read_tensors, write_atomically};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
+use crate::score::planned;
 use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each};
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Captions, DataError, Picture, Shape, Splits};
 use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
-use duet_model::{ModelError, Purpose};
+use duet_model::Purpose;
 use duet_sample::Trajectory;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -88,14 +89,13 @@ impl Samples {
     pub fn drawn(draws: &Draws, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
         let Draws { drawing, model, labels, count, batch, device } = *draws;
         let each = drawn_each(count, labels.len());
-        let drawing = drawing.of_classes(labels, &model.classes, each)?;
-        let plan = Plan::new(&drawing, model, batch, device)?;
+        let (plan, asked) = planned(drawing, (model, labels, each), batch, device)?;
         let drawn = plan.draw(on_step)?;
         let settings = serde_json::from_value(serde_json::to_value(&plan.drawing)?)?;
         Ok(Self {
             sheet: Some(sheet(&drawn.images, &plan.drawing, (model, labels, each), device)?),
             images: drawn.images,
-            asked: labels.iter().flat_map(|class| std::iter::repeat_n(*class, each)).collect(),
+            asked,
             source: format!("{}: {}", model.folder.display(), plan.summary()),
             settings,
             model: Some(plan.note.model.clone()),
@@ -112,11 +112,7 @@ impl Samples {
             cause,
             fix: "`sample --out x.safetensors` writes such files".into(),
         };
-        let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
-            ModelError::Read { path, cause } => DataError::Read { path, cause },
-            ModelError::File { reason, .. } => refuse(reason),
-            error => refuse(error.to_string()),
-        })?;
+        let tensors = read_tensors(path, refuse)?;
         let (Some(images), Some(labels)) = (tensors.get("images"), tensors.get("labels")) else {
             return Err(refuse("the tensors images and labels are needed".into()).into());
         };

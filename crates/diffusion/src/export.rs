@@ -10,6 +10,7 @@ use crate::metrics::{self, METRICS};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
+use crate::run_folder::CONFIG;
 use crate::settings;
 use candle_core::Device;
 use std::path::Path;
@@ -36,8 +37,8 @@ const BATCH: usize = 64;
 /// Where there is something, or the model cannot draw.
 pub fn export(model: &Model, about: About, out: &Path) -> Result<()> {
     refuse_existing(out)?;
-    let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join("config.toml").is_file());
-    let config = run.map(|run| RunConfig::load(&run.join("config.toml"))).transpose()?.map(|(c, _)| c);
+    let run = model.folder.parent().and_then(Path::parent).filter(|run| run.join(CONFIG).is_file());
+    let config = run.map(|run| RunConfig::load(&run.join(CONFIG))).transpose()?.map(|(c, _)| c);
     let metrics = run.map(|run| metrics::read(&run.join(METRICS))).transpose()?.unwrap_or_default();
     let mut files = duet_train::model_folder::model_files(
         model.loaded.unet.config(),

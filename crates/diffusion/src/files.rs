@@ -1,11 +1,26 @@
-//! Writing files and folders that are there whole or not at all.
+//! Reading files of tensors, and writing files and folders that are there whole or not at all.
 
 use crate::error::{Error, Result};
+use candle_core::{Device, Tensor};
 use duet_data::DataError;
+use duet_model::ModelError;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+
+/// The tensors of a safetensors file from anywhere; `refuse` makes the error of one that is none.
+pub(crate) fn read_tensors(
+    path: &Path,
+    refuse: impl Fn(String) -> DataError,
+) -> Result<BTreeMap<String, Tensor>> {
+    let tensors = duet_model::read_tensors(path, &Device::Cpu).map_err(|error| match error {
+        ModelError::Read { path, cause } => DataError::Read { path, cause },
+        ModelError::File { reason, .. } => refuse(reason),
+        error => refuse(error.to_string()),
+    });
+    Ok(tensors?)
+}
 
 /// Makes the folder that a file goes into.
 ///

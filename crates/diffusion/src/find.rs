@@ -1,6 +1,7 @@
 //! What a name of a run stands for: `latest`, a run's folder, a checkpoint, or any model folder.
 
 use crate::error::{Error, Result, Within};
+use crate::run_folder::{CHECKPOINTS, CONFIG};
 use duet_train::{TrainError, checkpoint};
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ fn latest_model(run: &Path) -> Result<Option<PathBuf>> {
 type Search = fn(&Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError>;
 
 fn found_by(search: Search, run: &Path) -> Result<Option<PathBuf>> {
-    let (found, passed) = search(&run.join("checkpoints"))?;
+    let (found, passed) = search(&run.join(CHECKPOINTS))?;
     for error in passed {
         log::warn!("{error}");
     }
@@ -111,5 +112,5 @@ pub fn run_of(name: impl AsRef<Path>) -> Result<Option<PathBuf>> {
 
 /// Whether a folder is a run's. A pipe in the place of its configuration is named where that is read.
 pub(crate) fn is_run(folder: &Path) -> bool {
-    std::fs::symlink_metadata(folder.join("config.toml")).is_ok()
+    std::fs::symlink_metadata(folder.join(CONFIG)).is_ok()
 }

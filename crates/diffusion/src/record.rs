@@ -7,6 +7,7 @@ use crate::events::{self, Event};
 use crate::find;
 use crate::metrics::{self, METRICS, Metrics};
 use crate::resume;
+use crate::run_folder::{CHECKPOINTS, CONFIG};
 use candle_core::Device;
 use duet_train::model_folder::ClassRows;
 use duet_train::{Manifest, TrainError, checkpoint};
@@ -17,6 +18,7 @@ use toml::Value;
 
 /// The loss of a run is the mean of so many last steps.
 pub const LAST_STEPS: usize = 50;
+
 /// A run.
 pub struct RunRecord {
     /// The run's folder.
@@ -79,10 +81,10 @@ impl RunRecord {
             let reason = "neither a run's folder (with config.toml) nor a checkpoint in one".into();
             return Err(TrainError::Checkpoint { path: run.into(), reason }.into());
         };
-        let settings = folder.join("config.toml");
+        let settings = folder.join(CONFIG);
         let settings = resume::flat(&config::read(&settings)?).within(settings.display().to_string())?;
         let metrics = metrics::read(&folder.join(METRICS))?;
-        let saved = checkpoint::list(&folder.join("checkpoints"))?;
+        let saved = checkpoint::list(&folder.join(CHECKPOINTS))?;
         let whole = std::fs::canonicalize(&folder).unwrap_or_else(|_| folder.clone());
         Ok(Self {
             name: whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned(),

@@ -10,8 +10,16 @@ use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
+/// The configuration of a run, in its folder.
+pub const CONFIG: &str = "config.toml";
+/// Where a run keeps its checkpoints.
+pub const CHECKPOINTS: &str = "checkpoints";
+/// Where a run keeps its previews.
+pub const PREVIEWS: &str = "samples";
 /// Where a run keeps its snapshots of averages.
 pub const SNAPSHOTS: &str = "ema";
+/// What happened, for people.
+const LOG: &str = "log.txt";
 
 /// An open run. While it lives, no other process can write to the folder.
 pub struct RunFolder {
@@ -39,7 +47,7 @@ impl RunFolder {
         let lock = lock(path)?;
         // Another start may have been faster.
         refuse_occupied()?;
-        write_whole(&path.join("config.toml"), config)?;
+        write_whole(&path.join(CONFIG), config)?;
         Self::with_files(path, lock)
     }
 
@@ -49,7 +57,7 @@ impl RunFolder {
         // Links are refused before anything is changed.
         let run = Self::with_files(path, lock)?;
         write_whole(&path.join(METRICS), history.until(step))?;
-        for folder in [path.to_path_buf(), path.join("samples"), path.join(SNAPSHOTS)] {
+        for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS)] {
             remove_half_files(&folder)?;
         }
         Self::with_files(path, run.lock)
@@ -60,7 +68,7 @@ impl RunFolder {
             let path = path.join(name);
             duet_files::append(&path).map_err(write_error(&path))
         };
-        let (metrics, events, log) = (append(METRICS)?, append(EVENTS)?, append("log.txt")?);
+        let (metrics, events, log) = (append(METRICS)?, append(EVENTS)?, append(LOG)?);
         sync_names(path)?;
         let home = if cfg!(unix) { Some(File::open(path).map_err(write_error(path))?) } else { None };
         Ok(Self { path: path.into(), metrics, events, log, lock, home, pictures: Vec::new() })
@@ -73,12 +81,12 @@ impl RunFolder {
 
     /// The folder of the checkpoints.
     pub fn checkpoints(&self) -> PathBuf {
-        self.path.join("checkpoints")
+        self.path.join(CHECKPOINTS)
     }
 
     /// Where the preview of a step goes.
     pub fn preview(&self, step: u64) -> PathBuf {
-        self.path.join("samples").join(format!("step-{step:06}.png"))
+        self.path.join(PREVIEWS).join(format!("step-{step:06}.png"))
     }
 
     /// Notes a picture that belongs to the run, so that the next save waits until it is on disk.
@@ -129,7 +137,7 @@ impl RunFolder {
 
     /// Adds a line to the log, which is for people.
     pub fn log(&mut self, line: &str) -> Result<()> {
-        writeln!(self.log, "{line}").map_err(write_error(self.path.join("log.txt")))?;
+        writeln!(self.log, "{line}").map_err(write_error(self.path.join(LOG)))?;
         Ok(())
     }
 

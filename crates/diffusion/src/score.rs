@@ -1,7 +1,7 @@
 //! The quick metrics of a model: images of every class, drawn and measured at once.
 
 use crate::drawing::Drawing;
-use crate::error::Result;
+use crate::error::{Result, setting};
 use crate::metrics::Score;
 use crate::model::Model;
 use crate::plan::Plan;
@@ -22,10 +22,8 @@ pub fn score(
     let judge = yardstick.judge()?;
     let labels = yardstick::labels_of(&yardstick.splits, model)?;
     let each = drawn_each(count, labels.len());
-    let drawing = drawing.of_classes(&labels, &model.classes, each)?;
-    let plan = Plan::new(&drawing, model, batch, device)?;
+    let (plan, asked) = planned(drawing, (model, &labels, each), batch, device)?;
     let images = plan.draw(|_| Ok(()))?.images;
-    let asked: Vec<u32> = labels.into_iter().flat_map(|class| std::iter::repeat_n(class, each)).collect();
     let scores = judge.scores(&images, &judge.features(&images)?, &asked)?;
     Ok(Score {
         accuracy: scores.confusion.accuracy(),
@@ -35,4 +33,26 @@ pub fn score(
         density: scores.density,
         coverage: scores.coverage,
     })
+}
+
+/// What is drawn to be measured, `each` images of every class in `labels`, and the class of each image.
+///
+/// # Errors
+/// Where the drawing makes other images than one for each class and seed, and as [`Plan::new`].
+pub(crate) fn planned<'a>(
+    drawing: &Drawing,
+    (model, labels, each): (&'a Model, &[u32], usize),
+    batch: usize,
+    device: &'a Device,
+) -> Result<(Plan<'a>, Vec<u32>)> {
+    let drawing = drawing.of_classes(labels, &model.classes, each)?;
+    let plan = Plan::new(&drawing, model, batch, device)?;
+    let asked: Vec<u32> = labels.iter().flat_map(|&class| std::iter::repeat_n(class, each)).collect();
+    match plan.sampling.seeds.len() == asked.len() {
+        true => Ok((plan, asked)),
+        false => Err(setting(
+            "one image for each class and seed is measured: several weights of --guidance, --interpolate and \
+             --invert draw others",
+        )),
+    }
 }

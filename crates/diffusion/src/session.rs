@@ -12,7 +12,7 @@ use crate::metrics::{History, Metrics, Score};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
-use crate::run_folder::{self, RunFolder};
+use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
 use crate::{resume, score, snapshots};
@@ -152,7 +152,7 @@ impl NewRun {
     pub fn begin(self, folder: &Path) -> Result<Session> {
         let text = self.config.to_toml()?;
         let folder = RunFolder::create(folder, &text)?;
-        Session::with(self.config, text, self.data, self.trainer, folder, self.device)
+        Session::of(self, text, folder)
     }
 }
 
@@ -218,14 +218,9 @@ impl Session {
         NewRun::new(config, data, device)?.begin(folder)
     }
 
-    fn with(
-        config: RunConfig,
-        config_text: String,
-        data: Splits,
-        trainer: Trainer,
-        mut folder: RunFolder,
-        device: Device,
-    ) -> Result<Self> {
+    /// Of a run that is ready to be stepped, in its open folder.
+    fn of(run: NewRun, config_text: String, mut folder: RunFolder) -> Result<Self> {
+        let NewRun { config, data, trainer, device } = run;
         let (first, started) = (trainer.steps(), Instant::now());
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
@@ -271,11 +266,10 @@ impl Session {
         let run = find_run(name)?;
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
-        let checkpoints = run.join("checkpoints");
-        checkpoint::restore(&RealDisk, &checkpoints)?;
+        checkpoint::restore(&RealDisk, &run.join(CHECKPOINTS))?;
         let history = History::read(&run)?;
         let found = find_checkpoint(name, &run, &history, changes.restart)?;
-        let path = run.join("config.toml");
+        let path = run.join(CONFIG);
         let (mut config, config_text) = RunConfig::load(&path)?;
         if let Some(found) = &found {
             resume::check_configuration(&path, &config_text, found)?;
@@ -300,35 +294,21 @@ impl Session {
         config.save.eval_every = changes.eval_every.unwrap_or(config.save.eval_every);
         config.validate()?;
         check_measurable(&config, &data)?;
-        let aside = checkpoint::set_aside(&RealDisk, &checkpoints, step)?;
-        if !aside.is_empty() {
-            let names: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
-            log::warn!("what was saved after step {step} is set aside: {}", names.join(", "));
-        }
-        if history.last() < step {
-            log::warn!("{}: steps up to {step} are missing in it", history.reason());
-        }
-        for (_, found) in snapshots::check(&run, step)? {
-            if let Err(error) = found {
-                log::warn!("{}", error.chain());
-            }
-        }
+        set_aside_and_warn(&run, step, &history)?;
         let folder = RunFolder::reopen(&run, step, &history, lock)?;
         match found {
             Some(_) => log::info!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
-        Self::with(config, config_text, data, trainer, folder, device)
+        Self::of(NewRun { config, data, trainer, device }, config_text, folder)
     }
 
-    /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint.
+    /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint. After the last
+    /// step it goes on training.
     ///
     /// # Errors
     /// Where the training diverges, or where the run's folder cannot be written or is no more this
     /// process's.
-    ///
-    /// # Panics
-    /// Never; after the last step it goes on training.
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
         let report = self.trainer.step_on(&self.data.train, &mut self.order)?;
@@ -526,12 +506,30 @@ fn find_run(name: &Path) -> Result<PathBuf> {
     Ok(if run.as_os_str().is_empty() { ".".into() } else { run })
 }
 
+/// Sets aside what was saved after `step`, and warns of what is missing or damaged up to there.
+fn set_aside_and_warn(run: &Path, step: u64, history: &History) -> Result<()> {
+    let aside = checkpoint::set_aside(&RealDisk, &run.join(CHECKPOINTS), step)?;
+    if !aside.is_empty() {
+        let names: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
+        log::warn!("what was saved after step {step} is set aside: {}", names.join(", "));
+    }
+    if history.last() < step {
+        log::warn!("{}: steps up to {step} are missing in it", history.reason());
+    }
+    for (_, found) in snapshots::check(run, step)? {
+        if let Err(error) = found {
+            log::warn!("{}", error.chain());
+        }
+    }
+    Ok(())
+}
+
 /// The checkpoint to go on from, the newest that the metrics reach; none where the run begins again.
 fn find_checkpoint(name: &Path, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
     if name != Path::new(find::LATEST) && name != run {
         return Ok(Some(name.into()));
     }
-    let parent = run.join("checkpoints");
+    let parent = run.join(CHECKPOINTS);
     let (found, passed) = checkpoint::latest_until(&parent, history.last())?;
     for error in passed {
         match error {

@@ -5,14 +5,16 @@ use crate::draw::counted;
 use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
 use crate::file_names::{self, ClassFiles};
+use crate::files::read_tensors;
 use crate::model::Model;
 use crate::note;
 use crate::settings;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{DataError, Picture};
-use duet_model::{ModelError, Purpose};
+use duet_model::{Purpose, UNetConfig};
 use duet_sample::{Ends, Guidance, Interpolation, Inversion, Known, Labels, Networks, Seeds};
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Images in a row where nothing says how many.
@@ -96,41 +98,12 @@ impl Start {
             cause,
             fix: "--save-noise writes such files".into(),
         };
-        let tensors = duet_model::read_tensors(path, &Device::Cpu);
-        let mut tensors = tensors.map_err(|error| match error {
-            ModelError::Read { path, cause } => DataError::Read { path, cause },
-            ModelError::File { reason, .. } => refuse(reason),
-            error => refuse(error.to_string()),
-        })?;
-        let noise = tensors.remove("noise").ok_or_else(|| refuse("has no tensor noise".into()))?;
-        let &[count, channels, height, width] = noise.dims() else {
-            return Err(refuse(format!("noise is {:?}, expected (n, C, H, W)", noise.dims())).into());
-        };
-        if !noise.dtype().is_float() || channels != config.in_channels || count == 0 {
-            let (dims, dtype, inputs) = (noise.dims(), noise.dtype(), config.in_channels);
-            let reason =
-                format!("noise is {dims:?} {dtype:?}, expected (n, {inputs}, H, W) F32, n at least 1");
-            return Err(refuse(reason).into());
-        }
-        config.check_pass(height, width).map_err(|error| refuse(error.to_string()))?;
-        let labels = match (config.num_class_embeds, tensors.remove("labels")) {
-            (None, None) => None,
-            (None, Some(_)) => return Err(refuse("has labels, and the model no classes".into()).into()),
-            (Some(_), None) => {
-                return Err(refuse("has no tensor labels, and the model has classes".into()).into());
-            }
-            (Some(rows), Some(labels)) => Some(read_labels(&labels, count, rows).map_err(refuse)?),
-        };
-        let seeds = match tensors.remove("seeds") {
-            None => (0..count as u64).collect(),
-            Some(seeds) => {
-                let seeds = read_integers("seeds", &seeds, count).map_err(refuse)?;
-                seeds.into_iter().map(|seed| seed as u64).collect()
-            }
-        };
+        let mut tensors = read_tensors(path, refuse)?;
+        let FromFile { noise, labels, seeds } = FromFile::of(&mut tensors, config).map_err(refuse)?;
         if let Some(name) = tensors.keys().next() {
             return Err(refuse(format!("has a tensor {name}; noise, labels and seeds are read")).into());
         }
+        let (count, channels, height, width) = noise.dims4()?;
         let files = ClassFiles::new(&model.classes);
         let class = |i: usize| match &labels {
             Some(labels) => format!("class-{}_", files.of_class(labels[i])),
@@ -148,6 +121,46 @@ impl Start {
             row_names: Vec::new(),
             column_names: Vec::new(),
         })
+    }
+}
+
+/// The tensors of a noise file.
+struct FromFile {
+    /// (n, C, H, W).
+    noise: Tensor,
+    /// None for an unconditional network.
+    labels: Option<Vec<u32>>,
+    seeds: Vec<u64>,
+}
+
+impl FromFile {
+    /// Takes them out of the file's, if the network can go on from them.
+    fn of(tensors: &mut BTreeMap<String, Tensor>, config: &UNetConfig) -> Result<Self, String> {
+        let noise = tensors.remove("noise").ok_or("has no tensor noise")?;
+        let &[count, channels, height, width] = noise.dims() else {
+            return Err(format!("noise is {:?}, expected (n, C, H, W)", noise.dims()));
+        };
+        if !noise.dtype().is_float() || channels != config.in_channels || count == 0 {
+            let (dims, dtype, inputs) = (noise.dims(), noise.dtype(), config.in_channels);
+            return Err(format!(
+                "noise is {dims:?} {dtype:?}, expected (n, {inputs}, H, W) F32, n at least 1"
+            ));
+        }
+        config.check_pass(height, width).map_err(|error| error.to_string())?;
+        let labels = match (config.num_class_embeds, tensors.remove("labels")) {
+            (None, None) => None,
+            (None, Some(_)) => return Err("has labels, and the model no classes".into()),
+            (Some(_), None) => return Err("has no tensor labels, and the model has classes".into()),
+            (Some(rows), Some(labels)) => Some(read_labels(&labels, count, rows)?),
+        };
+        let seeds = match tensors.remove("seeds") {
+            None => (0..count as u64).collect(),
+            Some(seeds) => {
+                let seeds = read_integers("seeds", &seeds, count)?;
+                seeds.into_iter().map(|seed| seed as u64).collect()
+            }
+        };
+        Ok(Self { noise, labels, seeds })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A table and a contact sheet over any two options of a drawing.
 
+use crate::compare_table::quoted;
 use crate::drawing::Drawing;
 use crate::error::{Result, Within, option, setting};
 use crate::files::{create_folder, write_atomically};
@@ -143,7 +144,8 @@ pub struct Swept {
 }
 
 impl Sweep<'_> {
-    /// Draws and scores every cell; `on_cell` sees how many are done, of how many.
+    /// Draws and scores every cell; `on_cell` sees how many are done, of how many: before the first, and
+    /// after each.
     ///
     /// # Errors
     /// Where an axis is none, a cell cannot be drawn, or the folder cannot be written.
@@ -157,6 +159,7 @@ impl Sweep<'_> {
         };
         let yardstick = yardstick.map(|yardstick| (yardstick.key(), yardstick));
         let (mut pictures, mut cells, mut opened) = (Vec::new(), Vec::new(), Opened::default());
+        on_cell(0, drawings.len());
         for (i, drawing) in drawings.iter().enumerate() {
             let model = opened.of(drawing, self.device)?;
             let (picture, cell) = self.cell(drawing, model, yardstick.as_ref())?;
@@ -263,16 +266,25 @@ fn varied(drawing: &Drawing, key: &str, value: &str) -> Result<Drawing> {
     }
     // As a word, as a number, as a list of one or as a switch: whichever the flag takes.
     let number = serde_json::from_str::<Value>(&value).ok();
-    let readings =
-        [Some(Value::String(value.clone())), number.clone(), number.map(|number| Value::Array(vec![number]))];
-    for reading in readings.into_iter().flatten() {
+    let list = number.clone().map(|number| Value::Array(vec![number]));
+    let mut cause = None;
+    for reading in [Some(Value::String(value.clone())), number, list].into_iter().flatten() {
         keys.insert(key.into(), reading);
-        if let Ok(drawing) = serde_json::from_value::<Drawing>(Value::Object(keys.clone())) {
-            drawing.check()?;
-            return Ok(drawing);
+        match serde_json::from_value::<Drawing>(Value::Object(keys.clone())) {
+            Ok(drawing) => return drawing.check().map(|()| drawing),
+            Err(error) => cause = cause.or(Some(error.to_string()).filter(|text| is_of_option(text))),
         }
     }
-    Err(setting(format!("{key}={value}: no value that --{key} takes")))
+    Err(setting(match cause {
+        Some(cause) if cause.starts_with(&format!("{value}: ")) => format!("--{key} {cause}"),
+        Some(cause) => format!("--{key} {value}: {cause}"),
+        None => format!("{key}={value}: no value that --{key} takes"),
+    }))
+}
+
+/// Whether an option's own type refuses a value, and not serde its JSON's.
+fn is_of_option(error: &str) -> bool {
+    !error.starts_with("invalid ")
 }
 
 /// All pictures as large as the largest, white at the right and below.
@@ -290,10 +302,6 @@ fn csv(Axes { rows, columns, .. }: &Axes, cells: &[Cell]) -> String {
         text.push_str(",accuracy,frechet,precision,recall,density,coverage");
     }
     text.push('\n');
-    let quoted = |value: &str| match value.contains([',', '"']) {
-        true => format!("\"{}\"", value.replace('"', "\"\"")),
-        false => value.into(),
-    };
     for (i, cell) in cells.iter().enumerate() {
         let (row, column) =
             (&rows.values[i / columns.values.len()], &columns.values[i % columns.values.len()]);

@@ -4,7 +4,8 @@
 use crate::config::RunConfig;
 use crate::error::{Error, Result, setting};
 use crate::find;
-use crate::metrics::History;
+use crate::metrics::{History, METRICS};
+use crate::run_folder::{CHECKPOINTS, CONFIG};
 use crate::{resume, snapshots};
 use candle_core::Device;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError, checkpoint};
@@ -26,8 +27,8 @@ pub fn verify(folder: &Path, mut tell: impl FnMut(&Path, Result<String>)) -> Res
     }
     if is_run {
         let newest = checkpoints.last();
-        tell(&folder.join("config.toml"), configuration(folder, newest.map(|(_, path)| path)));
-        tell(&folder.join("metrics.jsonl"), metrics(folder, newest.map_or(0, |(step, _)| *step)));
+        tell(&folder.join(CONFIG), configuration(folder, newest.map(|(_, path)| path)));
+        tell(&folder.join(METRICS), metrics(folder, newest.map_or(0, |(step, _)| *step)));
         for (name, found) in snapshots::check(folder, u64::MAX)? {
             tell(&name, found);
         }
@@ -41,7 +42,7 @@ fn checkpoints(
     run: &Path,
     tell: &mut impl FnMut(&Path, Result<String>),
 ) -> Result<(usize, Vec<(u64, PathBuf)>)> {
-    let parent = run.join("checkpoints");
+    let parent = run.join(CHECKPOINTS);
     let (mut seen, mut whole) = (Vec::new(), Vec::new());
     loop {
         let mut lost = false;
@@ -70,7 +71,7 @@ fn checkpoints(
 
 /// A run's configuration against the one that its newest checkpoint was saved with.
 fn configuration(run: &Path, newest: Option<&PathBuf>) -> Result<String> {
-    let path = run.join("config.toml");
+    let path = run.join(CONFIG);
     let (_, text) = RunConfig::load(&path)?;
     let Some(newest) = newest else { return Ok("no checkpoint to compare it with".into()) };
     match resume::check_configuration(&path, &text, newest) {

@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::error::{Result, option, setting};
 use crate::model::Model;
+use crate::run_folder::CONFIG;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
@@ -169,7 +170,7 @@ impl Yardstick {
     /// Where the run's configuration cannot be read.
     pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
         let mut config = match run {
-            Some(run) => RunConfig::load(&run.join("config.toml"))?.0,
+            Some(run) => RunConfig::load(&run.join(CONFIG))?.0,
             None => RunConfig::resolve("digits", None, Vec::new())?,
         };
         if let Some(data) = data {

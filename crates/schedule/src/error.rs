@@ -34,8 +34,8 @@ pub enum ScheduleError {
     NoEta {
         /// η as given.
         eta: f64,
-        /// The solver's name.
-        solver: &'static str,
+        /// The solver as text.
+        solver: String,
     },
     /// An order that a solver does not have.
     #[error("order {order} of {solver}: must be 1 to {most}")]

@@ -203,10 +203,10 @@ impl FromStr for Spacing {
     type Err = ScheduleError;
 
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
-        let unknown = || ScheduleError::UnknownName {
-            what: "spacing",
-            name: text.into(),
-            expected: "leading[:OFFSET], trailing, linspace, karras[:RHO], sigmoid[:SHARPNESS] or a list such as 999,500,0",
+        let refuse = |expected| ScheduleError::Text { text: text.into(), expected };
+        let unknown = || {
+            let forms = "leading[:OFFSET], trailing, linspace, karras[:RHO], sigmoid[:SHARPNESS] or a list such as 999,500,0";
+            refuse(format!("expected {forms}").into())
         };
         let (name, parameter) = match text.split_once(':') {
             Some((name, parameter)) => (name, Some(parameter)),
@@ -226,7 +226,7 @@ impl FromStr for Spacing {
             }
             _ => return Err(unknown()),
         };
-        spacing.check()?;
+        spacing.check().map_err(|error| refuse(error.to_string().into()))?;
         Ok(spacing)
     }
 }

@@ -5,7 +5,6 @@ mod eval;
 mod exchange;
 #[cfg(unix)]
 mod flags;
-mod golden;
 #[cfg(unix)]
 mod messages;
 #[cfg(unix)]

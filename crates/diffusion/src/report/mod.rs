@@ -9,6 +9,7 @@ mod picture;
 use crate::error::Result;
 use crate::files::{create_parent, write_atomically};
 use crate::record::RunRecord;
+use crate::run_folder::PREVIEWS;
 use page::Preview;
 use picture::Shown;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use std::path::{Path, PathBuf};
 const MAX_PICTURE: u64 = 1 << 26;
 
 /// More pictures than this would make a page of many megabytes.
-const PREVIEWS: usize = 60;
+const MOST_PREVIEWS: usize = 60;
 /// What `eval` leaves in a run's folder, and what it shows.
 const EVAL_PICTURES: [(&str, &str); 2] = [
     ("eval.png", "Images that were measured, a row for each class"),
@@ -29,7 +30,7 @@ const EVAL_PICTURES: [(&str, &str); 2] = [
 /// # Errors
 /// Where it cannot be written. What of the run is not there is left out.
 pub fn report(record: &RunRecord, out: &Path) -> Result<usize> {
-    let previews = previews(&record.folder.join("samples"));
+    let previews = previews(&record.folder.join(PREVIEWS));
     let sheets = EVAL_PICTURES.into_iter().filter_map(|(name, caption)| {
         Some((caption, Shown::new(duet_files::read(&record.folder.join(name), MAX_PICTURE).ok()?)?))
     });
@@ -50,7 +51,7 @@ fn previews(folder: &Path) -> Vec<Preview> {
     });
     let mut found: Vec<(u64, PathBuf)> = numbered.collect();
     found.sort();
-    let apart = found.len().div_ceil(PREVIEWS).max(1);
+    let apart = found.len().div_ceil(MOST_PREVIEWS).max(1);
     let read = |(step, path): (u64, PathBuf)| {
         Some(Preview { step, picture: Shown::new(duet_files::read(&path, MAX_PICTURE).ok()?)? })
     };

@@ -80,7 +80,7 @@ impl Solver {
         match self {
             _ if !(0.0..=1.0).contains(&eta) => Err(ScheduleError::Eta(eta)),
             Self::Ddim(_) => Ok(Ddim { eta }.into()),
-            _ if eta != 0.0 => Err(ScheduleError::NoEta { eta, solver: self.name() }),
+            _ if eta != 0.0 => Err(ScheduleError::NoEta { eta, solver: self.to_string() }),
             solver => Ok(solver),
         }
     }
@@ -130,13 +130,13 @@ impl FromStr for Solver {
 
     /// Errors: a text that no solver reads; settings that are out of range.
     fn from_str(text: &str) -> Result<Self, ScheduleError> {
+        let refuse = |expected: String| ScheduleError::Text { text: text.into(), expected: expected.into() };
         let unknown = || {
             let names = Self::names();
             let (last, others) = names.split_last().unwrap_or((&"", &[]));
-            let expected = format!("expected {} or {last}", others.join(", ")).into();
-            ScheduleError::Text { text: text.into(), expected }
+            refuse(format!("expected {} or {last}", others.join(", ")))
         };
-        Self::read(text).ok_or_else(unknown)?.checked()
+        Self::read(text).ok_or_else(unknown)?.checked().map_err(|error| refuse(error.to_string()))
     }
 }
 

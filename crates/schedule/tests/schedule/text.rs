@@ -301,7 +301,22 @@ fn a_solver_is_written_by_its_name_or_by_all_that_it_is() {
         ("unipc:4:bh2", "order 4 of UniPC: must be 1 to 3"),
         ("dpm-solver:3:sde-dpmsolver:heun:exact", "order 3 of sde-dpmsolver: must be 1 to 2"),
     ] {
-        assert!(text.parse::<Solver>().unwrap_err().to_string().contains(cause), "{text}");
+        let error = text.parse::<Solver>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{text}: {cause}")), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_refused_spacing_is_named_with_its_cause() {
+    for (text, cause) in [
+        ("even", "expected leading[:OFFSET], trailing"),
+        ("leading:x", "expected leading[:OFFSET]"),
+        ("karras:0", "rho = 0 must be positive and finite"),
+        ("sigmoid:-1", "sharpness = -1 must be at least 0"),
+        ("1,2", "list of timesteps: 1 is followed by 2"),
+    ] {
+        let error = text.parse::<Spacing>().unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{text}: {cause}")), "{text}: {error}");
     }
 }
 
@@ -317,7 +332,7 @@ fn only_ddim_has_an_eta() {
             "ddim" => assert_eq!(solver.with_eta(0.5), Ok(Ddim { eta: 0.5 }.into())),
             _ => {
                 let error = solver.with_eta(0.5).unwrap_err().to_string();
-                assert_eq!(error, format!("eta 0.5: only ddim has it, not {}", solver.name()));
+                assert_eq!(error, format!("eta 0.5: only ddim has it, not {name}"));
             }
         }
     }

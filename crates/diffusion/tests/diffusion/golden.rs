@@ -1,9 +1,10 @@
 //! A run of format version 2, kept for good: later programs verify it, resume it and sample it.
 //!
-//! `golden/` is `cargo xtask train --config` with block_out_channels = [4], norm_num_groups = 2 and 20
-//! steps of 8 digits, without its log and pictures.
-use crate::support::{files, run};
+//! `golden/` is `duet train --config` with block_out_channels = [4], norm_num_groups = 2 and 20 steps of 8
+//! digits, without its log and pictures.
+use crate::support::{copy, files, heard};
 use candle_core::{Device, Tensor};
+use duet_diffusion::{Resume, Session, verify};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::Purpose;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
@@ -11,7 +12,7 @@ use duet_schedule::DiffusersScheduler;
 use std::path::{Path, PathBuf};
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/golden")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diffusion/golden")
 }
 
 /// Of the picture of eight digits, as bytes: rounding that differs between machines is not in them.
@@ -57,15 +58,20 @@ fn a_golden_checkpoint_loads_and_draws_the_same_picture() {
 #[test]
 fn a_golden_run_verifies_and_resumes() {
     let dir = tempfile::tempdir().unwrap();
-    for (path, bytes) in files(&golden()) {
-        let to = dir.path().join("run").join(path);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::write(to, bytes).unwrap();
-    }
-    run(dir.path(), &["verify", "run"], 0);
-    let text = run(dir.path(), &["train", "--resume", "run"], 0);
+    let run = dir.path().join("run");
+    copy(&golden(), &run);
+    let mut seen = 0;
+    verify(&run, |name, found| {
+        found.unwrap_or_else(|error| panic!("{}: {}", name.display(), error.chain()));
+        seen += 1;
+    })
+    .unwrap();
+    assert_eq!(seen, 3, "a checkpoint, its configuration and its metrics");
+    let resumed = || Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
+    let (session, text) = heard(resumed);
     assert!(text.contains("goes on after step 20 of 20"), "{text}");
-    let all = files(&golden());
-    let size: usize = all.values().map(Vec::len).sum();
+    assert!(session.is_done());
+    session.finish().unwrap();
+    let size: usize = files(&golden()).values().map(Vec::len).sum();
     assert!(size < 200_000, "{size} bytes in the repository");
 }

@@ -1,0 +1,10 @@
+//! The library on a tiny model: runs, drawings, measuring, models in and out.
+
+mod averages;
+mod drawings;
+mod evaluation;
+mod exchange;
+mod golden;
+mod pages;
+mod runs;
+mod support;
