@@ -33,7 +33,7 @@ pub enum DataError {
         path: PathBuf,
         /// What is wrong, with the expected and the actual values.
         cause: String,
-        /// What to do about it.
+        /// The remedy.
         fix: String,
     },
     /// Some files of a known data set are there, but others are absent.
@@ -44,7 +44,7 @@ pub enum DataError {
     Missing {
         /// The directory.
         dir: PathBuf,
-        /// What the directory looks like.
+        /// The data set that the directory resembles.
         set: String,
         /// The absent files.
         names: Vec<String>,
@@ -57,7 +57,7 @@ pub enum DataError {
     NotRecognised {
         /// The directory.
         dir: PathBuf,
-        /// What was found in it instead.
+        /// What the directory holds instead.
         seen: String,
         /// What a directory of each format holds.
         formats: Vec<&'static str>,

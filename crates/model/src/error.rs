@@ -5,14 +5,14 @@ use std::path::PathBuf;
 /// Errors of this crate; each message names what is wrong and where.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// A configuration key with a value that cannot be computed.
+    /// A configuration key with a value that this crate cannot compute.
     #[error("{key} = {value}: {reason}")]
     Config {
         /// The key, as in config.json.
         key: String,
         /// Its value.
         value: String,
-        /// What is wrong, and what would be right.
+        /// What is wrong, and which values are possible.
         reason: String,
     },
     /// A configuration that is not JSON of the right form.

@@ -5,7 +5,7 @@ use crate::layers::{Conv, Linear, Norm};
 use candle_core::{D, Result, Tensor};
 use duet_kernels::{Activation, GroupNorm};
 
-/// What is added to a layer's result: (y + time + residual) · scale.
+/// The terms that are added to a layer's result: (y + time + residual) · scale.
 pub(crate) struct Addends<'a, X> {
     pub time: Option<&'a X>,
     pub residual: Option<&'a X>,

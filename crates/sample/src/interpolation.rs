@@ -9,7 +9,7 @@ use crate::error::{SampleError, not_read};
 /// How many images there may be.
 const COUNT: RangeInclusive<usize> = 2..=1000;
 
-/// What the two ends are.
+/// The kind of the two ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ends {
     /// Two seeds' noise: see [`Trajectory::with_towards`](crate::Trajectory::with_towards).
@@ -39,7 +39,7 @@ impl Interpolation {
         }
     }
 
-    /// What the two ends are.
+    /// The kind of the two ends.
     pub fn ends(&self) -> Ends {
         self.ends
     }

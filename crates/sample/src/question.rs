@@ -1,4 +1,4 @@
-//! What a network is asked in a step: rows of (image, label). The result is one answer for each image.
+//! The questions to a network in a step: rows of (image, label). The result is one answer for each image.
 
 use crate::error::SampleError;
 use crate::labels::Labels;

@@ -17,19 +17,19 @@ const RATIO: f64 = 0.995;
 /// uses the same text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// Nothing.
+    /// No change.
     No,
     /// Clamped to ±limit.
     Static {
-        /// Positive and finite.
+        /// The limit, positive and finite.
         limit: f64,
     },
     /// Clamped to ±s and divided by s. s is the `ratio` quantile of an image's |x̂_0|, limited to [1,
     /// `max`] (Saharia et al. 2022, section 2.3).
     Dynamic {
-        /// 0 to 1.
+        /// The quantile, 0 to 1.
         ratio: f64,
-        /// Positive and finite. If it is below 1, s = `max`. [`f64::MAX`] means no limit.
+        /// The limit, positive and finite. If it is below 1, s = `max`. [`f64::MAX`] means no limit.
         max: f64,
     },
 }

@@ -261,7 +261,7 @@ impl DiffusersScheduler {
         self.clipping.filter(|keys| keys.clip_sample).map(|keys| keys.clip_sample_range)
     }
 
-    /// What is done to x̂_0. If the configuration asks for both thresholding and clipping, thresholding is
+    /// The clip of x̂_0. If the configuration asks for both thresholding and clipping, only thresholding is
     /// done.
     pub fn clip(&self) -> Clip {
         match self.clip_range() {

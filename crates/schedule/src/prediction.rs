@@ -21,7 +21,7 @@ pub const EPSILON_MIN_ALPHA_BAR: f64 = 1e-5;
 /// betas end at ᾱ = 0.0047.
 pub const MAX_LAST_ALPHA_BAR: f64 = 0.01;
 
-/// What the network predicts of x_t = √ᾱ x_0 + √(1-ᾱ) ε.
+/// What a network predicts from x_t = √ᾱ x_0 + √(1-ᾱ) ε.
 ///
 /// As text: `epsilon`, `v` or `x0`. diffusers' words `v_prediction` and `sample` are read too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

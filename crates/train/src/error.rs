@@ -34,7 +34,7 @@ pub enum TrainError {
     Checkpoint {
         /// The folder or file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong, and the remedy.
         reason: String,
     },
     /// A file or folder that exists but cannot be read now. Its bytes may be in order.

@@ -58,7 +58,7 @@ impl ConvWeights {
     }
 }
 
-/// What is added to a convolution's result before it is stored: (y + time + residual) · scale.
+/// The terms that are added to a convolution's result before it is stored: (y + time + residual) · scale.
 #[derive(Clone, Copy)]
 pub struct Sum<'a> {
     /// (B, 1, 1, O): one value for each image and channel.

@@ -38,7 +38,7 @@ use crate::steps::Steps;
 pub struct DpmSolver {
     /// The number of estimates that a step uses: 1, 2 or 3.
     pub order: usize,
-    /// What is solved.
+    /// The equation that the solver solves.
     pub algorithm: DpmAlgorithm,
     /// How a step of order 2 uses its two estimates.
     pub second_order: SecondOrder,
@@ -50,7 +50,7 @@ pub struct DpmSolver {
     pub euler_at_final: bool,
 }
 
-/// What a DPM-Solver solves.
+/// The equation that a DPM-Solver solves, and the estimate in which it does so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DpmAlgorithm {
     /// The probability flow in x̂_0: DPM-Solver++ (Lu et al. 2022b).
