@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 const PREVIEW_SEEDS: usize = 4;
 /// No preview has more rows than this.
 pub const PREVIEW_CLASSES: usize = 10;
+/// The source of the embedded images.
+const DIGITS: &str = "digits";
 /// Images drawn at once.
 const BATCH: usize = 64;
 /// Steps are timed for so long, to say how long all of them take.
@@ -56,6 +58,7 @@ impl NewRun {
         check_measurable(&config, &data)?;
         config.data.fingerprint = Some(data.train.fingerprint());
         config.data.held_out_fingerprint = Some(data.test.fingerprint());
+        name_images(&mut config, &data)?;
         config.data.note_start();
         let unet = config.unet(&data)?;
         budget::check_memory(&config, &data)?;
@@ -210,7 +213,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A new run in this folder, of images that may come from anywhere; `data.source` only notes where.
+    /// A new run in this folder, of images that may come from anywhere; `data.source` only notes where, and where it
+    /// is the preset's own "digits" and the images are others, their name.
     ///
     /// # Errors
     /// As [`NewRun::new`] and [`NewRun::begin`].
@@ -470,6 +474,16 @@ impl Session {
         self.folder.tell(&Event::Saved { step, checkpoint })?;
         Ok(saved)
     }
+}
+
+/// A preset's own images are noted only where they are what is trained on: other images that the caller has would
+/// be measured against them later.
+fn name_images(config: &mut RunConfig, data: &Splits) -> Result<()> {
+    let own = || Ok::<_, Error>(duet_data::digits()?.train.fingerprint());
+    if config.data.source == DIGITS && data.train.fingerprint() != own()? {
+        config.data.source.clone_from(&data.name);
+    }
+    Ok(())
 }
 
 /// Refuses other images than those that a run began with.

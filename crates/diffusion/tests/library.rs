@@ -82,6 +82,9 @@ fn a_drawing_that_its_caller_ends_returns_what_the_caller_said() {
     let dir = tempfile::tempdir().unwrap();
     let run = dir.path().join("run");
     trained(&run);
+    // What is measured later is not measured against the preset's digits.
+    let (written, _) = RunConfig::load(&run.join("config.toml")).unwrap();
+    assert_eq!(written.data.source, "halves");
     let model = Model::open(&run, &Device::Cpu).unwrap();
     let plan = Plan::new(&Drawing::default(), &model, 4, &Device::Cpu).unwrap();
     let mut seen = 0;
