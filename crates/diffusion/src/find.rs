@@ -1,7 +1,7 @@
 //! What a name of a run stands for: `latest`, a run's folder, a checkpoint, or any model folder.
 
 use crate::error::{Error, Result, Within};
-use crate::run_folder::{CHECKPOINTS, CONFIG};
+use crate::run_folder::{CHECKPOINTS, is_run};
 use duet_train::{TrainError, checkpoint};
 use std::path::{Path, PathBuf};
 
@@ -108,9 +108,4 @@ pub fn run_of(name: impl AsRef<Path>) -> Result<Option<PathBuf>> {
     let above = path.parent().and_then(Path::parent);
     let runs = [Some(path), above].into_iter().flatten();
     Ok(runs.map(Path::to_path_buf).find(|run| is_run(run)))
-}
-
-/// Whether a folder is a run's. A pipe in the place of its configuration is named where that is read.
-pub(crate) fn is_run(folder: &Path) -> bool {
-    std::fs::symlink_metadata(folder.join(CONFIG)).is_ok()
 }

@@ -3,7 +3,6 @@
 use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
 use crate::files::write_atomically;
-use crate::find;
 use crate::metrics::{History, METRICS, Metrics};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::fs::{File, TryLockError};
@@ -39,7 +38,7 @@ impl RunFolder {
     /// killed at once left there.
     pub fn create(path: &Path, config: &str) -> Result<Self> {
         let refuse_occupied = || match occupied(path) {
-            true => Err(Error::Exists { path: path.into(), is_run: find::is_run(path) }),
+            true => Err(Error::Exists { path: path.into(), is_run: is_run(path) }),
             false => Ok(()),
         };
         refuse_occupied()?;
@@ -221,6 +220,11 @@ const TEMPORARY: &str = ".tmp";
 pub fn write_whole(path: &Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     write_atomically(path, bytes.as_ref())?;
     sync_names(path.parent().unwrap_or(Path::new("")))
+}
+
+/// Whether a folder is a run's. A pipe in the place of its configuration is named where that is read.
+pub(crate) fn is_run(folder: &Path) -> bool {
+    std::fs::symlink_metadata(folder.join(CONFIG)).is_ok()
 }
 
 /// Takes the folder's lock, which the system gives back when the process ends, however it ends.

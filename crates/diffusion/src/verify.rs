@@ -3,9 +3,8 @@
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, setting};
-use crate::find;
 use crate::metrics::{History, METRICS};
-use crate::run_folder::{CHECKPOINTS, CONFIG};
+use crate::run_folder::{CHECKPOINTS, CONFIG, is_run};
 use crate::{resume, snapshots};
 use candle_core::Device;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError, checkpoint};
@@ -20,7 +19,7 @@ pub fn verify(folder: &Path, mut tell: impl FnMut(&Path, Result<String>)) -> Res
     if !folder.is_dir() {
         return Err(setting(format!("{}: there is no such folder", folder.display())));
     }
-    let is_run = find::is_run(folder);
+    let is_run = is_run(folder);
     let (seen, checkpoints) = checkpoints(folder, &mut tell)?;
     if seen == 0 && !is_run {
         tell(folder, check(folder));
