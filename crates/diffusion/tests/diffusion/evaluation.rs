@@ -179,7 +179,7 @@ fn one_class_is_measured_by_what_needs_no_classifier() {
     config.save.eval_every = 5;
     let begun = config.load_data().and_then(|data| Session::start(config.clone(), data, &run, Device::Cpu));
     let error = refused(begun);
-    assert!(error.contains("--eval-every 5") && error.contains("images of 1"), "{error}");
+    assert!(error.contains("eval-every 5") && error.contains("images of 1"), "{error}");
     config.save.eval_every = 0;
     train(config, &run);
     let found = measure(&run, &yardstick_of(&run, None), 8, 0, &run);
@@ -294,7 +294,7 @@ fn what_cannot_be_measured_is_not_begun() {
     let run = dir.path().join("unmeasured");
     let data = config.load_data().unwrap();
     let error = refused(Session::start(config, data, &run, Device::Cpu));
-    assert!(error.contains("--eval-every 5") && !run.exists(), "{error}");
+    assert!(error.contains("eval-every 5") && !run.exists(), "{error}");
     let model = open(trained());
     let digits = RunConfig::preset("digits").unwrap().load_data().unwrap();
     let error = refused(yardstick::labels_of(&digits, &model));
@@ -371,7 +371,7 @@ fn a_sweep_names_what_is_wrong_with_an_axis() {
         ("steps", "rows steps"),
         ("steps=", "rows steps="),
         ("scale=99", "scale 99: must be 1 to 32"),
-        ("strength=0.5", "strength: goes with --image alone"),
+        ("strength=0.5", "strength: goes with image alone"),
         ("history=much", "--history much: WEIGHT or WEIGHT:LOW:HIGH, WEIGHT 0 or more"),
         ("rule=apg:7", "--rule apg:7: plain, zero-star, apg or apg:ETA[:NORM[:MOMENTUM]] with ETA 0 to 1"),
         ("rescale=2", "2: must be 0 to 1"),
