@@ -7,7 +7,7 @@ use crate::terminal::{err, out};
 use crate::{hardware, models};
 use anyhow::Result;
 use duet_diffusion::data::DataError;
-use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
+use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{EvalFile, Frechet, Model, find};
 use duet_eval::{Confusion, Memorisation};
@@ -49,7 +49,7 @@ pub struct Args {
 /// What is measured.
 enum Given {
     Samples(Samples),
-    /// Draws of a model, of these classes.
+    /// Drawings of a model, of these classes.
     Model(Box<Model>, Vec<u32>),
 }
 
@@ -86,8 +86,14 @@ pub fn run(args: Args) -> Result<()> {
         }
         Given::Model(model, labels) => {
             let (count, batch) = (args.n, args.batch);
-            let draws =
-                Draws { drawing: &drawing, model: &model, labels: &labels, count, batch, device: &device };
+            let draws = EvaluationDrawing {
+                drawing: &drawing,
+                model: &model,
+                labels: &labels,
+                count,
+                batch,
+                device: &device,
+            };
             let samples = drawn(&draws)?;
             let mut found = evaluation::measured(&yardstick, &samples)?;
             evaluation::of_model(&mut found.file, &model, &yardstick, args.classify)?;
@@ -100,7 +106,7 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn drawn(draws: &Draws) -> Result<Samples> {
+fn drawn(draws: &EvaluationDrawing) -> Result<Samples> {
     let (mut progress, mut done) = (None, 0);
     let samples = Samples::drawn(draws, |trajectory| {
         let steps = trajectory.progress().1;

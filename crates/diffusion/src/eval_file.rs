@@ -63,7 +63,7 @@ pub struct EvalFile {
     pub coverage: Option<f64>,
     /// Copies.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub memorisation: Option<Memorisation>,
+    pub memorisation: Option<CopiedShares>,
     /// Held-out loss by timestep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denoising_loss: Option<Vec<LossAt>>,
@@ -99,7 +99,7 @@ pub struct Frechet {
 /// How much of what was drawn is a training image again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Memorisation {
+pub struct CopiedShares {
     /// Share of samples closer to a training image than nearly all held-out ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_share: Option<f64>,

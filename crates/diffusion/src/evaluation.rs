@@ -66,7 +66,7 @@ pub struct Evaluation {
 }
 
 /// Images of every class in `labels` from seed 0 on, `count` in all, `batch` at once.
-pub struct Draws<'a> {
+pub struct EvaluationDrawing<'a> {
     /// As `sample` has it; classes and seeds do not count.
     pub drawing: &'a Drawing,
     /// The model.
@@ -86,8 +86,8 @@ impl Samples {
     ///
     /// # Errors
     /// As [`Plan::new`] and [`Plan::draw`], and those of `on_step`.
-    pub fn drawn(draws: &Draws, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
-        let Draws { drawing, model, labels, count, batch, device } = *draws;
+    pub fn drawn(draws: &EvaluationDrawing, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
+        let EvaluationDrawing { drawing, model, labels, count, batch, device } = *draws;
         let each = drawn_each(count, labels.len());
         let (plan, asked) = planned(drawing, (model, labels, each), batch, device)?;
         let drawn = plan.draw(on_step)?;
@@ -215,7 +215,7 @@ pub fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Evaluation> 
         settings: Some(samples.settings.clone()),
         images: Some(samples.asked.len() as u64),
         classes: Some(yardstick.splits.train.classes().to_vec()),
-        memorisation: Some(eval_file::Memorisation {
+        memorisation: Some(eval_file::CopiedShares {
             copied_share: Some(memorisation.copied_share),
             closer_share: Some(memorisation.closer_share),
         }),

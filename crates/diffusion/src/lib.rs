@@ -71,7 +71,7 @@ pub use config::{DataConfig, RunConfig};
 pub use draw::{Drawn, Sampling, pictures};
 pub use drawing::{Drawing, EXCLUDES, NEEDS};
 pub use error::{CannotResume, Error, Result, Split};
-pub use eval_file::{Better, EVAL_FILE, EvalFile, Frechet, LossAt, Memorisation};
+pub use eval_file::{Better, CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};
 pub use export::{About, export};
 pub use import::{Import, Imported, NullLabel, import};
 pub use model::Model;
@@ -98,3 +98,7 @@ pub use duet_train as train;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct RepositoryReadme;

@@ -48,7 +48,7 @@ pub struct Score {
 }
 
 /// The metrics of a run's folder as far as each step follows from the one before.
-pub struct History {
+pub struct StepHistory {
     path: PathBuf,
     bytes: Vec<u8>,
     /// Where the line of each step ends.
@@ -60,7 +60,7 @@ pub struct History {
     pub fault: Option<(usize, String)>,
 }
 
-impl History {
+impl StepHistory {
     /// Reads a run's metrics; none where there is no such file. A line that comes twice counts once.
     ///
     /// # Errors

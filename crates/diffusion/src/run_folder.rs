@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
 use crate::files::write_atomically;
-use crate::metrics::{History, METRICS, Metrics};
+use crate::metrics::{METRICS, Metrics, StepHistory};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -52,7 +52,7 @@ impl RunFolder {
 
     /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away.
     /// `lock` is the folder's.
-    pub fn reopen(path: &Path, step: u64, history: &History, lock: File) -> Result<Self> {
+    pub fn reopen(path: &Path, step: u64, history: &StepHistory, lock: File) -> Result<Self> {
         // Links are refused before anything is changed.
         let run = Self::with_files(path, lock)?;
         write_whole(&path.join(METRICS), history.until(step))?;

@@ -8,7 +8,7 @@ use crate::error::{CannotResume, Error, Result, Split, Within, setting};
 use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
 use crate::find;
-use crate::metrics::{History, Metrics, Score};
+use crate::metrics::{Metrics, Score, StepHistory};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
@@ -271,7 +271,7 @@ impl Session {
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
         checkpoint::restore(&RealDisk, &run.join(CHECKPOINTS))?;
-        let history = History::read(&run)?;
+        let history = StepHistory::read(&run)?;
         let found = find_checkpoint(name, &run, &history, changes.restart)?;
         let path = run.join(CONFIG);
         let (mut config, config_text) = RunConfig::load(&path)?;
@@ -521,7 +521,7 @@ fn find_run(name: &Path) -> Result<PathBuf> {
 }
 
 /// Sets aside what was saved after `step`, and warns of what is missing or damaged up to there.
-fn set_aside_and_warn(run: &Path, step: u64, history: &History) -> Result<()> {
+fn set_aside_and_warn(run: &Path, step: u64, history: &StepHistory) -> Result<()> {
     let aside = checkpoint::set_aside(&RealDisk, &run.join(CHECKPOINTS), step)?;
     if !aside.is_empty() {
         let names: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
@@ -539,7 +539,7 @@ fn set_aside_and_warn(run: &Path, step: u64, history: &History) -> Result<()> {
 }
 
 /// The checkpoint to go on from, the newest that the metrics reach; none where the run begins again.
-fn find_checkpoint(name: &Path, run: &Path, history: &History, restart: bool) -> Result<Option<PathBuf>> {
+fn find_checkpoint(name: &Path, run: &Path, history: &StepHistory, restart: bool) -> Result<Option<PathBuf>> {
     if name != Path::new(find::LATEST) && name != run {
         return Ok(Some(name.into()));
     }

@@ -3,7 +3,7 @@
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, setting};
-use crate::metrics::{History, METRICS};
+use crate::metrics::{METRICS, StepHistory};
 use crate::run_folder::{CHECKPOINTS, CONFIG, is_run};
 use crate::{resume, snapshots};
 use candle_core::Device;
@@ -84,7 +84,7 @@ fn configuration(run: &Path, newest: Option<&PathBuf>) -> Result<String> {
 
 /// That every step up to the newest checkpoint has its line.
 fn metrics(run: &Path, reached: u64) -> Result<String> {
-    let history = History::read(run)?;
+    let history = StepHistory::read(run)?;
     match history.fault.is_some() || history.last() < reached {
         true => Err(damaged(run, history.reason())),
         false => Ok(format!("every step up to {}", history.last())),

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use candle_core::{DType, Tensor};
 use duet_diffusion::data::Picture;
-use duet_diffusion::evaluation::{self, Draws, Evaluation, Samples};
+use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{Device, Drawing, Model, Resume, RunConfig, RunRecord, Session, Sweep, Swept, classify};
 use serde_json::Value;
@@ -31,7 +31,8 @@ fn measure(run: &Path, yardstick: &Yardstick, count: usize, classify: usize, out
     let drawing = Drawing { run: run.display().to_string(), steps: Some(4), ..Drawing::default() };
     let labels = yardstick::labels_of(&yardstick.splits, &model).unwrap();
     let device = &Device::Cpu;
-    let draws = Draws { drawing: &drawing, model: &model, labels: &labels, count, batch: 64, device };
+    let draws =
+        EvaluationDrawing { drawing: &drawing, model: &model, labels: &labels, count, batch: 64, device };
     let samples = Samples::drawn(&draws, |_| Ok(())).unwrap();
     let mut found = evaluation::measured(yardstick, &samples).unwrap();
     evaluation::of_model(&mut found.file, &model, yardstick, classify).unwrap();
@@ -306,7 +307,8 @@ fn what_cannot_be_measured_is_not_begun() {
     let between = drawing(|d| d.interpolate = text("classes:3"));
     for drawing in [&several, &between] {
         let device = &Device::Cpu;
-        let draws = Draws { drawing, model: &model, labels: &labels, count: 40, batch: 64, device };
+        let draws =
+            EvaluationDrawing { drawing, model: &model, labels: &labels, count: 40, batch: 64, device };
         let error = refused(Samples::drawn(&draws, |_| panic!("it is drawn")));
         assert!(error.contains("one image for each class and seed is measured"), "{error}");
     }

@@ -5,6 +5,7 @@ mod drawings;
 mod evaluation;
 mod exchange;
 mod golden;
+mod library;
 mod pages;
 mod runs;
 mod support;

@@ -1,14 +1,12 @@
 //! A set's directory is made as a whole or not at all.
 
-mod support;
-
 use std::fs;
 use std::path::Path;
 
 use duet_hub::{HubError, ImageSet, PixelOrder, PublicSet, check_vacant, convert};
 
 fn small() -> ImageSet {
-    let dataset = support::dataset(PublicSet::Mnist, 3, 2);
+    let dataset = crate::support::dataset(PublicSet::Mnist, 3, 2);
     convert(PublicSet::Mnist, PixelOrder::ByRow, &dataset).unwrap()
 }
 

@@ -1,7 +1,5 @@
 //! The program `duet-hub`, with no network but what a test offers on the loopback.
 
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,10 +8,10 @@ use std::process::{Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::{cache, image, labels};
 use candle_datasets::vision;
 use duet_data::FolderOptions;
 use duet_hub::{PixelOrder, PublicSet, convert};
-use support::{cache, image, labels};
 use tempfile::TempDir;
 
 /// A place for a cache and a data set, and a server's address.

@@ -1,8 +1,6 @@
 //! Data sets that nobody has to download: images from a formula, and tensors as candle-datasets
 //! makes them.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
-
 pub mod cache;
 
 use candle_core::{DType, Device, Tensor};

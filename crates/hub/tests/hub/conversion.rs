@@ -1,12 +1,10 @@
 //! The bytes of candle's tensors come back exactly, or an error says why not.
 
-mod support;
-
+use crate::support::{dataset, image, images, interleaved, label_tensor, labels, tensor};
 use candle_core::{DType, Device, Tensor};
 use candle_datasets::vision::Dataset;
 use duet_data::{FolderOptions, Splits};
 use duet_hub::{HubError, ImageSet, PixelOrder, PublicSet, convert};
-use support::{dataset, image, images, interleaved, label_tensor, labels, tensor};
 
 const ALL: [PublicSet; 3] = [PublicSet::Mnist, PublicSet::FashionMnist, PublicSet::Cifar10];
 
