@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, default_value_t = 200)]
     n: usize,
     /// Where these are from [default: the run's data]
-    #[arg(long, value_name = "digits|DIR")]
+    #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     /// Says what this picture shows instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["n", "data"])]

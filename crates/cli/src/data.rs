@@ -1,11 +1,12 @@
 //! `data`: what training would see of a data set.
 
 use crate::exit::usage;
+use crate::images::Images;
 use crate::terminal::{err, out};
 use anyhow::Result;
-use duet_diffusion::data::{Captions, Dataset, Picture, Splits};
+use duet_diffusion::data::{Picture, Splits};
 use duet_diffusion::files::create_parent;
-use duet_diffusion::{DataConfig, RunConfig};
+use duet_diffusion::{DataConfig, RunConfig, class_sheet};
 use std::path::PathBuf;
 
 /// Images of each class on the sheet, and classes on it.
@@ -18,18 +19,8 @@ pub struct Args {
     /// The embedded digits, or a folder or file as `train --data` takes it
     #[arg(value_name = "digits|DIR|FILE", default_value = "digits")]
     source: String,
-    /// Resize the images to this many pixels a side [default: as they are]
-    #[arg(long, value_name = "N")]
-    image_size: Option<usize>,
-    /// 1 for grey, 3 for colour [default: as they are]
-    #[arg(long, value_name = "1|3")]
-    channels: Option<usize>,
-    /// Most pixels of one image file, in millions [default: 64]
-    #[arg(long, value_name = "N")]
-    max_megapixels: Option<u64>,
-    /// Most memory that all images may take, in gigabytes [default: 4]
-    #[arg(long, value_name = "N")]
-    max_gigabytes: Option<u64>,
+    #[command(flatten)]
+    images: Images,
     /// Draw the first training images of each class here, a row a class
     #[arg(long, value_name = "x.png")]
     out: Option<PathBuf>,
@@ -43,10 +34,10 @@ pub fn run(args: Args) -> Result<()> {
     let mut config = RunConfig::preset("digits")?;
     config.data = DataConfig {
         source: args.source,
-        image_size: args.image_size,
-        channels: args.channels,
-        max_megapixels: args.max_megapixels,
-        max_gigabytes: args.max_gigabytes,
+        image_size: args.images.image_size,
+        channels: args.images.channels,
+        max_megapixels: args.images.max_megapixels,
+        max_gigabytes: args.images.max_gigabytes,
         ..config.data
     };
     let data = config.load_data()?;
@@ -76,25 +67,16 @@ fn print(data: &Splits) {
 
 /// The first training images of the first classes.
 fn sheet(data: &Splits) -> Result<Picture> {
-    let train: &Dataset = &data.train;
-    let shape = train.shape();
-    let (mut pictures, mut rows) = (Vec::new(), Vec::new());
-    let mut values = vec![0f32; shape.len()];
-    for (class, name) in train.classes().iter().enumerate().take(MOST_CLASSES) {
-        let of_class = (0..train.len()).filter(|&i| train.labels()[i] as usize == class).take(SHOWN);
-        let mut row = Vec::new();
-        for i in of_class {
-            train.image(i, &mut values);
-            row.push(Picture::from_unit(shape.channels, shape.height, shape.width, &values));
-        }
-        if let Some(first) = row.first() {
-            // A class with fewer has white places.
-            let white = Picture { pixels: vec![255; first.pixels.len()], ..first.clone() };
-            row.resize(SHOWN, white);
-            pictures.extend(row);
-            rows.push(name.clone());
-        }
-    }
-    let captions = Captions { title: data.describe(), rows, columns: Vec::new() };
-    Ok(Picture::captioned_grid(&pictures, SHOWN, 2, &captions)?)
+    let (train, shape) = (&data.train, data.train.shape());
+    let picture = |i: usize| {
+        let mut values = vec![0f32; shape.len()];
+        train.image(i, &mut values);
+        Picture::from_unit(shape.channels, shape.height, shape.width, &values)
+    };
+    let of_class = |class: usize| {
+        let of_class = (0..train.len()).filter(|&i| train.label(i) as usize == class);
+        of_class.take(SHOWN).map(picture).collect()
+    };
+    let names = &train.classes()[..train.classes().len().min(MOST_CLASSES)];
+    Ok(class_sheet(data.describe(), names, SHOWN, of_class)?)
 }

@@ -2,9 +2,10 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
+use crate::hardware::Machine;
+use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{command, out};
-use crate::{hardware, models};
 use anyhow::Result;
 use duet_diffusion::averages::{Averages, Measure};
 use duet_diffusion::files::refuse_existing;
@@ -44,21 +45,13 @@ pub struct Args {
     /// the best one's
     #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Images in one pass through the network. It does not change the images
-    #[arg(long, help_heading = "This machine", default_value_t = 64)]
-    batch: usize,
-    /// Threads [default: all cores]
-    #[arg(long, help_heading = "This machine")]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, help_heading = "This machine", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.machine.start()?;
     let drawing = args.drawing.drawing()?;
     let run = find::run_of(&drawing.run)?.ok_or_else(|| {
         usage(format!("--run {}: a run's folder is needed, which has the snapshots", drawing.run))
@@ -72,7 +65,7 @@ pub fn run(args: Args) -> Result<()> {
     let best = match args.sweep {
         Some(_) => {
             let yardstick = Yardstick::new(Some(&run), "sweep")?;
-            let (count, batch) = (args.score, args.batch);
+            let (count, batch) = (args.score, args.machine.batch);
             let measure = Measure { drawing: &drawing, yardstick: &yardstick, count, batch, device: &device };
             sweep(&averages, &measure, &model.folder)?
         }

@@ -2,9 +2,10 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
+use crate::hardware::Machine;
+use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{err, out};
-use crate::{hardware, models};
 use anyhow::Result;
 use duet_diffusion::data::DataError;
 use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
@@ -26,7 +27,7 @@ pub struct Args {
     #[arg(long, help_heading = "What is measured", value_name = "FILE")]
     samples: Option<PathBuf>,
     /// The real images [default: the run's data, or the digits]
-    #[arg(long, help_heading = "What is measured", value_name = "digits|DIR")]
+    #[arg(long, help_heading = "What is measured", value_name = "digits|DIR|FILE")]
     data: Option<String>,
     /// Held-out images that the model itself classifies, 0 for none
     #[arg(long, help_heading = "What is measured", value_name = "N", default_value_t = 100)]
@@ -35,15 +36,8 @@ pub struct Args {
     /// is none that can be written]
     #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Images in one pass through the network. It does not change the images
-    #[arg(long, help_heading = "This machine", default_value_t = 64)]
-    batch: usize,
-    /// Threads [default: all cores]
-    #[arg(long, help_heading = "This machine")]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, help_heading = "This machine", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 /// What is measured.
@@ -55,8 +49,7 @@ enum Given {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.machine.start()?;
     let drawing = args.drawing.drawing()?;
     let run = match (&args.samples, drawing.run.as_str()) {
         (Some(_), "latest") => None,
@@ -85,7 +78,7 @@ pub fn run(args: Args) -> Result<()> {
             (samples, found)
         }
         Given::Model(model, labels) => {
-            let (count, batch) = (args.n, args.batch);
+            let (count, batch) = (args.n, args.machine.batch);
             let draws = EvaluationDrawing {
                 drawing: &drawing,
                 model: &model,

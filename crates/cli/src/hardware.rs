@@ -5,6 +5,28 @@ use crate::terminal::program;
 use anyhow::{Context, Result};
 use candle_core::Device;
 
+/// Flags of the verbs that draw: where and how, and nothing that the images depend on.
+#[derive(clap::Args)]
+pub struct Machine {
+    /// Images in one pass through the network. It does not change the images
+    #[arg(long, help_heading = "This machine", default_value_t = 64)]
+    pub batch: usize,
+    /// Threads. They do not change the images [default: all cores]
+    #[arg(long, help_heading = "This machine")]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
+    device: String,
+}
+
+impl Machine {
+    /// Starts the threads; the device.
+    pub fn start(&self) -> Result<Device> {
+        set_threads(self.threads)?;
+        device(&self.device)
+    }
+}
+
 /// Every thread takes memory, and no machine that this runs on has more cores.
 const MAX_THREADS: usize = 1024;
 

@@ -13,6 +13,7 @@ pub mod exit;
 mod export;
 mod fetch;
 pub mod hardware;
+mod images;
 mod import;
 mod interrupt;
 mod models;

@@ -7,16 +7,16 @@ use duet_diffusion::{Drawing, Model};
 
 /// The model that `--run` names, and the one of `--guide-with`.
 pub fn of(drawing: &Drawing, device: &Device) -> Result<Model> {
-    let model = open(&drawing.run, device)?;
-    Ok(match &drawing.guide_with {
-        Some(name) => model.with_guide(name, device)?,
-        None => model,
-    })
+    Ok(told(Model::of(drawing, device)?))
 }
 
 /// The model that `--run` names.
 pub fn open(run: &str, device: &Device) -> Result<Model> {
-    let model = Model::open(run, device)?;
+    Ok(told(Model::open(run, device)?))
+}
+
+/// The model, with a word where nothing in its folder says which row is the null label's.
+fn told(model: Model) -> Model {
     if let (true, Some(rows)) = (model.null_is_assumed, model.loaded.unet.config().num_class_embeds) {
         let folder = model.folder.display().to_string();
         let import = command(["import", &folder, "--null-label", "none", "--out", "DIR"]);
@@ -26,5 +26,5 @@ pub fn open(run: &str, device: &Device) -> Result<Model> {
             rows - 1
         );
     }
-    Ok(model)
+    model
 }

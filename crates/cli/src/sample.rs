@@ -2,9 +2,10 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
+use crate::hardware::Machine;
+use crate::models;
 use crate::progress::Progress;
 use crate::terminal::out;
-use crate::{hardware, models};
 use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_diffusion::data::DataError;
@@ -23,15 +24,8 @@ pub struct Args {
     /// Also write the starting noise, the labels and the seeds to a file that --noise reads
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     save_noise: Option<PathBuf>,
-    /// Images in one pass through the network. It does not change the images
-    #[arg(long, help_heading = "This machine", default_value_t = 64)]
-    batch: usize,
-    /// Threads. They do not change the images [default: all cores]
-    #[arg(long, help_heading = "This machine")]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, help_heading = "This machine", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    machine: Machine,
     /// x.png is one grid: a row for each class, a column for each seed. x/ is one PNG for each image.
     /// x.safetensors has tensors `images` (n, C, H, W) f32 in [-1, 1] and `labels` (n) i64; of a mixture,
     /// the largest part
@@ -57,18 +51,17 @@ pub fn run(args: Args) -> Result<()> {
     if let Some(path) = args.save_noise.as_deref().filter(|path| !is_safetensors(path)) {
         return Err(usage(format!("--save-noise {}: use x.safetensors", path.display())));
     }
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.machine.start()?;
     let drawing = args.drawing.drawing()?;
     let model = models::of(&drawing, &device)?;
-    let plan = Plan::new(&drawing, &model, args.batch, &device)?;
+    let plan = Plan::new(&drawing, &model, args.machine.batch, &device)?;
     if let Some(path) = &args.save_noise {
         save_noise(path, &plan)?;
     }
     let mut frames = Frames::default();
     let (count, steps) = (plan.sampling.seeds.len(), plan.sampling.sampler.steps().len());
-    let passes = count.div_ceil(args.batch) * steps;
-    let mut progress = Progress::new(0, passes as u64, args.batch.min(count), "denoised img/s");
+    let passes = count.div_ceil(args.machine.batch) * steps;
+    let mut progress = Progress::new(0, passes as u64, args.machine.batch.min(count), "denoised img/s");
     let mut done = 0;
     let started = Instant::now();
     let drawn = plan.draw(|trajectory: &Trajectory| {

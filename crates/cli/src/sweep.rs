@@ -1,7 +1,7 @@
 //! `sweep`: a table and a contact sheet over any two flags of `sample`.
 
 use crate::drawing::DrawingArgs;
-use crate::hardware;
+use crate::hardware::Machine;
 use crate::progress::Progress;
 use crate::terminal::{out, print_out};
 use anyhow::Result;
@@ -26,28 +26,20 @@ pub struct Args {
     /// Where sheet.png, table.csv and what is done of them go; run again, the sweep goes on
     #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
-    /// Images in one pass through the network. It does not change the images
-    #[arg(long, help_heading = "This machine", default_value_t = 64)]
-    batch: usize,
-    /// Threads [default: all cores]
-    #[arg(long, help_heading = "This machine")]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, help_heading = "This machine", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    machine: Machine,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.machine.start()?;
     let drawing = args.drawing.drawing()?;
     let sweep = Sweep {
         rows: &args.rows,
         columns: args.columns.as_deref(),
         drawing: &drawing,
         score: args.score,
-        batch: args.batch,
+        batch: args.machine.batch,
         out: &args.out,
         device: &device,
     };

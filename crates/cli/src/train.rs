@@ -2,6 +2,7 @@
 
 use crate::exit::{self, Interrupted, usage};
 use crate::hardware;
+use crate::images::Images;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::terminal::{command, err, out};
@@ -28,18 +29,8 @@ pub struct Args {
     /// arrays or one folder of PNG or JPEG images per class, or a .npz or .csv file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
-    /// Resize the images to this many pixels a side [default: as they are]
-    #[arg(long, value_name = "N")]
-    image_size: Option<usize>,
-    /// 1 for grey, 3 for colour [default: as they are]
-    #[arg(long, value_name = "1|3")]
-    channels: Option<usize>,
-    /// Most pixels of one image file, in millions [default: 64]
-    #[arg(long, value_name = "N")]
-    max_megapixels: Option<u64>,
-    /// Most memory that all images may take, in gigabytes [default: 4]
-    #[arg(long, value_name = "N")]
-    max_gigabytes: Option<u64>,
+    #[command(flatten)]
+    images: Images,
     /// The run's folder [default: the next numbered one under runs/]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -95,11 +86,13 @@ impl Args {
     /// The flags that were given, as keys of the configuration.
     fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
-        let limits = [self.max_megapixels, self.max_gigabytes];
+        let limits = [self.images.max_megapixels, self.images.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
         let large = large.into_iter().chain(limits);
-        let large =
-            large.chain([self.image_size, self.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
+        let large = large.chain(
+            [self.images.image_size, self.images.channels, self.batch, self.keep]
+                .map(|n| n.map(|n| n as u64)),
+        );
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
@@ -107,10 +100,10 @@ impl Args {
         let size = |key, value: Option<usize>| integer(key, value.map(|value| value as u64));
         let settings = [
             self.data.clone().map(|data| ("data.source", Value::String(data))),
-            size("data.image_size", self.image_size),
-            size("data.channels", self.channels),
-            integer("data.max_megapixels", self.max_megapixels),
-            integer("data.max_gigabytes", self.max_gigabytes),
+            size("data.image_size", self.images.image_size),
+            size("data.channels", self.images.channels),
+            integer("data.max_megapixels", self.images.max_megapixels),
+            integer("data.max_gigabytes", self.images.max_gigabytes),
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
@@ -127,8 +120,8 @@ impl Args {
     fn refused_on_resume(&self) -> Option<&'static str> {
         let flags = [
             ("--config", self.config.is_some()),
-            ("--image-size", self.image_size.is_some()),
-            ("--channels", self.channels.is_some()),
+            ("--image-size", self.images.image_size.is_some()),
+            ("--channels", self.images.channels.is_some()),
             ("--out", self.out.is_some()),
             ("--steps", self.steps.is_some()),
             ("--epochs", self.epochs.is_some()),
@@ -198,8 +191,8 @@ fn resumed(args: &Args, target: &str, device: Device) -> Result<Session> {
     let changes = Resume {
         restart: args.restart,
         data: args.data.clone(),
-        max_megapixels: args.max_megapixels,
-        max_gigabytes: args.max_gigabytes,
+        max_megapixels: args.images.max_megapixels,
+        max_gigabytes: args.images.max_gigabytes,
         save_every: args.save_every,
         keep: args.keep,
         sample_every: args.sample_every,

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use candle_core::{Device, Tensor};
-use duet_data::Picture;
+use duet_data::{Captions, Picture};
 use duet_model::{Purpose, Snapshot, UNet};
 use duet_sample::{Denoise, Guidance, Known, Labels, Networks, SampleError, Sampler, Trajectory};
 use std::cell::Cell;
@@ -191,6 +191,31 @@ pub fn seam(
 ) -> impl FnMut(&Tensor, &Tensor, Option<&Tensor>) -> Result<Tensor, Box<dyn std::error::Error + Send + Sync>>
 {
     |x, t, labels| Ok(network.predict(x, t, labels)?)
+}
+
+/// A row of pictures for each class that has any, `columns` of them at most, under a title; a class with fewer has
+/// white places.
+///
+/// # Errors
+/// No picture at all, or pictures that differ in shape.
+pub fn class_sheet(
+    title: String,
+    names: &[String],
+    columns: usize,
+    pictures_of: impl Fn(usize) -> Vec<Picture>,
+) -> Result<Picture> {
+    let (mut shown, mut rows) = (Vec::new(), Vec::new());
+    for (class, name) in names.iter().enumerate() {
+        let mut row = pictures_of(class);
+        if let Some(first) = row.first() {
+            let white = Picture { pixels: vec![255; first.pixels.len()], ..first.clone() };
+            row.resize(columns, white);
+            shown.extend(row);
+            rows.push(name.clone());
+        }
+    }
+    let captions = Captions { title, rows, columns: Vec::new() };
+    Ok(Picture::captioned_grid(&shown, columns, 2, &captions)?)
 }
 
 /// Pictures of images (n, C, H, W) in [-1, 1]; of two or more than three channels, the first.

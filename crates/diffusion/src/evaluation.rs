@@ -324,20 +324,11 @@ pub fn write(
 /// The first samples of each class, whoever drew them.
 fn picture_sheet(samples: &Samples, yardstick: &Yardstick) -> Result<Picture> {
     let pictures = draw::pictures(&samples.images)?;
-    let (mut shown, mut rows) = (Vec::new(), Vec::new());
-    for (class, name) in yardstick.splits.train.classes().iter().enumerate() {
+    let of_class = |class: usize| {
         let of_class = samples.asked.iter().enumerate().filter(|(_, asked)| **asked == class as u32);
-        let mut row: Vec<Picture> = of_class.take(SHOWN).map(|(i, _)| pictures[i].clone()).collect();
-        if let Some(first) = row.first() {
-            // A class with fewer has white places.
-            let white = Picture { pixels: vec![255; first.pixels.len()], ..first.clone() };
-            row.resize(SHOWN, white);
-            shown.extend(row);
-            rows.push(name.clone());
-        }
-    }
-    let captions = Captions { title: samples.source.clone(), rows, columns: Vec::new() };
-    Ok(Picture::captioned_grid(&shown, SHOWN, 2, &captions)?)
+        of_class.take(SHOWN).map(|(i, _)| pictures[i].clone()).collect()
+    };
+    draw::class_sheet(samples.source.clone(), yardstick.splits.train.classes(), SHOWN, of_class)
 }
 
 /// The samples that are closest to a training image, above that image.

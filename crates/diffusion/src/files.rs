@@ -50,25 +50,7 @@ fn write_error(path: &Path) -> impl FnOnce(std::io::Error) -> DataError {
 /// # Errors
 /// [`DataError::Write`]; what was there stays.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = new_file(&mut tempfile::Builder::new()).tempfile_in(parent)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    Ok(write().map_err(write_error(path))?)
-}
-
-/// Temporary files are for their owner alone; this one is to be what any other new file is.
-fn new_file<'a, 'b, 'c>(builder: &'a mut tempfile::Builder<'b, 'c>) -> &'a mut tempfile::Builder<'b, 'c> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
+    Ok(duet_files::write_whole(path, |file| file.write_all(bytes)).map_err(write_error(path))?)
 }
 
 /// Refuses a place for a new folder where there is something.

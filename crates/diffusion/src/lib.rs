@@ -68,7 +68,7 @@ pub use choice::{ClassList, asked as class_asked};
 pub use compare::compare;
 pub use compare_table::{Row, Table};
 pub use config::{DataConfig, RunConfig};
-pub use draw::{Drawn, Sampling, pictures};
+pub use draw::{Drawn, Sampling, class_sheet, pictures};
 pub use drawing::{Drawing, EXCLUDES, NEEDS};
 pub use error::{CannotResume, Error, Result, Split};
 pub use eval_file::{Better, CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};

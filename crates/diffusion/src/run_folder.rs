@@ -163,14 +163,15 @@ fn remove_half_files(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether a name is one that this program gives to a file that is not whole: `.tmp` and six letters
-/// or digits, or `.NAME.PROCESS-COUNT.tmp` for a picture or a classifier.
+/// Whether a name is one that this program gives to a file that is not whole: `.NAME.PROCESS-COUNT.tmp`, or in
+/// older versions `.tmp` and six letters or digits.
 fn is_half(name: &str) -> bool {
     let random = name.strip_prefix(TEMPORARY);
     if random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return true;
     }
-    let known = [".step-", ".judge", ".metrics.", ".config."].iter().any(|start| name.starts_with(start));
+    let known =
+        [".step-", ".judge", ".metrics.", ".config.", ".hashes."].iter().any(|start| name.starts_with(start));
     let numbers =
         name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map(|(_, numbers)| numbers);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -213,7 +214,7 @@ fn occupied(path: &Path) -> bool {
 }
 
 const LOCK: &str = "LOCK";
-/// Before the random part of a temporary name.
+/// Before the random part of a temporary name of older versions.
 const TEMPORARY: &str = ".tmp";
 
 /// Writes a file of a run's folder that is there whole or not at all. A link is replaced, not followed.

@@ -9,3 +9,4 @@ mod library;
 mod pages;
 mod runs;
 mod support;
+mod tiny;

@@ -1,0 +1,18 @@
+//! The flags that say how images are read.
+
+/// How `train` and `data` read them.
+#[derive(clap::Args)]
+pub struct Images {
+    /// Resize the images to this many pixels a side [default: as they are]
+    #[arg(long, value_name = "N")]
+    pub image_size: Option<usize>,
+    /// 1 for grey, 3 for colour [default: as they are]
+    #[arg(long, value_name = "1|3")]
+    pub channels: Option<usize>,
+    /// Most pixels of one image file, in millions [default: 64]
+    #[arg(long, value_name = "N")]
+    pub max_megapixels: Option<u64>,
+    /// Most memory that all images may take, in gigabytes [default: 4]
+    #[arg(long, value_name = "N")]
+    pub max_gigabytes: Option<u64>,
+}
