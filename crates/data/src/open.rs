@@ -35,7 +35,12 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     let (dir, chosen) = directory_and_choice(dir)?;
     let listing = Listing::of(&dir)?;
     match found(&dir, &listing, chosen.as_deref())? {
-        Some(found) => found(&folder_name(&dir), options),
+        Some((format, found)) => {
+            if !format.may_have_two_labels {
+                options.check_no_label(&dir)?;
+            }
+            found(&folder_name(&dir), options)
+        }
         None => Err(DataError::NotRecognised {
             dir,
             seen: listing.describe(),
@@ -46,24 +51,28 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
 
 /// The data set in the first format that matches: first formats with file names of their own, in the
 /// directory and then in its subfolders, then the other formats.
-fn found(dir: &Path, listing: &Listing, chosen: Option<&str>) -> Result<Option<Found>, DataError> {
+fn found(
+    dir: &Path,
+    listing: &Listing,
+    chosen: Option<&str>,
+) -> Result<Option<(&'static Format, Found)>, DataError> {
     let place = Location { dir, listing, chosen };
     for format in tried(Tried::ByName) {
         if let Some(found) = (format.find)(&place)? {
-            return Ok(Some(found));
+            return Ok(Some((format, found)));
         }
     }
     for format in tried(Tried::ByName) {
         for sub in format.subfolders.iter().map(|sub| dir.join(sub)).filter(|sub| sub.is_dir()) {
             let place = Location { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
             if let Some(found) = (format.find)(&place)? {
-                return Ok(Some(found));
+                return Ok(Some((format, found)));
             }
         }
     }
     for format in tried(Tried::Otherwise) {
         if let Some(found) = (format.find)(&place)? {
-            return Ok(Some(found));
+            return Ok(Some((format, found)));
         }
     }
     Ok(None)

@@ -7,10 +7,19 @@ mod left_out;
 mod made;
 mod npy;
 pub(crate) mod numpy;
+mod pickle;
 pub(crate) mod table;
 
 use crate::format::Format;
 
 /// Every format that is read, in the order in which a directory is held against them.
-pub(crate) const FORMATS: [Format; 5] =
-    [idx::FORMAT, cifar::FORMAT, numpy::FORMAT, table::FORMAT, folder::FORMAT];
+pub(crate) const FORMATS: [Format; 8] = [
+    idx::FORMAT,
+    cifar::binary::TEN,
+    cifar::binary::HUNDRED,
+    cifar::python::TEN,
+    cifar::python::HUNDRED,
+    numpy::FORMAT,
+    table::FORMAT,
+    folder::FORMAT,
+];

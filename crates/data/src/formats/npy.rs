@@ -26,6 +26,28 @@ pub(super) struct Array {
     pub values: Values,
 }
 
+impl Array {
+    /// The same array of rows and columns, whose values are given column by column.
+    pub(super) fn from_columns(self) -> Result<Self, String> {
+        let [rows, columns] = self.shape[..] else {
+            return Err(format!(
+                "its values are in Fortran's order, and {} axes; write it with numpy.ascontiguousarray",
+                self.shape.len()
+            ));
+        };
+        let values = match self.values {
+            Values::Bytes(values) => Values::Bytes(by_rows(&values, rows, columns)),
+            Values::Integers(values) => Values::Integers(by_rows(&values, rows, columns)),
+            Values::Floats(values) => Values::Floats(by_rows(&values, rows, columns)),
+        };
+        Ok(Array { shape: self.shape, values })
+    }
+}
+
+fn by_rows<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
+}
+
 /// Reads an array of at most `most` bytes. An error is what is wrong, for people.
 pub(super) fn read(mut file: impl Read, most: u64) -> Result<Array, String> {
     let cut = |error: io::Error| match error.kind() {
@@ -80,7 +102,7 @@ struct Header {
 
 /// A type of numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Bool,
     Unsigned(usize),
     Signed(usize),
@@ -88,7 +110,33 @@ enum Kind {
 }
 
 impl Kind {
-    fn size(self) -> usize {
+    /// The type that NumPy calls so, such as `u1`.
+    pub(super) fn of(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "b1" => Kind::Bool,
+            "u1" => Kind::Unsigned(1),
+            "u2" => Kind::Unsigned(2),
+            "u4" => Kind::Unsigned(4),
+            "u8" => Kind::Unsigned(8),
+            "i1" => Kind::Signed(1),
+            "i2" => Kind::Signed(2),
+            "i4" => Kind::Signed(4),
+            "i8" => Kind::Signed(8),
+            "f4" => Kind::Float(4),
+            "f8" => Kind::Float(8),
+            name if name.starts_with('O') => {
+                return Err("its values are Python objects, which would have to be executed; save an array of numbers \
+                            instead"
+                    .into());
+            }
+            name => {
+                let name: String = name.chars().take(40).collect();
+                return Err(format!("its values are {name:?}, and numbers of 1 to 8 bytes are read"));
+            }
+        })
+    }
+
+    pub(super) fn size(self) -> usize {
         match self {
             Self::Bool => 1,
             Self::Unsigned(size) | Self::Signed(size) | Self::Float(size) => size,
@@ -96,7 +144,7 @@ impl Kind {
     }
 
     /// All values of the stream, in whatever byte order.
-    fn values(self, file: &mut impl Read, big_endian: bool) -> Result<Values, String> {
+    pub(super) fn values(self, file: &mut impl Read, big_endian: bool) -> Result<Values, String> {
         let mut bytes = Vec::new();
         if self.size() == 1 && self != Self::Signed(1) {
             file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -184,26 +232,7 @@ impl Header {
             Some(order @ ('<' | '>' | '|' | '=')) => (order, &descr[1..]),
             _ => ('=', descr),
         };
-        let kind = match kind {
-            "b1" => Kind::Bool,
-            "u1" => Kind::Unsigned(1),
-            "u2" => Kind::Unsigned(2),
-            "u4" => Kind::Unsigned(4),
-            "u8" => Kind::Unsigned(8),
-            "i1" => Kind::Signed(1),
-            "i2" => Kind::Signed(2),
-            "i4" => Kind::Signed(4),
-            "i8" => Kind::Signed(8),
-            "f4" => Kind::Float(4),
-            "f8" => Kind::Float(8),
-            kind if kind.starts_with('O') => {
-                return Err("its values are Python objects, which would have to be executed; save an array of numbers \
-                            instead"
-                    .into());
-            }
-            kind => return Err(format!("its values are {kind:?}, and numbers of 1 to 8 bytes are read")),
-        };
-        Ok(Self { kind, big_endian: order == '>', shape })
+        Ok(Self { kind: Kind::of(kind)?, big_endian: order == '>', shape })
     }
 }
 
