@@ -81,15 +81,36 @@ pub(crate) struct ImageHeader {
 
 /// The header of an image of at most `max_pixels`.
 pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<ImageHeader, String> {
-    if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
-        return Err(format!("{other} is not read, convert it to PNG or JPEG"));
-    }
+    check_name(path)?;
     let file = duet_files::open(path).map_err(|e| e.to_string())?;
     let length = file.metadata().map_err(|e| e.to_string())?.len();
-    if length > MAX_BYTES {
-        return Err(format!("{length} bytes, more than {MAX_BYTES}"));
+    check_length(length)?;
+    header_of(BufReader::new(file), length, max_pixels)
+}
+
+/// The header of an image in memory that is called `path`.
+pub(crate) fn header_of_bytes(path: &Path, bytes: &[u8], max_pixels: u64) -> Result<ImageHeader, String> {
+    check_name(path)?;
+    header_of(Cursor::new(bytes), bytes.len() as u64, max_pixels)
+}
+
+/// Refuses more bytes than an image file may have.
+pub(crate) fn check_length(length: u64) -> Result<(), String> {
+    match length > MAX_BYTES {
+        true => Err(format!("{length} bytes, more than {MAX_BYTES}")),
+        false => Ok(()),
     }
-    let (decoder, orientation) = decoder(BufReader::new(file), length, max_pixels)?;
+}
+
+fn check_name(path: &Path) -> Result<(), String> {
+    match ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
+        Some(other) => Err(format!("{other} is not read, convert it to PNG or JPEG")),
+        None => Ok(()),
+    }
+}
+
+fn header_of(source: impl BufRead + Seek, length: u64, max_pixels: u64) -> Result<ImageHeader, String> {
+    let (decoder, orientation) = decoder(source, length, max_pixels)?;
     let (width, height) = decoder.dimensions();
     let size = if is_turned(orientation) { (height, width) } else { (width, height) };
     let color = decoder.color_type();

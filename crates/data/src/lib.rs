@@ -32,6 +32,7 @@ mod classes;
 mod dataset;
 mod decode;
 mod digits;
+mod encoded;
 mod error;
 mod fit;
 mod format;
