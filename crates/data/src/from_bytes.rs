@@ -13,6 +13,8 @@ use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::formats::{cifar, idx, numpy, table};
 use crate::label::LabelKind;
+#[cfg(feature = "parquet")]
+use crate::{formats::parquet, options::FolderOptions};
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not. It has 1 channel and the
 /// rows and columns of the header; label `i` has the name `classes[i]`.
@@ -78,6 +80,16 @@ pub fn npz(archive: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
 /// not square.
 pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
     table::read_bytes(csv, max_bytes)
+}
+
+/// The splits of a parquet file: a column of encoded images and one of labels.
+///
+/// # Errors
+/// A file that is cut or damaged; no column, or several, of images or labels; a null among them; more bytes than the
+/// options allow; an image that cannot be read.
+#[cfg(feature = "parquet")]
+pub fn parquet(file: &[u8], options: &FolderOptions) -> Result<Splits, DataError> {
+    parquet::read_bytes(file, options)
 }
 
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.

@@ -63,7 +63,7 @@ impl Labelled {
 }
 
 /// Those of `classes.txt`, those that are known of the set's name, or numbers.
-fn class_names(dir: &Path, name: &str, count: usize) -> Result<Vec<String>, DataError> {
+pub(crate) fn class_names(dir: &Path, name: &str, count: usize) -> Result<Vec<String>, DataError> {
     let list = dir.join("classes.txt");
     let lower = name.to_lowercase();
     let known: Vec<String> = match classes::read_file(&list)? {

@@ -386,6 +386,62 @@ fn labels_within_the_limit_that_are_not_there_cost_nothing() {
     refused_cheaply("labels", || from_bytes::idx(&images, &labels, digit_names()));
 }
 
+#[cfg(feature = "parquet")]
+mod parquet {
+    use super::*;
+    use duet_data::FolderOptions;
+
+    fn read(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/data/parquet/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn parse(bytes: &[u8]) -> bool {
+        match from_bytes::parquet(bytes, &FolderOptions { max_bytes: 1 << 20, ..FolderOptions::default() }) {
+            Ok(splits) => !splits.train.is_empty(),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(!message.contains(|c: char| c.is_control() && c != '\n'), "{message:?}");
+                false
+            }
+        }
+    }
+
+    /// In front of pages, and in the description at the end, whose length is in the last 8 bytes.
+    fn sample(name: &str) -> Sample {
+        let bytes = read(name);
+        let end = bytes.len();
+        let description = u32::from_le_bytes(bytes[end - 8..end - 4].try_into().unwrap()) as usize;
+        let start = end - 8 - description;
+        let headers = (4..40).chain(start..start + 60).map(|at| (at, 1));
+        (bytes, headers.chain([(end - 8, 4)]).collect())
+    }
+
+    #[test]
+    fn parquet_files_are_survived() {
+        let _alone = alone();
+        let quiet = std::panic::take_hook();
+        // The reader's own panics are caught and become errors.
+        std::panic::set_hook(Box::new(|_| ()));
+        let names = [
+            "none",
+            "snappy",
+            "gzip",
+            "zstd",
+            "zstd-v2",
+            "delta",
+            "groups",
+            "pandas-words",
+            "duckdb",
+            "polars",
+        ];
+        let samples = names.map(|name| sample(&format!("packed/{name}.parquet")));
+        let limits = Limits { mutations: MUTATIONS / 5, ..IMAGE };
+        let limits = Limits { repair: |_| (), ..limits };
+        survives("parquet", &samples, &limits, parse);
+        std::panic::set_hook(quiet);
+    }
+}
+
 /// Lengths, indices and shapes that a pickle claims, values used again and again, and depth.
 #[test]
 fn what_a_pickle_claims_or_nests_costs_no_more_than_its_bytes() {

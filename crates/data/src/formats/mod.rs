@@ -7,13 +7,14 @@ mod left_out;
 mod made;
 mod npy;
 pub(crate) mod numpy;
+pub(crate) mod parquet;
 mod pickle;
 pub(crate) mod table;
 
 use crate::format::Format;
 
 /// Every format that is read, in the order in which a directory is held against them.
-pub(crate) const FORMATS: [Format; 8] = [
+pub(crate) const FORMATS: [Format; 9] = [
     idx::FORMAT,
     cifar::binary::TEN,
     cifar::binary::HUNDRED,
@@ -21,5 +22,6 @@ pub(crate) const FORMATS: [Format; 8] = [
     cifar::python::HUNDRED,
     numpy::FORMAT,
     table::FORMAT,
+    parquet::FORMAT,
     folder::FORMAT,
 ];

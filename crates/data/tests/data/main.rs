@@ -9,6 +9,7 @@ mod digits;
 mod folder;
 mod idx;
 mod numpy;
+mod parquet;
 mod pickles;
 mod picture;
 mod tables;
