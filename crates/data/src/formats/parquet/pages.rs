@@ -27,6 +27,8 @@ pub(super) struct Pages<R> {
     file: Arc<R>,
     at: u64,
     end: u64,
+    /// How many values follow. For none, some write half a page.
+    values: i64,
     layout: Layout,
 }
 
@@ -50,14 +52,20 @@ impl<R: ChunkReader> Pages<R> {
         match range.filter(|(begin, end)| begin <= end && *end <= file.len()) {
             Some((at, end)) => {
                 let has_levels = chunk.column_descr().max_def_level() > 0;
-                Ok(Self { file, at, end, layout: Layout { codec: chunk.compression(), has_levels } })
+                Ok(Self {
+                    file,
+                    at,
+                    end,
+                    values: chunk.num_values(),
+                    layout: Layout { codec: chunk.compression(), has_levels },
+                })
             }
             None => Err("a column is said to be where the file has ended: it is cut".into()),
         }
     }
 
     fn next_page(&mut self) -> std::result::Result<Option<Page>, String> {
-        while self.at < self.end {
+        while self.at < self.end && self.values > 0 {
             let stream = self.file.get_read(self.at).map_err(|error| error.to_string())?;
             let (header, length) = header::read(std::io::Read::take(stream, self.end - self.at))?;
             self.at += length;
@@ -71,9 +79,11 @@ impl<R: ChunkReader> Pages<R> {
             }
             let body = self.file.get_bytes(self.at, packed as usize).map_err(|error| error.to_string())?;
             self.at += packed;
-            // An index is for finding values, which are all read here. Some write a page without values for no rows.
-            if header.kind != 1 && !(header.kind != 2 && header.values == 0) {
-                return page(&header, self.layout, body, unpacked as usize).map(Some);
+            // An index is for finding values, which are all read here.
+            if header.kind != 1 {
+                let page = page(&header, self.layout, body, unpacked as usize)?;
+                self.values -= if page.is_data_page() { i64::from(page.num_values()) } else { 0 };
+                return Ok(Some(page));
             }
         }
         Ok(None)
