@@ -11,7 +11,8 @@ use crate::classes;
 use crate::dataset::Dataset;
 use crate::dataset::Splits;
 use crate::error::DataError;
-use crate::formats::{cifar, idx, numpy, table};
+use crate::formats::{archive, cifar, idx, numpy, table};
+use crate::options::FolderOptions;
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not. It has 1 channel and the
 /// rows and columns of the header; label `i` has the name `classes[i]`.
@@ -49,6 +50,15 @@ pub fn npz(archive: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
 /// not square.
 pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
     table::read_bytes(csv, max_bytes)
+}
+
+/// The splits of a zip or tar archive, gzipped or not, of images as [`open()`](crate::open()) reads one.
+///
+/// # Errors
+/// No whole archive; names that leave it or are there twice; encrypted members; claims of too many bytes; images
+/// that are neither in folders of classes nor have labels; images that cannot be used.
+pub fn archive(bytes: &[u8], options: &FolderOptions) -> Result<Splits, DataError> {
+    archive::read_bytes(bytes, options)
 }
 
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.

@@ -26,6 +26,7 @@
 //! ```
 
 pub mod animation;
+mod archive;
 mod atomic;
 pub mod caption;
 mod classes;
@@ -49,6 +50,7 @@ pub mod picture;
 mod png_check;
 mod png_file;
 mod suspicion;
+mod tree;
 mod wrap;
 
 pub use animation::{encode_apng, write_apng, write_gif};
