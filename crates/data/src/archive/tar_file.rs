@@ -100,7 +100,7 @@ fn scan<'a, R: Read + 'a>(
     entries: tar::Entries<'a, R>,
     mut take: impl FnMut(&Member, &mut Entry<'a, R>) -> Result<(), DataError>,
 ) -> Result<Found, DataError> {
-    let (mut found, mut special, mut longer) = (Found::default(), Vec::new(), HashMap::new());
+    let (mut found, mut special, mut longer) = (Found::default(), Vec::new(), Longer::new());
     // Headers that lengthen others are read here, as the crate would read them whatever their size.
     for entry in entries.raw(true) {
         let mut entry = entry.map_err(|error| match found.list.last() {
@@ -120,17 +120,7 @@ fn scan<'a, R: Read + 'a>(
         if matches!(kind, EntryType::GNULongLink | EntryType::XGlobalHeader) {
             continue;
         }
-        let name = longer.remove("path").unwrap_or_else(|| entry.path_bytes().into_owned());
-        let name = String::from_utf8(name).map_err(|name| {
-            let cause =
-                format!("the name of the member {:?} is not UTF-8", String::from_utf8_lossy(name.as_bytes()));
-            DataError::malformed(path, cause, "rename it, and make the archive again")
-        })?;
-        let name = member::inside(path, &name)?;
-        if longer.drain().any(|(key, value)| key == "size" && value != size.to_string().into_bytes()) {
-            let cause = "this member has two sizes, or is larger than 8 gigabytes";
-            return Err(DataError::malformed(&path.join(&name), cause, "leave it out"));
-        }
+        let name = name(path, &entry, std::mem::take(&mut longer))?;
         // The oldest archives mark a folder by the end of its name alone.
         let is_folder = kind.is_dir() || kind.is_file() && entry.path_bytes().ends_with(b"/");
         if !(is_folder || kind.is_file() || kind.is_contiguous()) {
@@ -145,12 +135,27 @@ fn scan<'a, R: Read + 'a>(
     Ok(found)
 }
 
-/// What a header says of the next member: its path, and its size.
-fn extension<R: Read>(
-    path: &Path,
-    kind: EntryType,
-    entry: &mut Entry<R>,
-) -> Result<HashMap<&'static str, Vec<u8>>, DataError> {
+/// The name of a member inside the archive. `longer` is what headers before it said.
+fn name<R: Read>(path: &Path, entry: &Entry<R>, longer: Longer) -> Result<String, DataError> {
+    let name = longer.get("path").cloned().unwrap_or_else(|| entry.path_bytes().into_owned());
+    let name = String::from_utf8(name).map_err(|name| {
+        let name = String::from_utf8_lossy(name.as_bytes()).into_owned();
+        let cause = format!("the name of the member {name:?} is not UTF-8");
+        DataError::malformed(path, cause, "rename it, and make the archive again")
+    })?;
+    let name = member::inside(path, &name)?;
+    if longer.get("size").is_some_and(|size| *size != entry.size().to_string().into_bytes()) {
+        let cause = "this member has two sizes, or is larger than 8 gigabytes";
+        return Err(DataError::malformed(&path.join(&name), cause, "leave it out"));
+    }
+    Ok(name)
+}
+
+/// What headers say of the next member: its `path`, its `size`.
+type Longer = HashMap<&'static str, Vec<u8>>;
+
+/// What a header says of the next member.
+fn extension<R: Read>(path: &Path, kind: EntryType, entry: &mut Entry<R>) -> Result<Longer, DataError> {
     if entry.size() > MAX_HEADER {
         let cause = format!("a header of {} bytes, and at most {MAX_HEADER} are read", entry.size());
         return Err(DataError::malformed(path, cause, AGAIN));
@@ -188,7 +193,7 @@ impl Found {
     /// Checks that the archive ends as one does, with a block of zeros, and reads what is behind, at most `most`
     /// bytes.
     fn end(&mut self, path: &Path, rest: impl Read + Position, most: u64) -> Result<(), DataError> {
-        if rest.position() != self.end + BLOCK as u64 {
+        if rest.position() != self.end.saturating_add(BLOCK as u64) {
             return Err(cut(path, "the archive ends without the zeros that end one"));
         }
         let (mut rest, mut part, mut has_more) = (rest.take(most), [0; 1 << 13], false);

@@ -50,16 +50,17 @@ pub(super) const FORMAT: Format = Format {
 /// What a `dataset.json` says.
 pub(super) struct Labels(Vec<(String, u32)>);
 
+/// Names of images and their labels.
+type Pairs = Vec<(String, Label)>;
+
 #[derive(Deserialize)]
 struct Listed {
     /// A list that is null is there, and one that is absent makes the file another's.
     #[serde(default, deserialize_with = "present")]
-    labels: Option<Option<Vec<(String, Label)>>>,
+    labels: Option<Option<Pairs>>,
 }
 
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<Vec<(String, Label)>>>, D::Error> {
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Pairs>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 

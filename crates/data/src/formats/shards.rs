@@ -50,6 +50,15 @@ enum Labels {
     Json,
 }
 
+impl Labels {
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Json => "json",
+        }
+    }
+}
+
 /// A part of a member's name: before and after the first dot of its last component.
 fn key_and_ending(name: &str) -> Option<(&str, String)> {
     if name.split('/').any(|part| is_hidden(part.as_bytes())) {
@@ -99,21 +108,10 @@ pub(super) fn find(
     shards: &[(Split, Archive)],
     list: classes::List,
 ) -> Result<EncodedSet, DataError> {
-    let (mut images, mut left_out, mut kinds) =
-        (BTreeMap::<Split, Vec<EncodedImage>>::new(), Vec::new(), Vec::new());
+    let (mut images, mut left_out) = (BTreeMap::<Split, Vec<EncodedImage>>::new(), Vec::new());
+    left_out.push(what_is_read(place, shards)?);
     for (split, shard) in shards {
-        let Some(labels) = labels_of(shard) else {
-            let cause = "this archive has no labels: no member is called x.cls";
-            return Err(DataError::malformed(
-                &shard.path,
-                cause,
-                format!("{FIX}; or name one archive alone"),
-            ));
-        };
-        if !kinds.contains(&labels) {
-            kinds.push(labels);
-        }
-        images.entry(*split).or_default().extend(images_of(shard, labels, &mut left_out)?);
+        images.entry(*split).or_default().extend(images_of(shard, &mut left_out)?);
         left_out.extend(shard.members.left_out.iter().cloned());
     }
     let (test, validation) = (images.remove(&Split::Test), images.remove(&Split::Validation));
@@ -125,13 +123,6 @@ pub(super) fn find(
             "call the others x-train-0000.tar, or name one shard alone",
         ));
     };
-    let from = kinds.iter().map(|kind| if *kind == Labels::Cls { "x.cls" } else { "x.json" });
-    let from = from.collect::<Vec<_>>().join(" and ");
-    let shards = count(shards.len(), "shard");
-    left_out.insert(
-        0,
-        format!("{} is read as {shards} of webdataset: the classes are the labels in {from}", shown(place)),
-    );
     if let (Some(_), Some(validation)) = (&test, &validation) {
         let images = count(validation.len(), "image");
         left_out.push(format!(
@@ -149,6 +140,27 @@ pub(super) fn find(
     Ok(set)
 }
 
+/// A sentence about the shards and their labels.
+fn what_is_read(place: &Path, shards: &[(Split, Archive)]) -> Result<String, DataError> {
+    let mut endings = Vec::new();
+    for (_, shard) in shards {
+        let Some(labels) = labels_of(shard) else {
+            let (cause, fix) =
+                ("this archive has no labels: no member is called x.cls", "or name one archive alone");
+            return Err(DataError::malformed(&shard.path, cause, format!("{FIX}; {fix}")));
+        };
+        let ending = format!("x.{}", labels.ending());
+        if !endings.contains(&ending) {
+            endings.push(ending);
+        }
+    }
+    let (place, shards) = (shown(place), count(shards.len(), "shard"));
+    Ok(format!(
+        "{place} is read as {shards} of webdataset: the classes are the labels in {}",
+        endings.join(" and ")
+    ))
+}
+
 /// The members of a sample: their indices.
 #[derive(Default)]
 struct Sample {
@@ -157,12 +169,9 @@ struct Sample {
 }
 
 /// The images of a shard, in the order of its members.
-fn images_of(
-    shard: &Archive,
-    labels: Labels,
-    left_out: &mut Vec<String>,
-) -> Result<Vec<EncodedImage>, DataError> {
-    let label_ending = if labels == Labels::Cls { "cls" } else { "json" };
+fn images_of(shard: &Archive, left_out: &mut Vec<String>) -> Result<Vec<EncodedImage>, DataError> {
+    let Some(labels) = labels_of(shard) else { return Ok(Vec::new()) };
+    let label_ending = labels.ending();
     let refuse =
         |member: &str, cause: String| Err(DataError::malformed(&shard.path.join(member), cause, FIX));
     let (mut samples, mut order, mut others) = (BTreeMap::<&str, Sample>::new(), Vec::new(), 0);
@@ -193,17 +202,18 @@ fn images_of(
         let Sample { image: Some(image), label } = &samples[key] else { continue };
         let name = &shard.members.list[*image].name;
         let Some(label) = label else {
-            return refuse(name, format!("the shard has no {key}.{label_ending}, the label of this image"));
+            return refuse(
+                name,
+                format!("the shard has no {}.{label_ending}, the label of this image", shown(Path::new(key))),
+            );
         };
         let label = label_in(shard, *label, labels)?;
         images.push(EncodedImage { path: shard.path.join(name), label, source: shard.source(*image) });
     }
     if others > 0 {
         let members = count(others, "member");
-        left_out.push(format!(
-            "{members} of {} are left out: neither images nor their labels",
-            shown(&shard.path)
-        ));
+        left_out
+            .push(format!("left out of {}: {members}, neither images nor their labels", shown(&shard.path)));
     }
     Ok(images)
 }

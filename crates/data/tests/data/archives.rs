@@ -226,7 +226,7 @@ fn what_is_wrong_with_an_archive_is_said_with_the_member() {
         ("encrypted.zip", &["encrypted.zip/train/", ".png", "is encrypted", "password"]),
         ("lzma.zip", &["train/a/1.png", "LZMA"]),
         ("nested.zip", &["holds another, classes.zip", "name classes.zip"]),
-        ("tables.zip", &["train.csv", "unpack it"]),
+        ("tables.zip", &["train.csv", "is not read inside one", "unpack it"]),
         ("edm-null.zip", &["dataset.json", "no labels"]),
         ("edm-half.zip", &["img00000001.png", "no whole number"]),
         ("edm-negative.zip", &["img00000000.png", "label -1"]),
