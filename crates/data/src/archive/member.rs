@@ -28,6 +28,8 @@ pub(crate) struct Member {
 pub(crate) struct Members {
     pub list: Vec<Member>,
     pub container: Arc<dyn Container>,
+    /// The bytes of members that stay in memory.
+    pub held: u64,
     /// What was left out, one sentence for each kind.
     pub left_out: Vec<String>,
 }

@@ -10,7 +10,7 @@ use tar::{Archive, Entry, EntryType, PaxExtensions};
 
 use crate::archive::kind::BLOCK;
 use crate::archive::member::{self, Member, Members};
-use crate::archive::window::{Buffered, Window};
+use crate::archive::window::{Buffered, Closed, Window};
 use crate::decode;
 use crate::encoded::Container;
 use crate::error::{DataError, shown};
@@ -27,8 +27,8 @@ const AGAIN: &str = "get it or make it again";
 /// # Errors
 /// What is no whole tar archive; names that leave the archive.
 pub(super) fn members(path: &Path, window: Window) -> Result<Members, DataError> {
-    let length = window.length();
-    let mut archive = Archive::new(Buffered::new(window.clone()));
+    let (length, whole) = (window.length(), window.closed());
+    let mut archive = Archive::new(Buffered::new(window));
     let entries = archive.entries_with_seek().map_err(|error| broken(path, &error))?;
     let mut places = Vec::new();
     let mut found = scan(path, entries, |member, entry| {
@@ -40,8 +40,8 @@ pub(super) fn members(path: &Path, window: Window) -> Result<Members, DataError>
         Ok(())
     })?;
     found.end(path, archive.into_inner(), BEHIND)?;
-    let container = Arc::new(Places { window, places });
-    Ok(Members { list: found.list, container, left_out: found.left_out })
+    let container = Arc::new(Places { whole, places });
+    Ok(Members { list: found.list, container, held: 0, left_out: found.left_out })
 }
 
 /// The members of a gzipped archive. Those that are needed are in memory, at most `most` bytes.
@@ -68,7 +68,8 @@ pub(super) fn gzipped_members(path: &Path, window: Window, most: u64) -> Result<
     })?;
     // The checksum is at the very end.
     found.end(path, archive.into_inner(), u64::MAX)?;
-    Ok(Members { list: found.list, container: Arc::new(Held(held)), left_out: found.left_out })
+    let container = Arc::new(Held(held));
+    Ok(Members { list: found.list, container, held: most - left, left_out: found.left_out })
 }
 
 /// Whether a member may be an image, its label or a list. Others are not kept in memory.
@@ -215,14 +216,15 @@ impl Found {
 
 /// The places of members in the archive.
 struct Places {
-    window: Window,
+    whole: Closed,
     places: Vec<(u64, u64)>,
 }
 
 impl Container for Places {
     fn read(&self, index: usize, most: u64) -> Result<Vec<u8>, String> {
         let (start, bytes) = self.places[index];
-        duet_files::read_all(self.window.from(start).take(bytes), most).map_err(|error| error.to_string())
+        let member = self.whole.open(start).map(|whole| whole.take(bytes));
+        member.and_then(|member| duet_files::read_all(member, most)).map_err(|error| error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A reader with a place of its own. A clone shares the file and begins at its start.
@@ -12,7 +12,7 @@ pub(super) struct Window {
 }
 
 enum Of {
-    File { file: Mutex<File>, length: u64 },
+    File { path: PathBuf, file: Mutex<File>, length: u64 },
     Memory(Vec<u8>),
 }
 
@@ -22,7 +22,7 @@ impl Window {
     pub(super) fn of_file(path: &Path) -> io::Result<Self> {
         let file = duet_files::open(path)?;
         let length = file.metadata()?.len();
-        Ok(Self { of: Arc::new(Of::File { file: Mutex::new(file), length }), at: 0 })
+        Ok(Self { of: Arc::new(Of::File { path: path.into(), file: Mutex::new(file), length }), at: 0 })
     }
 
     pub(super) fn of_bytes(bytes: &[u8]) -> Self {
@@ -37,9 +37,33 @@ impl Window {
         }
     }
 
+    /// What it reads, to be opened when it is needed.
+    pub(super) fn closed(&self) -> Closed {
+        match self.of.as_ref() {
+            Of::File { path, .. } => Closed::File(path.clone()),
+            Of::Memory(_) => Closed::Memory(self.clone()),
+        }
+    }
+
     /// The same from this place on.
-    pub(super) fn from(&self, at: u64) -> Self {
+    fn from(&self, at: u64) -> Self {
         Self { of: self.of.clone(), at }
+    }
+}
+
+/// What a [`Window`] reads. It keeps no file open: a set may have more shards than a process may have open files.
+pub(super) enum Closed {
+    File(PathBuf),
+    Memory(Window),
+}
+
+impl Closed {
+    /// Opens it, and reads from this place on.
+    pub(super) fn open(&self, at: u64) -> io::Result<Window> {
+        match self {
+            Self::File(path) => Ok(Window::of_file(path)?.from(at)),
+            Self::Memory(window) => Ok(window.from(at)),
+        }
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn members(path: &Path, window: Window, most: u64) -> Result<Members,
     }
     let left_out =
         member::left_out(path, &links, "links are not followed in an archive").into_iter().collect();
-    Ok(Members { list, container: Arc::new(Zip(archive)), left_out })
+    Ok(Members { list, container: Arc::new(Zip(archive)), held: 0, left_out })
 }
 
 /// Refuses a member that cannot be unpacked.

@@ -43,6 +43,8 @@ struct Files {
     /// The one that was named, the only one of a folder, or shards with their splits.
     shards: Vec<(Split, PathBuf)>,
     left_out: Vec<String>,
+    /// What to do if the one that was named is a shard.
+    hint: Option<String>,
 }
 
 impl Files {
@@ -50,17 +52,17 @@ impl Files {
         if let Some(chosen) = place.chosen {
             let is_other = |name: &&String| archive::is_tar_name(name) && *name != chosen;
             let others = place.listing.files.iter().filter(is_other).count();
-            let left_out = (others > 0 && archive::is_tar_name(chosen)).then(|| {
+            let hint = (others > 0 && archive::is_tar_name(chosen)).then(|| {
                 let (chosen, others) = (shown(Path::new(chosen)), count(others, "tar archive"));
                 format!(
                     "{chosen} alone is read; name its folder to read it with the {others} beside it as shards"
                 )
             });
             let shards = vec![(Split::Train, place.dir.join(chosen))];
-            return Ok(Self { shards, left_out: left_out.into_iter().collect() });
+            return Ok(Self { shards, left_out: Vec::new(), hint });
         }
         let names: Vec<&String> = place.listing.archives().collect();
-        let mut files = Self { shards: Vec::new(), left_out: Vec::new() };
+        let mut files = Self { shards: Vec::new(), left_out: Vec::new(), hint: None };
         if names.is_empty() && !place.listing.has_images() {
             files.shards = shards_in_folders(&place.listing.folders)?;
         } else if place.listing.folders.is_empty() && !place.listing.has_images() {
@@ -98,10 +100,12 @@ impl Files {
 
     fn read(self, dir: &Path, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
         let [(_, only)] = &self.shards[..] else {
-            let open =
-                |(split, path): (Split, PathBuf)| Ok((split, Archive::open(&path, options.max_bytes)?));
-            let shards: Vec<(Split, Archive)> =
-                self.shards.into_iter().map(open).collect::<Result<_, DataError>>()?;
+            let (mut shards, mut left) = (Vec::new(), options.max_bytes);
+            for (split, path) in self.shards {
+                let shard = Archive::open(&path, left)?;
+                left -= shard.members.held;
+                shards.push((split, shard));
+            }
             let mut set = shards::find((dir, name), &shards, classes::list_in(&Disk, dir)?)?;
             set.left_out.extend(self.left_out);
             return set.read(name, options);
@@ -109,9 +113,9 @@ impl Files {
         let file_name = only.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let name = archive::stem(&file_name);
         let archive = Archive::open(only, options.max_bytes)?;
-        let others = if shards::is_one(&archive) { self.left_out } else { Vec::new() };
+        let hint = self.hint.filter(|_| shards::is_one(&archive));
         let mut set = set_of(archive, name, classes::list_in(&Disk, dir)?)?;
-        set.left_out.extend(others);
+        set.left_out.extend(self.left_out.into_iter().chain(hint));
         set.read(name, options)
     }
 }

@@ -343,6 +343,12 @@ fn a_pipe_in_place_of_an_archive_is_not_waited_for() {
 fn the_limits_of_a_set_hold_for_what_an_archive_claims() {
     let options = |max_bytes| FolderOptions { max_bytes, ..FolderOptions::default() };
     for name in ["classes.zip", "classes.tar.gz"] {
+        // What shards keep in memory counts together: these have 895 bytes each.
+        let dir = directory();
+        (0..3).for_each(|i| drop(put(dir.path(), &format!("{i}.tar.gz"), &bytes("shard.tar.gz"))));
+        let read = |max_bytes| duet_data::open(dir.path(), &options(max_bytes)).map_err(|e| e.to_string());
+        assert!(read(3 * 895).is_ok());
+        assert_says(&read(3 * 895 - 1).unwrap_err(), &["2.tar.gz", "is said to have", "--max-gigabytes"]);
         let read =
             |max_bytes| duet_data::open(&written(name), &options(max_bytes)).map_err(|e| e.to_string());
         assert!(read(1 << 20).is_ok());
