@@ -26,7 +26,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10's binary batches, NumPy's
-    /// arrays or one folder of PNG or JPEG images per class, or a .npz or .csv file [default: digits]
+    /// arrays, webdataset's shards or one folder of PNG or JPEG images per class, or a .npz, .csv, .zip, .tar or
+    /// .tar.gz file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]

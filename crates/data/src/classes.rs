@@ -1,10 +1,11 @@
 //! Class names: those of well-known data sets, those in a file, and those that a person types.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::dataset::check_names;
 use crate::error::DataError;
+use crate::tree::{Disk, Tree};
 
 /// The largest list of names in bytes. A longer file is something else.
 const MAX_BYTES: u64 = 1 << 20;
@@ -115,15 +116,37 @@ fn letters(chars: impl IntoIterator<Item = char>) -> Vec<String> {
     chars.into_iter().map(String::from).collect()
 }
 
+/// A list of class names: where it is or would be, and the names if it is there.
+pub(crate) type List = (PathBuf, Option<Vec<String>>);
+
+/// The `classes.txt` of a folder of this tree.
+///
+/// # Errors
+/// As [`read_file`].
+pub(crate) fn list_in(tree: &dyn Tree, dir: &Path) -> Result<List, DataError> {
+    let path = dir.join("classes.txt");
+    let names = read_in(tree, &path)?;
+    Ok((path, names))
+}
+
 /// The names in a file, one in each line, or `None` if the file does not exist.
 ///
 /// # Errors
 /// A file that cannot be read or is not UTF-8; an empty line before a name; repeated names.
 pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<String>>, DataError> {
-    match duet_files::read(path, MAX_BYTES) {
+    read_in(&Disk, path)
+}
+
+fn read_in(tree: &dyn Tree, path: &Path) -> Result<Option<Vec<String>>, DataError> {
+    match tree.read(path, MAX_BYTES) {
         Ok(bytes) => read_bytes(path, &bytes).map(Some),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) if matches!(e.kind(), ErrorKind::FileTooLarge | ErrorKind::InvalidInput) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                ErrorKind::FileTooLarge | ErrorKind::InvalidInput | ErrorKind::InvalidData
+            ) =>
+        {
             Err(malformed(path, e.to_string()))
         }
         Err(e) => Err(DataError::read(path, e)),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::dataset::{Dataset, Shape, Splits};
 use crate::decode::{self, ImageHeader};
 use crate::error::{BadFile, DataError, count};
-use crate::listing::file_name_bytes;
 use crate::options::FolderOptions;
 use crate::picture::{Picture, append_planes};
 use crate::{fit, parallel};
@@ -36,7 +35,6 @@ pub(crate) enum Source {
     #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "for parquet"))]
     Memory(Vec<u8>),
     /// In a file that holds many: the image with this index, which is said to have so many bytes.
-    #[allow(dead_code, reason = "for archives")]
     Part { of: Arc<dyn Container>, index: usize, bytes: u64 },
 }
 
@@ -192,7 +190,7 @@ fn held_out(classes: &[String], images: &[EncodedImage]) -> Vec<bool> {
         let mut hasher = blake3::Hasher::new();
         hasher.update(classes[image.label as usize].as_bytes());
         hasher.update(b"/");
-        hasher.update(file_name_bytes(&image.path));
+        hasher.update(image.path.file_name().unwrap_or_default().as_encoded_bytes());
         let mut first = [0; 8];
         first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         u64::from_le_bytes(first)

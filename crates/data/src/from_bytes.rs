@@ -11,10 +11,9 @@ use crate::classes;
 use crate::dataset::Dataset;
 use crate::dataset::Splits;
 use crate::error::DataError;
-use crate::formats::{cifar, idx, numpy, table};
+use crate::formats::{archive, cifar, idx, numpy, table};
 use crate::label::LabelKind;
-#[cfg(feature = "parquet")]
-use crate::{formats::parquet, options::FolderOptions};
+use crate::options::FolderOptions;
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not. It has 1 channel and the
 /// rows and columns of the header; label `i` has the name `classes[i]`.
@@ -89,7 +88,16 @@ pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
 /// options allow; an image that cannot be read.
 #[cfg(feature = "parquet")]
 pub fn parquet(file: &[u8], options: &FolderOptions) -> Result<Splits, DataError> {
-    parquet::read_bytes(file, options)
+    crate::formats::parquet::read_bytes(file, options)
+}
+
+/// The splits of a zip or tar archive, gzipped or not, of images as [`open()`](crate::open()) reads one.
+///
+/// # Errors
+/// No whole archive; names that leave it or are there twice; encrypted members; claims of too many bytes; images
+/// that are neither in folders of classes nor have labels; images that cannot be used.
+pub fn archive(bytes: &[u8], options: &FolderOptions) -> Result<Splits, DataError> {
+    archive::read_bytes(bytes, options)
 }
 
 /// The class names of a `classes.txt`: UTF-8, one a line in label order, 1 MiB at most.

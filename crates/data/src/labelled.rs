@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::classes;
 use crate::dataset::{Dataset, Shape, Splits};
 use crate::error::DataError;
+use crate::tree::Disk;
 
 /// More classes are no classes but numbers.
 pub(crate) const MAX_CLASSES: usize = 10_000;
@@ -63,11 +64,21 @@ impl Labelled {
 }
 
 /// Those of `classes.txt`, those that are known of the set's name, or numbers.
-pub(crate) fn class_names(dir: &Path, name: &str, count: usize) -> Result<Vec<String>, DataError> {
-    let list = dir.join("classes.txt");
+fn class_names(dir: &Path, name: &str, count: usize) -> Result<Vec<String>, DataError> {
+    numbered_classes(classes::list_in(&Disk, dir)?, name, count)
+}
+
+/// The names of `count` numbered classes: those of the list, those that are known of the set's name, or numbers.
+pub(crate) fn numbered_classes(
+    (list, listed): classes::List,
+    name: &str,
+    count: usize,
+) -> Result<Vec<String>, DataError> {
     let lower = name.to_lowercase();
-    let known: Vec<String> = match classes::read_file(&list)? {
+    let known: Vec<String> = match listed {
         Some(names) => names,
+        // The sets that are known have ten.
+        None if count > 10 => Vec::new(),
         None if lower.contains("fashion") => classes::owned(&classes::FASHION),
         None if lower.contains("kmnist") => classes::owned(&classes::KUZUSHIJI),
         None if lower.contains("cifar10") && !lower.contains("cifar100") => classes::owned(&classes::CIFAR10),

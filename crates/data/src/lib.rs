@@ -2,7 +2,7 @@
 //!
 //! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
 //! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
-//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images for each
+//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, archives, or one folder of PNG or JPEG images for each
 //! class. Both return [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and class
 //! names. The readers check everything that a file claims. [`from_bytes`] and [`Picture::decode`] read the
 //! same formats from memory.
@@ -26,6 +26,7 @@
 //! ```
 
 pub mod animation;
+mod archive;
 mod atomic;
 pub mod caption;
 mod classes;
@@ -50,6 +51,7 @@ pub mod picture;
 mod png_check;
 mod png_file;
 mod suspicion;
+mod tree;
 mod wrap;
 
 pub use animation::{encode_apng, write_apng, write_gif};

@@ -1,11 +1,12 @@
 //! Lists a directory.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::archive;
 use crate::decode;
-use crate::error::{DataError, count};
+use crate::error::{DataError, count, shown};
+use crate::tree::Tree;
 
 /// The entries directly in a directory, without hidden ones, in byte order.
 pub(crate) struct Listing {
@@ -17,13 +18,13 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(crate) fn of(dir: &Path) -> Result<Self, DataError> {
+    pub(crate) fn of(tree: &dyn Tree, dir: &Path) -> Result<Self, DataError> {
         let mut listing = Listing { files: Vec::new(), folders: Vec::new() };
-        for path in entries(dir)? {
-            if path.is_dir() {
+        for path in tree.entries(dir)? {
+            if tree.is_folder(&path) {
                 listing.folders.push(path);
             } else if let Some(name) = path.file_name().and_then(OsStr::to_str)
-                && path.is_file()
+                && tree.is_file(&path)
             {
                 listing.files.push(name.into());
             }
@@ -44,17 +45,21 @@ impl Listing {
         self.files.iter().filter(|file| decode::is_image_name(Path::new(file))).count()
     }
 
+    /// The names of files that are expected to be archives.
+    pub(crate) fn archives(&self) -> impl Iterator<Item = &String> {
+        self.files.iter().filter(|name| archive::is_name(name))
+    }
+
     /// Describes the content of a directory that is not a data set.
     pub(crate) fn describe(&self) -> String {
-        let ends = |ends: &[&str]| {
-            let fits = |f: &&String| ends.iter().any(|end| f.ends_with(end));
-            self.files.iter().find(fits)
-        };
         if self.is_empty() {
             return "the directory is empty".into();
         }
-        if let Some(archive) = ends(&[".zip", ".tar", ".tar.gz", ".tgz"]) {
-            return format!("{archive} is to be unpacked first");
+        if let Some(archive) = self.archives().next() {
+            return format!(
+                "there is an archive beside other things, {}; name it itself",
+                shown(Path::new(archive))
+            );
         }
         if self.has_images() {
             return "there are images, but not in one folder per class".into();
@@ -67,24 +72,4 @@ impl Listing {
             count(folders, "folder"),
         )
     }
-}
-
-/// The paths directly in a directory, in byte order, without hidden ones.
-pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(|e| DataError::read(dir, e))? {
-        let entry = entry.map_err(|e| DataError::read(dir, e))?;
-        let name = entry.file_name();
-        // macOS adds `__MACOSX` to archives, and Synology adds `@eaDir` beside images.
-        if !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX" && name != "@eaDir" {
-            paths.push(entry.path());
-        }
-    }
-    paths.sort_by(|a, b| file_name_bytes(a).cmp(file_name_bytes(b)));
-    Ok(paths)
-}
-
-/// The bytes of a path's last component. They order the paths in a directory.
-pub(crate) fn file_name_bytes(path: &Path) -> &[u8] {
-    path.file_name().unwrap_or_default().as_encoded_bytes()
 }

@@ -2,15 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::archive;
 use crate::dataset::Splits;
-use crate::error::DataError;
+use crate::error::{DataError, shown};
 use crate::fit;
 use crate::format::{Format, Found, Location, Tried};
-use crate::formats::FORMATS;
+use crate::formats::{ARCHIVE, FORMATS};
 use crate::listing::Listing;
 use crate::options::FolderOptions;
+use crate::tree::Disk;
 
 /// Opens a data set. It compares the content of `dir` with these formats, in this order:
 ///
@@ -20,12 +23,15 @@ use crate::options::FolderOptions;
 /// 3. NumPy's arrays: a `.npz` file that is named, or `.npz` and `.npy` files in a directory without
 ///    folders, called what they are, such as `train_images` or `y_test`.
 /// 4. A table of images, `.csv` or `.csv.gz`, that is named or alone, or `train.csv` with `test.csv`.
-/// 5. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
+/// 5. An archive, `.zip`, `.tar` or `.tar.gz`, that is named or alone: of what 6 and 7 say, read in place;
+///    or webdataset's shards, `.tar` files of images with their labels as `.cls`.
+/// 6. Images with EDM's `dataset.json`.
+/// 7. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///
 /// Class names are the folders', the format's own, or one a line in `classes.txt` beside IDX,
-/// CIFAR or NumPy files and tables.
+/// CIFAR or NumPy files, tables, shards and EDM's images.
 ///
 /// # Errors
 /// Anything that is wrong with the files. The message names the file, the cause and the remedy. See
@@ -33,13 +39,17 @@ use crate::options::FolderOptions;
 pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     fit::check(options)?;
     let (dir, chosen) = directory_and_choice(dir)?;
-    let listing = Listing::of(&dir)?;
+    let listing = Listing::of(&Disk, &dir)?;
     match found(&dir, &listing, chosen.as_deref())? {
         Some((format, found)) => {
             if !format.may_have_two_labels {
                 options.check_no_label(&dir)?;
             }
-            found(&folder_name(&dir), options)
+            let mut splits = found(&folder_name(&dir), options)?;
+            if chosen.is_none() {
+                splits.left_out.extend(archives_beside(&listing, format));
+            }
+            Ok(splits)
         }
         None => Err(DataError::NotRecognised {
             dir,
@@ -57,6 +67,8 @@ fn found(
     chosen: Option<&str>,
 ) -> Result<Option<(&'static Format, Found)>, DataError> {
     let place = Location { dir, listing, chosen };
+    let formats = candidates(chosen);
+    let tried = |when| formats.iter().copied().filter(move |format| format.tried == when);
     for format in tried(Tried::ByName) {
         if let Some(found) = (format.find)(&place)? {
             return Ok(Some((format, found)));
@@ -64,7 +76,7 @@ fn found(
     }
     for format in tried(Tried::ByName) {
         for sub in format.subfolders.iter().map(|sub| dir.join(sub)).filter(|sub| sub.is_dir()) {
-            let place = Location { dir: &sub, listing: &Listing::of(&sub)?, chosen: None };
+            let place = Location { dir: &sub, listing: &Listing::of(&Disk, &sub)?, chosen: None };
             if let Some(found) = (format.find)(&place)? {
                 return Ok(Some((format, found)));
             }
@@ -78,8 +90,21 @@ fn found(
     Ok(None)
 }
 
-fn tried(when: Tried) -> impl Iterator<Item = &'static Format> {
-    FORMATS.iter().filter(move |format| format.tried == when)
+/// The formats that may be there. A file that was named is one of theirs, and not of a format that is beside it.
+fn candidates(chosen: Option<&str>) -> Vec<&'static Format> {
+    let Some(name) = chosen else { return FORMATS.iter().collect() };
+    let by_name: Vec<_> = FORMATS.iter().filter(|format| (format.is_file_of_set)(name)).collect();
+    if by_name.is_empty() { vec![&ARCHIVE] } else { by_name }
+}
+
+/// A sentence about archives in a directory of another format.
+fn archives_beside(listing: &Listing, format: &Format) -> Option<String> {
+    let mut archives = listing.archives().filter(|name| !(format.is_file_of_set)(name));
+    let first = shown(Path::new(archives.next()?));
+    Some(match archives.count() {
+        0 => format!("the archive {first} beside the images is left out; name it itself to read it"),
+        more => format!("{} archives beside the images are left out, such as {first}", more + 1),
+    })
 }
 
 /// The directory, and the file in it if a file was named instead of the directory.
@@ -89,7 +114,7 @@ fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataEr
         return Ok((path.into(), None));
     }
     match path.file_name().and_then(OsStr::to_str) {
-        Some(name) if FORMATS.iter().any(|format| (format.is_file_of_set)(name)) => {
+        Some(name) if FORMATS.iter().any(|format| (format.is_file_of_set)(name)) || is_archive(path)? => {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
             let dir = parent.unwrap_or(Path::new("."));
             Ok((dir.into(), Some(name.into())))
@@ -99,6 +124,16 @@ fn directory_and_choice(path: &Path) -> Result<(PathBuf, Option<String>), DataEr
             "is a file and not a directory",
             "name the directory that the data set is in",
         )),
+    }
+}
+
+/// Whether a file is an archive by its content.
+fn is_archive(path: &Path) -> Result<bool, DataError> {
+    match archive::of_file(path) {
+        Ok(kind) => Ok(kind.is_some()),
+        // The caller has a better sentence about what is no file.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Ok(false),
+        Err(error) => Err(DataError::read(path, error)),
     }
 }
 

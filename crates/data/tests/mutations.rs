@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::mutate::{Field, Random, mutate};
 use common::{directory, gzip, idx_images, idx_labels, jpeg_bytes, open, png_bytes, put};
-use duet_data::{LabelKind, Picture, from_bytes};
+use duet_data::{FolderOptions, LabelKind, Picture, from_bytes};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -173,6 +173,99 @@ fn archives_of_arrays_are_survived() {
     survives("npz", &samples, &Limits { mutations: MUTATIONS / 2, bytes: 4 * MIB, ..SMALL }, |bytes| {
         from_bytes::npz(bytes, 1 << 20).is_ok()
     });
+}
+
+fn archive_bytes(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/data/archives/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+fn parse_archive(bytes: &[u8]) -> bool {
+    match from_bytes::archive(bytes, &FolderOptions::default()) {
+        Ok(_) => true,
+        Err(e) => {
+            assert!(!e.to_string().contains("panicked"), "{e}");
+            false
+        }
+    }
+}
+
+/// Archives are read by two threads, and each image anew.
+const ARCHIVE: Limits = Limits { mutations: MUTATIONS / 10, ..IMAGE };
+
+#[test]
+fn zip_archives_are_survived() {
+    let _alone = alone();
+    // The integers of every header: flags, way of packing, checksum, sizes, lengths of names, places.
+    let sample = |name: &str| {
+        let bytes = archive_bytes(name);
+        let at = |magic: &[u8]| -> Vec<usize> {
+            (0..bytes.len() - 4).filter(|&at| &bytes[at..at + 4] == magic).collect()
+        };
+        let fields_at = |places: Vec<usize>, fields: &[Field]| -> Vec<Field> {
+            let of = |place: usize| fields.iter().map(move |&(at, length)| (place + at, length));
+            places.into_iter().flat_map(of).collect()
+        };
+        let local = [(6, 2), (8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2)];
+        let central = [(8, 2), (10, 2), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (38, 4), (42, 4)];
+        let end = [(8, 2), (10, 2), (12, 4), (16, 4), (20, 2)];
+        let fields = [
+            fields_at(at(b"PK\x03\x04"), &local),
+            fields_at(at(b"PK\x01\x02"), &central),
+            fields_at(at(b"PK\x05\x06"), &end),
+        ];
+        (bytes, fields.concat())
+    };
+    let samples = ["splits.zip", "flat.zip", "zip64.zip", "edm.zip"].map(sample);
+    survives("zip", &samples, &Limits { repair: |_| (), ..ARCHIVE }, parse_archive);
+}
+
+/// Gives each header of a tar archive the checksum of what it has become. Zeros at the end stay zeros.
+fn repair_tar(bytes: &mut [u8]) {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| (last + 1).next_multiple_of(512));
+    let mut at = 0;
+    while let Some(block) = bytes.get_mut(at..at + 512).filter(|_| at < end) {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let size = String::from_utf8_lossy(&block[124..135]).into_owned();
+        let size = usize::from_str_radix(&size, 8).unwrap_or(0).min(bytes.len());
+        at += 512 + size.next_multiple_of(512);
+    }
+}
+
+/// As far as the last member and one block of zeros.
+fn without_padding(mut tar: Vec<u8>) -> Vec<u8> {
+    let end = tar.iter().rposition(|&byte| byte != 0).unwrap().next_multiple_of(512);
+    tar.truncate(end + 512);
+    tar
+}
+
+/// Size, kind and magic of the first headers.
+fn tar_sample(name: &str) -> Sample {
+    let tar = without_padding(archive_bytes(name));
+    let fields =
+        (0..tar.len() / 512).flat_map(|i| [(512 * i + 124, 4), (512 * i + 156, 1), (512 * i + 257, 2)]);
+    let fields = fields.collect();
+    (tar, fields)
+}
+
+#[test]
+fn tar_archives_are_survived() {
+    let _alone = alone();
+    let samples =
+        ["shards/toy-test-000000.tar", "long-gnu.tar", "long-pax.tar", "special.tar"].map(tar_sample);
+    survives("tar", &samples, &Limits { repair: repair_tar, ..ARCHIVE }, parse_archive);
+}
+
+#[test]
+fn gzipped_tar_archives_are_survived() {
+    let _alone = alone();
+    let samples = [(archive_bytes("shard.tar.gz"), vec![(0, 4), (4, 4)])];
+    survives("gzipped tar", &samples, &Limits { repair: |_| (), ..ARCHIVE }, parse_archive);
+    // The damage is inside the gzip stream, whose checksum is right.
+    let samples = [tar_sample("shards/toy-test-000000.tar")];
+    let limits = Limits { mutations: MUTATIONS / 50, repair: repair_tar, ..ARCHIVE };
+    survives("gzip of tar", &samples, &limits, |bytes| parse_archive(&gzip(bytes)));
 }
 
 #[test]
@@ -389,7 +482,6 @@ fn labels_within_the_limit_that_are_not_there_cost_nothing() {
 #[cfg(feature = "parquet")]
 mod parquet {
     use super::*;
-    use duet_data::FolderOptions;
 
     fn read(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/tests/data/parquet/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -593,4 +685,93 @@ fn a_folder_of_images_that_claim_too_much_costs_little() {
     }
     let refusal = refused_cheaply("folder", || open(dir.path()));
     assert!(refusal.contains("50 image files"), "{refusal}");
+}
+
+/// 10 GB of zeros as deflate packs them, in 10 MB: the same part again and again.
+fn ten_gigabytes(start: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(start).unwrap();
+    encoder.flush().unwrap();
+    let begin = encoder.get_ref().len();
+    encoder.write_all(&vec![0; 64 * MIB]).unwrap();
+    encoder.flush().unwrap();
+    let packed = encoder.get_ref().clone();
+    let mut stream = packed[..begin].to_vec();
+    (0..160).for_each(|_| stream.extend(&packed[begin..]));
+    // An empty last block.
+    stream.extend([3, 0]);
+    assert!(stream.len() < 11 * MIB);
+    stream
+}
+
+/// A zip archive of one deflated member that is said to have `claim` bytes.
+fn zip_of(stream: &[u8], claim: u32) -> Vec<u8> {
+    use std::io::Write;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    archive.start_file("a/1.png", stored).unwrap();
+    archive.write_all(stream).unwrap();
+    let mut bytes = archive.finish().unwrap().into_inner();
+    let central = bytes.windows(4).rposition(|at| at == b"PK\x01\x02").unwrap();
+    for (method, size) in [(8, 22), (central + 10, central + 24)] {
+        bytes[method..method + 2].copy_from_slice(&[8, 0]);
+        bytes[size..size + 4].copy_from_slice(&claim.to_le_bytes());
+    }
+    bytes
+}
+
+/// The header of a member of a tar archive.
+fn tar_header(name: &str, kind: tar::EntryType, size: u64) -> Vec<u8> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path(name).unwrap();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_cksum();
+    header.as_bytes().to_vec()
+}
+
+/// A gzip file of this stream, without the checksum that would follow it.
+fn gzip_of(stream: Vec<u8>) -> Vec<u8> {
+    [&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0], &stream[..]].concat()
+}
+
+#[test]
+fn ten_gigabytes_in_a_small_archive_are_refused_quickly_and_with_little_memory() {
+    let _alone = alone();
+    let dir = directory();
+    let ten = 10_u64 << 30;
+    let tar = |name: &str, kind, size| gzip_of(ten_gigabytes(&tar_header(name, kind, size)));
+    let regular = tar::EntryType::Regular;
+    for (what, name, bytes, says) in [
+        (
+            "a zip that says more than may be read",
+            "x.zip",
+            zip_of(&ten_gigabytes(&[]), 0xffff_fffe),
+            "--max-gigabytes",
+        ),
+        ("a zip that says few bytes", "x.zip", zip_of(&ten_gigabytes(&[]), 1000), "larger than"),
+        ("a small zip that says many", "x.zip", zip_of(&[3, 0], 400_000_000), "unpack to"),
+        ("an image in a tar", "x.tar.gz", tar("a/1.png", regular, ten), "--max-gigabytes"),
+        ("something else in a tar", "x.tar.gz", tar("a/1.mp4", regular, ten), "unpack to"),
+        ("a long name in a tar", "x.tar.gz", tar("a", tar::EntryType::GNULongName, ten), "a header of"),
+        ("an extension in a tar", "x.tar.gz", tar("a", tar::EntryType::XHeader, ten), "a header of"),
+        ("what follows the end", "x.tar.gz", gzip_of(ten_gigabytes(&[])), "unpack to"),
+        ("a tar that is cut", "x.tar", tar_header("a/1.png", regular, ten), "cut"),
+        (
+            "a tar that is cut in a name",
+            "x.tar",
+            tar_header("a", tar::EntryType::GNULongName, ten),
+            "a header of",
+        ),
+    ] {
+        let path = put(dir.path(), name, &bytes);
+        drop(bytes);
+        let (result, peak, time) = measured(|| open(&path));
+        let message = result.expect_err(what).to_string();
+        println!("{what}: {peak} bytes, {time:?}: {message}");
+        assert!(message.contains(says), "{what}: {message}");
+        assert!(peak <= MIB, "{what} takes {peak} bytes");
+        assert!(time <= Duration::from_secs(2), "{what} takes {time:?}");
+    }
 }

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use crate::decode;
-use crate::encoded::{EncodedImage, EncodedSet, Source};
+use crate::encoded::{EncodedImage, EncodedSet};
 use crate::error::{DataError, count, shown};
 use crate::format::{Format, Found, Tried};
 use crate::formats::left_out::{LeftOut, folder_with_images};
 use crate::formats::made;
-use crate::listing::{Listing, entries};
+use crate::listing::Listing;
+use crate::tree::{Disk, Tree};
 
 /// Classes that a sentence names.
 const SHOWN: usize = 8;
@@ -29,19 +30,31 @@ pub(super) const FORMAT: Format = Format {
     may_have_two_labels: false,
     is_file_of_set: |_| false,
     find: |place| {
-        let images = find(place.dir, place.listing)?;
+        let images = find(Place { tree: &Disk, dir: place.dir }, place.listing)?;
         Ok(images.map(|images| -> Found { Box::new(|name, options| images.read(name, options)) }))
     },
 };
 
-/// Finds the images of `dir`, which has the content `listing`. `None` if no folder holds an image.
+/// A folder of a tree.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub tree: &'a dyn Tree,
+    pub dir: &'a Path,
+}
+
+/// Whether a folder of this name holds a split.
+pub(crate) fn is_split_name(name: &str) -> bool {
+    TRAIN_NAMES.iter().chain(&TEST_NAMES).any(|split| name.eq_ignore_ascii_case(split))
+}
+
+/// Finds the images of a folder, which has the content `listing`. `None` if no folder holds an image.
 ///
 /// # Errors
 /// A folder that cannot be listed; an empty class; images in a subfolder of a class folder; class names
 /// that differ only by case or are not UTF-8; a class of the test split that the training split lacks.
-fn find(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
+pub(crate) fn find(place: Place, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
     let mut left_out = LeftOut::default();
-    let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return flat(dir, listing) };
+    let Some(mut found) = found(place, &listing.folders, &mut left_out)? else { return flat(place, listing) };
     found.left_out.extend(left_out.sentence());
     if listing.has_images() {
         let images = count(listing.images(), "image");
@@ -53,7 +66,7 @@ fn find(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> 
 /// The images directly in a folder, whose classes are in their names, as guided-diffusion has it: `cat_017.png`.
 ///
 /// `None` unless every image has such a name, and there are two classes or more of two images or more.
-fn flat(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
+fn flat(place: Place, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
     let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for name in listing.files.iter().filter(|name| decode::is_image_name(Path::new(name))) {
         let Some((class, rest)) = name.split_once('_').filter(|(class, _)| !class.is_empty()) else {
@@ -63,41 +76,41 @@ fn flat(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> 
         if rest.starts_with('.') {
             return Ok(None);
         }
-        files.entry(class).or_default().push(dir.join(name));
+        files.entry(class).or_default().push(place.dir.join(name));
     }
     if files.len() < 2 || files.values().any(|files| files.len() < 2) {
         return Ok(None);
     }
     let of = |(name, files): (&str, Vec<PathBuf>)| ClassFolder {
         name: name.into(),
-        folder: dir.into(),
+        folder: place.dir.into(),
         files,
         inside: Vec::new(),
     };
     let classes: Vec<ClassFolder> = files.into_iter().map(of).collect();
     check_names(&classes)?;
-    let mut found = held_out_split(dir, classes);
+    let mut found = held_out_split(place, classes);
     let names = found.classes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let more = if found.classes.len() > SHOWN { ", …" } else { "" };
     found.left_out.push(format!("the classes are what the files' names begin with: {names}{more}"));
     Ok(Some(found))
 }
 
-fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<EncodedSet>, DataError> {
+fn found(place: Place, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<EncodedSet>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
         // A class may have the name train. It then holds images and no folders.
-        let inside = Listing::of(train)?;
+        let inside = Listing::of(place.tree, train)?;
         if inside.has_images() {
             continue;
         }
-        if let Some(classes) = class_folders(&inside.folders, left_out)? {
-            let mut found = given_split(dir, classes, &named(folders, &TEST_NAMES), left_out)?;
-            found.left_out.extend(beside_train(folders, train)?);
+        if let Some(classes) = class_folders(place.tree, &inside.folders, left_out)? {
+            let mut found = given_split(place, classes, &named(folders, &TEST_NAMES), left_out)?;
+            found.left_out.extend(beside_train(place.tree, folders, train)?);
             return Ok(Some(found));
         }
     }
-    match class_folders(folders, left_out)? {
-        Some(classes) => Ok(Some(held_out_split(dir, classes))),
+    match class_folders(place.tree, folders, left_out)? {
+        Some(classes) => Ok(Some(held_out_split(place, classes))),
         None => Ok(None),
     }
 }
@@ -111,14 +124,19 @@ struct ClassFolder {
 }
 
 /// The classes of these folders, in byte order. `None` if no folder holds an image.
-fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<Vec<ClassFolder>>, DataError> {
+fn class_folders(
+    tree: &dyn Tree,
+    folders: &[PathBuf],
+    left_out: &mut LeftOut,
+) -> Result<Option<Vec<ClassFolder>>, DataError> {
     let mut classes = Vec::new();
     let mut others = Vec::new();
     for folder in folders {
-        let (inside, files): (Vec<_>, Vec<_>) = entries(folder)?.into_iter().partition(|path| path.is_dir());
+        let (inside, files): (Vec<_>, Vec<_>) =
+            tree.entries(folder)?.into_iter().partition(|path| tree.is_folder(path));
         let (files, other): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|path| decode::is_image_name(path));
-        if made::is_made(folder, &inside, !files.is_empty())? {
+        if made::is_made(tree, folder, &inside, !files.is_empty())? {
             continue;
         }
         others.extend(other);
@@ -135,7 +153,7 @@ fn class_folders(folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<V
         return Ok(None);
     }
     for class in &classes {
-        if let Some(deeper) = folder_with_images(&class.inside) {
+        if let Some(deeper) = folder_with_images(tree, &class.inside) {
             return Err(DataError::malformed(
                 &deeper,
                 "this folder holds images, and only those directly in a class folder are read",
@@ -184,14 +202,14 @@ fn named<'a>(folders: &'a [PathBuf], names: &[&str]) -> Vec<&'a Path> {
 }
 
 /// Says which folders of images beside the training split are ignored.
-fn beside_train(folders: &[PathBuf], train: &Path) -> Result<Vec<String>, DataError> {
+fn beside_train(tree: &dyn Tree, folders: &[PathBuf], train: &Path) -> Result<Vec<String>, DataError> {
     let split_names = [&TRAIN_NAMES[..], &TEST_NAMES[..]].concat();
     let splits = named(folders, &split_names);
     let mut sentences = Vec::new();
     for folder in folders.iter().filter(|folder| !splits.contains(&folder.as_path())) {
-        let inside = Listing::of(folder)?;
-        let has_images = inside.has_images() || folder_with_images(&inside.folders).is_some();
-        if has_images && !made::is_made(folder, &inside.folders, inside.has_images())? {
+        let inside = Listing::of(tree, folder)?;
+        let has_images = inside.has_images() || folder_with_images(tree, &inside.folders).is_some();
+        if has_images && !made::is_made(tree, folder, &inside.folders, inside.has_images())? {
             let (name, train) = (name_of(folder), name_of(train));
             sentences.push(format!("{name} is left out, as {train} beside it is the training split"));
         }
@@ -205,14 +223,14 @@ fn name_of(folder: &Path) -> String {
 
 /// The split from train/ and test/. Without a folder for test images, some images of train/ are held out.
 fn given_split(
-    dir: &Path,
+    place: Place,
     train: Vec<ClassFolder>,
     tests: &[&Path],
     left_out: &mut LeftOut,
 ) -> Result<EncodedSet, DataError> {
     let (mut test, mut used) = (None, None);
     for folder in tests {
-        test = class_folders(&Listing::of(folder)?.folders, left_out)?;
+        test = class_folders(place.tree, &Listing::of(place.tree, folder)?.folders, left_out)?;
         if test.is_some() {
             used = Some(*folder);
             break;
@@ -230,7 +248,7 @@ fn given_split(
         .collect();
     let test = match (test, tests.first()) {
         (Some(test), _) => test,
-        (None, None) => return Ok(held_out_split(dir, train)),
+        (None, None) => return Ok(held_out_split(place, train)),
         (None, Some(folder)) => {
             return Err(DataError::malformed(
                 folder,
@@ -241,14 +259,14 @@ fn given_split(
         }
     };
     let mut found = EncodedSet {
-        place: dir.into(),
+        place: place.dir.into(),
         classes: train.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
         test: Vec::new(),
         left_out: unused,
     };
     for class in train {
-        add(&mut found.train, &found.classes, class);
+        add(place.tree, &mut found.train, &found.classes, class);
     }
     for class in test {
         if !found.classes.contains(&class.name) {
@@ -258,20 +276,24 @@ fn given_split(
                 "add training images of this class, or remove or rename the folder",
             ));
         }
-        add(&mut found.test, &found.classes, class);
+        add(place.tree, &mut found.test, &found.classes, class);
     }
     Ok(found)
 }
 
-fn add(images: &mut Vec<EncodedImage>, classes: &[String], class: ClassFolder) {
+fn add(tree: &dyn Tree, images: &mut Vec<EncodedImage>, classes: &[String], class: ClassFolder) {
     let label = classes.iter().position(|name| *name == class.name);
     let label = label.expect("the caller has looked") as u32;
-    images.extend(class.files.into_iter().map(|path| EncodedImage { path, label, source: Source::File }));
+    images.extend(class.files.into_iter().map(|path| EncodedImage {
+        source: tree.source(&path),
+        path,
+        label,
+    }));
 }
 
-fn held_out_split(dir: &Path, folders: Vec<ClassFolder>) -> EncodedSet {
+fn held_out_split(place: Place, folders: Vec<ClassFolder>) -> EncodedSet {
     let classes: Vec<String> = folders.iter().map(|class| class.name.clone()).collect();
     let mut images = Vec::new();
-    folders.into_iter().for_each(|class| add(&mut images, &classes, class));
-    EncodedSet::hold_out(dir, classes, images)
+    folders.into_iter().for_each(|class| add(place.tree, &mut images, &classes, class));
+    EncodedSet::hold_out(place.dir, classes, images)
 }

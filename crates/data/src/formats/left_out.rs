@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::decode;
 use crate::error::count;
 use crate::listing::Listing;
+use crate::tree::Tree;
 
 /// How many levels of folders are searched, and how many folders in all.
 const DEPTH: usize = 4;
@@ -18,19 +19,19 @@ const NAMED: usize = 4;
 const USUAL: [&str; 3] = ["desktop.ini", "ehthumbs.db", "thumbs.db"];
 
 /// The first of these folders and their subfolders that holds images. Links are not followed.
-pub(crate) fn folder_with_images(folders: &[PathBuf]) -> Option<PathBuf> {
-    first(folders, DEPTH, &mut MOST.clone())
+pub(crate) fn folder_with_images(tree: &dyn Tree, folders: &[PathBuf]) -> Option<PathBuf> {
+    first(tree, folders, DEPTH, &mut MOST.clone())
 }
 
-fn first(folders: &[PathBuf], depth: usize, left: &mut usize) -> Option<PathBuf> {
-    for folder in folders.iter().filter(|folder| !folder.is_symlink()) {
+fn first(tree: &dyn Tree, folders: &[PathBuf], depth: usize, left: &mut usize) -> Option<PathBuf> {
+    for folder in folders.iter().filter(|folder| !tree.is_link(folder)) {
         *left = left.checked_sub(1)?;
         // A folder that cannot be listed is skipped: no images are missed in it.
-        let Ok(listing) = Listing::of(folder) else { continue };
+        let Ok(listing) = Listing::of(tree, folder) else { continue };
         if listing.has_images() {
             return Some(folder.clone());
         }
-        let deeper = if depth > 1 { first(&listing.folders, depth - 1, left) } else { None };
+        let deeper = if depth > 1 { first(tree, &listing.folders, depth - 1, left) } else { None };
         if deeper.is_some() {
             return deeper;
         }

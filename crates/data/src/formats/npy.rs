@@ -251,10 +251,7 @@ mod tests {
         assert_eq!(found, Header { kind: Kind::Unsigned(1), big_endian: false, shape: vec![5, 8, 8] });
         let found = header("{\"shape\": (3L,), \"descr\": \">f8\", \"fortran_order\": False}").unwrap();
         assert_eq!(found, Header { kind: Kind::Float(8), big_endian: true, shape: vec![3] });
-        assert_eq!(
-            header("{'descr': '<i4', 'fortran_order': False, 'shape': (), }").unwrap().shape,
-            [0usize; 0]
-        );
+        assert!(header("{'descr': '<i4', 'fortran_order': False, 'shape': (), }").unwrap().shape.is_empty());
     }
 
     #[test]

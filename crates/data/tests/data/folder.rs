@@ -334,12 +334,12 @@ fn a_directory_of_nothing_known_is_told_what_would_be() {
     assert_says(&message(&["a.txt", "b/c.txt"]), &["1 file and 1 folder"]);
     assert_says(&message(&["1.png"]), &["not in one folder per class"]);
     assert_says(&message(&["data_batch_1"]), &["Python version"]);
-    assert_says(&message(&["cifar-10-binary.tar.gz"]), &["tar.gz", "unpacked"]);
+    assert_says(&message(&["photos.zip", "other/notes.txt"]), &["photos.zip", "name it itself"]);
 
     let dir = directory();
     assert_says(&refusal(&dir.path().join("nowhere")), &["cannot read", "nowhere"]);
-    let file = put(dir.path(), "file.zip", b"x");
-    assert_says(&refusal(&file), &["file.zip", "not a directory"]);
+    let file = put(dir.path(), "file.txt", b"x");
+    assert_says(&refusal(&file), &["file.txt", "not a directory"]);
 }
 
 #[test]

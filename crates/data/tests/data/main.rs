@@ -2,6 +2,7 @@
 //! allocates are alone in another, `mutations.rs`.
 
 mod animation;
+mod archives;
 mod cifar;
 mod common;
 mod dataset;

@@ -142,6 +142,37 @@ fn from_memory_the_same_are_read_and_refused() {
     }
 }
 
+/// A file as the only member of a zip archive.
+fn zipped(odd: &Odd) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    archive.start_file(format!("class/{}", odd.name), options).unwrap();
+    std::io::Write::write_all(&mut archive, &odd.bytes).unwrap();
+    archive.finish().unwrap().into_inner()
+}
+
+#[test]
+fn from_an_archive_the_same_are_read_and_refused_for_the_same_reasons() {
+    for odd in zoo() {
+        let dir = directory();
+        put(dir.path(), "set.zip", &zipped(&odd));
+        let from_folder = directory();
+        put(from_folder.path(), &format!("class/{}", odd.name), &odd.bytes);
+        let found = open_in_time(dir.path(), FolderOptions::default());
+        match (found, open_in_time(from_folder.path(), FolderOptions::default())) {
+            (Ok(zipped), Ok(folder)) => assert_eq!(zipped.train, folder.train, "{}", odd.name),
+            (
+                Err(DataError::BadFiles { listed: zipped, .. }),
+                Err(DataError::BadFiles { listed: folder, .. }),
+            ) => {
+                assert_eq!(zipped[0].path, dir.path().join("set.zip/class").join(odd.name));
+                assert_eq!(zipped[0].reason, folder[0].reason, "{}", odd.name);
+            }
+            (zipped, folder) => panic!("{}: {zipped:?}, and as a folder {folder:?}", odd.name),
+        }
+    }
+}
+
 /// Every file in one of three class folders, and the bad ones in the order of their paths.
 fn fill(dir: &Path, zoo: &[Odd]) -> Vec<BadFile> {
     let mut bad = Vec::new();

@@ -9,11 +9,13 @@ use parquet::file::reader::ChunkReader;
 use super::columns::Columns;
 use super::rows::{self, Labels, Rows, TOO_MANY};
 use super::shards::Shards;
+use crate::classes;
 use crate::dataset::{Splits, check_names};
 use crate::encoded::{EncodedImage, EncodedSet, Source};
 use crate::error::DataError;
 use crate::labelled::{self, MAX_CLASSES};
 use crate::options::FolderOptions;
+use crate::tree::Disk;
 
 /// The remedy for a file that is something else.
 const FIX: &str = "fetch the file again, or write a column of encoded images (binary, or a struct of bytes and path) and \
@@ -117,7 +119,7 @@ fn splits(
     if let Some(other) = all().find(|other| !columns.are_those_of(&other.rows.columns)) {
         return Err(other.refuse(format!("its columns or classes are not those of {}", first.path.display())));
     }
-    let classes = classes(dir, name, &columns, all())?;
+    let classes = class_names(dir, name, &columns, all())?;
     notes.extend(columns.notes(options.label));
     let images =
         |parts: Vec<Part>| parts.into_iter().flat_map(|part| encoded(part, &classes)).collect::<Vec<_>>();
@@ -130,7 +132,7 @@ fn splits(
 }
 
 /// The names of the labels: those of `classes.txt`, the files' own, or known ones; of texts, these in their order.
-fn classes<'a>(
+fn class_names<'a>(
     dir: &Path,
     name: &str,
     columns: &Columns,
@@ -157,12 +159,13 @@ fn classes<'a>(
     if !texts.is_empty() {
         return Ok(texts.into_iter().cloned().collect());
     }
-    match own.filter(|_| !dir.join("classes.txt").is_file()) {
+    let list = classes::list_in(&Disk, dir)?;
+    match own.filter(|_| list.1.is_none()) {
         Some(own) => {
             let refuse = |cause| DataError::malformed(dir, cause, FIX);
             check_names(own).map_err(refuse).map(|()| own.to_vec())
         }
-        None => labelled::class_names(dir, name, highest as usize + 1),
+        None => labelled::numbered_classes(list, name, highest as usize + 1),
     }
 }
 

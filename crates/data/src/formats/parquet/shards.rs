@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, shown};
 use crate::listing::Listing;
+use crate::tree::Disk;
 
 /// How deep files are looked for.
 const DEPTH: usize = 2;
@@ -69,7 +70,9 @@ impl Shards {
         }
         let mut others: Vec<(&PathBuf, Shards)> = Vec::new();
         for folder in &listing.folders {
-            let Some(inside) = Self::at_depth(folder, &Listing::of(folder)?, depth - 1)? else { continue };
+            let Some(inside) = Self::at_depth(folder, &Listing::of(&Disk, folder)?, depth - 1)? else {
+                continue;
+            };
             match folder.file_name().and_then(OsStr::to_str).and_then(part) {
                 Some(part) => inside.all().cloned().for_each(|file| shards.add(part, file)),
                 None => others.push((folder, inside)),
