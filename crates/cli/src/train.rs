@@ -25,9 +25,9 @@ pub struct Args {
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10's binary batches, NumPy's
-    /// arrays, webdataset's shards or one folder of PNG or JPEG images per class, or a .npz, .csv, .zip, .tar or
-    /// .tar.gz file [default: digits]
+    /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10 or CIFAR-100, NumPy's arrays,
+    /// webdataset's shards, parquet files or one folder of PNG or JPEG images per class, or a .npz, .csv,
+    /// .parquet, .zip, .tar or .tar.gz file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]

@@ -46,7 +46,7 @@ impl FromStr for LabelKind {
         match text {
             "fine" => Ok(Self::Fine),
             "coarse" => Ok(Self::Coarse),
-            _ => Err(DataError::invalid(format!("{text:?} is no label of two: use fine or coarse"))),
+            _ => Err(DataError::invalid(format!("{text:?} is neither of two labels: use fine or coarse"))),
         }
     }
 }
