@@ -229,7 +229,7 @@ impl Session {
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
         folder.tell(&Event::Started { step: first, of, data: described })?;
-        let order = DataOrder::new(config.train.seed, data.train.len() as u32);
+        let order = DataOrder::of(&config.train, &data.train);
         let yardstick = match config.save.eval_every {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
