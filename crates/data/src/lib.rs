@@ -28,6 +28,7 @@
 pub mod animation;
 mod atomic;
 pub mod caption;
+mod class_counts;
 mod classes;
 mod dataset;
 mod decode;

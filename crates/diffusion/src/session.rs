@@ -20,7 +20,9 @@ use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
 use duet_train::model_folder::ClassRows;
-use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{
+    DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -136,6 +138,13 @@ impl NewRun {
                  follows its class; 0.1 is usual"
                     .into(),
             );
+        }
+        if self.config.train.flip != Flip::Off && self.config.data.source == DIGITS {
+            warnings.push(format!(
+                "flip is {}: a mirrored digit is another shape or none, and such shapes are drawn too; flips are for \
+                 images that mean the same when they are mirrored",
+                self.config.train.flip
+            ));
         }
         Ok(warnings)
     }
