@@ -12,6 +12,9 @@ const FEW: usize = 20;
 /// If the largest class has so many times the images of the smallest, the smallest is hardly ever seen.
 const UNEQUAL: usize = 100;
 
+/// A class and how many training images it has.
+type Counted<'a> = (&'a str, usize);
+
 impl Splits {
     /// One line: how many training images each class has, or, of more than 12 classes, the fewest and the most.
     /// None for a single class.
@@ -38,12 +41,12 @@ impl Splits {
         [few(counts.clone()), unequal(&counts).filter(|_| !balanced)].into_iter().flatten().collect()
     }
 
-    fn counted(&self) -> Vec<(&str, usize)> {
+    fn counted(&self) -> Vec<Counted<'_>> {
         self.train.classes().iter().map(String::as_str).zip(self.train.class_counts()).collect()
     }
 }
 
-fn few(mut counts: Vec<(&str, usize)>) -> Option<String> {
+fn few(mut counts: Vec<Counted<'_>>) -> Option<String> {
     let of = counts.len();
     counts.retain(|(_, n)| *n < FEW);
     counts.sort_by_key(|(_, n)| *n);
@@ -57,7 +60,7 @@ fn few(mut counts: Vec<(&str, usize)>) -> Option<String> {
     })
 }
 
-fn unequal(counts: &[(&str, usize)]) -> Option<String> {
+fn unequal(counts: &[Counted]) -> Option<String> {
     let (least, most) = ends(counts)?;
     (most.1 >= UNEQUAL * least.1).then(|| {
         format!(
@@ -72,7 +75,7 @@ fn unequal(counts: &[(&str, usize)]) -> Option<String> {
 }
 
 /// The first of the smallest classes and the first of the largest.
-fn ends<'a>(counts: &[(&'a str, usize)]) -> Option<((&'a str, usize), (&'a str, usize))> {
+fn ends<'a>(counts: &[Counted<'a>]) -> Option<(Counted<'a>, Counted<'a>)> {
     let least = counts.iter().min_by_key(|(_, n)| *n)?;
     let most = counts.iter().rev().max_by_key(|(_, n)| *n)?;
     Some((*least, *most))
