@@ -11,6 +11,7 @@ use candle_core::Device;
 use duet_diffusion::words::{duration, megabytes};
 use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
 use duet_optim::{ema_decay, ema_reached};
+use duet_train::Flip;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Value;
@@ -50,6 +51,17 @@ pub struct Args {
     /// Peak learning rate [default: 0.003]
     #[arg(long)]
     lr: Option<f64>,
+    /// Draw every class as often as the others, however many images each has
+    #[arg(long)]
+    balance: bool,
+    /// Mirror images at random: left and right (horizontal), or also top and bottom (both), or not at all (off).
+    /// Mirrored images are drawn too, so this is not for letters and digits [default: off]
+    #[arg(long, value_name = "horizontal|both")]
+    flip: Option<Flip>,
+    /// For few images: mirror, scale, turn, stretch and move them at random, each with this probability, such as
+    /// 0.12, and tell the network what was done, so that what it draws is not changed; 0 is off [default: 0]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    augment: Option<f64>,
     /// Seed of every random draw [default: 0]
     #[arg(long)]
     seed: Option<u64>,
@@ -108,6 +120,9 @@ impl Args {
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
+            self.balance.then_some(("train.balance", Value::Boolean(true))),
+            self.flip.map(|flip| ("train.flip", Value::String(flip.to_string()))),
+            self.augment.map(|augment| ("train.augment", Value::Float(augment))),
             integer("train.seed", self.seed),
             integer("save.save_every", self.save_every),
             size("save.keep", self.keep),
@@ -129,6 +144,9 @@ impl Args {
             ("--minutes", self.minutes.is_some()),
             ("--batch", self.batch.is_some()),
             ("--lr", self.lr.is_some()),
+            ("--balance", self.balance),
+            ("--flip", self.flip.is_some()),
+            ("--augment", self.augment.is_some()),
             ("--seed", self.seed.is_some()),
             ("--dry-run", self.dry_run),
         ];
@@ -157,6 +175,9 @@ fn started(args: &Args, device: Device) -> Result<Option<Session>> {
     config.validate()?;
     let data = config.load_data()?;
     err!("{}", data.describe());
+    if let Some(counts) = data.describe_classes() {
+        err!("{counts}");
+    }
     let name = data.name.clone();
     let mut run = NewRun::new(config, data, device)?;
     if let Some(epochs) = args.epochs {

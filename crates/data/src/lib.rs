@@ -29,6 +29,7 @@ pub mod animation;
 mod archive;
 mod atomic;
 pub mod caption;
+mod class_counts;
 mod classes;
 mod dataset;
 mod decode;

@@ -20,7 +20,9 @@ use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
 use duet_train::model_folder::ClassRows;
-use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{
+    DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,6 +139,13 @@ impl NewRun {
                     .into(),
             );
         }
+        if self.config.train.flip != Flip::Off && self.config.data.source == DIGITS {
+            warnings.push(format!(
+                "flip is {}: a mirrored digit is another shape or none, and such shapes are drawn too; flips are for \
+                 images that mean the same when they are mirrored",
+                self.config.train.flip
+            ));
+        }
         Ok(warnings)
     }
 
@@ -229,7 +238,7 @@ impl Session {
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
         folder.tell(&Event::Started { step: first, of, data: described })?;
-        let order = DataOrder::new(config.train.seed, data.train.len() as u32);
+        let order = DataOrder::of(&config.train, &data.train);
         let yardstick = match config.save.eval_every {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
