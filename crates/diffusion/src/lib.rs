@@ -56,6 +56,7 @@ mod resume;
 mod run_folder;
 mod score;
 mod session;
+mod set;
 mod settings;
 mod snapshots;
 mod start;
@@ -82,6 +83,7 @@ pub use report::report;
 pub use reproduce::{Reproduced, reproduce};
 pub use score::score;
 pub use session::{NewRun, PREVIEW_CLASSES, Resume, Session, Stepped};
+pub use set::{Asked, DrawnSet, SetClass, SetDrawing, SetFormat, SetManifest, SetProgress};
 pub use sweep::{Axes, Sweep, Swept};
 pub use verify::verify;
 

@@ -213,12 +213,20 @@ impl Judge {
         features(&self.classifier, &images.clamp(-1f32, 1f32)?)
     }
 
+    /// The class that the classifier takes each image (n, C, H, W) in [-1, 1] for; values outside count as the ends.
+    ///
+    /// # Errors
+    /// Where they are not of the data's shape, or a value is not finite.
+    pub fn answers(&self, images: &Tensor) -> Result<Vec<u32>> {
+        Ok(self.classifier.classify(&images.clamp(-1f32, 1f32)?)?)
+    }
+
     /// The quick metrics of samples, by their features and by the classes that were asked for.
     ///
     /// # Errors
     /// Where there are too few samples, or they are not of the data's shape and classes.
     pub fn scores(&self, images: &Tensor, samples: &Features, asked: &[u32]) -> Result<Scores> {
-        let answered = self.classifier.classify(&images.clamp(-1f32, 1f32)?)?;
+        let answered = self.answers(images)?;
         let classes = self.classifier.classes() as u32;
         let real = Manifold::new(&self.held_out, PRECISION_RECALL_K)?;
         let drawn = Manifold::new(samples, PRECISION_RECALL_K)?;

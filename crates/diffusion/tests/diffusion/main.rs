@@ -8,5 +8,6 @@ mod golden;
 mod library;
 mod pages;
 mod runs;
+mod sets;
 mod support;
 mod tiny;
