@@ -69,19 +69,33 @@ pub fn memorisation(
     training: &Features,
     q: f64,
 ) -> Result<Memorisation, EvalError> {
+    let distances: Vec<f64> =
+        nearest(held_out.features, training)?.iter().map(|near| near.distance).collect();
+    memorisation_beside(samples, (&distances, held_out.classes), training, q)
+}
+
+/// The same, given the distance of each held-out image to its nearest training image ([`nearest`]) and its class: they
+/// are the same for all samples.
+/// Errors: as [`memorisation`].
+pub fn memorisation_beside(
+    samples: Classed<'_>,
+    (distances, classes): (&[f64], &[u32]),
+    training: &Features,
+    q: f64,
+) -> Result<Memorisation, EvalError> {
     if !(q > 0.0 && q < 1.0) {
         return Err(EvalError::OutOfRange { name: "q", value: q, range: "between 0 and 1" });
     }
-    for (what, set) in [("classes of samples", samples), ("classes of held-out images", held_out)] {
-        if set.features.len() != set.classes.len() {
-            return Err(EvalError::Counts { what, left: set.classes.len(), right: set.features.len() });
+    for (what, rows, classes) in [
+        ("classes of samples", samples.features.len(), samples.classes),
+        ("classes of held-out images", distances.len(), classes),
+    ] {
+        if rows != classes.len() {
+            return Err(EvalError::Counts { what, left: classes.len(), right: rows });
         }
     }
-    let distances: Vec<f64> =
-        nearest(held_out.features, training)?.iter().map(|near| near.distance).collect();
     let of = |class: Option<u32>| {
-        let chosen =
-            distances.iter().zip(held_out.classes).filter(|(_, own)| class.is_none_or(|c| c == **own));
+        let chosen = distances.iter().zip(classes).filter(|(_, own)| class.is_none_or(|c| c == **own));
         let chosen = sorted(chosen.map(|(distance, _)| *distance));
         let honest = Honest {
             copy_distance: quantile_of_others(&chosen, q),
@@ -90,7 +104,7 @@ pub fn memorisation(
         (honest, q.max(1.0 / (chosen.len() + 1) as f64))
     };
     let by_class: BTreeMap<u32, (Honest, f64)> =
-        held_out.classes.iter().map(|&class| (class, of(Some(class)))).collect();
+        classes.iter().map(|&class| (class, of(Some(class)))).collect();
     let all = of(None);
     let near = nearest(samples.features, training)?;
     let (mut pairs, mut copied, mut closer, mut expected) = (Vec::with_capacity(near.len()), 0, 0, 0.0);
