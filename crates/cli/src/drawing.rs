@@ -11,7 +11,8 @@ use std::str::FromStr;
 /// All that an image depends on besides the model.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DrawingArgs {
-    /// A run, a checkpoint, or any model folder of diffusers' UNet2DModel
+    /// A run (its newest checkpoint), RUN/best (its newest from before it copied training images, where
+    /// --eval-every measured that), a checkpoint, or any model folder of diffusers' UNet2DModel
     #[arg(help_heading = "What is drawn", long, value_name = "DIR|latest", default_value = "latest")]
     run: String,
     /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
