@@ -233,19 +233,27 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
             progress.finish();
             return stop(session, signal);
         }
-        let Stepped { report, held_out_loss, score, preview, .. } = session.step()?;
+        let Stepped { report, held_out_loss, score, memorisation, warning, preview, .. } = session.step()?;
         let step = report.step;
         held_out = held_out_loss.or(held_out);
         match score {
             None => {}
             Some(Ok(score)) => {
                 let (accuracy, frechet) = (100.0 * score.accuracy, score.frechet);
-                progress.line(&format!("step {step}: {accuracy:.1} % right, Fréchet distance {frechet:.3}"));
+                let copied = memorisation.and_then(|found| found.memorised_share);
+                let copied =
+                    copied.map_or(String::new(), |share| format!(", {:.1} % memorised", 100.0 * share));
+                progress.line(&format!(
+                    "step {step}: {accuracy:.1} % right, Fréchet distance {frechet:.3}{copied}"
+                ));
             }
             Some(Err(error)) => {
                 let why = exit::text(&error.into());
                 progress.line(&format!("warning: step {step} is not measured: {why}"));
             }
+        }
+        if let Some(warning) = warning {
+            progress.line(&format!("warning: step {step}: {warning}"));
         }
         if let Some(path) = preview {
             progress.line(&format!("step {step}: {}", path.display()));

@@ -11,5 +11,6 @@ mod folder;
 mod idx;
 mod numpy;
 mod picture;
+mod save;
 mod tables;
 mod zoo;

@@ -415,6 +415,25 @@ fn pruning_keeps_the_newest_and_removes_what_a_broken_save_left() {
     assert_eq!(names(parent.path()), ["notes.txt", "step-000010"], "the newest is always kept");
 }
 
+#[test]
+fn pruning_also_keeps_the_newest_whole_checkpoint_up_to_a_step() {
+    let left = |damaged: Option<usize>, keep: usize, also: u64| {
+        let (parent, folders) = checkpoints(&[3, 5, 7, 9]);
+        if let Some(i) = damaged {
+            flip_a_bit(&folders[i].join(STATE), 1000);
+        }
+        checkpoint::prune_but(parent.path(), 10, keep, Some(also)).unwrap();
+        checkpoint::list(parent.path()).unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>()
+    };
+    assert_eq!(left(None, 1, 6), [5, 9]);
+    assert_eq!(left(None, 1, 5), [5, 9]);
+    assert_eq!(left(None, 1, 9), [9]);
+    assert_eq!(left(None, 2, 8), [7, 9]);
+    assert_eq!(left(None, 2, 4), [3, 7, 9]);
+    assert_eq!(left(None, 1, 2), [9], "none is that old");
+    assert_eq!(left(Some(1), 1, 6), [3, 9], "a damaged one is not the best");
+}
+
 /// A run that fell back to step 5 and saved step 7 must not lose both to a damaged step 9.
 #[test]
 fn pruning_never_counts_a_damaged_checkpoint_as_one_to_keep() {
