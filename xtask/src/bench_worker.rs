@@ -13,7 +13,7 @@ use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, Sampler};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
-use duet_train::{Batch, Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer};
+use duet_train::{Batch, Diffusion, Flip, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer};
 use rayon::prelude::*;
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -181,6 +181,9 @@ fn options(batch: usize) -> TrainOptions {
         timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.995,
         ema_snapshots: 0,
+        balance: false,
+        flip: Flip::Off,
+        augment: 0.0,
     }
 }
 

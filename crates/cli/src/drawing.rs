@@ -2,6 +2,7 @@
 
 use crate::exit::usage;
 use anyhow::Result;
+use duet_diffusion::sample::Seeds;
 use duet_diffusion::{ClassList, Drawing};
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -10,7 +11,8 @@ use std::str::FromStr;
 /// All that an image depends on besides the model.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DrawingArgs {
-    /// A run, a checkpoint, or any model folder of diffusers' UNet2DModel
+    /// A run (its newest checkpoint), RUN/best (its newest from before it copied training images, where
+    /// --eval-every measured that), a checkpoint, or any model folder of diffusers' UNet2DModel
     #[arg(help_heading = "What is drawn", long, value_name = "DIR|latest", default_value = "latest")]
     run: String,
     /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
@@ -21,9 +23,9 @@ pub struct DrawingArgs {
     /// where another class is named 3
     #[arg(help_heading = "What is drawn", long, value_name = "LIST", default_value = "all")]
     class: ClassList,
-    /// Seeds, such as 0-7,100. Each class gets one image for each seed
-    #[arg(help_heading = "What is drawn", long, value_name = "LIST", default_value = "0-7")]
-    seeds: String,
+    /// Seeds, such as 0-7,100. Each class gets one image for each seed [default: 0-7]
+    #[arg(help_heading = "What is drawn", long, value_name = "LIST")]
+    seeds: Option<String>,
     /// The weight w of classifier-free guidance. 0 ignores the class, 1 is no guidance, and a larger w
     /// follows the class more closely with less variety. (Ho & Salimans' w is this minus 1.) Several
     /// weights, such as 1,2,4, give a row for each of every class [default: the run's, or 2; 0.6 with
@@ -132,13 +134,18 @@ pub struct DrawingArgs {
 }
 
 impl DrawingArgs {
+    /// The seeds, where they are given.
+    pub fn seeds(&self) -> Result<Option<Seeds>> {
+        read("seeds", self.seeds.clone())
+    }
+
     /// What is drawn.
     pub fn drawing(self) -> Result<Drawing> {
         Ok(Drawing {
             run: self.run,
             preset: self.preset,
             class: self.class,
-            seeds: of("seeds", &self.seeds)?,
+            seeds: read("seeds", self.seeds)?.unwrap_or(Drawing::default().seeds),
             guidance: self.guidance,
             guidance_schedule: read("guidance-schedule", self.guidance_schedule)?,
             interval: read("interval", self.interval)?,

@@ -10,8 +10,8 @@ use anyhow::Result;
 use duet_diffusion::data::{DataError, LabelKind};
 use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
-use duet_diffusion::{EvalFile, Frechet, Model, find};
-use duet_eval::{Confusion, Memorisation};
+use duet_diffusion::{EvalFile, Frechet, Model, RISEN, find};
+use duet_eval::{Confusion, CopyCount, Memorisation};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -182,6 +182,14 @@ fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
         "copied",
         format!("{:.2} %  (held-out images: {:.1} %)", 100.0 * copied_share, 100.0 * expected_share),
     );
+    if let Some(CopyCount { samples, held_out }) = found.copies.as_ref().map(|copies| copies.all) {
+        let more = match found.copies.as_ref().is_some_and(|copies| copies.all.p_value() < RISEN) {
+            true => "; more than by chance",
+            false => "",
+        };
+        let (samples, held_out) = (100.0 * samples.value(), 100.0 * held_out.value());
+        line("memorised", format!("{samples:.2} %  (held-out images: {held_out:.1} %{more})"));
+    }
     line("closer than the median", format!("{:.1} %  (held-out images: 50 %)", 100.0 * closer_share));
     if let Some(confusion) = &found.confusion {
         print_classes(file, confusion, yardstick);
@@ -194,7 +202,12 @@ fn print_classes(file: &EvalFile, confusion: &Confusion, yardstick: &Yardstick) 
         if let Some(accuracy) = confusion.accuracy_of(class as u32) {
             let distance = file.frechet_by_class.as_ref().and_then(|by_class| *by_class.get(name)?);
             let distance = distance.map_or(String::new(), |distance| format!("  Fréchet {distance:.3}"));
-            line(&format!("  {name}"), format!("{:6.2} %{distance}", 100.0 * accuracy));
+            let memorised =
+                file.memorisation.as_ref().and_then(|m| m.memorised_by_class.as_ref()?.get(name).copied());
+            let memorised = memorised.filter(|&share| share > 0.0);
+            let memorised =
+                memorised.map_or(String::new(), |share| format!("  memorised {:.1} %", 100.0 * share));
+            line(&format!("  {name}"), format!("{:6.2} %{distance}{memorised}", 100.0 * accuracy));
         }
     }
     let confused = confusion.most_confused();

@@ -21,6 +21,7 @@ pub mod progress;
 mod report;
 mod reproduce;
 mod sample;
+mod set;
 mod sweep;
 pub mod terminal;
 mod train;

@@ -5,6 +5,7 @@ use crate::exit::usage;
 use crate::hardware::Machine;
 use crate::models;
 use crate::progress::Progress;
+use crate::set;
 use crate::terminal::out;
 use anyhow::Result;
 use candle_core::{Device, Tensor};
@@ -22,17 +23,19 @@ pub struct Args {
     #[command(flatten)]
     drawing: DrawingArgs,
     /// Also write the starting noise, the labels and the seeds to a file that --noise reads
-    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    #[arg(long, help_heading = "Output", value_name = "FILE", conflicts_with = "count")]
     save_noise: Option<PathBuf>,
+    #[command(flatten)]
+    set: set::Args,
     #[command(flatten)]
     machine: Machine,
     /// x.png is one grid: a row for each class, a column for each seed. x/ is one PNG for each image.
     /// x.safetensors has tensors `images` (n, C, H, W) f32 in [-1, 1] and `labels` (n) i64; of a mixture,
-    /// the largest part
+    /// the largest part. With --count a set: x/ or x.npz
     #[arg(long, help_heading = "Output", value_name = "FILE|DIR/", default_value = "samples.png")]
     out: PathBuf,
     /// Also write the way from noise to the images as x.png (APNG) or x.gif, beside the x̂_0 of each step
-    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    #[arg(long, help_heading = "Output", value_name = "FILE", conflicts_with = "count")]
     animate: Option<PathBuf>,
 }
 
@@ -45,8 +48,11 @@ enum Output {
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    let output = output(&args.out)?;
     check_above(&args.out)?;
+    if let Some(count) = args.set.count {
+        return set::run(count, &args.set, args.drawing, &args.machine, &args.out);
+    }
+    let output = output(&args.out)?;
     let animation = args.animate.as_deref().map(animation).transpose()?;
     if let Some(path) = args.save_noise.as_deref().filter(|path| !is_safetensors(path)) {
         return Err(usage(format!("--save-noise {}: use x.safetensors", path.display())));

@@ -11,6 +11,7 @@ use candle_core::Device;
 use duet_diffusion::words::{duration, megabytes};
 use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
 use duet_optim::{ema_decay, ema_reached};
+use duet_train::Flip;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Value;
@@ -50,6 +51,17 @@ pub struct Args {
     /// Peak learning rate [default: 0.003]
     #[arg(long)]
     lr: Option<f64>,
+    /// Draw every class as often as the others, however many images each has
+    #[arg(long)]
+    balance: bool,
+    /// Mirror images at random: left and right (horizontal), or also top and bottom (both), or not at all (off).
+    /// Mirrored images are drawn too, so this is not for letters and digits [default: off]
+    #[arg(long, value_name = "horizontal|both")]
+    flip: Option<Flip>,
+    /// For few images: mirror, scale, turn, stretch and move them at random, each with this probability, such as
+    /// 0.12, and tell the network what was done, so that what it draws is not changed; 0 is off [default: 0]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    augment: Option<f64>,
     /// Seed of every random draw [default: 0]
     #[arg(long)]
     seed: Option<u64>,
@@ -109,6 +121,9 @@ impl Args {
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
+            self.balance.then_some(("train.balance", Value::Boolean(true))),
+            self.flip.map(|flip| ("train.flip", Value::String(flip.to_string()))),
+            self.augment.map(|augment| ("train.augment", Value::Float(augment))),
             integer("train.seed", self.seed),
             integer("save.save_every", self.save_every),
             size("save.keep", self.keep),
@@ -131,6 +146,9 @@ impl Args {
             ("--minutes", self.minutes.is_some()),
             ("--batch", self.batch.is_some()),
             ("--lr", self.lr.is_some()),
+            ("--balance", self.balance),
+            ("--flip", self.flip.is_some()),
+            ("--augment", self.augment.is_some()),
             ("--seed", self.seed.is_some()),
             ("--dry-run", self.dry_run),
         ];
@@ -159,6 +177,9 @@ fn started(args: &Args, device: Device) -> Result<Option<Session>> {
     config.validate()?;
     let data = config.load_data()?;
     err!("{}", data.describe());
+    if let Some(counts) = data.describe_classes() {
+        err!("{counts}");
+    }
     let name = data.name.clone();
     let mut run = NewRun::new(config, data, device)?;
     if let Some(epochs) = args.epochs {
@@ -214,19 +235,27 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
             progress.finish();
             return stop(session, signal);
         }
-        let Stepped { report, held_out_loss, score, preview, .. } = session.step()?;
+        let Stepped { report, held_out_loss, score, memorisation, warning, preview, .. } = session.step()?;
         let step = report.step;
         held_out = held_out_loss.or(held_out);
         match score {
             None => {}
             Some(Ok(score)) => {
                 let (accuracy, frechet) = (100.0 * score.accuracy, score.frechet);
-                progress.line(&format!("step {step}: {accuracy:.1} % right, Fréchet distance {frechet:.3}"));
+                let copied = memorisation.and_then(|found| found.memorised_share);
+                let copied =
+                    copied.map_or(String::new(), |share| format!(", {:.1} % memorised", 100.0 * share));
+                progress.line(&format!(
+                    "step {step}: {accuracy:.1} % right, Fréchet distance {frechet:.3}{copied}"
+                ));
             }
             Some(Err(error)) => {
                 let why = exit::text(&error.into());
                 progress.line(&format!("warning: step {step} is not measured: {why}"));
             }
+        }
+        if let Some(warning) = warning {
+            progress.line(&format!("warning: step {step}: {warning}"));
         }
         if let Some(path) = preview {
             progress.line(&format!("step {step}: {}", path.display()));

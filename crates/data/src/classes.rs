@@ -8,7 +8,7 @@ use crate::error::DataError;
 use crate::tree::{Disk, Tree};
 
 /// The largest list of names in bytes. A longer file is something else.
-const MAX_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_BYTES: u64 = 1 << 20;
 
 /// CIFAR-10's classes in the order of its labels.
 pub(crate) const CIFAR10: [&str; 10] =

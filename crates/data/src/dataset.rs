@@ -135,6 +135,14 @@ impl Dataset {
         Self::new(shape, pixels, labels, classes)
     }
 
+    /// The same images and labels, with other names of the classes.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub(crate) fn with_classes(self, classes: Vec<String>) -> Result<Self, DataError> {
+        Self::new(self.shape, self.pixels, self.labels, classes)
+    }
+
     /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()

@@ -34,7 +34,7 @@ impl Labelled {
         let classes = class_names(dir, name, labels.max().map_or(0, |&label| label as usize + 1))?;
         let (train, test) = match held_out {
             Some(held_out) => (self.dataset(&classes)?, held_out.dataset(&classes)?),
-            None => self.divided(&classes)?,
+            None => divided(&self.dataset(&classes)?),
         };
         Ok(Splits { left_out, ..Splits::new(name, train, test)? })
     }
@@ -42,25 +42,19 @@ impl Labelled {
     fn dataset(self, classes: &[String]) -> Result<Dataset, DataError> {
         Dataset::new(self.shape, self.pixels, self.labels, classes.to_vec())
     }
+}
 
-    /// Two of it: every tenth image of a class is held out, and of two or more at least one.
-    fn divided(self, classes: &[String]) -> Result<(Dataset, Dataset), DataError> {
-        let mut counts = vec![0usize; classes.len()];
-        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let (mut seen, mut pixels, mut labels) =
-            (vec![0usize; classes.len()], [Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for (image, &label) in self.pixels.chunks_exact(self.shape.len().max(1)).zip(&self.labels) {
-            let class = label as usize;
-            seen[class] += 1;
-            let is_last_of_few = (2..HELD_OUT).contains(&counts[class]) && seen[class] == counts[class];
-            let to = usize::from(seen[class].is_multiple_of(HELD_OUT) || is_last_of_few);
-            pixels[to].extend_from_slice(image);
-            labels[to].push(label);
-        }
-        let ([train, test], [train_labels, test_labels]) = (pixels, labels);
-        let of = |pixels, labels| Dataset::new(self.shape, pixels, labels, classes.to_vec());
-        Ok((of(train, train_labels)?, of(test, test_labels)?))
+/// Two sets of one: every tenth image of a class is held out, and of two or more at least one.
+pub(crate) fn divided(set: &Dataset) -> (Dataset, Dataset) {
+    let counts = set.class_counts();
+    let (mut seen, mut parts) = (vec![0usize; counts.len()], [Vec::new(), Vec::new()]);
+    for (i, &label) in set.labels().iter().enumerate() {
+        let class = label as usize;
+        seen[class] += 1;
+        let is_last_of_few = (2..HELD_OUT).contains(&counts[class]) && seen[class] == counts[class];
+        parts[usize::from(seen[class].is_multiple_of(HELD_OUT) || is_last_of_few)].push(i);
     }
+    (set.select(&parts[0]), set.select(&parts[1]))
 }
 
 /// Those of `classes.txt`, those that are known of the set's name, or numbers.

@@ -14,7 +14,7 @@
 //! and an entry in the table there.
 //!
 //! A [`Picture`] is made from values in [-1, 1]. It can be laid out in a grid and written as a PNG.
-//! [`write_apng`] and [`write_gif`] write a sequence of pictures.
+//! [`write_apng`] and [`write_gif`] write a sequence of pictures. [`save_npz`] and [`save_idx`] write a data set.
 //!
 //! ```
 //! let splits = duet_data::digits()?;
@@ -31,6 +31,7 @@ pub mod animation;
 mod archive;
 mod atomic;
 pub mod caption;
+mod class_counts;
 mod classes;
 mod dataset;
 mod decode;
@@ -52,6 +53,7 @@ mod parallel;
 pub mod picture;
 mod png_check;
 mod png_file;
+pub mod save;
 mod suspicion;
 mod tree;
 mod wrap;
@@ -67,6 +69,7 @@ pub use open::open;
 pub use options::{FolderOptions, MAX_BYTES, MAX_PIXELS};
 pub use picture::Picture;
 pub use png_file::texts_of_png;
+pub use save::{Contents, save_idx, save_npz};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,10 +1,8 @@
 //! Warnings about data sets that look like a mistake but can be trained on.
 
+use crate::class_counts::named;
 use crate::dataset::{Dataset, Splits};
 use crate::error::count;
-
-/// The number of classes that a sentence names.
-const NAMED: usize = 10;
 
 /// If all images together use fewer of the 256 values, they are nearly blank.
 const FEW_VALUES: usize = 64;
@@ -25,18 +23,12 @@ fn suspicions(splits: &Splits) -> Vec<String> {
 
 fn empty_classes(train: &Dataset) -> Option<String> {
     let counts = train.class_counts();
-    let empty: Vec<&str> = train
-        .classes()
-        .iter()
-        .zip(&counts)
-        .filter(|(_, n)| **n == 0)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let named = empty.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let more = if empty.len() > NAMED { " and others" } else { "" };
+    let of_none = train.classes().iter().zip(&counts).filter(|(_, n)| **n == 0);
+    let empty: Vec<&String> = of_none.map(|(name, _)| name).collect();
+    let named = named(empty.iter().map(|name| name.to_string()));
     (!empty.is_empty()).then(|| {
         format!(
-            "{} of {} classes have no training image, so nothing is learnt of them: {named}{more}; a \
+            "{} of {} classes have no training image, so nothing is learnt of them: {named}; a \
              classes.txt beside the files, one name a line, says which classes there are",
             empty.len(),
             counts.len()

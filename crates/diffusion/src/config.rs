@@ -313,7 +313,8 @@ impl RunConfig {
     /// Where the images cannot be read, or are not what the configuration says.
     pub fn load_data(&self) -> Result<Splits> {
         let data = self.read_data()?;
-        for warning in data.warnings() {
+        let of_classes = data.class_warnings(self.train.balance);
+        for warning in data.warnings().into_iter().chain(of_classes) {
             log::warn!("{}: {warning}", data.name);
         }
         Ok(data)

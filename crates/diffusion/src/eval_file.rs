@@ -2,6 +2,7 @@
 
 use crate::error::{Result, Within};
 use duet_data::DataError;
+use duet_eval::{CopyCount, CopyCounts, Memorisation, Share};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -103,9 +104,50 @@ pub struct CopiedShares {
     /// Share of samples closer to a training image than nearly all held-out ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_share: Option<f64>,
+    /// The same of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copied_by_class: Option<BTreeMap<String, f64>>,
     /// Share of samples closer than the median held-out one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closer_share: Option<f64>,
+    /// Share of samples less than a third as far from one training image as from any other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memorised_share: Option<f64>,
+    /// The same of held-out images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_memorised_share: Option<f64>,
+    /// How probable so many are, or more, of samples that copy no more than held-out images do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memorised_p: Option<f64>,
+    /// `memorised_share` of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memorised_by_class: Option<BTreeMap<String, f64>>,
+    /// `held_out_memorised_share` of each class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out_memorised_by_class: Option<BTreeMap<String, f64>>,
+}
+
+impl CopiedShares {
+    /// What was found, by the names of the classes.
+    pub(crate) fn of(found: &Memorisation, counts: Option<&CopyCounts>, names: &[String]) -> Self {
+        let name = |class: u32| names.get(class as usize).cloned().unwrap_or_else(|| class.to_string());
+        let copied = found.copied_by_class.iter().map(|(&class, &share)| (name(class), share));
+        let by_class = |share: fn(&CopyCount) -> Share| {
+            let shares = counts?.by_class.iter().filter(|(_, count)| share(count).of > 0);
+            Some(shares.map(|(&class, count)| (name(class), share(count).value())).collect())
+        };
+        let all = counts.map(|counts| counts.all);
+        Self {
+            copied_share: Some(found.copied_share),
+            copied_by_class: Some(copied.collect()),
+            closer_share: Some(found.closer_share),
+            memorised_share: all.map(|count| count.samples.value()),
+            held_out_memorised_share: all.map(|count| count.held_out.value()),
+            memorised_p: all.map(|count| count.p_value()),
+            memorised_by_class: by_class(|count| count.samples),
+            held_out_memorised_by_class: by_class(|count| count.held_out),
+        }
+    }
 }
 
 /// The loss at one timestep.
@@ -161,6 +203,8 @@ impl EvalFile {
             ("coverage", self.coverage, Higher),
             ("copied share", memorisation.copied_share, Lower),
             ("closer share (a half for real images)", memorisation.closer_share, Neither),
+            ("memorised share", memorisation.memorised_share, Lower),
+            ("memorised share of held-out images", memorisation.held_out_memorised_share, Neither),
             ("bits per dimension, at most", self.bits_per_dimension, Lower),
             ("bits per dimension, error", self.bits_per_dimension_error, Neither),
             ("accuracy as a classifier", self.diffusion_classifier_accuracy, Higher),

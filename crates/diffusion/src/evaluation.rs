@@ -4,7 +4,7 @@ use crate::classify;
 use crate::draw::{self, seam};
 use crate::drawing::Drawing;
 use crate::error::Result;
-use crate::eval_file::{self, EVAL_FILE, EvalFile, Frechet, LossAt};
+use crate::eval_file::{CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};
 use crate::files::{create_parent, read_tensors, write_atomically};
 use crate::model::Model;
 use crate::note::Form;
@@ -13,7 +13,9 @@ use crate::score::planned;
 use crate::yardstick::{self, FEWEST_HELD_OUT, Judge, Yardstick, drawn_each, each};
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Captions, DataError, Picture, Shape, Splits};
-use duet_eval::{Confusion, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss};
+use duet_eval::{
+    Confusion, CopyCounts, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss,
+};
 use duet_model::Purpose;
 use duet_sample::Trajectory;
 use serde_json::{Map, Value};
@@ -63,6 +65,8 @@ pub struct Evaluation {
     pub confusion: Option<Confusion>,
     /// How many samples are training images again.
     pub memorisation: Memorisation,
+    /// The same by the two nearest distances, where there are two.
+    pub copies: Option<CopyCounts>,
 }
 
 /// Images of every class in `labels` from seed 0 on, `count` in all, `batch` at once.
@@ -208,22 +212,20 @@ fn check_range(values: &[f32], each: usize) -> Result<Option<String>, String> {
 /// # Errors
 /// Where there are too few, or values are not finite.
 pub fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Evaluation> {
-    let memorisation = yardstick.memorisation(&samples.images, &samples.asked)?;
+    let (memorisation, copies) = yardstick.memorisation(&samples.images, &samples.asked)?;
+    let classes = yardstick.splits.train.classes();
     let mut file = EvalFile {
         version: Some(1),
         model: samples.model.clone(),
         settings: Some(samples.settings.clone()),
         images: Some(samples.asked.len() as u64),
-        classes: Some(yardstick.splits.train.classes().to_vec()),
-        memorisation: Some(eval_file::CopiedShares {
-            copied_share: Some(memorisation.copied_share),
-            closer_share: Some(memorisation.closer_share),
-        }),
+        classes: Some(classes.to_vec()),
+        memorisation: Some(CopiedShares::of(&memorisation, copies.as_ref(), classes)),
         ..EvalFile::default()
     };
     let judge = yardstick.judge.as_ref();
     let confusion = judge.map(|judge| judged(&mut file, judge, &yardstick.splits, samples)).transpose()?;
-    Ok(Evaluation { file, confusion, memorisation })
+    Ok(Evaluation { file, confusion, memorisation, copies })
 }
 
 /// Adds what a classifier is needed for.

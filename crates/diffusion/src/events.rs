@@ -30,6 +30,19 @@ pub enum Event {
         /// The checkpoint's folder.
         checkpoint: String,
     },
+    /// Drawn images are copies of training images more often than held-out ones seem to be, for the first time.
+    CopiesRose {
+        /// Steps taken.
+        step: u64,
+        /// The share of the drawn images.
+        memorised_share: f64,
+        /// The share of the held-out images.
+        held_out_memorised_share: f64,
+        /// How probable that is by chance.
+        p: f64,
+        /// The last measurement before it that shows nothing of it; `best` is no later.
+        best: Option<u64>,
+    },
     /// The last step was taken.
     Done {
         /// Steps taken.

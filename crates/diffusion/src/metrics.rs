@@ -1,6 +1,7 @@
 //! The record of a run's steps, `metrics.jsonl`.
 
 use crate::error::Result;
+use crate::eval_file::CopiedShares;
 use duet_train::TrainError;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ pub struct Metrics {
     /// Of images drawn with the averaged weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Score>,
+    /// How much of the same images is training images again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memorisation: Option<CopiedShares>,
 }
 
 /// The quick metrics of drawn images, named as in tables and files.
@@ -45,6 +49,11 @@ pub struct Score {
     pub density: f64,
     /// Share of real neighbourhoods that hold a sample.
     pub coverage: f64,
+}
+
+/// The steps at which copies were measured, with the p-value of each.
+pub(crate) fn p_values(metrics: &[Metrics]) -> Vec<(u64, f64)> {
+    metrics.iter().filter_map(|m| Some((m.step, m.memorisation.as_ref()?.memorised_p?))).collect()
 }
 
 /// The metrics of a run's folder as far as each step follows from the one before.

@@ -139,13 +139,16 @@ impl<'a> Plan<'a> {
     pub fn texts(&self, form: Form) -> Result<Vec<(&'static str, String)>> {
         let title = match form {
             Form::Sweep { .. } => "a sweep".into(),
-            Form::Image(i) => {
-                self.stems[i].replace('_', ", ").replace("class-", "class ").replace("seed-", "seed ")
-            }
+            Form::Image(i) => title_of(&self.stems[i]),
             Form::Grid | Form::Animation => format!("{} images", self.sampling.seeds.len()),
         };
         self.note.texts(form, &title, &self.summary())
     }
+}
+
+/// What an image shows, by its file's name without the ending.
+pub(crate) fn title_of(stem: &str) -> String {
+    stem.replace('_', ", ").replace("class-", "class ").replace("seed-", "seed ")
 }
 
 /// The frames of an animation as they come: x_t, and the x̂_0 that the network sees in it.

@@ -158,7 +158,7 @@ impl Course {
                     course.time = time.filter(|_| from_the_beginning);
                     course.rate = Some(images_per_second);
                 }
-                Event::Done { .. } | Event::Saved { .. } => {}
+                Event::Done { .. } | Event::Saved { .. } | Event::CopiesRose { .. } => {}
             }
         }
         course

@@ -172,10 +172,7 @@ fn is_half(name: &str) -> bool {
     }
     let known =
         [".step-", ".judge", ".metrics.", ".config.", ".hashes."].iter().any(|start| name.starts_with(start));
-    let numbers =
-        name.strip_suffix(".tmp").and_then(|name| name.rsplit_once('.')).map(|(_, numbers)| numbers);
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    known && numbers.and_then(|n| n.split_once('-')).is_some_and(|(a, b)| is_number(a) && is_number(b))
+    known && duet_files::is_temporary(name)
 }
 
 /// Whether a path still leads to this open file or folder.

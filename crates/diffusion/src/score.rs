@@ -2,11 +2,12 @@
 
 use crate::drawing::Drawing;
 use crate::error::{Result, setting};
+use crate::eval_file::CopiedShares;
 use crate::metrics::Score;
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::yardstick::{self, Yardstick, drawn_each};
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 
 /// Of `count` images, the same number of every class with training images from seed 0 on, `batch` at once.
 ///
@@ -19,12 +20,45 @@ pub fn score(
     (count, batch): (usize, usize),
     device: &Device,
 ) -> Result<Score> {
-    let judge = yardstick.judge()?;
+    let (images, asked) = drawn(drawing, model, yardstick, (count, batch), device)?;
+    of_images(yardstick, &images, &asked)
+}
+
+/// The same, and how much of the images is training images again.
+///
+/// # Errors
+/// As [`score`].
+pub(crate) fn score_and_copies(
+    drawing: &Drawing,
+    model: &Model,
+    yardstick: &Yardstick,
+    size: (usize, usize),
+    device: &Device,
+) -> Result<(Score, CopiedShares)> {
+    let (images, asked) = drawn(drawing, model, yardstick, size, device)?;
+    let score = of_images(yardstick, &images, &asked)?;
+    let (found, counts) = yardstick.memorisation(&images, &asked)?;
+    let names = yardstick.splits.train.classes();
+    Ok((score, CopiedShares::of(&found, counts.as_ref(), names)))
+}
+
+/// Images of every class with training images, and the class of each.
+fn drawn(
+    drawing: &Drawing,
+    model: &Model,
+    yardstick: &Yardstick,
+    (count, batch): (usize, usize),
+    device: &Device,
+) -> Result<(Tensor, Vec<u32>)> {
     let labels = yardstick::labels_of(&yardstick.splits, model)?;
     let each = drawn_each(count, labels.len());
     let (plan, asked) = planned(drawing, (model, &labels, each), batch, device)?;
-    let images = plan.draw(|_| Ok(()))?.images;
-    let scores = judge.scores(&images, &judge.features(&images)?, &asked)?;
+    Ok((plan.draw(|_| Ok(()))?.images, asked))
+}
+
+fn of_images(yardstick: &Yardstick, images: &Tensor, asked: &[u32]) -> Result<Score> {
+    let judge = yardstick.judge()?;
+    let scores = judge.scores(images, &judge.features(images)?, asked)?;
     Ok(Score {
         accuracy: scores.confusion.accuracy(),
         frechet: scores.frechet,

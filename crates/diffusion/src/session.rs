@@ -5,13 +5,15 @@ use crate::choice::ClassList;
 use crate::config::RunConfig;
 use crate::drawing::{Drawing, first_seeds};
 use crate::error::{CannotResume, Error, Result, Split, Within, setting};
+use crate::eval_file::CopiedShares;
 use crate::events::Event;
 use crate::files::{create_parent, write_atomically};
 use crate::find;
-use crate::metrics::{Metrics, Score, StepHistory};
+use crate::metrics::{self, METRICS, Metrics, Score, StepHistory};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
+use crate::rise::Rise;
 use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
@@ -20,7 +22,9 @@ use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
 use duet_train::model_folder::ClassRows;
-use duet_train::{DataOrder, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss};
+use duet_train::{
+    DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
+};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -137,6 +141,13 @@ impl NewRun {
                     .into(),
             );
         }
+        if self.config.train.flip != Flip::Off && self.config.data.source == DIGITS {
+            warnings.push(format!(
+                "flip is {}: a mirrored digit is another shape or none, and such shapes are drawn too; flips are for \
+                 images that mean the same when they are mirrored",
+                self.config.train.flip
+            ));
+        }
         Ok(warnings)
     }
 
@@ -189,6 +200,10 @@ pub struct Stepped {
     pub held_out_loss: Option<f64>,
     /// What drawn images are like, where it was due; an error ends nothing.
     pub score: Option<Result<Score>>,
+    /// How much of them is training images again, where it was due.
+    pub memorisation: Option<CopiedShares>,
+    /// What a person should know now: once, that copies have risen.
+    pub warning: Option<String>,
     /// The picture, where one was due.
     pub preview: Option<PathBuf>,
     /// The checkpoint, where one was due.
@@ -207,6 +222,8 @@ pub struct Session {
     order: DataOrder,
     /// What drawn images are measured with, where the run is to measure them.
     yardstick: Option<Yardstick>,
+    /// What the measurements say of copies.
+    rise: Rise,
     /// Steps taken before.
     first: u64,
     started: Instant,
@@ -229,12 +246,25 @@ impl Session {
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
         folder.tell(&Event::Started { step: first, of, data: described })?;
-        let order = DataOrder::new(config.train.seed, data.train.len() as u32);
+        let order = DataOrder::of(&config.train, &data.train);
         let yardstick = match config.save.eval_every {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
         };
-        Ok(Self { config, config_text, data, trainer, folder, device, order, yardstick, first, started })
+        let rise = Rise::of(metrics::p_values(&metrics::read(&folder.path().join(METRICS))?));
+        Ok(Self {
+            config,
+            config_text,
+            data,
+            trainer,
+            folder,
+            device,
+            order,
+            yardstick,
+            rise,
+            first,
+            started,
+        })
     }
 
     /// Goes on with the run that a name stands for: the newest, or a run's folder, from its newest whole
@@ -268,6 +298,7 @@ impl Session {
         images: impl FnOnce(&RunConfig, &Path) -> Result<Splits>,
     ) -> Result<Self> {
         let run = find_run(name)?;
+        let name = &find::named(name)?;
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
         checkpoint::restore(&RealDisk, &run.join(CHECKPOINTS))?;
@@ -320,7 +351,11 @@ impl Session {
         let due = |every: u64| (every > 0 && step % every == 0) || step == total;
         let held_out_loss = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
         let yardstick = self.yardstick.as_ref().filter(|_| due(self.config.save.eval_every));
-        let score = yardstick.map(|yardstick| self.score(yardstick));
+        let (score, memorisation) = match yardstick.map(|yardstick| self.measure(yardstick)) {
+            None => (None, None),
+            Some(Ok((score, memorisation))) => (Some(Ok(score)), Some(memorisation)),
+            Some(Err(error)) => (Some(Err(error)), None),
+        };
         self.folder.record(&Metrics {
             step,
             loss: report.loss,
@@ -328,7 +363,12 @@ impl Session {
             learning_rate: report.learning_rate,
             held_out_loss,
             score: score.as_ref().and_then(|score| score.as_ref().ok().cloned()),
+            memorisation: memorisation.clone(),
         })?;
+        let warning = match &memorisation {
+            Some(memorisation) => self.note_copies(step, memorisation)?,
+            None => None,
+        };
         let previews = due(self.config.save.sample_every) || step == self.config.save.first_sample;
         let snapshots = self.config.train.ema_snapshots > 0 && due(self.config.train.ema_snapshots);
         if previews || snapshots {
@@ -340,7 +380,7 @@ impl Session {
             snapshots::keep(&self.trainer, self.folder.path())?;
         }
         let saved = if due(self.config.save.save_every) { Some(self.save()?) } else { None };
-        Ok(Stepped { report, held_out_loss, score, preview, checkpoint: saved })
+        Ok(Stepped { report, held_out_loss, score, memorisation, warning, preview, checkpoint: saved })
     }
 
     /// Whether the last step is taken.
@@ -355,7 +395,7 @@ impl Session {
     pub fn finish(mut self) -> Result<PathBuf> {
         let step = self.trainer.steps();
         // A run that was killed between its last save and what follows it is finished now.
-        checkpoint::prune(&self.folder.checkpoints(), step, self.config.save.keep)?;
+        checkpoint::prune_but(&self.folder.checkpoints(), step, self.config.save.keep, self.rise.before)?;
         let time = self.started.elapsed();
         let images = (step - self.first) as f64 * self.trainer.images_per_step() as f64;
         let images_per_second = images / time.as_secs_f64().max(1e-9);
@@ -402,9 +442,44 @@ impl Session {
     }
 
     /// Draws images of every class and measures them; the same seeds each time.
-    fn score(&self, yardstick: &Yardstick) -> Result<Score> {
+    fn measure(&self, yardstick: &Yardstick) -> Result<(Score, CopiedShares)> {
         let size = (self.config.save.eval_images, BATCH);
-        score::score(&Drawing::default(), &self.model()?, yardstick, size, &self.device)
+        score::score_and_copies(&Drawing::default(), &self.model()?, yardstick, size, &self.device)
+    }
+
+    /// Looks whether copies have risen, and says so once.
+    fn note_copies(&mut self, step: u64, found: &CopiedShares) -> Result<Option<String>> {
+        let (Some(share), Some(real), Some(p)) =
+            (found.memorised_share, found.held_out_memorised_share, found.memorised_p)
+        else {
+            return Ok(None);
+        };
+        if !self.rise.note(step, p) {
+            return Ok(None);
+        }
+        let best = self.rise.before;
+        let before = match best {
+            Some(best) => format!(
+                "up to step {best} nothing showed of it, and {} is the checkpoint from before",
+                self.folder.path().join(find::BEST).display()
+            ),
+            None => "it was so at the first measurement: measure more often (--eval-every)".into(),
+        };
+        let warning = format!(
+            "{:.1} % of the drawn images copy a training image, where {:.1} % of the held-out images seem to (p = \
+             {p:.1e}): {before}",
+            100.0 * share,
+            100.0 * real
+        );
+        self.folder.log(&format!("step {step}: {warning}"))?;
+        self.folder.tell(&Event::CopiesRose {
+            step,
+            memorised_share: share,
+            held_out_memorised_share: real,
+            p,
+            best,
+        })?;
+        Ok(Some(warning))
     }
 
     /// Draws the same seeds of every class at every preview.
@@ -468,7 +543,7 @@ impl Session {
         let parent = self.folder.checkpoints();
         let saved = checkpoint::save(&self.trainer, annotations, &parent)?;
         let step = self.trainer.steps();
-        checkpoint::prune(&parent, step, self.config.save.keep)?;
+        checkpoint::prune_but(&parent, step, self.config.save.keep, self.rise.before)?;
         let checkpoint = saved.display().to_string();
         self.folder.log(&format!("step {step}: saved {checkpoint}"))?;
         self.folder.tell(&Event::Saved { step, checkpoint })?;

@@ -7,13 +7,14 @@ use crate::run_folder::CONFIG;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, Splits};
 use duet_eval::{
-    Bootstrap, Classed, ConfidenceInterval, Confusion, DENSITY_COVERAGE_K, Features, Gaussian, Manifold,
-    Memorisation, PRECISION_RECALL_K, density_coverage, frechet_distance, kernel_distance, memorisation,
-    precision_recall,
+    Bootstrap, Classed, ConfidenceInterval, Confusion, CopyCounts, DENSITY_COVERAGE_K, Features, Gaussian,
+    Manifold, Memorisation, PRECISION_RECALL_K, copies, density_coverage, frechet_distance, kernel_distance,
+    memorisation_beside, nearest, precision_recall,
 };
 use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::OnceLock;
 
 /// Images whose features are taken at once.
 const AT_ONCE: usize = 1000;
@@ -39,6 +40,26 @@ pub struct Yardstick {
     pub splits: Splits,
     /// None where no classifier can tell these images apart.
     pub judge: Option<Judge>,
+    /// The same for all samples, and as expensive as they are.
+    honest: OnceLock<HonestDistances>,
+}
+
+/// How close the held-out images are to training images, pixel by pixel.
+struct HonestDistances {
+    /// Of each to the nearest.
+    distances: Vec<f64>,
+    /// Whether each seems to be a copy; none where the training images are all equal.
+    copies: Option<Vec<bool>>,
+    classes: Vec<u32>,
+}
+
+impl HonestDistances {
+    fn of(held_out: &Dataset, training: &Features) -> Result<Self> {
+        let (images, classes) = tensors(held_out)?;
+        let images = pixels(&images)?;
+        let distances = nearest(&images, training)?.iter().map(|near| near.distance).collect();
+        Ok(Self { distances, copies: copies(&images, training)?, classes })
+    }
 }
 
 /// A classifier, and what it sees in the held-out images.
@@ -147,7 +168,7 @@ impl Yardstick {
             None => Some(Judge::new(&splits, run)?),
             Some(_) => None,
         };
-        Ok(Self { splits, judge })
+        Ok(Self { splits, judge, honest: OnceLock::new() })
     }
 
     /// What the scores depend on besides the samples.
@@ -180,17 +201,28 @@ impl Yardstick {
     }
 
     /// How close samples are to training images, pixel by pixel, beside how close held-out ones of the
-    /// class that was asked for are.
+    /// class that was asked for are; and how many of either are copies, which is not known where the training images
+    /// are all equal.
     ///
     /// # Errors
     /// Where images and classes are not equally many, or a value is not finite.
-    pub fn memorisation(&self, images: &Tensor, asked: &[u32]) -> Result<Memorisation> {
-        let (held_out, classes) = tensors(&at_most(&self.splits.test, MOST_HELD_OUT))?;
-        let held_out = pixels(&held_out)?;
+    pub fn memorisation(&self, images: &Tensor, asked: &[u32]) -> Result<(Memorisation, Option<CopyCounts>)> {
         let train = pixels(&tensors(&self.splits.train)?.0)?;
+        let held_out = match self.honest.get() {
+            Some(held_out) => held_out,
+            None => {
+                let found = HonestDistances::of(&at_most(&self.splits.test, MOST_HELD_OUT), &train)?;
+                self.honest.get_or_init(|| found)
+            }
+        };
         let samples = pixels(&images.clamp(-1f32, 1f32)?)?;
-        let samples = Classed { features: &samples, classes: asked };
-        Ok(memorisation(samples, Classed { features: &held_out, classes: &classes }, &train, COPIED)?)
+        let classed = Classed { features: &samples, classes: asked };
+        let found = memorisation_beside(classed, (&held_out.distances, &held_out.classes), &train, COPIED)?;
+        let counts = match (copies(&samples, &train)?, &held_out.copies) {
+            (Some(copies), Some(real)) => Some(CopyCounts::new((&copies, asked), (real, &held_out.classes))?),
+            _ => None,
+        };
+        Ok((found, counts))
     }
 }
 
@@ -213,12 +245,20 @@ impl Judge {
         features(&self.classifier, &images.clamp(-1f32, 1f32)?)
     }
 
+    /// The class that the classifier takes each image (n, C, H, W) in [-1, 1] for; values outside count as the ends.
+    ///
+    /// # Errors
+    /// Where they are not of the data's shape, or a value is not finite.
+    pub fn answers(&self, images: &Tensor) -> Result<Vec<u32>> {
+        Ok(self.classifier.classify(&images.clamp(-1f32, 1f32)?)?)
+    }
+
     /// The quick metrics of samples, by their features and by the classes that were asked for.
     ///
     /// # Errors
     /// Where there are too few samples, or they are not of the data's shape and classes.
     pub fn scores(&self, images: &Tensor, samples: &Features, asked: &[u32]) -> Result<Scores> {
-        let answered = self.classifier.classify(&images.clamp(-1f32, 1f32)?)?;
+        let answered = self.answers(images)?;
         let classes = self.classifier.classes() as u32;
         let real = Manifold::new(&self.held_out, PRECISION_RECALL_K)?;
         let drawn = Manifold::new(samples, PRECISION_RECALL_K)?;

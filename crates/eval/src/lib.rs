@@ -6,7 +6,8 @@
 //!
 //! - [`frechet_distance`] and [`kernel_distance`] give one number for two sets.
 //! - [`precision_recall`] and [`density_coverage`] measure fidelity and variety separately.
-//! - [`memorisation`] finds samples that copy training images.
+//! - [`memorisation`] finds samples that are closer to a training image than held-out images are, and [`copies`]
+//!   those that are much closer to one training image than to all others.
 //! - [`Confusion`] counts the answered class for each requested class.
 //! - [`Bootstrap`] gives the uncertainty of such numbers.
 //!
@@ -32,12 +33,14 @@
 
 mod bootstrap;
 mod confusion;
+mod copies;
 mod denoiser;
 mod denoising;
 mod density_coverage;
 mod diffusion_classifier;
 mod error;
 mod features;
+mod fisher;
 mod frechet;
 mod kernel_distance;
 mod likelihood;
@@ -50,17 +53,19 @@ mod quantile;
 
 pub use bootstrap::{Bootstrap, ConfidenceInterval};
 pub use confusion::{Confused, Confusion};
+pub use copies::{COPY_RATIO, CopyCount, CopyCounts, copies};
 pub use denoiser::{Denoiser, Labelled, Predict};
 pub use denoising::{TimestepLoss, denoising_loss};
 pub use density_coverage::{DensityCoverage, density_coverage};
 pub use diffusion_classifier::{Classified, classify_by_denoising};
 pub use error::EvalError;
 pub use features::{Features, LARGEST_FEATURE};
+pub use fisher::{Share, fisher_greater};
 pub use frechet::{Gaussian, frechet_distance};
 pub use kernel_distance::kernel_distance;
 pub use likelihood::{Bits, bits_per_dimension};
 pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
-pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation};
+pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation, memorisation_beside};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
 

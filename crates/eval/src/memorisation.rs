@@ -2,6 +2,7 @@
 
 use crate::error::EvalError;
 use crate::features::Features;
+use crate::fisher::Share;
 use crate::nearest::nearest;
 use crate::quantile::{quantile_of_others, sorted};
 use std::collections::BTreeMap;
@@ -44,6 +45,8 @@ pub struct Memorisation {
     pub honest: BTreeMap<u32, Honest>,
     /// The share of the samples strictly below their class's `copy_distance`.
     pub copied_share: f64,
+    /// The same share of the samples of each class.
+    pub copied_by_class: BTreeMap<u32, f64>,
     /// The `copied_share` of samples that are like held-out images. It is q, or more if a class has fewer
     /// than 1/q - 1 held-out images: the quantile is then the distance of the closest one.
     pub expected_share: f64,
@@ -69,19 +72,36 @@ pub fn memorisation(
     training: &Features,
     q: f64,
 ) -> Result<Memorisation, EvalError> {
+    let distances: Vec<f64> =
+        nearest(held_out.features, training)?.iter().map(|near| near.distance).collect();
+    memorisation_beside(samples, (&distances, held_out.classes), training, q)
+}
+
+/// The same, given the distance of each held-out image to its nearest training image ([`nearest`]) and its class: they
+/// are the same for all samples.
+/// Errors: as [`memorisation`].
+pub fn memorisation_beside(
+    samples: Classed<'_>,
+    (distances, classes): (&[f64], &[u32]),
+    training: &Features,
+    q: f64,
+) -> Result<Memorisation, EvalError> {
     if !(q > 0.0 && q < 1.0) {
         return Err(EvalError::OutOfRange { name: "q", value: q, range: "between 0 and 1" });
     }
-    for (what, set) in [("classes of samples", samples), ("classes of held-out images", held_out)] {
-        if set.features.len() != set.classes.len() {
-            return Err(EvalError::Counts { what, left: set.classes.len(), right: set.features.len() });
+    if distances.is_empty() {
+        return Err(EvalError::TooFew { what: "memorisation", needed: 1, rows: 0 });
+    }
+    for (what, rows, classes) in [
+        ("classes of samples", samples.features.len(), samples.classes),
+        ("classes of held-out images", distances.len(), classes),
+    ] {
+        if rows != classes.len() {
+            return Err(EvalError::Counts { what, left: classes.len(), right: rows });
         }
     }
-    let distances: Vec<f64> =
-        nearest(held_out.features, training)?.iter().map(|near| near.distance).collect();
     let of = |class: Option<u32>| {
-        let chosen =
-            distances.iter().zip(held_out.classes).filter(|(_, own)| class.is_none_or(|c| c == **own));
+        let chosen = distances.iter().zip(classes).filter(|(_, own)| class.is_none_or(|c| c == **own));
         let chosen = sorted(chosen.map(|(distance, _)| *distance));
         let honest = Honest {
             copy_distance: quantile_of_others(&chosen, q),
@@ -90,13 +110,16 @@ pub fn memorisation(
         (honest, q.max(1.0 / (chosen.len() + 1) as f64))
     };
     let by_class: BTreeMap<u32, (Honest, f64)> =
-        held_out.classes.iter().map(|&class| (class, of(Some(class)))).collect();
+        classes.iter().map(|&class| (class, of(Some(class)))).collect();
     let all = of(None);
     let near = nearest(samples.features, training)?;
+    let mut copied_of: BTreeMap<u32, Share> = BTreeMap::new();
     let (mut pairs, mut copied, mut closer, mut expected) = (Vec::with_capacity(near.len()), 0, 0, 0.0);
     for (sample, (near, class)) in near.iter().zip(samples.classes).enumerate() {
         let (honest, share) = by_class.get(class).unwrap_or(&all);
-        copied += usize::from(near.distance < honest.copy_distance);
+        let is_close = near.distance < honest.copy_distance;
+        copied += usize::from(is_close);
+        copied_of.entry(*class).or_default().add(is_close);
         closer += usize::from(near.distance < honest.median_distance);
         expected += share;
         // Held-out images may also be training images, at distance 0.
@@ -109,6 +132,7 @@ pub fn memorisation(
     Ok(Memorisation {
         honest: by_class.into_iter().map(|(class, (honest, _))| (class, honest)).collect(),
         copied_share: copied as f64 / count,
+        copied_by_class: copied_of.into_iter().map(|(class, share)| (class, share.value())).collect(),
         expected_share: expected / count,
         closer_share: closer as f64 / count,
         pairs,

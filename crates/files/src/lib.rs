@@ -23,7 +23,7 @@ mod whole;
 mod write;
 
 pub use read::{is_lfs_pointer, lfs_pointer, open, read, read_all, read_text};
-pub use whole::{write_whole, write_whole_unsynced};
+pub use whole::{is_temporary, write_whole, write_whole_unsynced};
 pub use write::{append, create, create_new};
 
 #[cfg(doctest)]

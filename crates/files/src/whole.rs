@@ -56,6 +56,16 @@ pub fn write_whole_unsynced(path: &Path, write: impl FnOnce(&mut File) -> io::Re
     written
 }
 
+/// Whether a file's name is one that [`write_whole`] gives to a file that is not whole. A process that was killed
+/// leaves such files behind.
+pub fn is_temporary(name: &str) -> bool {
+    let hidden = name.strip_prefix('.').and_then(|name| name.strip_suffix(".tmp"));
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    hidden
+        .and_then(|name| name.rsplit_once('.')?.1.split_once('-'))
+        .is_some_and(|(process, count)| is_number(process) && is_number(count))
+}
+
 /// A new file with a hidden name in the same folder. No other process or thread writes it.
 fn temporary_sibling(path: &Path) -> io::Result<(File, PathBuf)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);

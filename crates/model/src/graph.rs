@@ -27,7 +27,7 @@ pub(crate) trait Graph {
     /// Convolution; the time term is (B, O).
     fn conv(&mut self, x: &Self::X, layer: &Conv, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Linear layer on an embedding.
-    fn linear(&mut self, x: &Self::X, layer: &Linear) -> Result<Self::X>;
+    fn linear(&mut self, x: &Self::X, layer: &Linear, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Linear layer on the channels of each pixel.
     fn pointwise(&mut self, x: &Self::X, layer: &Linear, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Normalisation; then z·(1 + scale) + shift if there is a modulation (B, 2·C), with the scales first;
@@ -83,8 +83,8 @@ impl Graph for CandleGraph {
         add_sum(duet_kernels::conv2d(x, &affine.weight, &affine.bias, layer.options)?, sum)
     }
 
-    fn linear(&mut self, x: &Tensor, layer: &Linear) -> Result<Tensor> {
-        duet_kernels::linear(x, &layer.0.weight, &layer.0.bias)
+    fn linear(&mut self, x: &Tensor, layer: &Linear, sum: Addends<Tensor>) -> Result<Tensor> {
+        add_sum(duet_kernels::linear(x, &layer.0.weight, &layer.0.bias)?, sum)
     }
 
     fn pointwise(&mut self, x: &Tensor, layer: &Linear, sum: Addends<Tensor>) -> Result<Tensor> {

@@ -59,6 +59,15 @@ impl Linear {
     pub fn new(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
         Ok(Self(WeightAndBias::uniform(&[outputs, inputs], &vb)?))
     }
+
+    /// The same without a bias: it is 0 and no parameter.
+    pub fn without_bias(inputs: usize, outputs: usize, vb: VarBuilder) -> Result<Self> {
+        let bound = 1.0 / (inputs as f64).sqrt();
+        let weight =
+            vb.get_with_hints((outputs, inputs), "weight", Init::Uniform { lo: -bound, up: bound })?;
+        let bias = Tensor::zeros(outputs, weight.dtype(), weight.device())?;
+        Ok(Self(WeightAndBias { name: vb.prefix(), weight, bias }))
+    }
 }
 
 /// Group normalisation of (B, C, ...), with or without a SiLU after it.

@@ -38,7 +38,7 @@ pub use memory::{available_memory, check_memory};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
 pub use tensors::{read_tensors, tensors_from_bytes};
-pub use unet::UNet;
+pub use unet::{AUGMENT_EMBEDDING, NetworkInputs, UNet};
 pub use weights::{WEIGHTS_FILE, find_weights, move_class_row};
 
 #[cfg(doctest)]

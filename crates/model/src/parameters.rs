@@ -136,7 +136,25 @@ impl UNet {
     ///
     /// Errors: as [`UNetConfig::validate`]; too little memory.
     pub fn seeded(config: &UNetConfig, seed: u64, device: &Device) -> Result<(Self, Parameters), ModelError> {
-        build(config, Source::Seed(seed), device)
+        build(config, 0, Source::Seed(seed), device)
+    }
+
+    /// The same network for training by augmented images: it is also told `count` numbers of each image, the
+    /// *augment labels* (Karras et al. 2022, appendix F.2). A linear layer without bias,
+    /// `augment_embedding.weight` (E, `count`), takes them to the embedding, beside the class.
+    ///
+    /// Where the numbers are 0, as in drawing, the layer adds 0. So the other parameters alone are the network
+    /// that is saved, drawn from and loaded by diffusers; that leaves nothing out. All of them have the values of
+    /// [`UNet::seeded`].
+    ///
+    /// Errors: as [`UNet::seeded`].
+    pub fn seeded_with_augment_labels(
+        config: &UNetConfig,
+        count: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<(Self, Parameters), ModelError> {
+        build(config, count, Source::Seed(seed), device)
     }
 
     /// A network with given parameters. Errors: a missing tensor, one of the wrong shape, one left over
@@ -146,7 +164,7 @@ impl UNet {
         tensors: BTreeMap<String, Tensor>,
         device: &Device,
     ) -> Result<(Self, Parameters), ModelError> {
-        build(config, Source::Tensors(tensors), device)
+        build(config, 0, Source::Tensors(tensors), device)
     }
 }
 
@@ -187,7 +205,12 @@ impl SimpleBackend for Counting {
     }
 }
 
-fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, Parameters), ModelError> {
+fn build(
+    config: &UNetConfig,
+    augment_labels: usize,
+    source: Source,
+    device: &Device,
+) -> Result<(UNet, Parameters), ModelError> {
     // Weights from a file are in memory already and fit there.
     if let Source::Seed(_) = source {
         config.check_memory(1)?;
@@ -196,7 +219,9 @@ fn build(config: &UNetConfig, source: Source, device: &Device) -> Result<(UNet, 
     let loads = matches!(source, Source::Tensors(_));
     let store = Arc::new(ParameterStore { source: Mutex::new(source), vars: Mutex::default() });
     let builder = VarBuilder::from_backend(Box::new(Shared(store.clone())), DType::F32, device.clone());
-    let unet = UNet::new(config, builder).map_err(|error| match without_backtrace(error) {
+    let unet =
+        UNet::new(config, builder.clone()).and_then(|unet| unet.with_augment_labels(augment_labels, builder));
+    let unet = unet.map_err(|error| match without_backtrace(error) {
         candle_core::Error::Msg(message) if loads => ModelError::Weights(message),
         error => error.into(),
     })?;

@@ -63,7 +63,7 @@ impl Residual {
     /// x (B, C, H, W) and the activated embedding (B, E) → (B, O, H', W').
     pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, activated_embedding: &G::X) -> Result<G::X> {
         let h = graph.norm(x, &self.norm1, self.activation, None)?;
-        let time = graph.linear(activated_embedding, &self.time_emb_proj)?;
+        let time = graph.linear(activated_embedding, &self.time_emb_proj, Addends::nothing())?;
         let sum = Addends { time: (!self.modulates).then_some(&time), ..Addends::nothing() };
         let (x, h) = match self.resize {
             Resize::Keep => (x.clone(), graph.conv(&h, &self.conv1, sum)?),

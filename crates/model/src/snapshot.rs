@@ -4,8 +4,7 @@ use crate::error::ModelError;
 use crate::graph::{Addends, CandleGraph, Graph};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
 use crate::parameters::Parameters;
-use crate::unet::Inputs;
-use crate::unet::UNet;
+use crate::unet::{Inputs, NetworkInputs, UNet};
 use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
@@ -68,7 +67,8 @@ impl UNet {
     /// [`UNetConfig::check_sides`](crate::UNetConfig::check_sides). Errors: those of candle.
     pub fn multiply_adds(&self, height: usize, width: usize) -> std::result::Result<u64, ModelError> {
         let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, self.device())?;
-        let inputs = Inputs { x, t: vec![0.0], labels: self.config().num_class_embeds.map(|_| vec![0]) };
+        let labels = self.config().num_class_embeds.map(|_| vec![0]);
+        let inputs = Inputs { x, t: vec![0.0], labels, augment_labels: None };
         let snapshot = self.snapshot(Purpose::Prediction)?;
         let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: &snapshot };
         let x = channels_last(&inputs.x)?;
@@ -83,20 +83,19 @@ impl UNet {
     /// the range's share of the value, and the gradient with respect to these predictions. Several threads
     /// call it at once, each for its own range. The shares are summed in the order of the images.
     ///
-    /// Errors: inputs as for [`UNet::forward`]; a parameter without a gradient; those of `objective`.
+    /// Errors: inputs as for [`UNet::forward_of`]; a parameter without a gradient, such as that of augment labels
+    /// where there are none; those of `objective`.
     pub fn value_and_gradients<F>(
         &self,
         parameters: &Parameters,
-        x: &Tensor,
-        t: &Tensor,
-        labels: Option<&Tensor>,
+        inputs: &NetworkInputs,
         objective: F,
     ) -> std::result::Result<ValueAndGradients, ModelError>
     where
         F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
     {
-        let inputs = self.inputs(x, t, labels)?;
-        if x.device().is_cpu() {
+        let inputs = self.inputs(inputs)?;
+        if inputs.x.device().is_cpu() {
             let (value, gradients) =
                 self.snapshot(Purpose::Training)?.value_and_gradients(&inputs, objective)?;
             let tensor = |name: &str, var: &Var| {
@@ -135,7 +134,7 @@ impl Snapshot<'_> {
         t: &Tensor,
         labels: Option<&Tensor>,
     ) -> std::result::Result<Tensor, ModelError> {
-        let inputs = self.unet.inputs(x, t, labels)?;
+        let inputs = self.unet.inputs(&NetworkInputs { x, t, labels, augment_labels: None })?;
         if !x.device().is_cpu() {
             return Ok(self.unet.run(&mut CandleGraph, inputs.x.clone(), &inputs)?.detach());
         }
@@ -268,8 +267,8 @@ impl Graph for TapeGraph<'_> {
         Ok(self.tape.conv(x, &weights, layer.options.stride, layer.options.padding, sum_of(&sum)))
     }
 
-    fn linear(&mut self, x: &Images, layer: &Linear) -> Result<Images> {
-        self.pointwise(x, layer, Addends::nothing())
+    fn linear(&mut self, x: &Images, layer: &Linear, sum: Addends<Images>) -> Result<Images> {
+        self.pointwise(x, layer, sum)
     }
 
     fn pointwise(&mut self, x: &Images, layer: &Linear, sum: Addends<Images>) -> Result<Images> {

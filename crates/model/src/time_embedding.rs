@@ -1,7 +1,7 @@
 //! The time embedding: a code of the timestep, then a small perceptron.
 
 use crate::config::UNetConfig;
-use crate::graph::Graph;
+use crate::graph::{Addends, Graph};
 use crate::layers::Linear;
 use candle_core::{Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -121,9 +121,9 @@ impl TimeEmbedding {
             let rows: Vec<u32> = t.iter().map(|&t| t as u32).collect();
             code = graph.add_rows(&code, name, table, &rows)?;
         }
-        let hidden = graph.linear(&code, &self.linear_1)?;
+        let hidden = graph.linear(&code, &self.linear_1, Addends::nothing())?;
         let hidden = graph.activation(&hidden, Activation::Silu)?;
-        graph.linear(&hidden, &self.linear_2)
+        graph.linear(&hidden, &self.linear_2, Addends::nothing())
     }
 }
 

@@ -4,12 +4,15 @@ use crate::block::{Down, Middle, Up};
 use crate::config::UNetConfig;
 use crate::error::ModelError;
 use crate::graph::{Addends, CandleGraph, Graph};
-use crate::layers::{Conv, Norm};
+use crate::layers::{Conv, Linear, Norm};
 use crate::time_embedding::TimeEmbedding;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
 use duet_kernels::Activation;
 use std::ops::Range;
+
+/// The name of the parameter of a network's augment labels.
+pub const AUGMENT_EMBEDDING: &str = "augment_embedding.weight";
 
 /// A time-embedded residual U-Net (Ronneberger et al. 2015; Ho et al. 2020; Dhariwal & Nichol 2021).
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct UNet {
     time_embedding: TimeEmbedding,
     /// The parameter's name and values.
     class_embedding: Option<(String, Tensor)>,
+    /// For training alone: see [`UNet::seeded_with_augment_labels`].
+    augment_embedding: Option<Linear>,
     conv_in: Conv,
     down: Vec<Down>,
     middle: Option<Middle>,
@@ -47,6 +52,7 @@ impl UNet {
         Ok(Self {
             time_embedding: TimeEmbedding::new(config, &vb)?,
             class_embedding: config.num_class_embeds.map(table).transpose()?,
+            augment_embedding: None,
             conv_in: Conv::same(config.in_channels, first, vb.pp("conv_in"))?,
             down: levels
                 .clone()
@@ -58,6 +64,15 @@ impl UNet {
             conv_out: Conv::same(first, config.out_channels, vb.pp("conv_out"))?,
             config: config.clone(),
         })
+    }
+
+    /// The same network, which is also told `count` numbers of each image; none of them for 0.
+    pub(crate) fn with_augment_labels(self, count: usize, vb: VarBuilder) -> Result<Self> {
+        if count == 0 {
+            return Ok(self);
+        }
+        let layer = Linear::without_bias(count, self.config.time_width(), vb.pp("augment_embedding"))?;
+        Ok(Self { augment_embedding: Some(layer), ..self })
     }
 
     /// The configuration that it was built from.
@@ -86,23 +101,26 @@ impl UNet {
         t: &Tensor,
         labels: Option<&Tensor>,
     ) -> std::result::Result<Tensor, ModelError> {
-        let inputs = self.inputs(x, t, labels)?;
+        self.forward_of(&NetworkInputs { x, t, labels, augment_labels: None })
+    }
+
+    /// The same, where the network may also be told what was done to each image. Errors: as [`UNet::forward`];
+    /// augment labels for a network that takes none, or another number of them.
+    pub fn forward_of(&self, inputs: &NetworkInputs) -> std::result::Result<Tensor, ModelError> {
+        let inputs = self.inputs(inputs)?;
         Ok(self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?)
     }
 
     /// Checks the inputs.
-    pub(crate) fn inputs(
-        &self,
-        x: &Tensor,
-        t: &Tensor,
-        labels: Option<&Tensor>,
-    ) -> std::result::Result<Inputs, ModelError> {
+    pub(crate) fn inputs(&self, inputs: &NetworkInputs) -> std::result::Result<Inputs, ModelError> {
+        let &NetworkInputs { x, t, labels, augment_labels } = inputs;
         self.check(x, t, labels)?;
+        self.check_augment_labels(x.dims()[0], augment_labels)?;
         let x = if self.config.center_input_sample { ((x * 2.0)? - 1.0)? } else { x.clone() };
         let t = t.to_dtype(DType::F32)?.to_vec1::<f32>()?;
         t.iter().try_for_each(|&t| self.time_embedding.check(t)).map_err(ModelError::Input)?;
         let labels = labels.map(|labels| labels.to_vec1()).transpose()?;
-        Ok(Inputs { x, t, labels })
+        Ok(Inputs { x, t, labels, augment_labels: augment_labels.cloned() })
     }
 
     /// The network on `x`, which stands for `inputs.x` in the graph.
@@ -110,6 +128,11 @@ impl UNet {
         let mut embedding = self.time_embedding.forward(graph, &inputs.t)?;
         if let (Some((name, table)), Some(labels)) = (&self.class_embedding, &inputs.labels) {
             embedding = graph.add_rows(&embedding, name, table, labels)?;
+        }
+        if let (Some(layer), Some(told)) = (&self.augment_embedding, &inputs.augment_labels) {
+            let told = graph.embedding(told)?;
+            let sum = Addends { residual: Some(&embedding), ..Addends::nothing() };
+            embedding = graph.linear(&told, layer, sum)?;
         }
         let embedding = graph.activation(&embedding, self.config.activation())?;
         let mut h = graph.conv(&x, &self.conv_in, Addends::nothing())?;
@@ -179,6 +202,38 @@ impl UNet {
             (None, None) => Ok(()),
         }
     }
+
+    fn check_augment_labels(
+        &self,
+        batch: usize,
+        told: Option<&Tensor>,
+    ) -> std::result::Result<(), ModelError> {
+        let Some(told) = told else { return Ok(()) };
+        let refuse = |message: String| Err(ModelError::Input(message));
+        let Some(layer) = &self.augment_embedding else {
+            return refuse("this network takes no augment labels".into());
+        };
+        let expected = [batch, layer.0.weight.dims()[1]];
+        if told.dims() != expected || told.dtype() != DType::F32 {
+            let (dims, dtype) = (told.dims(), told.dtype());
+            return refuse(format!("augment labels are {dims:?} {dtype:?}, expected {expected:?} F32"));
+        }
+        Ok(())
+    }
+}
+
+/// What a network gets of a batch of B images.
+#[derive(Debug, Clone, Copy)]
+pub struct NetworkInputs<'a> {
+    /// x_t (B, C, H, W), f32.
+    pub x: &'a Tensor,
+    /// Timesteps (B), of any number type.
+    pub t: &'a Tensor,
+    /// Rows of the class embedding (B), u32; none for a network without classes.
+    pub labels: Option<&'a Tensor>,
+    /// What was done to each image, (B, N) f32, for a network of [`UNet::seeded_with_augment_labels`] with N of
+    /// them. None means zeros: that nothing was done.
+    pub augment_labels: Option<&'a Tensor>,
 }
 
 /// Checked inputs of the network.
@@ -188,6 +243,8 @@ pub(crate) struct Inputs {
     /// Timesteps (B)
     pub t: Vec<f32>,
     pub labels: Option<Vec<u32>>,
+    /// (B, N)
+    pub augment_labels: Option<Tensor>,
 }
 
 impl Inputs {
@@ -200,10 +257,12 @@ impl Inputs {
     pub fn chunks(&self, count: usize) -> Result<Vec<(Range<usize>, Self)>> {
         let part = |first: usize| {
             let range = first..self.len().min(first + count);
+            let told = |told: &Tensor| told.narrow(0, first, range.len());
             let inputs = Self {
                 x: self.x.narrow(0, first, range.len())?,
                 t: self.t[range.clone()].to_vec(),
                 labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
+                augment_labels: self.augment_labels.as_ref().map(told).transpose()?,
             };
             Ok((range, inputs))
         };

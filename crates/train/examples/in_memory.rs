@@ -5,7 +5,7 @@ use candle_core::{Device, Tensor};
 use duet_model::{UNet, UNetConfig};
 use duet_schedule::{BetaSchedule, Prediction};
 use duet_train::{
-    Batch, Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainError, TrainOptions, Trainer,
+    Batch, Diffusion, Flip, LossWeighting, Optimizer, TimestepSampling, TrainError, TrainOptions, Trainer,
 };
 
 const CLASSES: u32 = 2;
@@ -76,6 +76,9 @@ fn options() -> TrainOptions {
         timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.95,
         ema_snapshots: 0,
+        balance: false,
+        flip: Flip::Off,
+        augment: 0.0,
     }
 }
 

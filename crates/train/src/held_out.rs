@@ -55,7 +55,8 @@ pub fn held_out_loss(
             Draws::new(SEED, "held-out noise", position(i) as u64).fill_normal(noise);
         }
         let labels = unet.config().num_class_embeds.map(|_| batch.labels.clone());
-        let noised = objective.noised(&batch.images, BatchDraws { timesteps, noise, labels })?;
+        let draws = BatchDraws { timesteps, noise, labels, augment_labels: None };
+        let noised = objective.noised(&batch.images, draws)?;
         sum += noised.loss(&snapshot)? * chosen.len() as f64;
     }
     Ok(sum / count as f64)

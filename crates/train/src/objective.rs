@@ -10,7 +10,7 @@ use crate::loss_weighting::loss_weights;
 use crate::options::{Diffusion, TrainOptions};
 use crate::timestep_sampling::{TimestepSampling, WeightedTimesteps};
 use candle_core::Tensor;
-use duet_model::{Parameters, Snapshot, UNet, ValueAndGradients};
+use duet_model::{NetworkInputs, Parameters, Snapshot, UNet, ValueAndGradients};
 use duet_random::Draws;
 use duet_schedule::{NoiseSchedule, Prediction};
 use std::ops::Range;
@@ -50,6 +50,8 @@ pub(crate) struct BatchDraws {
     pub noise: Vec<f32>,
     /// The label of each image that the network gets; none for an unconditional network.
     pub labels: Option<Vec<u32>>,
+    /// What the network is told of changes of the images, (n, N); none where it is told nothing.
+    pub augment_labels: Option<Tensor>,
 }
 
 /// How training draws.
@@ -86,7 +88,8 @@ impl TrainingDraws {
         let shown =
             |(label, draw): (u32, &ImageDraws)| if draw.drops_label { self.null_label } else { label };
         let labels = labels.map(|labels| labels.into_iter().zip(&draws).map(shown).collect());
-        BatchDraws { timesteps: draws.iter().map(timestep).collect(), noise, labels }
+        let timesteps = draws.iter().map(timestep).collect();
+        BatchDraws { timesteps, noise, labels, augment_labels: None }
     }
 }
 
@@ -131,7 +134,7 @@ impl Objective {
     /// Applies the draws to a batch (n, C, H, W) f32. The result is on the device of the images.
     pub fn noised(&self, images: &Tensor, draws: BatchDraws) -> Result<Noised, TrainError> {
         let (device, shape) = (images.device(), images.shape());
-        let BatchDraws { timesteps, noise, labels } = draws;
+        let BatchDraws { timesteps, noise, labels, augment_labels } = draws;
         let count = timesteps.len();
         let x_0 = images.flatten_all()?.to_vec1::<f32>()?;
         let (mut x_t, mut target) = (vec![0f32; x_0.len()], vec![0f32; x_0.len()]);
@@ -151,6 +154,7 @@ impl Objective {
             x_t: Tensor::from_vec(x_t, shape, device)?,
             t: Tensor::from_vec(t, count, device)?,
             labels: labels.map(|labels| Tensor::from_vec(labels, count, device)).transpose()?,
+            augment_labels,
             target: Tensor::from_vec(target, shape, device)?,
             weights: Tensor::from_vec(weights, count, device)?,
             timesteps,
@@ -164,6 +168,7 @@ pub(crate) struct Noised {
     x_t: Tensor,
     t: Tensor,
     labels: Option<Tensor>,
+    augment_labels: Option<Tensor>,
     target: Tensor,
     weights: Tensor,
 }
@@ -183,7 +188,13 @@ impl Noised {
         share: f64,
     ) -> Result<ValueAndGradients, TrainError> {
         let part = |range, prediction: &Tensor| self.part(range, prediction, share);
-        Ok(unet.value_and_gradients(parameters, &self.x_t, &self.t, self.labels.as_ref(), part)?)
+        let inputs = NetworkInputs {
+            x: &self.x_t,
+            t: &self.t,
+            labels: self.labels.as_ref(),
+            augment_labels: self.augment_labels.as_ref(),
+        };
+        Ok(unet.value_and_gradients(parameters, &inputs, part)?)
     }
 
     /// The part of `share` times the loss that a range of the batch adds, and its gradient with respect to

@@ -1,5 +1,6 @@
 //! Which optimiser moves which parameter of the network.
 
+use duet_model::AUGMENT_EMBEDDING;
 use serde::{Deserialize, Serialize};
 
 /// The optimiser of the parameters.
@@ -19,9 +20,15 @@ impl Optimizer {
     }
 }
 
-/// The layers whose input is an image, a timestep or a class, and the layer whose output is an image.
-const OUTER: [&str; 5] =
-    ["conv_in.", "conv_out.", "time_proj.", "time_embedding.linear_1.", "class_embedding."];
+/// The layers whose input is an image, a timestep, a class or an augmentation, and the layer whose output is an image.
+const OUTER: [&str; 6] = [
+    "conv_in.",
+    "conv_out.",
+    "time_proj.",
+    "time_embedding.linear_1.",
+    "class_embedding.",
+    "augment_embedding.",
+];
 
 /// Whether a parameter is a matrix (or a convolution's filters) that maps features to features. Muon is
 /// meant for these (Jordan et al. 2024).
@@ -30,7 +37,7 @@ pub fn is_hidden_matrix(name: &str, rank: usize) -> bool {
 }
 
 /// Whether weight decay applies to a parameter. It does not apply to norms and biases (rank 1), nor to the
-/// class embedding.
+/// embeddings of class and augmentation.
 pub fn is_decayed(name: &str, rank: usize) -> bool {
-    rank > 1 && name != "class_embedding.weight"
+    rank > 1 && name != "class_embedding.weight" && name != AUGMENT_EMBEDDING
 }

@@ -1,6 +1,7 @@
 //! The hyper-parameters of diffusion and of training.
 
 use crate::error::TrainError;
+use crate::flip::Flip;
 use crate::loss_weighting::LossWeighting;
 use crate::optimizer::Optimizer;
 use crate::timestep_sampling::TimestepSampling;
@@ -88,7 +89,7 @@ pub struct TrainOptions {
     pub warmup: f64,
     /// The learning rate at the end as a share of the peak, 0 to 1.
     pub final_learning_rate: f64,
-    /// Decoupled weight decay; none on norms, biases and the class embedding.
+    /// Decoupled weight decay; none on norms, biases and the embeddings of class and augmentation.
     pub weight_decay: f64,
     /// Decay of Adam's first and second moment.
     pub betas: [f64; 2],
@@ -110,6 +111,24 @@ pub struct TrainOptions {
     /// these after the training. 0 means no snapshots. Files of older versions lack it and mean 0.
     #[serde(default)]
     pub ema_snapshots: u64,
+    /// Whether classes are drawn alike, however many images each has ([`DataOrder::balanced`]). Written only
+    /// where it is set, as are the next two; files of older versions lack them.
+    ///
+    /// [`DataOrder::balanced`]: crate::DataOrder::balanced
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub balance: bool,
+    /// "off", "horizontal" or "both": whether images are mirrored at random, and how.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub flip: Flip,
+    /// The probability of each transformation of non-leaky augmentation ([`Augmentation`]), 0 to 1; 0 is none.
+    ///
+    /// [`Augmentation`]: crate::Augmentation
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub augment: f64,
+}
+
+fn is_off<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn adamw() -> Optimizer {
@@ -151,6 +170,7 @@ impl TrainOptions {
             ("clip", self.clip, positive(self.clip), "a positive number"),
             ("label_dropout", self.label_dropout, share(self.label_dropout), "0 to 1"),
             ("ema_decay", self.ema_decay, fraction(self.ema_decay), "at least 0 and below 1"),
+            ("augment", self.augment, share(self.augment), "0 to 1"),
         ];
         match checks.into_iter().find(|(_, _, holds, _)| !holds) {
             Some((name, value, _, range)) => {

@@ -3,12 +3,13 @@
 use crate::batch::Batch;
 use crate::data_order::DataOrder;
 use crate::error::TrainError;
-use crate::objective::{Noised, Objective, TrainingDraws};
+use crate::image_changes::ImageChanges;
+use crate::objective::{BatchDraws, Noised, Objective, TrainingDraws};
 use crate::optimizer::is_decayed;
 use crate::options::{Diffusion, TrainOptions};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
-use duet_model::{Parameters, UNet, UNetConfig};
+use duet_model::{AUGMENT_EMBEDDING, Parameters, UNet, UNetConfig};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,
@@ -38,6 +39,7 @@ pub struct Trainer {
     pub(crate) diffusion: Diffusion,
     objective: Objective,
     draws: TrainingDraws,
+    changes: ImageChanges,
     pub(crate) unet: UNet,
     pub(crate) parameters: Parameters,
     pub(crate) ema: (UNet, Parameters),
@@ -65,16 +67,17 @@ impl Trainer {
     ) -> Result<Self, TrainError> {
         options.validate()?;
         check_network(config, diffusion)?;
-        let (unet, parameters) = UNet::seeded(config, options.seed, device)?;
+        let changes = ImageChanges { seed: options.seed, flip: options.flip, augment: options.augment };
+        let (unet, parameters) =
+            UNet::seeded_with_augment_labels(config, changes.labels(), options.seed, device)?;
         let null_label = config.num_class_embeds.map_or(0, |rows| rows as u32 - 1);
         let (objective, draws) = Objective::of_training(diffusion, options, null_label)?;
-        let copies = parameters.iter().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
+        // Drawing tells the network of no change, and the embedding of changes then adds nothing: it needs no average.
+        let drawn = || parameters.iter().filter(|(name, _)| *name != AUGMENT_EMBEDDING);
+        let copies = drawn().map(|(name, var)| Ok((name.to_string(), var.as_tensor().copy()?)));
         let ema = UNet::from_tensors(config, copies.collect::<candle_core::Result<_>>()?, device)?;
-        let copies = || {
-            parameters
-                .iter()
-                .map(|(name, var)| Ok((name.to_string(), Var::from_tensor(&var.as_tensor().copy()?)?)))
-        };
+        let copies =
+            || drawn().map(|(name, var)| Ok((name.to_string(), Var::from_tensor(&var.as_tensor().copy()?)?)));
         let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
         let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
         let (hidden, others): (Vec<_>, Vec<_>) =
@@ -83,6 +86,7 @@ impl Trainer {
         Ok(Self {
             objective,
             draws,
+            changes,
             steps: 0,
             adam: AdamW::new(others.into_iter(), adam)?,
             muon: Muon::new(hidden.into_iter(), options.weight_decay)?,
@@ -116,7 +120,8 @@ impl Trainer {
         &self.unet
     }
 
-    /// Its parameters.
+    /// Its parameters; where training augments images, with the embedding of the changes
+    /// ([`UNet::seeded_with_augment_labels`]).
     pub fn parameters(&self) -> &Parameters {
         &self.parameters
     }
@@ -146,7 +151,7 @@ impl Trainer {
         &self.options
     }
 
-    /// Takes the next step on a data set. Each epoch has its own random order.
+    /// Takes the next step on a data set, in the given order: [`DataOrder::of`] makes that of the options.
     ///
     /// # Errors
     /// As [`Trainer::step`], and [`TrainError::Option`] where the order is for another number of images.
@@ -263,8 +268,9 @@ impl Trainer {
             )));
         }
         let labels = self.labels(batch, count)?;
-        let draws = self.draws.batch(first, &batch.images, labels);
-        self.objective.noised(&batch.images, draws)
+        let (images, augment_labels) = self.changes.apply(first, &batch.images)?;
+        let draws = BatchDraws { augment_labels, ..self.draws.batch(first, &images, labels) };
+        self.objective.noised(&images, draws)
     }
 
     /// Checks the batch's labels and returns them; none for an unconditional network.
@@ -284,8 +290,9 @@ impl Trainer {
     fn update_ema(&mut self) -> Result<(), TrainError> {
         let step = self.steps();
         let decay = ema_decay(self.options.ema_decay, step);
-        let mut triples: Vec<_> =
-            self.ema.1.iter().zip(self.parameters.iter()).map(|((_, a), (_, var))| (a, var, decay)).collect();
+        let of_ema = self.ema.1.iter();
+        let of_ema = of_ema.filter_map(|(name, average)| Some((average, self.parameters.get(name)?, decay)));
+        let mut triples: Vec<_> = of_ema.collect();
         for (powers, length) in self.powers.iter().zip(POWER_LENGTHS) {
             let decay = power_decay(power_exponent(length)?, step);
             let vars = self.parameters.iter();

@@ -64,6 +64,8 @@ const FLAGS: [(&str, &[&str]); 5] = [
             "--minutes",
             "--batch",
             "--lr",
+            "--flip",
+            "--augment",
             "--seed",
             "--threads",
             "--device",

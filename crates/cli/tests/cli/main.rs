@@ -11,5 +11,7 @@ mod messages;
 mod reliability;
 mod report;
 mod sample;
+#[cfg(unix)]
+mod sets;
 mod support;
 mod train;

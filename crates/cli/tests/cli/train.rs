@@ -68,6 +68,64 @@ fn a_resume_that_would_end_elsewhere_is_refused() {
     assert!(text.contains("config.toml: train.clip is 2.0, but"), "{text}");
 }
 
+/// A folder of few and unequal images, with everything that there is for it.
+#[test]
+fn a_small_and_unequal_set_is_counted_balanced_changed_and_resumed_exactly() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (images(dir.path()), config(dir.path()));
+    for i in 5..40 {
+        std::fs::remove_file(data.join(format!("right/{i:02}.png"))).unwrap();
+    }
+    let base = ["train", "--config", config.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let flags = ["--balance", "--flip", "both", "--augment", "0.5", "--out", "run"];
+    let text = run(dir.path(), &[&base[..], &flags].concat(), 0);
+    for said in [
+        "training images of a class: left 3",
+        "1 of 2 classes have fewer than 20 training images: right (",
+        "balance = true",
+        "flip = \"both\"",
+        "augment = 0.5",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let last = || files(&dir.path().join("run/checkpoints/step-000060"));
+    let unbroken = last();
+    for refused in [&["--balance"][..], &["--flip", "off"], &["--augment", "0"]] {
+        let text = run(dir.path(), &[&["train", "--resume", "run"], refused].concat(), 2);
+        assert!(text.contains(&format!("{} cannot change when a run is resumed", refused[0])), "{text}");
+    }
+    let path = dir.path().join("run/config.toml");
+    let good = std::fs::read_to_string(&path).unwrap();
+    for (line, key) in
+        [("balance = true\n", "balance"), ("flip = \"both\"\n", "flip"), ("augment = 0.5\n", "augment")]
+    {
+        std::fs::write(&path, good.replace(line, "")).unwrap();
+        let text = run(dir.path(), &["train", "--resume", "run"], 2);
+        assert!(text.contains(&format!("config.toml: train.{key} is nothing, but")), "{text}");
+    }
+    std::fs::write(&path, good).unwrap();
+    run(dir.path(), &["train", "--resume", "run/checkpoints/step-000025", "--threads", "1"], 0);
+    assert_eq!(last(), unbroken);
+    run(dir.path(), &["export", "--run", "run", "--out", "exported"], 0);
+    for (model, images) in [("run", "a.safetensors"), ("exported", "b.safetensors")] {
+        let flags = ["sample", "--run", model, "--preset", "digits", "--seeds", "0-3", "--out", images];
+        run(dir.path(), &flags, 0);
+    }
+    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert!(bytes("a.safetensors") == bytes("b.safetensors"), "the exported model draws other images");
+}
+
+#[test]
+fn mirrored_digits_are_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let flags = ["train", "--config", config.to_str().unwrap(), "--dry-run", "--flip"];
+    let text = run(dir.path(), &[&flags[..], &["horizontal"]].concat(), 0);
+    assert!(text.contains("warning: flip is horizontal: a mirrored digit"), "{text}");
+    let text = run(dir.path(), &[&flags[..], &["off"]].concat(), 0);
+    assert!(!text.contains("warning") && !text.contains("flip ="), "{text}");
+}
+
 #[test]
 fn a_dry_run_prints_the_plan_and_writes_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -131,7 +189,7 @@ fn bad_input_is_refused_with_its_code_and_reason() {
             write(&format!("{folder}/{split}-labels-idx1-ubyte"), &idx(1, &[labels], labels as usize));
         }
     }
-    let cases: [(&[&str], i32, &[&str]); 16] = [
+    let cases: [(&[&str], i32, &[&str]); 20] = [
         (&["--config", "unknown.toml"], 2, &["unknown.toml", "learing_rate", "learning_rate"]),
         (&["--config", "syntax.toml"], 2, &["syntax.toml"]),
         (&["--config", "nowhere.toml"], 2, &["nowhere.toml"]),
@@ -145,6 +203,10 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         (&["--data", data, "--channels", "2"], 4, &["channels", "2"]),
         (&["--steps", "0"], 2, &["steps = 0"]),
         (&["--lr", "nan"], 2, &["learning_rate"]),
+        (&["--flip", "vertical"], 2, &["--flip", "\"vertical\"", "off, horizontal, both"]),
+        (&["--augment", "1.5"], 2, &["augment = 1.5", "0 to 1"]),
+        (&["--augment", "-1"], 2, &["augment = -1", "0 to 1"]),
+        (&["--augment", "nan"], 2, &["augment = NaN", "0 to 1"]),
         (&["--minutes", "0"], 2, &["--minutes"]),
         (&["--threads", "0"], 2, &["--threads 0", "1 to 1024"]),
         (&["--device", "tpu"], 2, &["--device tpu", "auto, cpu"]),

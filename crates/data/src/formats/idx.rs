@@ -15,6 +15,7 @@ use flate2::bufread::MultiGzDecoder;
 use crate::dataset::{Dataset, Shape, Splits, check_names};
 use crate::error::{DataError, shown};
 use crate::format::{Format, Found, Tried};
+use crate::labelled::divided;
 use crate::options::MAX_BYTES;
 use crate::{classes, fit};
 
@@ -27,7 +28,8 @@ const MOST_PACKED: u64 = 1032;
 /// Four files with MNIST's or EMNIST's names. Common downloaders put them into `raw/` or `gzip/`.
 pub(super) const FORMAT: Format = Format {
     holds: "IDX files, gzipped or not: train-images-idx3-ubyte, train-labels-idx1-ubyte, \
-            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST) or \
+            t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (MNIST, Fashion-MNIST; without the last two, every \
+            tenth image of a class is held out) or \
             emnist-SPLIT-train-images-idx3-ubyte and so on (EMNIST), \
             with a classes.txt beside them for other class names",
     tried: Tried::ByName,
@@ -49,7 +51,8 @@ struct IdxSet {
     family: String,
     dir: PathBuf,
     train: SplitFiles,
-    test: SplitFiles,
+    /// None where every tenth image of a class is held out.
+    test: Option<SplitFiles>,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +105,11 @@ fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<Idx
     let Some((family, files)) = sets.pop_first() else {
         return Ok(None);
     };
-    let missing: Vec<String> = ROLES
+    let needed = match files.keys().eq(&ROLES[..2]) {
+        true => &ROLES[..2],
+        false => &ROLES[..],
+    };
+    let missing: Vec<String> = needed
         .iter()
         .filter(|role| !files.contains_key(role))
         .map(|&role| format!("{} (or the same with .gz)", usual_name(family, role)))
@@ -115,7 +122,8 @@ fn find(dir: &Path, names: &[String], chosen: Option<&str>) -> Result<Option<Idx
         family: family.into(),
         dir: dir.into(),
         train: SplitFiles { images: path(Role::TrainImages), labels: path(Role::TrainLabels) },
-        test: SplitFiles { images: path(Role::TestImages), labels: path(Role::TestLabels) },
+        test: (needed.len() == ROLES.len())
+            .then(|| SplitFiles { images: path(Role::TestImages), labels: path(Role::TestLabels) }),
     }))
 }
 
@@ -164,10 +172,13 @@ impl IdxSet {
     fn read(&self, folder_name: &str, max_bytes: u64) -> Result<Splits, DataError> {
         let naming = self.naming(folder_name)?;
         let train = read_files(&self.train, &naming, max_bytes)?;
-        let test = read_files(&self.test, &naming, max_bytes)?;
-        if train.shape() != test.shape() {
+        let (train, test) = match &self.test {
+            Some(files) => (train, read_files(files, &naming, max_bytes)?),
+            None => divided(&train),
+        };
+        if let Some(files) = self.test.as_ref().filter(|_| train.shape() != test.shape()) {
             return Err(DataError::malformed(
-                &self.test.images,
+                &files.images,
                 format!(
                     "images of shape {}, but those of {} have shape {}",
                     test.shape(),

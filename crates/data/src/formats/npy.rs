@@ -8,6 +8,8 @@ use std::io::{self, Read};
 
 /// Most bytes of a header; NumPy's own have below 200.
 const MAX_HEADER: usize = 1 << 14;
+/// Most characters of a text.
+const MAX_TEXT: usize = 1 << 12;
 /// Most axes of an array of images or labels.
 const MAX_AXES: usize = 5;
 
@@ -17,6 +19,7 @@ pub(super) enum Values {
     Bytes(Vec<u8>),
     Integers(Vec<i64>),
     Floats(Vec<f32>),
+    Texts(Vec<String>),
 }
 
 /// An array.
@@ -39,13 +42,14 @@ impl Array {
             Values::Bytes(values) => Values::Bytes(by_rows(&values, rows, columns)),
             Values::Integers(values) => Values::Integers(by_rows(&values, rows, columns)),
             Values::Floats(values) => Values::Floats(by_rows(&values, rows, columns)),
+            Values::Texts(values) => Values::Texts(by_rows(&values, rows, columns)),
         };
         Ok(Array { shape: self.shape, values })
     }
 }
 
-fn by_rows<T: Copy>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row])).collect()
+fn by_rows<T: Clone>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row].clone())).collect()
 }
 
 /// Reads an array of at most `most` bytes. An error is what is wrong, for people.
@@ -71,7 +75,8 @@ pub(super) fn read(mut file: impl Read, most: u64) -> Result<Array, String> {
     let header = Header::parse(std::str::from_utf8(&header).map_err(|_| "its header is no text")?)?;
     let count = header.shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side as u64));
     let size = count.and_then(|count| count.checked_mul(header.kind.size() as u64));
-    let Some(size) = size.filter(|&size| size <= most) else {
+    let held = count.and_then(|count| count.checked_mul(header.kind.held() as u64));
+    let Some(size) = size.filter(|_| held.is_some_and(|held| held <= most)) else {
         let shape = &header.shape;
         return Err(format!(
             "an array of shape {shape:?} has more than the {most} bytes that are read of a data set; use fewer or \
@@ -83,6 +88,7 @@ pub(super) fn read(mut file: impl Read, most: u64) -> Result<Array, String> {
         Values::Bytes(values) => values.len(),
         Values::Integers(values) => values.len(),
         Values::Floats(values) => values.len(),
+        Values::Texts(values) => values.len(),
     };
     match Some(got as u64) == count {
         true => Ok(Array { shape: header.shape, values }),
@@ -100,13 +106,15 @@ struct Header {
     shape: Vec<usize>,
 }
 
-/// A type of numbers.
+/// A type of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Kind {
     Bool,
     Unsigned(usize),
     Signed(usize),
     Float(usize),
+    /// Of so many UTF-32 characters, at least 1.
+    Text(usize),
 }
 
 impl Kind {
@@ -129,10 +137,13 @@ impl Kind {
                             instead"
                     .into());
             }
-            name => {
-                let name: String = name.chars().take(40).collect();
-                return Err(format!("its values are {name:?}, and numbers of 1 to 8 bytes are read"));
-            }
+            name => match name.strip_prefix('U').map(str::parse) {
+                Some(Ok(length)) if (1..=MAX_TEXT).contains(&length) => Kind::Text(length),
+                _ => {
+                    let name: String = name.chars().take(40).collect();
+                    return Err(format!("its values are {name:?}, and numbers of 1 to 8 bytes are read"));
+                }
+            },
         })
     }
 
@@ -140,6 +151,15 @@ impl Kind {
         match self {
             Self::Bool => 1,
             Self::Unsigned(size) | Self::Signed(size) | Self::Float(size) => size,
+            Self::Text(length) => length.saturating_mul(4),
+        }
+    }
+
+    /// Bytes of memory that a value takes.
+    fn held(self) -> usize {
+        match self {
+            Self::Text(_) => self.size().saturating_add(size_of::<String>()),
+            _ => self.size(),
         }
     }
 
@@ -152,6 +172,11 @@ impl Kind {
                 bytes.iter_mut().for_each(|byte| *byte = if *byte == 0 { 0 } else { 255 });
             }
             return Ok(Values::Bytes(bytes));
+        }
+        if let Self::Text(length) = self {
+            file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+            let texts = bytes.chunks_exact(4 * length).map(|bytes| text(bytes, big_endian));
+            return texts.collect::<Result<_, _>>().map(Values::Texts);
         }
         let size = self.size();
         let mut part = vec![0u8; size << 13];
@@ -183,6 +208,19 @@ impl Kind {
             }
         }
     }
+}
+
+/// A text of UTF-32 characters, up to the zeros that fill it.
+fn text(bytes: &[u8], big_endian: bool) -> Result<String, String> {
+    let character = |four: &[u8]| {
+        let mut four = [four[0], four[1], four[2], four[3]];
+        if big_endian {
+            four.reverse();
+        }
+        char::from_u32(u32::from_le_bytes(four))
+    };
+    let text: Option<String> = bytes.chunks_exact(4).map(character).collect();
+    Ok(text.ok_or("a character of a text is none of Unicode's")?.trim_end_matches('\0').into())
 }
 
 /// Reads until the buffer is full or the stream ends.
@@ -260,7 +298,8 @@ mod tests {
             header(&format!("{{'descr': {descr}, 'fortran_order': False, 'shape': (2,), }}")).unwrap_err()
         };
         assert!(refused("'|O'").contains("Python objects"));
-        assert!(refused("'<U5'").contains("U5"));
+        assert!(refused("'<U0'").contains("U0"));
+        assert!(refused("'<M8[s]'").contains("M8[s]"));
         assert!(refused("[('a', '<f4')]").contains("several fields"));
         assert!(
             header("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 2), }")
@@ -289,6 +328,17 @@ mod tests {
         assert_eq!(read(file("<u4", 1, &[1, 0, 0, 0x80])).unwrap(), Values::Integers(vec![0x8000_0001]));
         assert_eq!(read(file("<i8", 1, &(-5i64).to_le_bytes())).unwrap(), Values::Integers(vec![-5]));
         assert_eq!(read(file("<f8", 1, &0.5f64.to_le_bytes())).unwrap(), Values::Floats(vec![0.5]));
+        let texts = Values::Texts(vec!["é".into(), "ab".into()]);
+        assert_eq!(read(file("<U2", 2, b"\xe9\0\0\0\0\0\0\0a\0\0\0b\0\0\0")).unwrap(), texts);
+        assert_eq!(read(file(">U2", 2, b"\0\0\0\xe9\0\0\0\0\0\0\0a\0\0\0b")).unwrap(), texts);
+        assert!(read(file("<U1", 1, &[0xff; 4])).unwrap_err().contains("Unicode"));
+        assert!(read(file("<U1", 2, &[0; 7])).unwrap_err().contains("cut"));
+        // Of such lengths, the bytes of a character are 0 by overflow.
+        for (length, count) in [(usize::MAX, 2), (1 << 62, 0), (4097, 0)] {
+            let huge = format!("<U{length}");
+            assert!(read(file(&huge, count, &[0; 7])).unwrap_err().contains(&huge[1..]));
+        }
+        assert!(read(file("<U4096", 2, &[0; 7])).unwrap_err().contains("more than the 1000 bytes"));
         assert!(read(file("<f4", 2, &[0; 7])).unwrap_err().contains("cut"));
         assert!(read(file("<f4", 2000, &[0; 7])).unwrap_err().contains("more than the 1000 bytes"));
     }

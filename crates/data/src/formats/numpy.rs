@@ -9,13 +9,16 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
-use crate::dataset::{Shape, Splits};
+use crate::classes;
+use crate::dataset::{Dataset, Shape, Splits, check_names};
 use crate::error::DataError;
 use crate::fit;
 use crate::format::{Format, Found, Tried};
 use crate::formats::npy::{self, Array, Values};
 use crate::labelled::{Labelled, MAX_CLASSES};
 
+/// The array of an archive that names the classes.
+const CLASS_NAMES: &str = "class_names";
 /// Most members of an archive that are looked at.
 const MAX_MEMBERS: usize = 1000;
 
@@ -23,7 +26,7 @@ const MAX_MEMBERS: usize = 1000;
 pub(super) const FORMAT: Format = Format {
     holds: "NumPy's arrays, a .npz file or .npy files: images (n, h, w) or (n, h, w, 3) and labels (n), named \
             train_images and train_labels, x_train and y_train, or images and labels; test_images and test_labels \
-            beside them, or every tenth image of a class is held out",
+            beside them, or every tenth image of a class is held out; class_names (texts) in a .npz file",
     tried: Tried::Otherwise,
     subfolders: &[],
     may_have_two_labels: false,
@@ -104,7 +107,7 @@ type Members = BTreeMap<(Part, bool), Member>;
 
 /// All splits of the arrays in these files.
 fn read(dir: &Path, paths: &[PathBuf], name: &str, max_bytes: u64) -> Result<Splits, DataError> {
-    let (mut members, mut left_out) = (Members::new(), Vec::new());
+    let (mut members, mut left_out, mut names) = (Members::new(), Vec::new(), None);
     let mut left = max_bytes;
     for path in paths {
         let file =
@@ -113,23 +116,27 @@ fn read(dir: &Path, paths: &[PathBuf], name: &str, max_bytes: u64) -> Result<Spl
         if file_name.to_lowercase().ends_with(".npy") {
             add(&mut members, &mut left_out, (path, stem(&file_name), None), file, &mut left)?;
         } else {
-            read_archive(&mut members, &mut left_out, path, file, &mut left)?;
+            let found = read_archive(&mut members, &mut left_out, path, file, &mut left)?;
+            names = names.or(found);
         }
     }
     let set = match paths {
         [path] => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         _ => name.into(),
     };
-    splits(dir, &set, members, left_out)
+    let splits = splits(dir, &set, members, left_out)?;
+    named(splits, names)
 }
 
+/// The names of the classes, where the archive has them.
 fn read_archive(
     members: &mut Members,
     left_out: &mut Vec<String>,
     path: &Path,
     file: impl Read + Seek,
     left: &mut u64,
-) -> Result<(), DataError> {
+) -> Result<Option<Vec<String>>, DataError> {
+    let mut names = None;
     let refuse = |cause: String| {
         DataError::malformed(path, cause, "write it with numpy.savez(path, train_images=…, train_labels=…)")
     };
@@ -145,12 +152,36 @@ fn read_archive(
             left_out.push(format!("{name} of {} is no array of NumPy", path.display()));
             continue;
         };
+        if array == CLASS_NAMES {
+            names = Some(class_names(path, member)?);
+            continue;
+        }
         // numpy.savez(path, array) names it so.
         let file_stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let key = if array.starts_with("arr_") { file_stem.as_str() } else { array };
         add(members, left_out, (path, key, Some(array)), member, left)?;
     }
-    Ok(())
+    Ok(names)
+}
+
+fn class_names(path: &Path, file: impl Read) -> Result<Vec<String>, DataError> {
+    let refuse = |cause: String| {
+        DataError::malformed(path, format!("{CLASS_NAMES}: {cause}"), "give it as an array (n) of texts")
+    };
+    match npy::read(file, classes::MAX_BYTES).map_err(refuse)? {
+        Array { shape, values: Values::Texts(names) } if shape.len() == 1 => {
+            check_names(&names).map_err(refuse)?;
+            Ok(names)
+        }
+        _ => Err(refuse("no list of texts".into())),
+    }
+}
+
+/// The same images, with these names of the classes if there are any.
+fn named(splits: Splits, names: Option<Vec<String>>) -> Result<Splits, DataError> {
+    let Some(names) = names else { return Ok(splits) };
+    let of = |set: Dataset| set.with_classes(names.clone());
+    Ok(Splits { train: of(splits.train)?, test: of(splits.test)?, ..splits })
 }
 
 /// Reads an array whose name says what it is; another is left out.
@@ -189,6 +220,7 @@ fn bytes(array: &Array) -> u64 {
         Values::Bytes(values) => values.len() as u64,
         Values::Integers(values) => 8 * values.len() as u64,
         Values::Floats(values) => 4 * values.len() as u64,
+        Values::Texts(values) => values.iter().map(|text| text.len() as u64).sum(),
     }
 }
 
@@ -249,6 +281,7 @@ fn labels_of(member: &Member) -> Result<Vec<u32>, DataError> {
         Values::Bytes(values) => Ok(values.iter().map(|&value| value.into()).collect()),
         Values::Integers(values) => values.iter().map(|&value| value as f64).enumerate().map(label).collect(),
         Values::Floats(values) => values.iter().map(|&value| value.into()).enumerate().map(label).collect(),
+        Values::Texts(_) => Err(refuse("texts, and numbers are expected".into())),
     }
 }
 
@@ -340,6 +373,7 @@ impl Scale {
 fn as_bytes(values: Values, scale: Scale) -> Result<Vec<u8>, String> {
     match values {
         Values::Bytes(values) => Ok(values),
+        Values::Texts(_) => Err("texts, and numbers are expected".into()),
         Values::Floats(values) => Ok(values.into_iter().map(|value| scale.byte(value)).collect()),
         Values::Integers(values) => match values.iter().find(|value| !(0..=255).contains(*value)) {
             Some(value) => Err(format!("a value is {value}, and whole numbers are 0 to 255")),
@@ -352,6 +386,7 @@ fn as_bytes(values: Values, scale: Scale) -> Result<Vec<u8>, String> {
 pub(crate) fn read_bytes(bytes: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
     let (mut members, mut left_out, mut left) = (Members::new(), Vec::new(), max_bytes);
     let path = Path::new("arrays.npz");
-    read_archive(&mut members, &mut left_out, path, std::io::Cursor::new(bytes), &mut left)?;
-    splits(Path::new("arrays"), "arrays", members, left_out)
+    let names = read_archive(&mut members, &mut left_out, path, std::io::Cursor::new(bytes), &mut left)?;
+    let splits = splits(Path::new("arrays"), "arrays", members, left_out)?;
+    named(splits, names)
 }

@@ -136,6 +136,54 @@ fn classes_without_an_image_are_warned_about() {
     );
 }
 
+/// One-pixel images, so many of each class.
+fn counted(counts: &[(&str, usize)]) -> Splits {
+    let labels: Vec<u32> = (0..).zip(counts).flat_map(|(label, (_, n))| vec![label; *n]).collect();
+    splits(vec![0; labels.len()], labels, &counts.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+}
+
+#[test]
+fn classes_of_fewer_than_twenty_images_are_warned_about_with_their_numbers() {
+    let few = counted(&[("cat", 20), ("dog", 19), ("fox", 0), ("hen", 3)]);
+    for balanced in [false, true] {
+        let found = few.class_warnings(balanced);
+        assert!(found.len() == 1 && found[0].starts_with("2 of 3 classes"), "{found:?}");
+        assert!(found[0].contains(": hen (3), dog (19);"), "{found:?}");
+    }
+    assert!(counted(&[("cat", 20), ("fox", 0)]).class_warnings(false).is_empty());
+    let names: Vec<String> = (0..30).map(|i| format!("c{i}")).collect();
+    let many = counted(&names.iter().map(|name| (name.as_str(), 2)).collect::<Vec<_>>());
+    let found = many.class_warnings(false);
+    assert!(found[0].contains("c9 (2) and others;") && !found[0].contains("c10"), "{found:?}");
+}
+
+#[test]
+fn unequal_classes_are_warned_about_unless_training_balances_them() {
+    let unequal = counted(&[("cat", 2050), ("dog", 300), ("fox", 20), ("hen", 0)]);
+    let found = unequal.class_warnings(false);
+    assert!(found.len() == 1 && found[0].contains("102 : 1"), "{found:?}");
+    for named in ["cat has 2050 training images and fox 20", "--balance"] {
+        assert!(found[0].contains(named), "{found:?}");
+    }
+    assert!(unequal.class_warnings(true).is_empty());
+    assert!(counted(&[("cat", 1999), ("fox", 20)]).class_warnings(false).is_empty(), "99.95 : 1");
+    assert_eq!(counted(&[("cat", 2000), ("fox", 20)]).class_warnings(false).len(), 1, "100 : 1");
+    assert!(duet_data::digits().unwrap().class_warnings(false).is_empty());
+}
+
+#[test]
+fn up_to_twelve_classes_are_listed_and_of_more_the_fewest_and_the_most() {
+    let line = counted(&[("cat", 30), ("dog", 4)]).describe_classes();
+    assert_eq!(line.unwrap(), "training images of a class: cat 30, dog 4");
+    let names: Vec<String> = (0..13).map(|i| format!("c{i}")).collect();
+    let counts: Vec<_> = (1..).zip(&names).map(|(n, name)| (name.as_str(), n)).collect();
+    let line = counted(&counts[..12]).describe_classes().unwrap();
+    assert!(line.ends_with("c10 11, c11 12"), "{line}");
+    let line = counted(&counts).describe_classes();
+    assert_eq!(line.unwrap(), "training images of a class: 1 (c0) to 13 (c12)");
+    assert_eq!(counted(&[("all", 30)]).describe_classes(), None);
+}
+
 #[test]
 fn blank_images_are_warned_about() {
     let found = splits(vec![255, 255, 0, 255], vec![0, 0], &["a"]).warnings();

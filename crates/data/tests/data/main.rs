@@ -13,5 +13,6 @@ mod numpy;
 mod parquet;
 mod pickles;
 mod picture;
+mod save;
 mod tables;
 mod zoo;

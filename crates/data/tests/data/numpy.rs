@@ -94,7 +94,7 @@ fn arrays_side_by_side_are_one_set_and_may_have_names() {
 fn what_cannot_be_images_with_labels_is_refused_by_name_and_reason() {
     for (name, words) in [
         ("objects.npz", &["objects.npz: images", "Python objects"][..]),
-        ("words.npz", &["words.npz: labels", "U3"]),
+        ("words.npz", &["words.npz: labels", "texts"]),
         ("fortran.npz", &["fortran.npz: images", "Fortran", "ascontiguousarray"]),
         ("fewer.npz", &["6 images and 5 labels"]),
         ("halves.npz", &["label 0.5 of image 0"]),

@@ -1,6 +1,7 @@
 //! The library on a tiny model: runs, drawings, measuring, models in and out.
 
 mod averages;
+mod copies;
 mod drawings;
 mod evaluation;
 mod exchange;
@@ -8,5 +9,6 @@ mod golden;
 mod library;
 mod pages;
 mod runs;
+mod sets;
 mod support;
 mod tiny;

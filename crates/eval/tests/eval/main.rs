@@ -3,6 +3,7 @@
 mod bootstrap;
 mod common;
 mod confusion;
+mod copies;
 mod denoising;
 mod features;
 mod frechet;

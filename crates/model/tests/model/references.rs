@@ -2,7 +2,7 @@
 //!
 //! `../references/` is made by `benches/make_references.py` with torch 2.15 and diffusers 0.42.
 use candle_core::{DType, Device, Tensor};
-use duet_model::{LoadedModel, Purpose, load_folder};
+use duet_model::{LoadedModel, NetworkInputs, Purpose, load_folder};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -64,10 +64,8 @@ fn agrees_with_torch(folder: &Path) {
         let value = f64::from(error.sqr()?.sum_all()?.to_scalar::<f32>()?) / count;
         Ok((value, (error * (2.0 / count))?))
     };
-    let (value, grads) = model
-        .unet
-        .value_and_gradients(&model.parameters, &io["x"], &io["t"], labels.as_ref(), mean_square)
-        .unwrap();
+    let inputs = NetworkInputs { x: &io["x"], t: &io["t"], labels: labels.as_ref(), augment_labels: None };
+    let (value, grads) = model.unet.value_and_gradients(&model.parameters, &inputs, mean_square).unwrap();
     assert!((value / f64::from(loss.to_scalar::<f32>().unwrap()) - 1.0).abs() < 1e-5);
     assert_eq!(grads.len(), expected, "number of gradients");
     for (name, grad) in &grads {

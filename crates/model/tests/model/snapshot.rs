@@ -1,7 +1,9 @@
 //! The network on the kernels' tape against the same network as a candle graph.
 use candle_core::{Device, Tensor};
 use duet_kernels::{InstructionSet, with_instruction_set};
-use duet_model::{Parameters, Purpose, UNet, UNetConfig, ValueAndGradients};
+use duet_model::{
+    AUGMENT_EMBEDDING, NetworkInputs, Parameters, Purpose, UNet, UNetConfig, ValueAndGradients,
+};
 use std::ops::Range;
 
 const CPU: Device = Device::Cpu;
@@ -76,6 +78,7 @@ struct Case {
     x: Tensor,
     t: Tensor,
     labels: Option<Tensor>,
+    augment_labels: Option<Tensor>,
     target: Tensor,
 }
 
@@ -94,20 +97,28 @@ fn case(config: &UNetConfig, images: usize) -> Case {
         x: noise(0),
         t: Tensor::new(t, &CPU).unwrap(),
         labels: config.num_class_embeds.map(|_| Tensor::new(labels, &CPU).unwrap()),
+        augment_labels: None,
         target: noise(1),
     }
 }
 
 impl Case {
+    fn inputs(&self) -> NetworkInputs<'_> {
+        NetworkInputs {
+            x: &self.x,
+            t: &self.t,
+            labels: self.labels.as_ref(),
+            augment_labels: self.augment_labels.as_ref(),
+        }
+    }
+
     /// Half the squared error, and its gradients.
     fn value_and_gradients(&self) -> ValueAndGradients {
         let objective = |range: Range<usize>, y: &Tensor| {
             let error = (y - self.target.narrow(0, range.start, range.len())?)?;
             Ok((0.5 * f64::from(error.sqr()?.sum_all()?.to_scalar::<f32>()?), error))
         };
-        self.unet
-            .value_and_gradients(&self.parameters, &self.x, &self.t, self.labels.as_ref(), objective)
-            .unwrap()
+        self.unet.value_and_gradients(&self.parameters, &self.inputs(), objective).unwrap()
     }
 
     fn predict(&self) -> Vec<f32> {
@@ -132,12 +143,27 @@ fn on_threads<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
 
+/// The same case for a network of the same seed that is told five numbers of each image; none where nothing
+/// is told.
+fn told_case(config: &UNetConfig, images: usize, scale: Option<f64>) -> Case {
+    let (unet, parameters) = UNet::seeded_with_augment_labels(config, 5, 0, &CPU).unwrap();
+    let told = |scale: f64| {
+        let mut values = vec![0f32; images * 5];
+        duet_random::Draws::new(0, "told", 0).fill_normal(&mut values);
+        (Tensor::from_vec(values, (images, 5), &CPU).unwrap() * scale).unwrap()
+    };
+    Case { unet, parameters, augment_labels: scale.map(told), ..case(config, images) }
+}
+
 #[test]
 fn tape_and_graph_agree_in_predictions_and_all_gradients() {
-    for (name, config) in networks() {
-        let case = case(&config, 11);
-        let y = case.unet.forward(&case.x, &case.t, case.labels.as_ref()).unwrap();
-        assert_close(name, &case.predict(), &values(&y));
+    let plain = networks().into_iter().map(|(name, config)| (name, case(&config, 11)));
+    let told = networks().into_iter().map(|(name, config)| (name, told_case(&config, 11, Some(1.0))));
+    for (name, case) in plain.chain(told) {
+        let y = case.unet.forward_of(&case.inputs()).unwrap();
+        if case.augment_labels.is_none() {
+            assert_close(name, &case.predict(), &values(&y));
+        }
         let loss = ((y - &case.target).unwrap().sqr().unwrap().sum_all().unwrap() * 0.5).unwrap();
         let grads = loss.backward().unwrap();
         let (value, gradients) = case.value_and_gradients();
@@ -150,6 +176,68 @@ fn tape_and_graph_agree_in_predictions_and_all_gradients() {
             assert_close(parameter, &values(&gradients[parameter]), &expected);
         }
     }
+}
+
+/// So a network that was told of augmentations is drawn from, saved and exported without the layer.
+#[test]
+fn augment_labels_of_zero_change_no_bit_and_others_do() {
+    for (name, config) in networks() {
+        let without = case(&config, 11);
+        let bits = |case: &Case| {
+            let bits = |tensor: &Tensor| values(tensor).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let (value, mut gradients) = case.value_and_gradients();
+            gradients.remove(AUGMENT_EMBEDDING);
+            let gradients: Vec<_> = gradients.iter().map(|(name, g)| (name.clone(), bits(g))).collect();
+            (bits(&case.unet.forward_of(&case.inputs()).unwrap()), value.to_bits(), gradients)
+        };
+        assert!(bits(&told_case(&config, 11, Some(0.0))) == bits(&without), "{name}");
+        assert!(bits(&told_case(&config, 11, Some(1.0))) != bits(&without), "{name}");
+        let untold = told_case(&config, 11, None);
+        let predicted = untold.unet.forward_of(&untold.inputs()).unwrap();
+        assert_eq!(
+            values(&predicted),
+            values(&without.unet.forward_of(&without.inputs()).unwrap()),
+            "{name}"
+        );
+        assert_eq!(untold.predict(), without.predict(), "{name}");
+        assert_eq!(untold.parameters.len(), without.parameters.len() + 1, "{name}");
+    }
+}
+
+/// Central differences of the objective by each weight of the layer.
+#[test]
+fn the_gradient_of_the_augment_embedding_is_that_of_finite_differences() {
+    let case = told_case(&plain(), 3, Some(1.0));
+    let var = case.parameters.get(AUGMENT_EMBEDDING).unwrap();
+    let (weights, gradient) = (values(var), values(&case.value_and_gradients().1[AUGMENT_EMBEDDING]));
+    let largest = gradient.iter().fold(0f32, |m, g| m.max(g.abs()));
+    assert!(largest > 1e-2, "{largest}");
+    let value_with = |i: usize, step: f32| {
+        let mut moved = weights.clone();
+        moved[i] += step;
+        var.set(&Tensor::from_vec(moved, var.shape(), &CPU).unwrap()).unwrap();
+        case.value_and_gradients().0
+    };
+    for i in (0..weights.len()).step_by(7) {
+        let step = 1e-2;
+        let slope = (value_with(i, step) - value_with(i, -step)) / f64::from(2.0 * step);
+        let error = (slope - f64::from(gradient[i])).abs();
+        assert!(error < 0.02 * f64::from(largest), "weight {i}: {slope}, by the tape {}", gradient[i]);
+    }
+}
+
+#[test]
+fn augment_labels_that_do_not_fit_are_refused() {
+    let error = |case: &Case| case.unet.forward_of(&case.inputs()).unwrap_err().to_string();
+    let told = Tensor::zeros((3, 4), candle_core::DType::F32, &CPU).unwrap();
+    let none = Case { augment_labels: Some(told.clone()), ..case(&plain(), 3) };
+    assert!(error(&none).contains("takes no augment labels"), "{}", error(&none));
+    let other = Case { augment_labels: Some(told), ..told_case(&plain(), 3, None) };
+    assert!(error(&other).contains("[3, 4] F32, expected [3, 5]"), "{}", error(&other));
+    let untold = told_case(&plain(), 3, None);
+    let objective = |_: Range<usize>, y: &Tensor| Ok((0.0, y.clone()));
+    let error = untold.unet.value_and_gradients(&untold.parameters, &untold.inputs(), objective);
+    assert!(error.unwrap_err().to_string().contains(AUGMENT_EMBEDDING));
 }
 
 #[test]

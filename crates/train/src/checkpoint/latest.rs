@@ -40,7 +40,15 @@ pub fn latest_until(parent: &Path, last: u64) -> Result<(Option<PathBuf>, Vec<Tr
 
 /// As [`latest`], but the network is enough: the training state may be missing.
 pub fn latest_model(parent: &Path) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
-    newest(parent, u64::MAX, |folder, _| Manifest::verify_model(folder).map(drop))
+    latest_model_until(parent, u64::MAX)
+}
+
+/// As [`latest_model`], but only checkpoints up to the step `last`.
+pub fn latest_model_until(
+    parent: &Path,
+    last: u64,
+) -> Result<(Option<PathBuf>, Vec<TrainError>), TrainError> {
+    newest(parent, last, |folder, _| Manifest::verify_model(folder).map(drop))
 }
 
 fn newest(

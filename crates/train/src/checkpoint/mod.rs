@@ -15,11 +15,11 @@ mod resume;
 mod save;
 mod state;
 
-pub use latest::{latest, latest_model, latest_until, verify_step};
+pub use latest::{latest, latest_model, latest_model_until, latest_until, verify_step};
 pub use list::list;
 pub use load::load;
 pub use names::{folder, step_of};
 pub use of_trainer::{notes, scheduler};
-pub use prune::{prune, prune_on};
+pub use prune::{prune, prune_but, prune_on};
 pub use resume::{restore, set_aside};
 pub use save::{Annotations, CONFIG_COPY, config_hash, save, save_on};

@@ -14,11 +14,25 @@ use std::path::Path;
 /// has reached. Checkpoints after it do not count and are not removed.
 /// Errors: a checkpoint that cannot be listed, read or removed.
 pub fn prune(parent: &Path, last: u64, keep: usize) -> Result<(), TrainError> {
-    prune_on(&RealDisk, parent, last, keep)
+    prune_but(parent, last, keep, None)
+}
+
+/// As [`prune`], but the newest whole checkpoint up to the step `also` stays too.
+pub fn prune_but(parent: &Path, last: u64, keep: usize, also: Option<u64>) -> Result<(), TrainError> {
+    prune_but_on(&RealDisk, parent, (last, keep), also)
 }
 
 /// As [`prune`], on any disk.
 pub fn prune_on(disk: &dyn Disk, parent: &Path, last: u64, keep: usize) -> Result<(), TrainError> {
+    prune_but_on(disk, parent, (last, keep), None)
+}
+
+fn prune_but_on(
+    disk: &dyn Disk,
+    parent: &Path,
+    (last, keep): (u64, usize),
+    mut also: Option<u64>,
+) -> Result<(), TrainError> {
     let remove = |folder: &Path| disk.remove(folder).map_err(TrainError::write(folder));
     for prefix in [SAVING, OLD, GONE] {
         for (step, folder) in named(parent, prefix)? {
@@ -31,11 +45,14 @@ pub fn prune_on(disk: &dyn Disk, parent: &Path, last: u64, keep: usize) -> Resul
     }
     let (mut left, mut gone) = (keep.max(1), Vec::new());
     for (step, folder) in list(parent)?.into_iter().rev().filter(|(step, _)| *step <= last) {
-        if left == 0 {
+        // Whether it is whole is looked at only where that decides something.
+        let wanted = left > 0 || also.is_some_and(|also| step <= also);
+        if wanted && verify_step(&folder, step).is_ok() {
+            left = left.saturating_sub(1);
+            also = also.filter(|&also| step > also);
+        } else if left == 0 {
             gone.push(beside(&folder, GONE));
             disk.rename(&folder, &beside(&folder, GONE)).map_err(TrainError::write(&folder))?;
-        } else if verify_step(&folder, step).is_ok() {
-            left -= 1;
         }
     }
     if !gone.is_empty() {

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use duet_model::{UNet, UNetConfig, load_folder};
 use duet_schedule::{BetaSchedule, DiffusersScheduler, Prediction, Spacing};
 use duet_train::{
-    DataOrder, Diffusion, FileEntry, MANIFEST_FILE, Manifest, Optimizer, StepReport, TrainError,
+    DataOrder, Diffusion, FileEntry, Flip, MANIFEST_FILE, Manifest, Optimizer, StepReport, TrainError,
     TrainOptions, Trainer, checkpoint,
 };
 use std::fs;
@@ -14,7 +14,8 @@ const STATE: &str = "training_state.safetensors";
 
 /// Takes steps until `end` on seven images, so that epochs begin within batches.
 fn train(trainer: &mut Trainer, end: u64) -> Vec<StepReport> {
-    let (dataset, mut order) = (two_sides(7), DataOrder::new(trainer.options().seed, 7));
+    let dataset = two_sides(7);
+    let mut order = DataOrder::of(trainer.options(), &dataset);
     (trainer.steps()..end).map(|_| trainer.step_on(&dataset, &mut order).unwrap()).collect()
 }
 
@@ -55,10 +56,15 @@ fn reason(folder: &Path) -> String {
 
 #[test]
 fn a_run_resumed_twice_equals_an_unbroken_one_bit_for_bit() {
-    for (attention, optimizer) in
-        [(false, Optimizer::Muon), (true, Optimizer::Muon), (false, Optimizer::AdamW)]
-    {
-        let options = TrainOptions { optimizer, ..options() };
+    let small_set = TrainOptions { balance: true, flip: Flip::Both, augment: 0.4, ..options() };
+    for (attention, optimizer, options) in [
+        (false, Optimizer::Muon, options()),
+        (true, Optimizer::Muon, options()),
+        (false, Optimizer::AdamW, options()),
+        (false, Optimizer::Muon, small_set.clone()),
+        (true, Optimizer::AdamW, small_set),
+    ] {
+        let options = TrainOptions { optimizer, ..options };
         let parent = tempfile::tempdir().unwrap();
         let mut unbroken = new(attention, &options);
         let reports = train(&mut unbroken, 12);
@@ -407,6 +413,25 @@ fn pruning_keeps_the_newest_and_removes_what_a_broken_save_left() {
     assert_eq!(names(parent.path()), ["notes.txt", "step-000003", "step-000010"]);
     checkpoint::prune(parent.path(), 10, 0).unwrap();
     assert_eq!(names(parent.path()), ["notes.txt", "step-000010"], "the newest is always kept");
+}
+
+#[test]
+fn pruning_also_keeps_the_newest_whole_checkpoint_up_to_a_step() {
+    let left = |damaged: Option<usize>, keep: usize, also: u64| {
+        let (parent, folders) = checkpoints(&[3, 5, 7, 9]);
+        if let Some(i) = damaged {
+            flip_a_bit(&folders[i].join(STATE), 1000);
+        }
+        checkpoint::prune_but(parent.path(), 10, keep, Some(also)).unwrap();
+        checkpoint::list(parent.path()).unwrap().into_iter().map(|(step, _)| step).collect::<Vec<_>>()
+    };
+    assert_eq!(left(None, 1, 6), [5, 9]);
+    assert_eq!(left(None, 1, 5), [5, 9]);
+    assert_eq!(left(None, 1, 9), [9]);
+    assert_eq!(left(None, 2, 8), [7, 9]);
+    assert_eq!(left(None, 2, 4), [3, 7, 9]);
+    assert_eq!(left(None, 1, 2), [9], "none is that old");
+    assert_eq!(left(Some(1), 1, 6), [3, 9], "a damaged one is not the best");
 }
 
 /// A run that fell back to step 5 and saved step 7 must not lose both to a damaged step 9.

@@ -3,7 +3,9 @@ use candle_core::Device;
 use duet_data::{Dataset, Shape};
 use duet_model::UNetConfig;
 use duet_schedule::{BetaSchedule, Prediction, Spacing};
-use duet_train::{Diffusion, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer, checkpoint};
+use duet_train::{
+    Diffusion, Flip, LossWeighting, Optimizer, TimestepSampling, TrainOptions, Trainer, checkpoint,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -58,6 +60,9 @@ pub fn options() -> TrainOptions {
         timestep_sampling: TimestepSampling::Uniform,
         ema_decay: 0.99,
         ema_snapshots: 5,
+        balance: false,
+        flip: Flip::Off,
+        augment: 0.0,
     }
 }
 

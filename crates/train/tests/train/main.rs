@@ -1,5 +1,6 @@
 //! The tests of training.
 
+mod augmentation;
 mod checkpoint;
 mod common;
 mod rules;

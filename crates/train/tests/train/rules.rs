@@ -21,7 +21,7 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
     let config =
         duet_model::UNetConfig { num_class_embeds: Some(3), ..duet_model::UNetConfig::diffusers_defaults() };
     let config = duet_model::UNetConfig { class_embed_type: None, block_out_channels: vec![32; 4], ..config };
-    let (_, parameters) = duet_model::UNet::seeded(&config, 0, &Device::Cpu).unwrap();
+    let (_, parameters) = duet_model::UNet::seeded_with_augment_labels(&config, 9, 0, &Device::Cpu).unwrap();
     let (hidden, others): (Vec<_>, Vec<_>) =
         parameters.iter().partition(|(name, var)| is_hidden_matrix(name, var.rank()));
     let names = |of: &[(&str, &Var)]| of.iter().map(|(name, _)| name.to_string()).collect::<BTreeSet<_>>();
@@ -39,6 +39,7 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
         "conv_in.weight",
         "conv_out.weight",
         "class_embedding.weight",
+        "augment_embedding.weight",
         "time_embedding.linear_1.weight",
         "mid_block.resnets.0.conv1.bias",
         "mid_block.resnets.0.norm1.weight",
@@ -51,11 +52,12 @@ fn first_and_last_layers_and_embeddings_are_no_hidden_matrices() {
 }
 
 #[test]
-fn weight_decay_spares_norms_biases_and_the_class_embedding() {
+fn weight_decay_spares_norms_biases_and_embeddings_of_what_is_told() {
     let one = |dims: &[usize]| {
         Var::from_tensor(&Tensor::ones(dims, candle_core::DType::F32, &Device::Cpu).unwrap())
     };
     let parameters = [
+        ("augment_embedding.weight", one(&[3, 2]).unwrap(), 1.0),
         ("class_embedding.weight", one(&[3, 2]).unwrap(), 1.0),
         ("conv_in.bias", one(&[2]).unwrap(), 1.0),
         ("conv_in.weight", one(&[2, 1, 3, 3]).unwrap(), 0.95),
@@ -271,6 +273,67 @@ proptest! {
             prop_assert_eq!(order.image(index), DataOrder::new(seed, images).image(index));
         }
     }
+}
+
+/// Which classes there are is a matter of the labels: they may be far apart, and one may have a single image.
+fn unequal_labels() -> impl Strategy<Value = Vec<u32>> {
+    prop::collection::vec(prop::sample::select(vec![0u32, 0, 0, 0, 0, 3, 3, 7, 4_000_000_000]), 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_balanced_round_shows_each_class_once(seed: u64, labels in unequal_labels(), round in 0u64..1 << 40) {
+        let classes: BTreeSet<u32> = labels.iter().copied().collect();
+        let mut order = DataOrder::balanced(seed, &labels);
+        prop_assert_eq!(order.images(), labels.len());
+        let first = round * classes.len() as u64;
+        let round = first..first + classes.len() as u64;
+        let seen: Vec<u32> = round.map(|index| labels[order.image(index)]).collect();
+        prop_assert_eq!(seen.len(), classes.len());
+        prop_assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), classes);
+    }
+
+    #[test]
+    fn a_balanced_order_shows_each_image_of_a_class_once_before_one_comes_again(
+        seed: u64, labels in unequal_labels(), epoch in 0u64..1 << 30,
+    ) {
+        let classes: BTreeSet<u32> = labels.iter().copied().collect();
+        let mut order = DataOrder::balanced(seed, &labels);
+        for class in &classes {
+            let images: BTreeSet<usize> = (0..labels.len()).filter(|&i| labels[i] == *class).collect();
+            let (rounds, count) = (epoch * images.len() as u64, classes.len() as u64);
+            let indices = rounds * count..(rounds + images.len() as u64) * count;
+            let seen: Vec<usize> = indices.map(|i| order.image(i)).filter(|i| images.contains(i)).collect();
+            prop_assert_eq!(seen.len(), images.len());
+            prop_assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), images);
+        }
+    }
+
+    #[test]
+    fn an_image_of_a_balanced_order_does_not_depend_on_what_was_asked_before(
+        seed: u64, labels in unequal_labels(), indices in prop::collection::vec(0u64..500, 1..20),
+    ) {
+        let mut order = DataOrder::balanced(seed, &labels);
+        for index in indices {
+            prop_assert_eq!(order.image(index), DataOrder::balanced(seed, &labels).image(index));
+        }
+    }
+}
+
+/// 90 images of one class, 9 and 1 of two others.
+#[test]
+fn only_a_balanced_order_draws_classes_alike() {
+    let labels: Vec<u32> = (0..100).map(|i| if i < 90 { 0 } else { 1 + u32::from(i == 99) }).collect();
+    let counts = |mut order: DataOrder| {
+        let mut counts = [0; 3];
+        (0..300).for_each(|index| counts[labels[order.image(index)] as usize] += 1);
+        counts
+    };
+    assert_eq!(counts(DataOrder::balanced(1, &labels)), [100, 100, 100]);
+    assert_eq!(counts(DataOrder::new(1, 100)), [270, 27, 3]);
+    assert_eq!(DataOrder::balanced(1, &[]).image(5), 0, "nothing to draw from, and no panic");
 }
 
 #[test]

@@ -194,7 +194,7 @@ fn labels(pickle: &Pickle, value: &Value) -> Result<Vec<i64>, String> {
     match (&array.shape[..], array.values) {
         ([_] | [_, 1], Values::Integers(labels)) => Ok(labels),
         ([_] | [_, 1], Values::Bytes(labels)) => Ok(labels.into_iter().map(i64::from).collect()),
-        ([_] | [_, 1], Values::Floats(_)) => Err("labels are no whole numbers".into()),
+        ([_] | [_, 1], Values::Floats(_) | Values::Texts(_)) => Err("labels are no whole numbers".into()),
         (shape, _) => Err(format!("labels of shape {shape:?}")),
     }
 }
