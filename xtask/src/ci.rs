@@ -49,6 +49,11 @@ fn checks(hub: bool) -> Vec<Check> {
         check("format", "fmt --all --check"),
         check("tests", "test --release --workspace --exclude duet-hub"),
         check("clippy", "clippy --release --workspace --exclude duet-hub --all-targets -- -D warnings"),
+        check("tests of parquet", "test --release --package duet-data --features parquet"),
+        check(
+            "clippy of parquet",
+            "clippy --release --package duet-data --features parquet --all-targets -- -D warnings",
+        ),
         strict(check("docs", "doc --release --workspace --exclude duet-hub --no-deps")),
     ]
 }

@@ -5,6 +5,7 @@ use crate::terminal::out;
 use crate::{hardware, models};
 use anyhow::Result;
 use candle_core::Device;
+use duet_diffusion::data::LabelKind;
 use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{classify, find};
 use duet_eval::Confusion;
@@ -23,6 +24,9 @@ pub struct Args {
     /// Where these are from [default: the run's data]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
+    /// The label of these that is the class, where images have two [default: the run's, or fine]
+    #[arg(long, value_name = "fine|coarse", requires = "data")]
+    label: Option<LabelKind>,
     /// Says what this picture shows instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["n", "data"])]
     image: Option<PathBuf>,
@@ -40,7 +44,8 @@ pub fn run(args: Args) -> Result<()> {
         out!("{}: {}", path.display(), model.classes[class as usize]);
         return Ok(());
     }
-    let config = Yardstick::config(find::run_of(&args.run)?.as_deref(), args.data.as_deref())?;
+    let mut config = Yardstick::config(find::run_of(&args.run)?.as_deref(), args.data.as_deref())?;
+    config.data.label = args.label.or(config.data.label);
     let splits = config.load_data()?;
     classify::check(&model, splits.test.classes().len())?;
     if splits.test.is_empty() {

@@ -36,6 +36,7 @@ pub fn run(args: Args) -> Result<()> {
         source: args.source,
         image_size: args.images.image_size,
         channels: args.images.channels,
+        label: args.images.label,
         max_megapixels: args.images.max_megapixels,
         max_gigabytes: args.images.max_gigabytes,
         ..config.data

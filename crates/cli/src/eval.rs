@@ -7,7 +7,7 @@ use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{err, out};
 use anyhow::Result;
-use duet_diffusion::data::DataError;
+use duet_diffusion::data::{DataError, LabelKind};
 use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
 use duet_diffusion::{EvalFile, Frechet, Model, RISEN, find};
@@ -29,6 +29,9 @@ pub struct Args {
     /// The real images [default: the run's data, or the digits]
     #[arg(long, help_heading = "What is measured", value_name = "digits|DIR|FILE")]
     data: Option<String>,
+    /// The label of these that is the class, where images have two [default: the run's, or fine]
+    #[arg(long, help_heading = "What is measured", value_name = "fine|coarse", requires = "data")]
+    label: Option<LabelKind>,
     /// Held-out images that the model itself classifies, 0 for none
     #[arg(long, help_heading = "What is measured", value_name = "N", default_value_t = 100)]
     classify: usize,
@@ -56,7 +59,9 @@ pub fn run(args: Args) -> Result<()> {
         (_, run) => find::run_of(run)?,
     };
     let out = place(args.out.as_deref(), run.as_deref())?;
-    let splits = Yardstick::config(run.as_deref(), args.data.as_deref())?.load_data()?;
+    let mut config = Yardstick::config(run.as_deref(), args.data.as_deref())?;
+    config.data.label = args.label.or(config.data.label);
+    let splits = config.load_data()?;
     if let Some(reason) = yardstick::too_few(&splits) {
         return Err(usage(format!("eval: {reason}")));
     }

@@ -1,5 +1,7 @@
 //! The flags that say how images are read.
 
+use duet_diffusion::data::LabelKind;
+
 /// How `train` and `data` read them.
 #[derive(clap::Args)]
 pub struct Images {
@@ -9,6 +11,9 @@ pub struct Images {
     /// 1 for grey, 3 for colour [default: as they are]
     #[arg(long, value_name = "1|3")]
     pub channels: Option<usize>,
+    /// The label that is the class, where images have two, as CIFAR-100's do [default: fine]
+    #[arg(long, value_name = "fine|coarse")]
+    pub label: Option<LabelKind>,
     /// Most pixels of one image file, in millions [default: 64]
     #[arg(long, value_name = "N")]
     pub max_megapixels: Option<u64>,

@@ -26,9 +26,9 @@ pub struct Args {
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10's binary batches, NumPy's
-    /// arrays, webdataset's shards or one folder of PNG or JPEG images per class, or a .npz, .csv, .zip, .tar or
-    /// .tar.gz file [default: digits]
+    /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10 or CIFAR-100, NumPy's arrays,
+    /// webdataset's shards, parquet files or one folder of PNG or JPEG images per class, or a .npz, .csv,
+    /// .parquet, .zip, .tar or .tar.gz file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]
@@ -115,6 +115,7 @@ impl Args {
             self.data.clone().map(|data| ("data.source", Value::String(data))),
             size("data.image_size", self.images.image_size),
             size("data.channels", self.images.channels),
+            self.images.label.map(|label| ("data.label", Value::String(label.to_string()))),
             integer("data.max_megapixels", self.images.max_megapixels),
             integer("data.max_gigabytes", self.images.max_gigabytes),
             integer("train.steps", self.steps),
@@ -138,6 +139,7 @@ impl Args {
             ("--config", self.config.is_some()),
             ("--image-size", self.images.image_size.is_some()),
             ("--channels", self.images.channels.is_some()),
+            ("--label", self.images.label.is_some()),
             ("--out", self.out.is_some()),
             ("--steps", self.steps.is_some()),
             ("--epochs", self.epochs.is_some()),

@@ -32,7 +32,7 @@ pub(crate) enum Source {
     /// In the file of its path.
     File,
     /// In memory.
-    #[allow(dead_code, reason = "for formats whose images cannot be read one by one")]
+    #[cfg_attr(not(feature = "parquet"), allow(dead_code, reason = "for parquet"))]
     Memory(Vec<u8>),
     /// In a file that holds many: the image with this index, which is said to have so many bytes.
     Part { of: Arc<dyn Container>, index: usize, bytes: u64 },

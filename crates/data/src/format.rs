@@ -15,6 +15,9 @@ pub(crate) struct Format {
     pub tried: Tried,
     /// The subfolders that may hold its files, besides the directory itself.
     pub subfolders: &'static [&'static str],
+    /// Whether an image may have two labels, of which [`FolderOptions::label`] chooses one. Where not, a choice is
+    /// refused before anything is read.
+    pub may_have_two_labels: bool,
     /// Whether a person may name a file of this name instead of the directory.
     pub is_file_of_set: fn(&str) -> bool,
     /// Finds a data set of this format by the names of files and folders. `None` if there is none.

@@ -12,6 +12,7 @@ use crate::dataset::Dataset;
 use crate::dataset::Splits;
 use crate::error::DataError;
 use crate::formats::{archive, cifar, idx, numpy, table};
+use crate::label::LabelKind;
 use crate::options::FolderOptions;
 
 /// The data set of an IDX file of images and one of labels, each gzipped or not. It has 1 channel and the
@@ -31,7 +32,35 @@ pub fn idx(images: &[u8], labels: &[u8], classes: impl Into<Arc<[String]>>) -> R
 /// # Errors
 /// No bytes; a number of bytes that is not a multiple of 3073; a label above 9.
 pub fn cifar10(records: &[u8]) -> Result<Dataset, DataError> {
-    cifar::read_bytes(records)
+    cifar::binary::read_ten(records)
+}
+
+/// The data set of records in CIFAR-100's binary version: 3x32x32, with the names of its 100 fine or 20 coarse
+/// classes.
+///
+/// # Errors
+/// No bytes; a number of bytes that is not a multiple of 3074; a label above 99, or a coarse one above 19.
+pub fn cifar100(records: &[u8], label: LabelKind) -> Result<Dataset, DataError> {
+    cifar::binary::read_hundred(records, label)
+}
+
+/// The data set of a batch in CIFAR-10's Python version, a pickle: 3x32x32, with its ten class names. Nothing
+/// of it is executed.
+///
+/// # Errors
+/// A pickle that is cut, that calls anything but NumPy's own makers of arrays, or that holds something else than a
+/// dictionary of `data`, bytes of shape (n, 3072), and `labels`, n numbers of 0 to 9.
+pub fn cifar10_pickle(batch: &[u8]) -> Result<Dataset, DataError> {
+    cifar::python::read_ten(batch)
+}
+
+/// The data set of a file in CIFAR-100's Python version, as [`cifar10_pickle`]: its labels are `fine_labels` and
+/// `coarse_labels`.
+///
+/// # Errors
+/// As [`cifar10_pickle`].
+pub fn cifar100_pickle(file: &[u8], label: LabelKind) -> Result<Dataset, DataError> {
+    cifar::python::read_hundred(file, label)
 }
 
 /// The splits of a `.npz` file of at most `max_bytes` bytes of images and labels.
@@ -50,6 +79,16 @@ pub fn npz(archive: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
 /// not square.
 pub fn table(csv: &[u8], max_bytes: u64) -> Result<Splits, DataError> {
     table::read_bytes(csv, max_bytes)
+}
+
+/// The splits of a parquet file: a column of encoded images and one of labels.
+///
+/// # Errors
+/// A file that is cut or damaged; no column, or several, of images or labels; a null among them; more bytes than the
+/// options allow; an image that cannot be read.
+#[cfg(feature = "parquet")]
+pub fn parquet(file: &[u8], options: &FolderOptions) -> Result<Splits, DataError> {
+    crate::formats::parquet::read_bytes(file, options)
 }
 
 /// The splits of a zip or tar archive, gzipped or not, of images as [`open()`](crate::open()) reads one.

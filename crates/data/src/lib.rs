@@ -2,10 +2,12 @@
 //!
 //! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
 //! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
-//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, archives, or one folder of PNG or JPEG images for each
+//! Fashion-MNIST's and EMNIST's), CIFAR-10 and CIFAR-100, archives, or one folder of PNG or JPEG images for each
 //! class. Both return [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and class
 //! names. The readers check everything that a file claims. [`from_bytes`] and [`Picture::decode`] read the
 //! same formats from memory.
+//!
+//! The feature `parquet` adds parquet files, as hubs have them.
 //!
 //! [`Dataset::from_fn`] makes a [`Dataset`] of images from any other source, without a change to this
 //! crate; `examples/own_source.rs` shows it. A new file format for [`open()`] is a file in `src/formats`
@@ -41,6 +43,7 @@ mod format;
 mod formats;
 pub mod from_bytes;
 mod jpeg;
+mod label;
 mod labelled;
 mod letters;
 mod listing;
@@ -61,6 +64,7 @@ pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
 pub use digits::digits;
 pub use error::{BadFile, DataError};
+pub use label::LabelKind;
 pub use open::open;
 pub use options::{FolderOptions, MAX_BYTES, MAX_PIXELS};
 pub use picture::Picture;

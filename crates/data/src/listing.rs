@@ -52,12 +52,8 @@ impl Listing {
 
     /// Describes the content of a directory that is not a data set.
     pub(crate) fn describe(&self) -> String {
-        let has = |name: &str| self.files.iter().any(|f| f == name);
         if self.is_empty() {
             return "the directory is empty".into();
-        }
-        if has("data_batch_1") || self.folders.iter().any(|f| f.ends_with("cifar-10-batches-py")) {
-            return "this is CIFAR-10's Python version, and its binary version is read".into();
         }
         if let Some(archive) = self.archives().next() {
             return format!(

@@ -19,19 +19,21 @@ use crate::tree::Disk;
 ///
 /// 1. IDX files under MNIST's or EMNIST's names, gzipped or not, also in `raw/` or `gzip/`. Of
 ///    several EMNIST splits in one directory, naming a file instead of the directory chooses one.
-/// 2. CIFAR-10's binary batches, also in `cifar-10-batches-bin/`.
+/// 2. CIFAR-10 and CIFAR-100, their binary or Python versions, also in the folders of the published archives.
 /// 3. NumPy's arrays: a `.npz` file that is named, or `.npz` and `.npy` files in a directory without
 ///    folders, called what they are, such as `train_images` or `y_test`.
 /// 4. A table of images, `.csv` or `.csv.gz`, that is named or alone, or `train.csv` with `test.csv`.
-/// 5. An archive, `.zip`, `.tar` or `.tar.gz`, that is named or alone: of what 6 and 7 say, read in place;
+/// 5. Parquet: a file that is named, or those of a directory, of `data/` or of folders called as splits. The
+///    feature `parquet` reads it.
+/// 6. An archive, `.zip`, `.tar` or `.tar.gz`, that is named or alone: of what 7 and 8 say, read in place;
 ///    or webdataset's shards, `.tar` files of images with their labels as `.cls`.
-/// 6. Images with EDM's `dataset.json`.
-/// 7. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
+/// 7. Images with EDM's `dataset.json`.
+/// 8. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///
 /// Class names are the folders', the format's own, or one a line in `classes.txt` beside IDX,
-/// CIFAR or NumPy files, tables, shards and EDM's images.
+/// CIFAR, NumPy or parquet files, tables, shards and EDM's images.
 ///
 /// # Errors
 /// Anything that is wrong with the files. The message names the file, the cause and the remedy. See
@@ -42,6 +44,9 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
     let listing = Listing::of(&Disk, &dir)?;
     match found(&dir, &listing, chosen.as_deref())? {
         Some((format, found)) => {
+            if !format.may_have_two_labels {
+                options.check_no_label(&dir)?;
+            }
             let mut splits = found(&folder_name(&dir), options)?;
             if chosen.is_none() {
                 splits.left_out.extend(archives_beside(&listing, format));

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::mutate::{Field, Random, mutate};
 use common::{directory, gzip, idx_images, idx_labels, jpeg_bytes, open, png_bytes, put};
-use duet_data::{FolderOptions, Picture, from_bytes};
+use duet_data::{FolderOptions, LabelKind, Picture, from_bytes};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -276,6 +276,38 @@ fn cifar_files_are_survived() {
     survives("CIFAR-10", &[(sample, vec![(0, 1)])], &SMALL, |bytes| from_bytes::cifar10(bytes).is_ok());
 }
 
+/// The images are far shorter, so that most damage is to instructions.
+fn shortened(pickle: Vec<u8>) -> Vec<u8> {
+    let row = |red: u8| [red; 1000];
+    let at = pickle.windows(1000).position(|part| part[1..] == row(10)[1..]).unwrap();
+    [&pickle[..at], &pickle[at + 900..]].concat()
+}
+
+#[test]
+fn pickles_of_cifar_are_survived() {
+    let _alone = alone();
+    let read = |name: &str| {
+        std::fs::read(format!("{}/tests/data/cifar/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let parse = |bytes: &[u8]| {
+        let fine = from_bytes::cifar100_pickle(bytes, LabelKind::Fine).is_ok();
+        fine | from_bytes::cifar10_pickle(bytes).is_ok()
+    };
+    let names = ["published/cifar-100-python/test", "published/cifar-10-batches-py/data_batch_2"];
+    let names = names.into_iter().chain(["again2/test", "again4/test", "arrays5/test"]);
+    let samples: Vec<Sample> = names.map(|name| (read(name), Vec::new())).collect();
+    survives("CIFAR's pickles", &samples, &SMALL, parse);
+    // Lengths of arrays are checked at the end, so the damage is behind them or in front.
+    for name in ["published/cifar-100-python/train", "again5/train"] {
+        let short = shortened(read(name));
+        for seed in 0..MUTATIONS / 10 {
+            let bytes = mutate(&mut Random(seed), &short, &[]);
+            let (_, peak, time) = measured(|| parse(&bytes));
+            assert!(peak <= MIB && time <= PATIENCE, "{name}: seed {seed} takes {peak} bytes and {time:?}");
+        }
+    }
+}
+
 #[test]
 fn lists_of_class_names_are_survived() {
     let _alone = alone();
@@ -445,6 +477,127 @@ fn labels_within_the_limit_that_are_not_there_cost_nothing() {
     labels[4..8].copy_from_slice(&99_999_999_u32.to_be_bytes());
     let images = idx_images(99_999_999, 1, 1, &[]);
     refused_cheaply("labels", || from_bytes::idx(&images, &labels, digit_names()));
+}
+
+#[cfg(feature = "parquet")]
+mod parquet {
+    use super::*;
+
+    fn read(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/data/parquet/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn parse(bytes: &[u8]) -> bool {
+        match from_bytes::parquet(bytes, &FolderOptions { max_bytes: 1 << 20, ..FolderOptions::default() }) {
+            Ok(splits) => !splits.train.is_empty(),
+            Err(error) => {
+                let message = error.to_string();
+                assert!(!message.contains(|c: char| c.is_control() && c != '\n'), "{message:?}");
+                false
+            }
+        }
+    }
+
+    /// In front of pages, and in the description at the end, whose length is in the last 8 bytes.
+    fn sample(name: &str) -> Sample {
+        let bytes = read(name);
+        let end = bytes.len();
+        let description = u32::from_le_bytes(bytes[end - 8..end - 4].try_into().unwrap()) as usize;
+        let start = end - 8 - description;
+        let headers = (4..40).chain(start..start + 60).map(|at| (at, 1));
+        (bytes, headers.chain([(end - 8, 4)]).collect())
+    }
+
+    #[test]
+    fn parquet_files_are_survived() {
+        let _alone = alone();
+        let quiet = std::panic::take_hook();
+        // The reader's own panics are caught and become errors.
+        std::panic::set_hook(Box::new(|_| ()));
+        let names = [
+            "none",
+            "snappy",
+            "gzip",
+            "zstd",
+            "zstd-v2",
+            "delta",
+            "groups",
+            "pandas-words",
+            "duckdb",
+            "polars",
+        ];
+        let samples = names.map(|name| sample(&format!("packed/{name}.parquet")));
+        let limits = Limits { mutations: MUTATIONS / 5, ..IMAGE };
+        let limits = Limits { repair: |_| (), ..limits };
+        survives("parquet", &samples, &limits, parse);
+        std::panic::set_hook(quiet);
+    }
+}
+
+/// Lengths, indices and shapes that a pickle claims, values used again and again, and depth.
+#[test]
+fn what_a_pickle_claims_or_nests_costs_no_more_than_its_bytes() {
+    let _alone = alone();
+    let refused = |what: &str, pickle: &[u8]| {
+        refused_cheaply(what, || from_bytes::cifar100_pickle(pickle, LabelKind::Fine))
+    };
+    for length in [u64::MAX, u64::MAX / 2, 1 << 40, 100] {
+        for instruction in [0x8e, 0x96, 0x8d] {
+            let claim = [&[0x80, 4, instruction], &length.to_le_bytes()[..], b"x."].concat();
+            assert!(refused("a long value", &claim).contains("it is cut"));
+        }
+    }
+    assert!(refused("a long text", b"\x80\x02X\xff\xff\xff\xffx.").contains("it is cut"));
+    assert!(refused("a negative string", b"\x80\x02T\xff\xff\xff\xffx.").contains("it is cut"));
+    assert!(
+        refused("a memo", b"\x80\x02Nr\xff\xff\xff\xffj\xfe\xff\xff\xff.").contains("before it is there")
+    );
+    // Lists in lists, tuples in tuples, a list in itself.
+    let deep = |with: &[u8], closed: &[u8]| {
+        [b"\x80\x02", &with.repeat(4000)[..], &closed.repeat(3999), b"."].concat()
+    };
+    refused("lists in lists", &deep(b"]", b"a"));
+    refused("tuples in tuples", &deep(b"N", b"\x86"));
+    refused("a list in itself", b"\x80\x02]q\x00h\x00a.");
+    refused("marks", &deep(b"(", b"t"));
+    refused("a dictionary as its own key", b"\x80\x02}q\x00h\x00h\x00s.");
+}
+
+/// A pickle of few bytes may do much with a large value: use it as a name, or turn it into bytes, often.
+#[test]
+fn a_large_value_that_is_used_often_is_not_looked_at_as_often() {
+    let _alone = alone();
+    let large = vec![b'u'; MIB / 2];
+    let text = [b"\x80\x02X", &(large.len() as u32).to_le_bytes()[..], &large, b"q\x000"].concat();
+    let text = &text[..text.len() - 1];
+    for repeated in [
+        &b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R"[..],
+        b"cnumpy\ndtype\nh\x00\x85R",
+        b"h\x00h\x00\x93",
+        b"}h\x00Ns",
+    ] {
+        let pickle = [text, &repeated.repeat(20_000)[..], b"."].concat();
+        let (result, peak, time) = measured(|| from_bytes::cifar10_pickle(&pickle));
+        assert!(result.is_err() && peak <= 8 * MIB && time <= PATIENCE, "{peak} bytes, {time:?}");
+    }
+    // Keys that are the same large bytes.
+    let keys = [text, b"}(", &b"h\x00N".repeat(100_000)[..], b"u."].concat();
+    let (result, peak, time) = measured(|| from_bytes::cifar10_pickle(&keys));
+    assert!(result.is_err() && peak <= 32 * MIB && time <= PATIENCE, "{peak} bytes, {time:?}");
+}
+
+/// Instructions have a limit, and so has what they take.
+#[test]
+fn a_pickle_of_very_many_instructions_is_refused() {
+    let _alone = alone();
+    for instruction in [&b"N"[..], b"]", b"N\x85", b"(", b"]\x94", b"Nq\x00h\x00"] {
+        let pickle = [b"\x80\x04", &instruction.repeat(3 << 20)[..], b"."].concat();
+        let (result, peak, time) = measured(|| from_bytes::cifar10_pickle(&pickle));
+        let message = result.unwrap_err().to_string();
+        assert!(message.contains("instructions"), "{message}");
+        assert!(peak <= 256 * MIB && time <= PATIENCE, "{peak} bytes, {time:?}");
+        println!("{instruction:02x?}: {peak} bytes, {time:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use duet_data::{FolderOptions, Splits};
+use duet_data::{FolderOptions, LabelKind, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
 use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
@@ -52,6 +52,9 @@ pub struct DataConfig {
     /// 1 for grey, 3 for colour; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// The label that is the class, where images have two; none for the fine one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<LabelKind>,
     /// Most pixels of one image file; none for `duet_data::MAX_PIXELS`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_megapixels: Option<u64>,
@@ -90,6 +93,7 @@ impl DataConfig {
         FolderOptions {
             image_size: self.image_size,
             channels: self.channels,
+            label: self.label,
             max_pixels: limit(self.max_megapixels, 1_000_000, duet_data::MAX_PIXELS),
             max_bytes: limit(self.max_gigabytes, 1_000_000_000, duet_data::MAX_BYTES),
         }
@@ -318,6 +322,9 @@ impl RunConfig {
 
     fn read_data(&self) -> Result<Splits> {
         match self.data.source.as_str() {
+            "digits" if self.data.label.is_some() => {
+                Err(option("label", " goes with --data DIR: the digits have one label"))
+            }
             "digits" if self.data.image_size.is_none() && self.data.channels.is_none() => {
                 Ok(duet_data::digits()?)
             }

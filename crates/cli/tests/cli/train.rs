@@ -253,3 +253,40 @@ fn a_training_says_what_its_average_is_what_is_unwise_and_what_to_try() {
     let text = run(dir.path(), &["sample", "--run", "run"], 0);
     assert!(text.contains("w 1.7,"), "{text}");
 }
+
+/// CIFAR-100 as it is published, with few images.
+fn cifar_100() -> String {
+    format!("{}/../data/tests/data/cifar/published/cifar-100-python", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_runs_choice_of_label_is_kept_and_cannot_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (cifar_100(), config(dir.path()));
+    let config = config.to_str().unwrap();
+    let text = run(dir.path(), &["data", &data, "--label", "coarse"], 0);
+    assert!(text.contains("cifar-100-coarse: 3 training and 1 test image, 3x32x32, 20 classes"), "{text}");
+    assert!(run(dir.path(), &["data", &data], 0).contains("fine labels; --label coarse takes the others"));
+    assert!(run(dir.path(), &["data", &data, "--label", "both"], 2).contains("use fine or coarse"));
+    assert!(run(dir.path(), &["data", "--label", "fine"], 2).contains("--label goes with --data"));
+    let ten = data.replace("100-python", "10-batches-py");
+    assert!(run(dir.path(), &["data", &ten, "--label", "fine"], 4).contains("its images have one label"));
+    let arguments =
+        ["train", "--config", config, "--data", &data, "--label", "coarse", "--steps", "2", "--out", "run"];
+    run(dir.path(), &arguments, 0);
+    let kept = std::fs::read_to_string(dir.path().join("run/config.toml")).unwrap();
+    assert!(kept.contains("label = \"coarse\""), "{kept}");
+    let text = run(dir.path(), &["train", "--resume", "run", "--label", "fine"], 2);
+    assert!(text.contains("--label cannot change when a run is resumed"), "{text}");
+    run(dir.path(), &["train", "--resume", "run"], 0);
+    std::fs::write(dir.path().join("run/config.toml"), kept.replace("\"coarse\"", "\"fine\"")).unwrap();
+    let text = run(dir.path(), &["train", "--resume", "run"], 2);
+    assert!(text.contains("data.label"), "{text}");
+    // A model of 20 classes knows the run's own labels, and those of `--label` alone are others.
+    std::fs::write(dir.path().join("run/config.toml"), kept).unwrap();
+    run(dir.path(), &["classify", "--run", "run", "--n", "1"], 0);
+    let arguments = ["classify", "--run", "run", "--n", "1", "--data", &data];
+    run(dir.path(), &arguments, 0);
+    let text = run(dir.path(), &[&arguments[..], &["--label", "fine"]].concat(), 2);
+    assert!(text.contains("100") && text.contains("20"), "{text}");
+}

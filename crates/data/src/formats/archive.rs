@@ -29,6 +29,7 @@ pub(super) const FORMAT: Format = Format {
             or of images with EDM's dataset.json; or webdataset's shards, one or more tar archives of x.png and x.cls",
     tried: Tried::Otherwise,
     subfolders: &[],
+    may_have_two_labels: false,
     is_file_of_set: archive::is_name,
     find: |place| {
         let files = Files::find(place)?;

@@ -31,6 +31,7 @@ pub(super) const FORMAT: Format = Format {
     holds: "images with their classes in EDM's dataset.json: {\"labels\": [[\"00000/img00000000.png\", 3], …]}",
     tried: Tried::Otherwise,
     subfolders: &[],
+    may_have_two_labels: false,
     is_file_of_set: |_| false,
     find: |place| {
         if place.chosen.is_some() || !place.listing.files.iter().any(|name| name == LIST) {

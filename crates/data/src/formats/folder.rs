@@ -27,6 +27,7 @@ pub(super) const FORMAT: Format = Format {
             images whose names begin with their class, such as cat_017.png",
     tried: Tried::Otherwise,
     subfolders: &[],
+    may_have_two_labels: false,
     is_file_of_set: |_| false,
     find: |place| {
         let images = find(Place { tree: &Disk, dir: place.dir }, place.listing)?;

@@ -34,6 +34,7 @@ pub(super) const FORMAT: Format = Format {
             with a classes.txt beside them for other class names",
     tried: Tried::ByName,
     subfolders: &["raw", "gzip"],
+    may_have_two_labels: false,
     is_file_of_set: |name| parse_name(name).is_some(),
     find: |place| {
         let set = find(place.dir, &place.listing.files, place.chosen)?;

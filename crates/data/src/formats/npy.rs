@@ -8,6 +8,8 @@ use std::io::{self, Read};
 
 /// Most bytes of a header; NumPy's own have below 200.
 const MAX_HEADER: usize = 1 << 14;
+/// Most characters of a text.
+const MAX_TEXT: usize = 1 << 12;
 /// Most axes of an array of images or labels.
 const MAX_AXES: usize = 5;
 
@@ -25,6 +27,29 @@ pub(super) enum Values {
 pub(super) struct Array {
     pub shape: Vec<usize>,
     pub values: Values,
+}
+
+impl Array {
+    /// The same array of rows and columns, whose values are given column by column.
+    pub(super) fn from_columns(self) -> Result<Self, String> {
+        let [rows, columns] = self.shape[..] else {
+            return Err(format!(
+                "its values are in Fortran's order, and {} axes; write it with numpy.ascontiguousarray",
+                self.shape.len()
+            ));
+        };
+        let values = match self.values {
+            Values::Bytes(values) => Values::Bytes(by_rows(&values, rows, columns)),
+            Values::Integers(values) => Values::Integers(by_rows(&values, rows, columns)),
+            Values::Floats(values) => Values::Floats(by_rows(&values, rows, columns)),
+            Values::Texts(values) => Values::Texts(by_rows(&values, rows, columns)),
+        };
+        Ok(Array { shape: self.shape, values })
+    }
+}
+
+fn by_rows<T: Clone>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
+    (0..rows).flat_map(|row| (0..columns).map(move |column| values[column * rows + row].clone())).collect()
 }
 
 /// Reads an array of at most `most` bytes. An error is what is wrong, for people.
@@ -83,7 +108,7 @@ struct Header {
 
 /// A type of values.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Bool,
     Unsigned(usize),
     Signed(usize),
@@ -93,7 +118,36 @@ enum Kind {
 }
 
 impl Kind {
-    fn size(self) -> usize {
+    /// The type that NumPy calls so, such as `u1`.
+    pub(super) fn of(name: &str) -> Result<Self, String> {
+        Ok(match name {
+            "b1" => Kind::Bool,
+            "u1" => Kind::Unsigned(1),
+            "u2" => Kind::Unsigned(2),
+            "u4" => Kind::Unsigned(4),
+            "u8" => Kind::Unsigned(8),
+            "i1" => Kind::Signed(1),
+            "i2" => Kind::Signed(2),
+            "i4" => Kind::Signed(4),
+            "i8" => Kind::Signed(8),
+            "f4" => Kind::Float(4),
+            "f8" => Kind::Float(8),
+            name if name.starts_with('O') => {
+                return Err("its values are Python objects, which would have to be executed; save an array of numbers \
+                            instead"
+                    .into());
+            }
+            name => match name.strip_prefix('U').map(str::parse) {
+                Some(Ok(length)) if (1..=MAX_TEXT).contains(&length) => Kind::Text(length),
+                _ => {
+                    let name: String = name.chars().take(40).collect();
+                    return Err(format!("its values are {name:?}, and numbers of 1 to 8 bytes are read"));
+                }
+            },
+        })
+    }
+
+    pub(super) fn size(self) -> usize {
         match self {
             Self::Bool => 1,
             Self::Unsigned(size) | Self::Signed(size) | Self::Float(size) => size,
@@ -110,7 +164,7 @@ impl Kind {
     }
 
     /// All values of the stream, in whatever byte order.
-    fn values(self, file: &mut impl Read, big_endian: bool) -> Result<Values, String> {
+    pub(super) fn values(self, file: &mut impl Read, big_endian: bool) -> Result<Values, String> {
         let mut bytes = Vec::new();
         if self.size() == 1 && self != Self::Signed(1) {
             file.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
@@ -216,29 +270,7 @@ impl Header {
             Some(order @ ('<' | '>' | '|' | '=')) => (order, &descr[1..]),
             _ => ('=', descr),
         };
-        let kind = match kind {
-            "b1" => Kind::Bool,
-            "u1" => Kind::Unsigned(1),
-            "u2" => Kind::Unsigned(2),
-            "u4" => Kind::Unsigned(4),
-            "u8" => Kind::Unsigned(8),
-            "i1" => Kind::Signed(1),
-            "i2" => Kind::Signed(2),
-            "i4" => Kind::Signed(4),
-            "i8" => Kind::Signed(8),
-            "f4" => Kind::Float(4),
-            "f8" => Kind::Float(8),
-            kind if kind.starts_with('O') => {
-                return Err("its values are Python objects, which would have to be executed; save an array of numbers \
-                            instead"
-                    .into());
-            }
-            kind => match kind.strip_prefix('U').map(str::parse) {
-                Some(Ok(length)) if length > 0 => Kind::Text(length),
-                _ => return Err(format!("its values are {kind:?}, and numbers of 1 to 8 bytes are read")),
-            },
-        };
-        Ok(Self { kind, big_endian: order == '>', shape })
+        Ok(Self { kind: Kind::of(kind)?, big_endian: order == '>', shape })
     }
 }
 
@@ -301,8 +333,12 @@ mod tests {
         assert_eq!(read(file(">U2", 2, b"\0\0\0\xe9\0\0\0\0\0\0\0a\0\0\0b")).unwrap(), texts);
         assert!(read(file("<U1", 1, &[0xff; 4])).unwrap_err().contains("Unicode"));
         assert!(read(file("<U1", 2, &[0; 7])).unwrap_err().contains("cut"));
-        let huge = format!("<U{}", usize::MAX);
-        assert!(read(file(&huge, 2, &[0; 7])).unwrap_err().contains("more than the 1000 bytes"));
+        // Of such lengths, the bytes of a character are 0 by overflow.
+        for (length, count) in [(usize::MAX, 2), (1 << 62, 0), (4097, 0)] {
+            let huge = format!("<U{length}");
+            assert!(read(file(&huge, count, &[0; 7])).unwrap_err().contains(&huge[1..]));
+        }
+        assert!(read(file("<U4096", 2, &[0; 7])).unwrap_err().contains("more than the 1000 bytes"));
         assert!(read(file("<f4", 2, &[0; 7])).unwrap_err().contains("cut"));
         assert!(read(file("<f4", 2000, &[0; 7])).unwrap_err().contains("more than the 1000 bytes"));
     }

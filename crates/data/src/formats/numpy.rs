@@ -29,6 +29,7 @@ pub(super) const FORMAT: Format = Format {
             beside them, or every tenth image of a class is held out; class_names (texts) in a .npz file",
     tried: Tried::Otherwise,
     subfolders: &[],
+    may_have_two_labels: false,
     is_file_of_set: is_file,
     find: |place| {
         let names: Vec<PathBuf> = match place.chosen {

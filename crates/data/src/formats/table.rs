@@ -29,6 +29,7 @@ pub(super) const FORMAT: Format = Format {
             or last one; test.csv beside train.csv, or every tenth image of a class is held out",
     tried: Tried::Otherwise,
     subfolders: &[],
+    may_have_two_labels: false,
     is_file_of_set: is_table,
     find: |place| {
         let tables = place.listing.files.iter().filter(|name| is_table(name));

@@ -1,7 +1,9 @@
-//! CIFAR-10's binary batches.
+//! CIFAR's binary versions.
 
 use std::fs;
 use std::path::Path;
+
+use duet_data::{DataError, FolderOptions, LabelKind, Splits};
 
 use crate::common::{assert_says, directory, open, put, refusal};
 
@@ -83,4 +85,78 @@ fn sizes_and_labels_are_checked() {
     assert_says(&refusal_with(&[]), &["0 bytes"]);
     let records = [record(0, 1), record(10, 1)].concat();
     assert_says(&refusal_with(&records), &["label 10 of record 1"]);
+}
+
+/// A record of CIFAR-100: the coarse label comes first.
+fn record_of_hundred(coarse: u8, fine: u8, value: u8) -> Vec<u8> {
+    [&[coarse], &record(fine, value)[..]].concat()
+}
+
+fn put_hundred(dir: &Path) {
+    put(dir, "train.bin", &[record_of_hundred(0, 4, 10), record_of_hundred(19, 99, 20)].concat());
+    put(dir, "test.bin", &record_of_hundred(7, 30, 30));
+}
+
+fn open_with(dir: &Path, label: Option<LabelKind>) -> Result<Splits, DataError> {
+    duet_data::open(dir, &FolderOptions { label, ..FolderOptions::default() })
+}
+
+#[test]
+fn cifar_100s_fine_and_coarse_labels_are_classes() {
+    let dir = directory();
+    put_hundred(&dir.path().join("cifar-100-binary"));
+    let fine = open_with(dir.path(), None).unwrap();
+    assert_eq!(
+        (fine.name.as_str(), fine.train.labels(), fine.test.labels()),
+        ("cifar-100-fine", &[4, 99][..], &[30][..])
+    );
+    assert_eq!(fine.train.pixels(1), &record(99, 20)[1..]);
+    assert_eq!([4, 30, 99].map(|label| fine.train.classes()[label].as_str()), ["beaver", "dolphin", "worm"]);
+    assert_says(&fine.left_out[0], &["fine labels", "--label coarse"]);
+    let coarse = open_with(dir.path(), Some(LabelKind::Coarse)).unwrap();
+    assert_eq!((coarse.name.as_str(), coarse.train.labels()), ("cifar-100-coarse", &[0, 19][..]));
+    assert_eq!((coarse.train.classes().len(), coarse.train.classes()[19].as_str()), (20, "vehicles_2"));
+    assert!(coarse.left_out.is_empty());
+    assert_eq!(coarse.train.pixels(1), fine.train.pixels(1));
+}
+
+#[test]
+fn cifar_100s_names_sizes_labels_and_files_are_checked() {
+    let dir = directory();
+    put_hundred(dir.path());
+    put(dir.path(), "coarse_label_names.txt", b"a\nb\n");
+    assert_eq!(open(dir.path()).unwrap().train.classes()[99], "worm");
+    let message = open_with(dir.path(), Some(LabelKind::Coarse)).unwrap_err().to_string();
+    assert_says(&message, &["coarse_label_names.txt", "2 class names where CIFAR-100 has 20"]);
+    let names: Vec<String> = (0..100).map(|i| format!("own {i}")).collect();
+    put(dir.path(), "fine_label_names.txt", names.join("\n").as_bytes());
+    assert_eq!(open(dir.path()).unwrap().train.classes()[99], "own 99");
+    put(dir.path(), "test.bin", &record(1, 2));
+    assert_says(&refusal(dir.path()), &["test.bin", "3073 bytes", "CIFAR-100's records of 3074"]);
+    put(dir.path(), "test.bin", &record_of_hundred(1, 100, 2));
+    assert_says(&refusal(dir.path()), &["test.bin", "label 100 of record 0"]);
+    fs::remove_file(dir.path().join("test.bin")).unwrap();
+    assert_says(&refusal(dir.path()), &["CIFAR-100's binary version", "missing test.bin"]);
+}
+
+#[test]
+fn a_label_is_chosen_only_where_there_are_two() {
+    let dir = directory();
+    put_batches(dir.path());
+    for label in [LabelKind::Fine, LabelKind::Coarse] {
+        let message = open_with(dir.path(), Some(label)).unwrap_err().to_string();
+        assert_says(&message, &["have one label", &label.to_string(), "leave out --label"]);
+    }
+    assert_eq!("coarse".parse::<LabelKind>().unwrap(), LabelKind::Coarse);
+    assert_says(&"Coarse".parse::<LabelKind>().unwrap_err().to_string(), &["Coarse", "fine or coarse"]);
+}
+
+#[test]
+fn files_that_only_have_cifar_100s_names_are_left_to_other_formats() {
+    let dir = directory();
+    put(dir.path(), "train.bin", b"tokens");
+    assert_says(&refusal(dir.path()), &["no data set among 1 file"]);
+    put(dir.path(), "train", b"a text");
+    put(dir.path(), "test", b"another");
+    assert_says(&refusal(dir.path()), &["no data set among 3 files"]);
 }

@@ -10,6 +10,8 @@ mod digits;
 mod folder;
 mod idx;
 mod numpy;
+mod parquet;
+mod pickles;
 mod picture;
 mod save;
 mod tables;
