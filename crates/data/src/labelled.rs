@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::classes;
 use crate::dataset::{Dataset, Shape, Splits};
 use crate::error::DataError;
+use crate::pixels::Pixels;
 
 /// More classes are no classes but numbers.
 pub(crate) const MAX_CLASSES: usize = 10_000;
@@ -16,7 +17,7 @@ pub(crate) struct Labelled {
     /// Where they are from, for people.
     pub place: String,
     pub shape: Shape,
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
     pub labels: Vec<u32>,
 }
 
@@ -39,26 +40,22 @@ impl Labelled {
     }
 
     fn dataset(self, classes: &[String]) -> Result<Dataset, DataError> {
-        Dataset::new(self.shape, self.pixels, self.labels, classes.to_vec())
+        Dataset::of_pixels(self.shape, self.pixels, self.labels, classes.to_vec())
     }
 
     /// Two of it: every tenth image of a class is held out, and of two or more at least one.
     fn divided(self, classes: &[String]) -> Result<(Dataset, Dataset), DataError> {
-        let mut counts = vec![0usize; classes.len()];
-        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
-        let (mut seen, mut pixels, mut labels) =
-            (vec![0usize; classes.len()], [Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-        for (image, &label) in self.pixels.chunks_exact(self.shape.len().max(1)).zip(&self.labels) {
+        let whole = self.dataset(classes)?;
+        let (counts, mut seen) = (whole.class_counts(), vec![0usize; classes.len()]);
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        for (i, &label) in whole.labels().iter().enumerate() {
             let class = label as usize;
             seen[class] += 1;
             let is_last_of_few = (2..HELD_OUT).contains(&counts[class]) && seen[class] == counts[class];
-            let to = usize::from(seen[class].is_multiple_of(HELD_OUT) || is_last_of_few);
-            pixels[to].extend_from_slice(image);
-            labels[to].push(label);
+            let held_out = seen[class].is_multiple_of(HELD_OUT) || is_last_of_few;
+            if held_out { &mut test } else { &mut train }.push(i);
         }
-        let ([train, test], [train_labels, test_labels]) = (pixels, labels);
-        let of = |pixels, labels| Dataset::new(self.shape, pixels, labels, classes.to_vec());
-        Ok((of(train, train_labels)?, of(test, test_labels)?))
+        Ok((whole.select(&train), whole.select(&test)))
     }
 }
 

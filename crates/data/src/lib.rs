@@ -27,6 +27,7 @@
 
 pub mod animation;
 mod atomic;
+mod bmp_check;
 pub mod caption;
 mod classes;
 mod dataset;
@@ -37,6 +38,7 @@ mod fit;
 mod format;
 mod formats;
 pub mod from_bytes;
+mod image_size;
 mod jpeg;
 mod labelled;
 mod letters;
@@ -45,21 +47,30 @@ mod open;
 mod options;
 mod parallel;
 pub mod picture;
+mod pixels;
 mod png_check;
 mod png_file;
+mod raster;
+mod source;
 mod suspicion;
+mod tiff_check;
+mod webp_check;
 mod wrap;
 
 pub use animation::{encode_apng, write_apng, write_gif};
 pub use caption::Captions;
 pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
+pub use decode::IMAGE_FORMATS;
 pub use digits::digits;
 pub use error::{BadFile, DataError};
+pub use image_size::ImageSize;
 pub use open::open;
 pub use options::{FolderOptions, MAX_BYTES, MAX_PIXELS};
 pub use picture::Picture;
+pub use pixels::{Depth, PixelSlice, Pixels};
 pub use png_file::texts_of_png;
+pub use raster::Raster;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,7 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use duet_data::{FolderOptions, Splits};
+use duet_data::{DataError, FolderOptions, ImageSize, Shape, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
 use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
@@ -46,9 +46,9 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// "digits", or a folder.
     pub source: String,
-    /// Pixels of a side to resize to; none for as they are.
+    /// Pixels to resize to, a number for a square or "HxW"; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<usize>,
+    pub image_size: Option<ImageSize>,
     /// 1 for grey, 3 for colour; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
@@ -355,10 +355,7 @@ impl RunConfig {
             false => format!("{name}Block2D"),
         };
         let config = UNetConfig {
-            sample_size: Some(match shape.height == shape.width {
-                true => SampleSize::Square(shape.height),
-                false => SampleSize::Rectangle([shape.height, shape.width]),
-            }),
+            sample_size: None,
             in_channels: shape.channels,
             out_channels: shape.channels,
             down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
@@ -373,11 +370,36 @@ impl RunConfig {
             num_train_timesteps: Some(self.diffusion.timesteps),
             ..UNetConfig::diffusers_defaults()
         };
-        let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
+        let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;
+        self.check_sides(&config, shape)?;
         config.check_pass(shape.height, shape.width).within(described())?;
         config.check_memory(TRAINED_COPIES).within(described())?;
-        Ok(config)
+        let sample_size = match shape.height == shape.width {
+            true => SampleSize::Square(shape.height),
+            false => SampleSize::Rectangle([shape.height, shape.width]),
+        };
+        Ok(UNetConfig { sample_size: Some(sample_size), ..config })
+    }
+}
+
+impl RunConfig {
+    /// Refuses images that the network cannot halve as often as it has to, with the nearest sizes that it can.
+    fn check_sides(&self, config: &UNetConfig, shape: Shape) -> Result<()> {
+        let Err(error) = config.check_sides(shape.height, shape.width) else { return Ok(()) };
+        let sizes = config.nearest_sides(shape.height, shape.width).into_iter();
+        let sizes: Vec<String> = sizes
+            .filter_map(|(height, width)| ImageSize::new(height, width).ok())
+            .map(|size| format!("--image-size {size}"))
+            .collect();
+        let fix = match sizes.is_empty() {
+            true => "use fewer levels (model.block_out_channels)".into(),
+            false => format!("use {}, or fewer levels (model.block_out_channels)", sizes.join(" or ")),
+        };
+        match self.data.image_size {
+            Some(size) => Err(option("image-size", format!(" {size}: {error}; {fix}"))),
+            None => Err(DataError::Malformed { path: self.data.folder(), cause: error.to_string(), fix }.into()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod flags;
 mod messages;
 #[cfg(unix)]
 mod reliability;
+mod rectangles;
 mod report;
 mod sample;
 mod support;

@@ -12,7 +12,8 @@ use crate::formats::left_out::{LeftOut, folder_with_images};
 use crate::formats::made;
 use crate::listing::{Listing, entries, file_name_bytes};
 use crate::options::FolderOptions;
-use crate::picture::{Picture, append_planes};
+use crate::pixels::Depth;
+use crate::raster::Raster;
 use crate::{fit, parallel};
 
 /// One of this many images is held out.
@@ -372,18 +373,18 @@ impl ImageFolder {
         }
         let memory = parallel::MemoryBudget::new(UNPACKED);
         let indices: Vec<usize> = (0..files.len()).collect();
-        let pictures = parallel::map(&indices, |&i| {
+        let rasters = parallel::map(&indices, |&i| {
             let header = headers[i].clone()?;
             memory.with(header.bytes, || {
-                let picture = decode::picture(&files[i].path, options.max_pixels)?;
-                let picture = keep.then(|| fit::picture_of(picture, options.image_size));
-                Ok(picture.map(|picture| match options.channels {
-                    Some(1) => picture.with_channels(1),
-                    _ => picture,
+                let raster = decode::raster(&files[i].path, options.max_pixels)?;
+                let raster = keep.then(|| fit::resized(raster, options.image_size));
+                Ok(raster.map(|raster| match options.channels {
+                    Some(1) => raster.with_channels(1),
+                    _ => raster,
                 }))
             })
         });
-        let bad = bad_files(&files, &pictures);
+        let bad = bad_files(&files, &rasters);
         if !bad.is_empty() {
             let unlisted = bad.len().saturating_sub(MAX_LISTED);
             return Err(DataError::BadFiles {
@@ -395,19 +396,20 @@ impl ImageFolder {
         if let Some(differ) = differ {
             return Err(differ);
         }
-        let mut pictures: Vec<Picture> = pictures.into_iter().flatten().flatten().collect();
-        let grey = pictures.iter().all(|picture| picture.channels == 1);
+        let mut rasters: Vec<Raster> = rasters.into_iter().flatten().flatten().collect();
+        let grey = rasters.iter().all(|raster| raster.channels() == 1);
+        let depth = rasters.iter().map(|raster| raster.pixels().depth()).max().unwrap_or(Depth::Eight);
         let shape = Shape {
             channels: options.channels.unwrap_or(if grey { 1 } else { 3 }),
-            height: pictures[0].height,
-            width: pictures[0].width,
+            height: rasters[0].height(),
+            width: rasters[0].width(),
         };
-        let test_pictures = pictures.split_off(self.train.len());
+        let test_rasters = rasters.split_off(self.train.len());
         let classes: Arc<[String]> = self.classes.into();
         Ok(Splits {
             name: name.into(),
-            train: gather(shape, pictures, &self.train, &classes)?,
-            test: gather(shape, test_pictures, &self.test, &classes)?,
+            train: gather((shape, depth), rasters, &self.train, &classes)?,
+            test: gather((shape, depth), test_rasters, &self.test, &classes)?,
             left_out: self.left_out,
         })
     }
@@ -434,14 +436,16 @@ fn check_memory(
 ) -> Result<(), DataError> {
     let headers: Vec<&ImageHeader> = headers.iter().flatten().collect();
     let Some(first) = headers.first() else { return Ok(()) };
-    let (width, height) = options.image_size.map_or(first.size, |side| (side as u32, side as u32));
+    let own = (first.size.1 as usize, first.size.0 as usize);
+    let (height, width) = options.image_size.map_or(own, |size| (size.height(), size.width()));
     let has_colour = headers.iter().any(|header| header.has_colour);
     let channels = options.channels.unwrap_or(if has_colour { 3 } else { 1 });
-    let shape = Shape { channels, height: height as usize, width: width as usize };
+    let depth = headers.iter().map(|header| header.depth).max().unwrap_or(Depth::Eight);
+    let shape = Shape { channels, height, width };
     let images = headers.len();
-    let bytes = shape.checked_len().map_or(u64::MAX, |len| (len as u64).saturating_mul(images as u64));
+    let bytes = fit::bytes(shape, depth, images);
     fit::check_bytes(dir, &format!("{} of {shape}", count(images, "image")), bytes, options.max_bytes)?;
-    fit::reserve(shape, images).map(drop)
+    fit::reserve(shape, depth, images).map(drop)
 }
 
 /// Adds how to raise the limit, if the reason is the limit.
@@ -465,15 +469,15 @@ fn bad_files<T>(files: &[&ImageFile], results: &[Result<T, String>]) -> Vec<BadF
 }
 
 fn gather(
-    shape: Shape,
-    pictures: Vec<Picture>,
+    (shape, depth): (Shape, Depth),
+    rasters: Vec<Raster>,
     files: &[ImageFile],
     classes: &Arc<[String]>,
 ) -> Result<Dataset, DataError> {
-    let mut pixels = fit::reserve(shape, pictures.len())?;
-    for picture in pictures {
-        append_planes(&picture.with_channels(shape.channels), &mut pixels);
+    let mut pixels = fit::reserve(shape, depth, rasters.len())?;
+    for raster in rasters {
+        pixels.append(raster.with_channels(shape.channels).planes().as_slice());
     }
     let labels = files.iter().map(|file| file.label).collect();
-    Dataset::new(shape, pixels, labels, classes.clone())
+    Dataset::of_pixels(shape, pixels, labels, classes.clone())
 }

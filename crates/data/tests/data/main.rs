@@ -10,5 +10,6 @@ mod folder;
 mod idx;
 mod numpy;
 mod picture;
+mod pictures;
 mod tables;
 mod zoo;
