@@ -90,9 +90,7 @@ impl Args {
         let limits = [self.images.max_megapixels, self.images.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
         let large = large.into_iter().chain(limits);
-        let large = large.chain(
-            [self.images.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)),
-        );
+        let large = large.chain([self.images.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }

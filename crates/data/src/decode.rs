@@ -32,10 +32,10 @@ pub const IMAGE_FORMATS: &str = "PNG, JPEG, WebP, GIF, BMP or TIFF";
 const READ: [&str; 9] = ["bmp", "dib", "gif", "jpeg", "jpg", "png", "tif", "tiff", "webp"];
 /// The endings of image files that cannot be read.
 const NOT_READ: [&str; 50] = [
-    "apng", "arw", "avif", "cr2", "cr3", "cur", "dcm", "dds", "dng", "exr", "ff", "hdr", "heic", "heics", "heif",
-    "hif", "icns", "ico", "j2k", "jfif", "jp2", "jpe", "jpx", "jxl", "jxr", "nef", "nrw", "orf", "pam", "pbm",
-    "pcx", "pef", "pfm", "pgm", "pnm", "ppm", "psb", "psd", "qoi", "raf", "ras", "rw2", "sgi", "svg", "svgz",
-    "tga", "wbmp", "xbm", "xcf", "xpm",
+    "apng", "arw", "avif", "cr2", "cr3", "cur", "dcm", "dds", "dng", "exr", "ff", "hdr", "heic", "heics",
+    "heif", "hif", "icns", "ico", "j2k", "jfif", "jp2", "jpe", "jpx", "jxl", "jxr", "nef", "nrw", "orf",
+    "pam", "pbm", "pcx", "pef", "pfm", "pgm", "pnm", "ppm", "psb", "psd", "qoi", "raf", "ras", "rw2", "sgi",
+    "svg", "svgz", "tga", "wbmp", "xbm", "xcf", "xpm",
 ];
 
 /// Whether a path has the ending of an image, readable or not.
@@ -65,7 +65,7 @@ impl Raster {
         let header = header(path, MAX_PIXELS);
         header.and_then(|_| raster(path, MAX_PIXELS)).map_err(|cause| {
             let cause = format!("this image cannot be used: {cause}");
-            DataError::malformed(path, cause, format!("use a {IMAGE_FORMATS} file"))
+            DataError::malformed(path, cause, "convert it to PNG, or use another")
         })
     }
 }
@@ -104,7 +104,7 @@ pub(crate) struct ImageHeader {
 /// The header of an image of at most `max_pixels`.
 pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<ImageHeader, String> {
     if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
-        return Err(format!("{other} is not read, convert it to PNG or JPEG"));
+        return Err(format!("{other} is not read, convert it to PNG"));
     }
     let file = duet_files::open(path).map_err(|e| e.to_string())?;
     let length = file.metadata().map_err(|e| e.to_string())?.len();
@@ -200,7 +200,7 @@ fn decoder(
     length: u64,
     max_pixels: u64,
 ) -> Result<(Box<dyn ImageDecoder + '_>, Orientation), String> {
-    let Checked { format, source, fewest_bytes, orientation } = checked(source, max_pixels)?;
+    let Checked { format, source, fewest_bytes, orientation } = checked(source, length, max_pixels)?;
     let mut decoder = limited(source, format, max_pixels)?;
     let (width, height) = decoder.dimensions();
     // The decoder allocates what the header claims.
@@ -219,7 +219,7 @@ fn decoder(
 }
 
 /// Looks at what a decoder would trust.
-fn checked(mut source: Source, max_pixels: u64) -> Result<Checked, String> {
+fn checked(mut source: Source, length: u64, max_pixels: u64) -> Result<Checked, String> {
     let start = source.fill_buf().map_err(|e| e.to_string())?;
     let format = format_of(start).ok_or_else(|| not_an_image(start))?;
     let (mut orientation, mut whole) = (None, Vec::new());
@@ -246,7 +246,7 @@ fn checked(mut source: Source, max_pixels: u64) -> Result<Checked, String> {
             Box::new(|_| 0)
         }
         ImageFormat::Tiff => {
-            let found = tiff_check::check(Box::new(&mut source), max_pixels)?;
+            let found = tiff_check::check(&mut source, length, max_pixels)?;
             source.rewind().map_err(|e| e.to_string())?;
             orientation = Some(found.orientation);
             Box::new(move |sides| found.fewest_bytes(sides))

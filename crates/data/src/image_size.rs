@@ -77,7 +77,9 @@ impl FromStr for ImageSize {
     fn from_str(text: &str) -> Result<Self, DataError> {
         let (height, width) = text.split_once(['x', '×']).unwrap_or((text, text));
         // A sign is no part of a side.
-        let side = |text: &str| text.parse::<usize>().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()));
+        let side = |text: &str| {
+            text.parse::<usize>().ok().filter(|_| text.starts_with(|c: char| c.is_ascii_digit()))
+        };
         match (side(height), side(width)) {
             (Some(height), Some(width)) => Self::new(height, width),
             _ => Err(DataError::invalid(
@@ -108,9 +110,10 @@ impl<'de> Deserialize<'de> for ImageSize {
 
             fn visit_i64<E: de::Error>(self, side: i64) -> Result<ImageSize, E> {
                 let side = usize::try_from(side);
-                side.map_or_else(|_| Err(E::custom("an image size is not negative")), |side| {
-                    ImageSize::square(side).map_err(E::custom)
-                })
+                side.map_or_else(
+                    |_| Err(E::custom("an image size is not negative")),
+                    |side| ImageSize::square(side).map_err(E::custom),
+                )
             }
 
             fn visit_u64<E: de::Error>(self, side: u64) -> Result<ImageSize, E> {

@@ -2,9 +2,9 @@
 //!
 //! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
 //! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
-//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of PNG or JPEG images for each
-//! class. Both return [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and class
-//! names. The readers check everything that a file claims. [`from_bytes`] and [`Picture::decode`] read the
+//! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of image files for each
+//! class ([`IMAGE_FORMATS`]). Both return [`Splits`]: a training and a test [`Dataset`] of pixels of 8 or 16 bits
+//! with labels and class names. The readers check everything that a file claims. [`from_bytes`] and [`Raster::decode`] read the
 //! same formats from memory.
 //!
 //! [`Dataset::from_fn`] makes a [`Dataset`] of images from any other source, without a change to this
@@ -21,7 +21,7 @@
 //! let mut image = vec![0.0; splits.train.shape().len()];
 //! splits.train.image(0, &mut image);
 //! let picture = duet_data::Picture::from_unit(1, 28, 28, &image);
-//! assert_eq!(picture.pixels, splits.train.pixels(0));
+//! assert_eq!(splits.train.pixels(0), picture.pixels);
 //! # Ok::<(), duet_data::DataError>(())
 //! ```
 
@@ -54,6 +54,7 @@ mod raster;
 mod source;
 mod suspicion;
 mod tiff_check;
+mod tiff_directory;
 mod webp_check;
 mod wrap;
 

@@ -20,7 +20,7 @@ use crate::options::FolderOptions;
 /// 3. NumPy's arrays: a `.npz` file that is named, or `.npz` and `.npy` files in a directory without
 ///    folders, called what they are, such as `train_images` or `y_test`.
 /// 4. A table of images, `.csv` or `.csv.gz`, that is named or alone, or `train.csv` with `test.csv`.
-/// 5. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
+/// 5. One folder of image files per class ([`IMAGE_FORMATS`](crate::IMAGE_FORMATS)), or such folders inside `train/` and `test/` (or
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///

@@ -113,7 +113,9 @@ impl Pixels {
         match (&mut *self, more) {
             (Self::Eight(values), PixelSlice::Eight(more)) => values.extend_from_slice(more),
             (Self::Sixteen(values), PixelSlice::Sixteen(more)) => values.extend_from_slice(more),
-            (Self::Sixteen(values), PixelSlice::Eight(more)) => values.extend(more.iter().map(|&v| widened(v))),
+            (Self::Sixteen(values), PixelSlice::Eight(more)) => {
+                values.extend(more.iter().map(|&v| widened(v)))
+            }
             (Self::Eight(values), PixelSlice::Sixteen(more)) => {
                 let mut wide: Vec<u16> = std::mem::take(values).into_iter().map(widened).collect();
                 wide.extend_from_slice(more);
@@ -134,9 +136,7 @@ impl Pixels {
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         match self {
             Self::Eight(values) => values,
-            Self::Sixteen(values) => {
-                values.into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect()
-            }
+            Self::Sixteen(values) => values.into_iter().map(|v| ((u32::from(v) + 128) / 257) as u8).collect(),
         }
     }
 }

@@ -103,7 +103,11 @@ impl Raster {
                 Pixels::Sixteen(values) => is_colourless(values),
             };
         match colourless {
-            true => Self { channels: 1, pixels: either_depth!(self.pixels, values => first_of_three(values)), ..self },
+            true => Self {
+                channels: 1,
+                pixels: either_depth!(self.pixels, values => first_of_three(values)),
+                ..self
+            },
             false => self,
         }
     }

@@ -46,9 +46,8 @@ fn empty_classes(train: &Dataset) -> Option<String> {
 }
 
 fn blank(parts: [&Dataset; 2]) -> Option<String> {
-    let is_blank = |data: &Dataset, i: usize| {
-        data.pixels(i).is_flat(data.shape().height * data.shape().width)
-    };
+    let is_blank =
+        |data: &Dataset, i: usize| data.pixels(i).is_flat(data.shape().height * data.shape().width);
     // An image of one pixel is always blank.
     let can_differ = parts[0].shape().height * parts[0].shape().width > 1;
     let blank = |data: &Dataset| (0..data.len()).filter(|&i| is_blank(data, i)).count();

@@ -1,10 +1,19 @@
 //! Checks of a TIFF file before its decoder runs: what kind of image it is, and whether it may be that large.
 
 use image::metadata::Orientation;
-use tiff::decoder::{ChunkType, Decoder};
-use tiff::tags::{PhotometricInterpretation as Meaning, Tag};
 
 use crate::source::Source;
+use crate::tiff_directory::Directory;
+
+/// Tags, by their numbers in the format.
+const BITS: u16 = 258;
+const COMPRESSION: u16 = 259;
+const MEANING: u16 = 262;
+const ORIENTATION: u16 = 274;
+const SAMPLES: u16 = 277;
+const TILE_WIDTH: u16 = 322;
+const TILE_HEIGHT: u16 = 323;
+const FORMAT: u16 = 339;
 
 /// What the first page of a file is.
 pub(crate) struct Page {
@@ -22,32 +31,25 @@ enum Packing {
     Jpeg,
 }
 
-/// Looks at the first page.
+/// Looks at the first page of a file of `length` bytes.
 ///
 /// # Errors
 /// A kind of image, or of packing, that is not read right; tiles of more than `max_pixels`; damage.
-pub(crate) fn check(source: Source, max_pixels: u64) -> Result<Page, String> {
-    let failed = |error: tiff::TiffError| format!("this TIFF file cannot be read: {error}");
-    let mut decoder = Decoder::new(source).map_err(failed)?;
-    let mut number = |tag| decoder.find_tag_unsigned::<u16>(tag).map_err(failed);
-    let (meaning, samples) = (number(Tag::PhotometricInterpretation)?, number(Tag::SamplesPerPixel)?.unwrap_or(1));
-    let packing = packing(number(Tag::Compression)?.unwrap_or(1))?;
-    let orientation = number(Tag::Orientation)?.and_then(|n| Orientation::from_exif(u8::try_from(n).ok()?));
-    let bits = decoder.find_tag_unsigned_vec::<u16>(Tag::BitsPerSample).map_err(failed)?;
-    let bits = bits.and_then(|bits| bits.first().copied()).unwrap_or(1);
-    let format = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(failed)?;
-    let format = format.and_then(|format| format.first().copied()).unwrap_or(WHOLE_NUMBERS);
-    check_kind(meaning, format, (bits, samples))?;
-    if let ChunkType::Tile = decoder.get_chunk_type() {
-        let (width, height) = decoder.chunk_dimensions();
-        if u64::from(width) * u64::from(height) > max_pixels {
-            return Err(format!("a TIFF of tiles of {width}x{height} pixels"));
-        }
+pub(crate) fn check(source: &mut Source, length: u64, max_pixels: u64) -> Result<Page, String> {
+    let directory = Directory::read(source, length)?;
+    let mut number = |tag| directory.number(tag, source);
+    let packing = packing(number(COMPRESSION)?.unwrap_or(1))?;
+    let orientation = number(ORIENTATION)?.and_then(|n| Orientation::from_exif(u8::try_from(n).ok()?));
+    let (bits, samples) = (number(BITS)?.unwrap_or(1), number(SAMPLES)?.unwrap_or(1));
+    check_kind(number(MEANING)?, number(FORMAT)?.unwrap_or(WHOLE_NUMBERS), (bits, samples))?;
+    let (width, height) = (number(TILE_WIDTH)?.unwrap_or(0), number(TILE_HEIGHT)?.unwrap_or(0));
+    if width.saturating_mul(height) > max_pixels {
+        return Err(format!("a TIFF of tiles of {width}x{height} pixels"));
     }
     Ok(Page {
         orientation: orientation.unwrap_or(Orientation::NoTransforms),
         packing,
-        bits_per_pixel: u64::from(bits) * u64::from(samples),
+        bits_per_pixel: bits.saturating_mul(samples),
     })
 }
 
@@ -64,31 +66,31 @@ impl Page {
 }
 
 /// The sample format of whole numbers without a sign.
-const WHOLE_NUMBERS: u16 = 1;
+const WHOLE_NUMBERS: u64 = 1;
 
-fn check_kind(meaning: Option<u16>, format: u16, (bits, samples): (u16, u16)) -> Result<(), String> {
-    let refuse = |kind: String| Err(format!("a TIFF of {kind}, save it as one of 8 or 16 bits in grey or RGB"));
+fn check_kind(meaning: Option<u64>, format: u64, (bits, samples): (u64, u64)) -> Result<(), String> {
+    let refuse = |kind: &str| Err(format!("a TIFF of {kind}, save it as one of 8 or 16 bits in grey or RGB"));
     match format {
         WHOLE_NUMBERS => {}
-        2 => return refuse("numbers with a sign, of which nobody says what black and white are".into()),
-        3 => return refuse("numbers with a point, of which nobody says what black and white are".into()),
-        _ => return refuse("values that are no real numbers".into()),
+        2 => return refuse("numbers with a sign, of which nobody says what black and white are"),
+        3 => return refuse("numbers with a point, of which nobody says what black and white are"),
+        _ => return refuse("values that are no real numbers"),
     }
-    let kind = match meaning.and_then(Meaning::from_u16) {
-        Some(Meaning::BlackIsZero | Meaning::WhiteIsZero) if samples > 1 => "grey with transparency".into(),
-        Some(Meaning::BlackIsZero | Meaning::WhiteIsZero) if matches!(bits, 1 | 8 | 16) => return Ok(()),
-        Some(Meaning::RGB | Meaning::CMYK) if matches!(bits, 8 | 16) => return Ok(()),
-        Some(Meaning::RGBPalette) => "a palette".into(),
-        Some(Meaning::YCbCr) => "brightness and colour (YCbCr)".into(),
-        Some(Meaning::CIELab | Meaning::IccLab | Meaning::ItuLab) => "Lab colours".into(),
-        Some(Meaning::TransparencyMask) => "a mask".into(),
-        Some(_) => format!("{bits} bits a value"),
-        None => "a kind that is not known".into(),
-    };
-    refuse(kind)
+    // Grey with white or with black as 0, RGB, a palette, a mask, inks, brightness and colour, Lab.
+    match meaning {
+        Some(0 | 1) if samples > 1 => refuse("grey with transparency"),
+        Some(0 | 1) if matches!(bits, 1 | 8 | 16) => Ok(()),
+        Some(2 | 5) if matches!(bits, 8 | 16) => Ok(()),
+        Some(3) => refuse("a palette"),
+        Some(4) => refuse("a mask"),
+        Some(6) => refuse("brightness and colour (YCbCr)"),
+        Some(8..=10) => refuse("Lab colours"),
+        Some(0..=2 | 5) => refuse(&format!("{bits} bits a value")),
+        _ => refuse("a kind that is not known"),
+    }
 }
 
-fn packing(method: u16) -> Result<Packing, String> {
+fn packing(method: u64) -> Result<Packing, String> {
     match method {
         1 => Ok(Packing::Ratio(1)),
         // LZW: a code of 12 bits stands for 4094 bytes at most.

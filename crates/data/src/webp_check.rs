@@ -47,7 +47,9 @@ fn check_chunks(mut rest: &[u8], canvas: Option<(u32, u32)>) -> Result<(), Strin
 }
 
 fn check_lossy(data: &[u8], canvas: Option<(u32, u32)>) -> Result<(), String> {
-    let (Some((width, height)), &[_, _, _, _, _, _, w0, w1, h0, h1, ..]) = (canvas, data) else { return Ok(()) };
+    let (Some((width, height)), &[_, _, _, _, _, _, w0, w1, h0, h1, ..]) = (canvas, data) else {
+        return Ok(());
+    };
     let side = |bytes| u32::from(u16::from_le_bytes(bytes) & SIDE_BITS);
     let (own_width, own_height) = (side([w0, w1]), side([h0, h1]));
     match own_width > width || own_height > height {

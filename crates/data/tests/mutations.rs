@@ -339,7 +339,14 @@ fn webp_files_are_survived() {
     let _alone = alone();
     // The lengths of the file and of its first chunk, and the sides behind it.
     let samples = written(
-        &["lossless.webp", "lossless-alpha.webp", "lossy.webp", "lossy-alpha.webp", "animated.webp", "turned.webp"],
+        &[
+            "lossless.webp",
+            "lossless-alpha.webp",
+            "lossy.webp",
+            "lossy-alpha.webp",
+            "animated.webp",
+            "turned.webp",
+        ],
         &[(4, 4), (16, 4), (20, 4), (24, 4), (28, 4), (34, 4)],
     );
     survives("WebP", &samples, &MEGAPIXEL, parse_megapixel);
@@ -349,13 +356,28 @@ fn webp_files_are_survived() {
 fn tiff_files_are_survived() {
     let _alone = alone();
     let names = [
-        "rgb.tiff", "grey.tif", "bits.tiff", "rgba.tiff", "cmyk.tiff", "lzw.tiff", "deflate.tiff", "packbits.tiff",
-        "lossy.tiff", "pages.tiff", "turned.tiff", "grey-16-tiles.tiff", "rgb-16-planes.tiff", "rgb-16-deflate.tiff",
-        "rgb-16-big-endian.tiff", "grey-16-big.tiff",
+        "rgb.tiff",
+        "grey.tif",
+        "bits.tiff",
+        "rgba.tiff",
+        "cmyk.tiff",
+        "lzw.tiff",
+        "deflate.tiff",
+        "packbits.tiff",
+        "lossy.tiff",
+        "pages.tiff",
+        "turned.tiff",
+        "grey-16-tiles.tiff",
+        "rgb-16-planes.tiff",
+        "rgb-16-deflate.tiff",
+        "rgb-16-big-endian.tiff",
+        "grey-16-big.tiff",
     ];
     // The place of the first directory; then the number, type, count and value of the first tags where it begins at 8.
     let mut fields = vec![(4, 4), (8, 2)];
-    fields.extend((0..12).flat_map(|i| [(10 + 12 * i, 2), (12 + 12 * i, 2), (14 + 12 * i, 4), (18 + 12 * i, 4)]));
+    fields.extend(
+        (0..12).flat_map(|i| [(10 + 12 * i, 2), (12 + 12 * i, 2), (14 + 12 * i, 4), (18 + 12 * i, 4)]),
+    );
     survives("TIFF", &written(&names, &fields), &MEGAPIXEL, parse_megapixel);
 }
 

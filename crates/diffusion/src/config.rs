@@ -398,7 +398,9 @@ impl RunConfig {
         };
         match self.data.image_size {
             Some(size) => Err(option("image-size", format!(" {size}: {error}; {fix}"))),
-            None => Err(DataError::Malformed { path: self.data.folder(), cause: error.to_string(), fix }.into()),
+            None => {
+                Err(DataError::Malformed { path: self.data.folder(), cause: error.to_string(), fix }.into())
+            }
         }
     }
 }
@@ -483,6 +485,29 @@ mod tests {
             let sample = RunConfig::preset_sample(name).unwrap();
             let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();
             assert_eq!(keys.len(), 10, "{name}: {keys}");
+        }
+    }
+
+    #[test]
+    fn an_image_size_is_a_number_for_a_square_and_a_text_for_a_rectangle() {
+        let read = |value: &str| {
+            let mut table: Table = DIGITS.parse().unwrap();
+            merge(&mut table, format!("[data]\nimage_size = {value}\n").parse().unwrap());
+            table.try_into::<RunConfig>()
+        };
+        for (value, sides, written) in
+            [("32", (32, 32), "32"), ("\"32\"", (32, 32), "32"), ("\"24x40\"", (24, 40), "\"24x40\"")]
+        {
+            let config = read(value).unwrap();
+            let size = config.data.image_size.unwrap();
+            assert_eq!((size.height(), size.width()), sides);
+            let text = config.to_toml().unwrap();
+            assert!(text.contains(&format!("image_size = {written}\n")), "{text}");
+            assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        }
+        for value in ["0", "-1", "16385", "\"24x\"", "\"0x8\"", "[24, 40]", "2.5", "true"] {
+            let error = read(value).unwrap_err().to_string();
+            assert!(error.contains("size"), "{value}: {error}");
         }
     }
 

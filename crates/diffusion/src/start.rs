@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::note;
 use crate::settings;
 use candle_core::{DType, Device, Tensor};
-use duet_data::{DataError, IMAGE_FORMATS, ImageSize, MAX_PIXELS, Raster};
+use duet_data::{DataError, ImageSize, MAX_PIXELS, Raster};
 use duet_model::{Purpose, UNetConfig};
 use duet_sample::{Ends, Guidance, Interpolation, Inversion, Known, Labels, Networks, Seeds};
 use std::cell::Cell;
@@ -347,7 +347,8 @@ fn shares(between: Interpolation) -> impl Iterator<Item = (usize, f64)> {
 /// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
 pub fn image(path: &Path, start: &Start, device: &Device) -> Result<Tensor> {
     let (channels, height, width) = start.shape;
-    let values = Tensor::from_vec(read_image(path, start.shape)?.to_unit(), (1, channels, height, width), device)?;
+    let values =
+        Tensor::from_vec(read_image(path, start.shape)?.to_unit(), (1, channels, height, width), device)?;
     Ok(values.repeat((start.seeds.len(), 1, 1, 1))?)
 }
 
@@ -363,12 +364,14 @@ pub fn known(images: &Tensor, mask: &Path, start: &Start) -> Result<Known> {
 fn read_image(path: &Path, (channels, height, width): (usize, usize, usize)) -> Result<Raster> {
     if ![1, 3].contains(&channels) {
         let path = path.display();
-        return Err(setting(format!("{path}: the model's images have {channels} channels, and files have 1 or 3")));
+        return Err(setting(format!(
+            "{path}: the model's images have {channels} channels, and files have 1 or 3"
+        )));
     }
     let refuse = |error: DataError| DataError::Malformed {
         path: path.into(),
         cause: error.to_string(),
-        fix: format!("use a {IMAGE_FORMATS} file"),
+        fix: "convert it to PNG, or use another".into(),
     };
     let raster = Raster::decode(&note::read_picture(path)?, MAX_PIXELS).map_err(refuse)?;
     Ok(raster.fitted(channels, ImageSize::new(height, width)?)?)

@@ -7,9 +7,9 @@ mod exchange;
 mod flags;
 #[cfg(unix)]
 mod messages;
+mod rectangles;
 #[cfg(unix)]
 mod reliability;
-mod rectangles;
 mod report;
 mod sample;
 mod support;

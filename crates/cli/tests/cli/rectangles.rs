@@ -62,7 +62,8 @@ fn drawings_have_the_size_and_do_not_depend_on_threads(dir: &Path) {
     let drawn = tensors(dir, "a.safetensors");
     assert_eq!(drawn["images"].dims(), [6, 1, 16, 24]);
     assert_eq!(values(&drawn["images"]), values(&tensors(dir, "b.safetensors")["images"]));
-    let noise = ["sample", "--run", "run", "--noise", "noise.safetensors", "--steps", "4", "--out", "c.safetensors"];
+    let noise =
+        ["sample", "--run", "run", "--noise", "noise.safetensors", "--steps", "4", "--out", "c.safetensors"];
     run(dir, &noise, 0);
     assert_eq!(values(&drawn["images"]), values(&tensors(dir, "c.safetensors")["images"]));
     sample(&["--out", "each/"]);
@@ -72,8 +73,16 @@ fn drawings_have_the_size_and_do_not_depend_on_threads(dir: &Path) {
     drawn_again(dir, "grid.png");
     let (height, width) = sides(&dir.join("grid.png"));
     assert!(height > 2 * 16 && width > 3 * 24, "{height}x{width}");
-    run(dir, &["sample", "--run", "run", "--class", "0,1", "--interpolate", "classes:3", "--out", "between.png"], 0);
-    run(dir, &["sample", "--run", "run", "--seeds", "0,1", "--interpolate", "seeds:3", "--animate", "x.gif"], 0);
+    run(
+        dir,
+        &["sample", "--run", "run", "--class", "0,1", "--interpolate", "classes:3", "--out", "between.png"],
+        0,
+    );
+    run(
+        dir,
+        &["sample", "--run", "run", "--seeds", "0,1", "--interpolate", "seeds:3", "--animate", "x.gif"],
+        0,
+    );
 }
 
 fn a_picture_and_a_mask_of_any_size_are_fitted(dir: &Path) {
@@ -82,17 +91,18 @@ fn a_picture_and_a_mask_of_any_size_are_fitted(dir: &Path) {
     let deep = image::ImageBuffer::<image::Luma<u16>, _>::from_raw(50, 40, deep).unwrap();
     deep.save(dir.join("deep.png")).unwrap();
     // White in the lower half.
-    let mask = Picture::new(1, 16, 24, (0..16 * 24).map(|i| if i / 24 < 8 { 0 } else { 255 }).collect()).unwrap();
+    let mask =
+        Picture::new(1, 16, 24, (0..16 * 24).map(|i| if i / 24 < 8 { 0 } else { 255 }).collect()).unwrap();
     mask.write_png(dir.join("mask.png")).unwrap();
-    let begin = ["sample", "--run", "run", "--seeds", "0", "--class", "left", "--steps", "4", "--image", "deep.png"];
+    let begin =
+        ["sample", "--run", "run", "--seeds", "0", "--class", "left", "--steps", "4", "--image", "deep.png"];
     run(dir, &[&begin[..], &["--mask", "mask.png", "--out", "kept.safetensors"]].concat(), 0);
     let kept = tensors(dir, "kept.safetensors");
     assert_eq!(kept["images"].dims(), [1, 1, 16, 24]);
     let fitted = Raster::read(&dir.join("deep.png")).unwrap().fitted(1, "16x24".parse().unwrap()).unwrap();
     let (found, expected) = (values(&kept["images"]), fitted.to_unit());
-    let worst = |range: std::ops::Range<usize>| {
-        range.map(|i| (found[i] - expected[i]).abs()).fold(0f32, f32::max)
-    };
+    let worst =
+        |range: std::ops::Range<usize>| range.map(|i| (found[i] - expected[i]).abs()).fold(0f32, f32::max);
     // Where the mask is black, the picture stays, to less than a step of 8 bits.
     assert!(worst(0..8 * 24) < 1e-4, "{}", worst(0..8 * 24));
     assert!(worst(8 * 24..16 * 24) > 0.05);
@@ -103,7 +113,7 @@ fn they_are_measured_and_classified(dir: &Path) {
     let text = run(dir, &["eval", "--run", "run", "--n", "40", "--classify", "4"], 0);
     assert!(text.contains("training a classifier") && text.contains("class accuracy"), "{text}");
     drawn_again(dir, "run/eval.png");
-    run(dir, &["eval", "--run", "run", "--samples", "a.safetensors", "--out", "elsewhere"], 4);
+    run(dir, &["eval", "--run", "run", "--samples", "a.safetensors", "--out", "elsewhere"], 0);
     run(dir, &["classify", "--run", "run", "--n", "4"], 0);
     let text = run(dir, &["classify", "--run", "run", "--image", "wide/left/03.png"], 0);
     assert!(text.contains("left") || text.contains("right"), "{text}");
@@ -142,7 +152,10 @@ fn images_of_one_rectangle_need_no_size_and_others_get_the_nearest_ones() {
     assert!(text.contains("odd: images of 9×13") && text.contains("multiples of 2"), "{text}");
     assert!(text.contains("--image-size 8x12 or --image-size 10x14"), "{text}");
     let text = train(&["--data", "tall", "--image-size", "7x12"], 2);
-    assert!(text.contains("--image-size 7x12") && text.contains("--image-size 6x12 or --image-size 8x12"), "{text}");
+    assert!(
+        text.contains("--image-size 7x12") && text.contains("--image-size 6x12 or --image-size 8x12"),
+        "{text}"
+    );
     let text = train(&["--data", "tall", "--image-size", "1"], 2);
     assert!(text.contains("use --image-size 2,"), "{text}");
     for size in ["0", "x", "8x", "8x0", "16385", "8 x 8", "-8"] {

@@ -245,7 +245,10 @@ impl Table {
             false => format!("column {}", label + 1),
         };
         let note = format!("{}: labels are {column}, pixels are 0 to {white}", path.display());
-        Ok((Labelled { place: path.display().to_string(), shape, pixels: Pixels::Eight(bytes), labels }, note))
+        Ok((
+            Labelled { place: path.display().to_string(), shape, pixels: Pixels::Eight(bytes), labels },
+            note,
+        ))
     }
 }
 

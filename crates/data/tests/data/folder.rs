@@ -186,7 +186,11 @@ fn images_and_sets_have_limits_that_can_be_raised() {
     assert!(with(100, 600).is_ok());
     assert_says(&with(99, 600).unwrap_err(), &["2 image files", "megapixels", "--max-megapixels"]);
     assert_says(&with(100, 599).unwrap_err(), &["2 images of 3x10x10, 600 bytes", "599", "--max-gigabytes"]);
-    let small = FolderOptions { image_size: Some(ImageSize::square(5).unwrap()), max_bytes: 599, ..FolderOptions::default() };
+    let small = FolderOptions {
+        image_size: Some(ImageSize::square(5).unwrap()),
+        max_bytes: 599,
+        ..FolderOptions::default()
+    };
     assert_eq!(duet_data::open(dir.path(), &small).unwrap().train.shape().len(), 75);
 }
 
@@ -311,7 +315,7 @@ fn empty_classes_and_names_alike_are_refused() {
     let dir = directory();
     put(dir.path(), "cat/1.png", &grey(1, 1, 0));
     put(dir.path(), "dog/deeper/1.txt", b"");
-    assert_says(&refusal(dir.path()), &["dog", "no PNG or JPEG", "directly"]);
+    assert_says(&refusal(dir.path()), &["dog", "no image file", "directly"]);
     put(dir.path(), "dog/1.png", &grey(1, 1, 0));
     assert!(open(dir.path()).is_ok());
     if put(dir.path(), "Dog/1.png", &grey(1, 1, 0)).exists() && fs::read_dir(dir.path()).unwrap().count() == 3
@@ -322,7 +326,7 @@ fn empty_classes_and_names_alike_are_refused() {
 
 #[test]
 fn a_directory_of_nothing_known_is_told_what_would_be() {
-    let accepted = ["train-images-idx3-ubyte", "data_batch_1.bin", "folder of PNG or JPEG"];
+    let accepted = ["train-images-idx3-ubyte", "data_batch_1.bin", "folder of images per class (PNG, JPEG"];
     let message = |files: &[&str]| {
         let dir = directory();
         for file in files {
@@ -453,11 +457,14 @@ fn the_largest_middle_part_of_the_asked_proportion_is_what_is_resized() {
 #[test]
 fn an_image_size_is_a_number_or_height_and_width() {
     let size = |text: &str| text.parse::<ImageSize>().map_err(|error| error.to_string());
-    for (text, height, width) in [("32", 32, 32), ("24x40", 24, 40), ("24×40", 24, 40), ("16384x1", 16384, 1)] {
+    for (text, height, width) in [("32", 32, 32), ("24x40", 24, 40), ("24×40", 24, 40), ("16384x1", 16384, 1)]
+    {
         assert_eq!(size(text), Ok(ImageSize::new(height, width).unwrap()));
     }
     assert_eq!(["32", "32x32", "24x40"].map(|text| size(text).unwrap().to_string()), ["32", "32", "24x40"]);
-    for text in ["", "x", "24x", "x40", "+4", "24 x 40", "-1", "24x40x3", "a", "1e3", "99999999999999999999999"] {
+    for text in
+        ["", "x", "24x", "x40", "+4", "24 x 40", "-1", "24x40x3", "a", "1e3", "99999999999999999999999"]
+    {
         assert_says(&size(text).unwrap_err(), &["32", "24x40"]);
     }
     assert_says(&size("0").unwrap_err(), &["1 to 16384", "not 0"]);

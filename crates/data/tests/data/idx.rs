@@ -219,7 +219,11 @@ fn a_set_has_a_limit_that_can_be_raised() {
     };
     assert!(with(12).is_ok());
     assert_says(&with(11).unwrap_err(), &["2 images of 2x3, 12 bytes", "11 are read", "--max-gigabytes"]);
-    let large = FolderOptions { image_size: Some(ImageSize::square(4).unwrap()), max_bytes: 12, ..FolderOptions::default() };
+    let large = FolderOptions {
+        image_size: Some(ImageSize::square(4).unwrap()),
+        max_bytes: 12,
+        ..FolderOptions::default()
+    };
     assert_says(&duet_data::open(dir.path(), &large).unwrap_err().to_string(), &["at 1x4x4, 32 bytes"]);
 }
 
@@ -278,7 +282,11 @@ fn an_empty_set_is_refused() {
 fn size_and_channels_can_be_asked_for() {
     let dir = directory();
     put_golden(dir.path());
-    let options = FolderOptions { image_size: Some(ImageSize::square(4).unwrap()), channels: Some(3), ..FolderOptions::default() };
+    let options = FolderOptions {
+        image_size: Some(ImageSize::square(4).unwrap()),
+        channels: Some(3),
+        ..FolderOptions::default()
+    };
     let test = duet_data::open(dir.path(), &options).unwrap().test;
     let shape = test.shape();
     assert_eq!((shape.channels, shape.height, shape.width), (3, 4, 4));

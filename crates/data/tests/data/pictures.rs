@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::common::{Bytes, assert_says, directory, open, put, refusal};
-use duet_data::{Dataset, Depth, FolderOptions, ImageSize, Picture, PixelSlice, Pixels, Raster, Shape, Splits};
+use duet_data::{
+    Dataset, Depth, FolderOptions, ImageSize, Picture, PixelSlice, Pixels, Raster, Shape, Splits,
+};
 
 /// Rows and columns of most of them.
 const SIDES: (usize, usize) = (6, 8);
@@ -98,7 +100,10 @@ fn one_file_of_sixteen_bits_makes_the_folder_so() {
         // 257 times the byte, and of the deep one the row more.
         let expected = deep_planes(1);
         let exact = values == expected;
-        assert!(exact || values.iter().zip(&expected).enumerate().all(|(i, (a, b))| a + (i / SIDES.1) as u16 == *b));
+        assert!(
+            exact
+                || values.iter().zip(&expected).enumerate().all(|(i, (a, b))| a + (i / SIDES.1) as u16 == *b)
+        );
     }
     assert!(splits.describe().contains("1x6x8 of 16 bits"), "{}", splits.describe());
 }
@@ -106,7 +111,8 @@ fn one_file_of_sixteen_bits_makes_the_folder_so() {
 #[test]
 fn values_that_differ_by_one_of_65535_differ_in_what_the_network_sees() {
     let shape = Shape { channels: 1, height: 1, width: 65_536 };
-    let data = Dataset::of_pixels(shape, (0..=u16::MAX).collect::<Vec<_>>().into(), vec![0], vec!["a".into()]);
+    let data =
+        Dataset::of_pixels(shape, (0..=u16::MAX).collect::<Vec<_>>().into(), vec![0], vec!["a".into()]);
     let data = data.unwrap();
     let mut values = vec![0f32; 65_536];
     data.image(0, &mut values);
@@ -131,7 +137,8 @@ fn bytes_are_the_same_values_in_sixteen_bits() {
 #[test]
 fn fingerprints_tell_depths_and_the_last_bits_apart() {
     let shape = Shape { channels: 1, height: 2, width: 1 };
-    let of = |pixels: Pixels| Dataset::of_pixels(shape, pixels, vec![0], vec!["a".into()]).unwrap().fingerprint();
+    let of =
+        |pixels: Pixels| Dataset::of_pixels(shape, pixels, vec![0], vec!["a".into()]).unwrap().fingerprint();
     let eight = of(vec![1u8, 2].into());
     assert_eq!(eight, Dataset::new(shape, vec![1, 2], vec![0], vec!["a".into()]).unwrap().fingerprint());
     let sixteen = [vec![257, 514], vec![257, 515], vec![1, 2]].map(|pixels: Vec<u16>| of(pixels.into()));
@@ -162,7 +169,9 @@ fn the_limit_of_a_set_counts_both_bytes_of_a_value() {
     put(dir.path(), "class/x.png", &bytes("grey-16.png"));
     let at_most = |max_bytes| {
         let options = FolderOptions { max_bytes, ..FolderOptions::default() };
-        duet_data::open(dir.path(), &options).map(|splits| splits.train.len()).map_err(|error| error.to_string())
+        duet_data::open(dir.path(), &options)
+            .map(|splits| splits.train.len())
+            .map_err(|error| error.to_string())
     };
     assert_eq!(at_most(96), Ok(1));
     assert_says(&at_most(95).unwrap_err(), &["96 bytes", "--max-gigabytes"]);
@@ -176,7 +185,10 @@ fn few_values_of_sixteen_bits_are_warned_about_too() {
         Splits::new("scans", part(), part()).unwrap().warnings()
     };
     let found = of(vec![0, 4095]);
-    assert!(found.len() == 1 && found[0].contains("0 to 4095 of 0 to 65535") && found[0].contains("10 or 12"), "{found:?}");
+    assert!(
+        found.len() == 1 && found[0].contains("0 to 4095 of 0 to 65535") && found[0].contains("10 or 12"),
+        "{found:?}"
+    );
     assert_says(&of(vec![9, 9])[0], &["blank"]);
     assert!(of(vec![0, 40_000]).is_empty());
 }
@@ -200,16 +212,30 @@ fn other_kinds_of_image_are_refused_with_what_they_are() {
         put(dir.path(), &format!("class/{name}"), &bytes(&format!("refused/{name}")));
         assert_says(&refusal(dir.path()), words);
     }
-    for (name, kind) in [("avif.avif", "HEIC or AVIF"), ("qoi.qoi", "QOI"), ("ppm.ppm", "PPM"), ("jpeg2000.jp2", "JPEG 2000")] {
-        assert_says(&decoded(&bytes(&format!("refused/{name}"))).unwrap_err(), &["no PNG, JPEG", kind, "convert"]);
+    for (name, kind) in
+        [("avif.avif", "HEIC or AVIF"), ("qoi.qoi", "QOI"), ("ppm.ppm", "PPM"), ("jpeg2000.jp2", "JPEG 2000")]
+    {
+        assert_says(
+            &decoded(&bytes(&format!("refused/{name}"))).unwrap_err(),
+            &["no PNG, JPEG", kind, "convert"],
+        );
     }
 }
 
 /// A cut image may still have its first frame, but never other pixels.
 #[test]
 fn no_cut_file_is_read_as_another_image() {
-    let names = ["rgb.bmp", "palette.bmp", "palette.gif", "animated.gif", "lossless.webp", "lossy.webp", "animated.webp"];
-    let tiffs = ["rgb.tiff", "lzw.tiff", "deflate.tiff", "rgb-16-tiles.tiff", "rgb-16-planes.tiff", "packbits.tiff"];
+    let names = [
+        "rgb.bmp",
+        "palette.bmp",
+        "palette.gif",
+        "animated.gif",
+        "lossless.webp",
+        "lossy.webp",
+        "animated.webp",
+    ];
+    let tiffs =
+        ["rgb.tiff", "lzw.tiff", "deflate.tiff", "rgb-16-tiles.tiff", "rgb-16-planes.tiff", "packbits.tiff"];
     for name in names.into_iter().chain(tiffs) {
         let whole = bytes(name);
         let image = decoded(&whole).unwrap();

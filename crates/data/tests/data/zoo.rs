@@ -100,7 +100,9 @@ fn read_wrongly(odd: &Odd) -> Option<String> {
     }
     let found: Vec<u8> = match train.pixels(0) {
         PixelSlice::Eight(values) => values.to_vec(),
-        PixelSlice::Sixteen(values) => values.iter().map(|value| ((u32::from(*value) + 128) / 257) as u8).collect(),
+        PixelSlice::Sixteen(values) => {
+            values.iter().map(|value| ((u32::from(*value) + 128) / 257) as u8).collect()
+        }
     };
     let worst = found.iter().zip(values).map(|(a, b)| a.abs_diff(*b)).max();
     let right = found.len() == values.len() && worst <= Some(*within);
@@ -180,7 +182,11 @@ fn a_folder_of_the_whole_zoo_counts_every_bad_file() {
 
     // One repair after the other shows every file once, and at the end the folder opens.
     let mut seen = Vec::new();
-    let options = FolderOptions { image_size: Some(ImageSize::square(8).unwrap()), channels: None, ..FolderOptions::default() };
+    let options = FolderOptions {
+        image_size: Some(ImageSize::square(8).unwrap()),
+        channels: None,
+        ..FolderOptions::default()
+    };
     let splits = loop {
         match open_in_time(dir.path(), options) {
             Ok(splits) => break splits,
