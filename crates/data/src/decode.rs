@@ -13,7 +13,7 @@ use crate::options::MAX_PIXELS;
 use crate::picture::Picture;
 use crate::pixels::{Depth, Pixels, Sample};
 use crate::raster::Raster;
-use crate::source::Source;
+use crate::input::Input;
 use crate::{bmp_check, jpeg, png_check, tiff_check, webp_check};
 
 /// Most bytes of an image file.
@@ -103,15 +103,36 @@ pub(crate) struct ImageHeader {
 
 /// The header of an image of at most `max_pixels`.
 pub(crate) fn header(path: &Path, max_pixels: u64) -> Result<ImageHeader, String> {
-    if let Some(other) = ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
-        return Err(format!("{other} is not read, convert it to PNG"));
-    }
+    check_name(path)?;
     let file = duet_files::open(path).map_err(|e| e.to_string())?;
     let length = file.metadata().map_err(|e| e.to_string())?.len();
-    if length > MAX_BYTES {
-        return Err(format!("{length} bytes, more than {MAX_BYTES}"));
+    check_length(length)?;
+    header_of(Box::new(BufReader::new(file)), length, max_pixels)
+}
+
+/// The header of an image in memory that is called `path`.
+pub(crate) fn header_of_bytes(path: &Path, bytes: &[u8], max_pixels: u64) -> Result<ImageHeader, String> {
+    check_name(path)?;
+    header_of(Box::new(Cursor::new(bytes)), bytes.len() as u64, max_pixels)
+}
+
+/// Refuses more bytes than an image file may have.
+pub(crate) fn check_length(length: u64) -> Result<(), String> {
+    match length > MAX_BYTES {
+        true => Err(format!("{length} bytes, more than {MAX_BYTES}")),
+        false => Ok(()),
     }
-    let (decoder, orientation) = decoder(Box::new(BufReader::new(file)), length, max_pixels)?;
+}
+
+fn check_name(path: &Path) -> Result<(), String> {
+    match ending(path).filter(|e| NOT_READ.contains(&e.as_str())) {
+        Some(other) => Err(format!("{other} is not read, convert it to PNG")),
+        None => Ok(()),
+    }
+}
+
+fn header_of(input: Input, length: u64, max_pixels: u64) -> Result<ImageHeader, String> {
+    let (decoder, orientation) = decoder(input, length, max_pixels)?;
     let (width, height) = decoder.dimensions();
     let size = if is_turned(orientation) { (height, width) } else { (width, height) };
     let color = decoder.color_type();
@@ -187,7 +208,7 @@ type Fewest = Box<dyn Fn((u32, u32)) -> u64>;
 /// What was found before a decoder runs.
 struct Checked<'a> {
     format: ImageFormat,
-    source: Source<'a>,
+    input: Input<'a>,
     fewest_bytes: Fewest,
     /// Where the decoder is not to look for it.
     orientation: Option<Orientation>,
@@ -196,12 +217,12 @@ struct Checked<'a> {
 /// Chooses the decoder by the file's content, not by its name. Also returns the orientation of the image.
 /// `length` is the file's; it bounds the number of pixels.
 fn decoder(
-    source: Source,
+    input: Input,
     length: u64,
     max_pixels: u64,
 ) -> Result<(Box<dyn ImageDecoder + '_>, Orientation), String> {
-    let Checked { format, source, fewest_bytes, orientation } = checked(source, length, max_pixels)?;
-    let mut decoder = limited(source, format, max_pixels)?;
+    let Checked { format, input, fewest_bytes, orientation } = checked(input, length, max_pixels)?;
+    let mut decoder = limited(input, format, max_pixels)?;
     let (width, height) = decoder.dimensions();
     // The decoder allocates what the header claims.
     if length < fewest_bytes((width, height)) {
@@ -219,8 +240,8 @@ fn decoder(
 }
 
 /// Looks at what a decoder would trust.
-fn checked(mut source: Source, length: u64, max_pixels: u64) -> Result<Checked, String> {
-    let start = source.fill_buf().map_err(|e| e.to_string())?;
+fn checked(mut input: Input, length: u64, max_pixels: u64) -> Result<Checked, String> {
+    let start = input.fill_buf().map_err(|e| e.to_string())?;
     let format = format_of(start).ok_or_else(|| not_an_image(start))?;
     let (mut orientation, mut whole) = (None, Vec::new());
     let fewest_bytes: Fewest = match format {
@@ -234,20 +255,20 @@ fn checked(mut source: Source, length: u64, max_pixels: u64) -> Result<Checked, 
         }
         ImageFormat::Jpeg => {
             // The decoder reads the whole file anyway.
-            source.read_to_end(&mut whole).map_err(|e| e.to_string())?;
+            input.read_to_end(&mut whole).map_err(|e| e.to_string())?;
             jpeg::check(&whole)?;
             Box::new(jpeg::fewest_bytes)
         }
         ImageFormat::WebP => {
-            source.read_to_end(&mut whole).map_err(|e| e.to_string())?;
+            input.read_to_end(&mut whole).map_err(|e| e.to_string())?;
             let end = webp_check::end(&whole)?;
             whole.truncate(end);
             // An image of one colour needs no bits for its pixels.
             Box::new(|_| 0)
         }
         ImageFormat::Tiff => {
-            let found = tiff_check::check(&mut source, length, max_pixels)?;
-            source.rewind().map_err(|e| e.to_string())?;
+            let found = tiff_check::check(&mut input, length, max_pixels)?;
+            input.rewind().map_err(|e| e.to_string())?;
             orientation = Some(found.orientation);
             Box::new(move |sides| found.fewest_bytes(sides))
         }
@@ -255,9 +276,9 @@ fn checked(mut source: Source, length: u64, max_pixels: u64) -> Result<Checked, 
         _ => Box::new(|_| 0),
     };
     if !whole.is_empty() {
-        source = Box::new(Cursor::new(whole));
+        input = Box::new(Cursor::new(whole));
     }
-    Ok(Checked { format, source, fewest_bytes, orientation })
+    Ok(Checked { format, input, fewest_bytes, orientation })
 }
 
 /// The format of a file that begins so, if it is read.
@@ -279,11 +300,11 @@ fn too_many(pixels: u64, max_pixels: u64) -> String {
 }
 
 fn limited(
-    source: Source,
+    input: Input,
     format: ImageFormat,
     max_pixels: u64,
 ) -> Result<Box<dyn ImageDecoder + '_>, String> {
-    let mut reader = ImageReader::with_format(source, format);
+    let mut reader = ImageReader::with_format(input, format);
     reader.limits(limits(max_pixels));
     Ok(Box::new(reader.into_decoder().map_err(|e| e.to_string())?))
 }

@@ -2,7 +2,7 @@
 
 use image::metadata::Orientation;
 
-use crate::source::Source;
+use crate::input::Input;
 use crate::tiff_directory::Directory;
 
 /// Tags, by their numbers in the format.
@@ -35,9 +35,9 @@ enum Packing {
 ///
 /// # Errors
 /// A kind of image, or of packing, that is not read right; tiles of more than `max_pixels`; damage.
-pub(crate) fn check(source: &mut Source, length: u64, max_pixels: u64) -> Result<Page, String> {
-    let directory = Directory::read(source, length)?;
-    let mut number = |tag| directory.number(tag, source);
+pub(crate) fn check(input: &mut Input, length: u64, max_pixels: u64) -> Result<Page, String> {
+    let directory = Directory::read(input, length)?;
+    let mut number = |tag| directory.number(tag, input);
     let packing = packing(number(COMPRESSION)?.unwrap_or(1))?;
     let orientation = number(ORIENTATION)?.and_then(|n| Orientation::from_exif(u8::try_from(n).ok()?));
     let (bits, samples) = (number(BITS)?.unwrap_or(1), number(SAMPLES)?.unwrap_or(1));

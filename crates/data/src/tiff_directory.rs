@@ -4,7 +4,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use crate::source::Source;
+use crate::input::Input;
 
 /// Most tags of a directory.
 const MAX_TAGS: u64 = 4096;
@@ -43,30 +43,30 @@ impl Directory {
     ///
     /// # Errors
     /// A file that ends too early; two values of one tag; numbers that are not in the file.
-    pub(crate) fn read(source: &mut Source, length: u64) -> Result<Self, String> {
+    pub(crate) fn read(input: &mut Input, length: u64) -> Result<Self, String> {
         let cut = |error: std::io::Error| format!("the TIFF data is cut short: {error}");
         let mut start = [0; 16];
-        source.read_exact(&mut start[..8]).map_err(cut)?;
+        input.read_exact(&mut start[..8]).map_err(cut)?;
         let mut order = Order { little_endian: start[0] == b'I', big: false };
         order.big = order.number(&start[2..4]) == 43;
         let place = match order.big {
             true => {
-                source.read_exact(&mut start[8..]).map_err(cut)?;
+                input.read_exact(&mut start[8..]).map_err(cut)?;
                 order.number(&start[8..])
             }
             false => order.number(&start[4..8]),
         };
-        source.seek(SeekFrom::Start(place)).map_err(cut)?;
+        input.seek(SeekFrom::Start(place)).map_err(cut)?;
         let (of_count, of_entry) = if order.big { (8, 20) } else { (2, 12) };
         let mut bytes = [0; 20];
-        source.read_exact(&mut bytes[..of_count]).map_err(cut)?;
+        input.read_exact(&mut bytes[..of_count]).map_err(cut)?;
         let count = order.number(&bytes[..of_count]);
         if count > MAX_TAGS {
             return Err(format!("a TIFF of {count} tags, and {MAX_TAGS} are read"));
         }
         let mut directory = Self { order, tags: Vec::new() };
         for _ in 0..count {
-            source.read_exact(&mut bytes[..of_entry]).map_err(cut)?;
+            input.read_exact(&mut bytes[..of_entry]).map_err(cut)?;
             let entry = order.entry(&bytes[..of_entry]);
             if READ.contains(&entry.tag) {
                 directory.add(entry, length)?;
@@ -99,7 +99,7 @@ impl Directory {
     ///
     /// # Errors
     /// A place that is not in the file.
-    pub(crate) fn number(&self, tag: u16, source: &mut Source) -> Result<Option<u64>, String> {
+    pub(crate) fn number(&self, tag: u16, input: &mut Input) -> Result<Option<u64>, String> {
         let Some(entry) = self.entry(tag).filter(|entry| entry.count > 0 && entry.size > 0) else {
             return Ok(None);
         };
@@ -109,9 +109,9 @@ impl Directory {
         }
         let place = self.order.number(&entry.field[..inside as usize]);
         let mut bytes = [0; 8];
-        source
+        input
             .seek(SeekFrom::Start(place))
-            .and_then(|_| source.read_exact(&mut bytes[..size]))
+            .and_then(|_| input.read_exact(&mut bytes[..size]))
             .map_err(|error| format!("the TIFF data is cut short: {error}"))?;
         Ok(Some(self.order.number(&bytes[..size])))
     }

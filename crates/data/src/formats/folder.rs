@@ -2,31 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::dataset::{Dataset, Shape, Splits};
-use crate::decode::{self, ImageHeader};
-use crate::error::{BadFile, DataError, count, shown};
+use crate::decode;
+use crate::encoded::{EncodedImage, EncodedSet, Source};
+use crate::error::{DataError, count, shown};
 use crate::format::{Format, Found, Tried};
 use crate::formats::left_out::{LeftOut, folder_with_images};
 use crate::formats::made;
-use crate::listing::{Listing, entries, file_name_bytes};
-use crate::options::FolderOptions;
-use crate::pixels::Depth;
-use crate::raster::Raster;
-use crate::{fit, parallel};
-
-/// One of this many images is held out.
-const HELD_OUT: u64 = 10;
+use crate::listing::{Listing, entries};
 
 /// Classes that a sentence names.
 const SHOWN: usize = 8;
-
-/// Most bad files that an error lists.
-const MAX_LISTED: usize = 20;
-
-/// The number of bytes of images that are unpacked at the same time. A larger image is unpacked alone.
-const UNPACKED: u64 = 256 << 20;
 
 /// The possible names of the training split's folder.
 const TRAIN_NAMES: [&str; 2] = ["train", "training"];
@@ -47,28 +33,12 @@ pub(super) const FORMAT: Format = Format {
     },
 };
 
-/// Image files by class. They are found but not read yet.
-#[derive(Debug)]
-struct ImageFolder {
-    dir: PathBuf,
-    classes: Vec<String>,
-    train: Vec<ImageFile>,
-    test: Vec<ImageFile>,
-    left_out: Vec<String>,
-}
-
-#[derive(Debug)]
-struct ImageFile {
-    path: PathBuf,
-    label: u32,
-}
-
 /// Finds the images of `dir`, which has the content `listing`. `None` if no folder holds an image.
 ///
 /// # Errors
 /// A folder that cannot be listed; an empty class; images in a subfolder of a class folder; class names
 /// that differ only by case or are not UTF-8; a class of the test split that the training split lacks.
-fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
+fn find(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
     let mut left_out = LeftOut::default();
     let Some(mut found) = found(dir, &listing.folders, &mut left_out)? else { return flat(dir, listing) };
     found.left_out.extend(left_out.sentence());
@@ -82,7 +52,7 @@ fn find(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError>
 /// The images directly in a folder, whose classes are in their names, as guided-diffusion has it: `cat_017.png`.
 ///
 /// `None` unless every image has such a name, and there are two classes or more of two images or more.
-fn flat(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError> {
+fn flat(dir: &Path, listing: &Listing) -> Result<Option<EncodedSet>, DataError> {
     let mut files: BTreeMap<&str, Vec<PathBuf>> = BTreeMap::new();
     for name in listing.files.iter().filter(|name| decode::is_image_name(Path::new(name))) {
         let Some((class, rest)) = name.split_once('_').filter(|(class, _)| !class.is_empty()) else {
@@ -105,14 +75,14 @@ fn flat(dir: &Path, listing: &Listing) -> Result<Option<ImageFolder>, DataError>
     };
     let classes: Vec<ClassFolder> = files.into_iter().map(of).collect();
     check_names(&classes)?;
-    let mut found = held_out_split(dir, classes)?;
+    let mut found = held_out_split(dir, classes);
     let names = found.classes.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
     let more = if found.classes.len() > SHOWN { ", …" } else { "" };
     found.left_out.push(format!("the classes are what the files' names begin with: {names}{more}"));
     Ok(Some(found))
 }
 
-fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<ImageFolder>, DataError> {
+fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Option<EncodedSet>, DataError> {
     for train in named(folders, &TRAIN_NAMES) {
         // A class may have the name train. It then holds images and no folders.
         let inside = Listing::of(train)?;
@@ -126,7 +96,7 @@ fn found(dir: &Path, folders: &[PathBuf], left_out: &mut LeftOut) -> Result<Opti
         }
     }
     match class_folders(folders, left_out)? {
-        Some(classes) => held_out_split(dir, classes).map(Some),
+        Some(classes) => Ok(Some(held_out_split(dir, classes))),
         None => Ok(None),
     }
 }
@@ -238,7 +208,7 @@ fn given_split(
     train: Vec<ClassFolder>,
     tests: &[&Path],
     left_out: &mut LeftOut,
-) -> Result<ImageFolder, DataError> {
+) -> Result<EncodedSet, DataError> {
     let (mut test, mut used) = (None, None);
     for folder in tests {
         test = class_folders(&Listing::of(folder)?.folders, left_out)?;
@@ -259,7 +229,7 @@ fn given_split(
         .collect();
     let test = match (test, tests.first()) {
         (Some(test), _) => test,
-        (None, None) => return held_out_split(dir, train),
+        (None, None) => return Ok(held_out_split(dir, train)),
         (None, Some(folder)) => {
             return Err(DataError::malformed(
                 folder,
@@ -269,8 +239,8 @@ fn given_split(
             ));
         }
     };
-    let mut found = ImageFolder {
-        dir: dir.into(),
+    let mut found = EncodedSet {
+        place: dir.into(),
         classes: train.iter().map(|class| class.name.clone()).collect(),
         train: Vec::new(),
         test: Vec::new(),
@@ -292,192 +262,15 @@ fn given_split(
     Ok(found)
 }
 
-fn add(files: &mut Vec<ImageFile>, classes: &[String], class: ClassFolder) {
+fn add(images: &mut Vec<EncodedImage>, classes: &[String], class: ClassFolder) {
     let label = classes.iter().position(|name| *name == class.name);
     let label = label.expect("the caller has looked") as u32;
-    files.extend(class.files.into_iter().map(|path| ImageFile { path, label }));
+    images.extend(class.files.into_iter().map(|path| EncodedImage { path, label, source: Source::File }));
 }
 
-fn held_out_split(dir: &Path, classes: Vec<ClassFolder>) -> Result<ImageFolder, DataError> {
-    let mut found = ImageFolder {
-        dir: dir.into(),
-        classes: classes.iter().map(|class| class.name.clone()).collect(),
-        train: Vec::new(),
-        test: Vec::new(),
-        left_out: Vec::new(),
-    };
-    for (label, class) in classes.into_iter().enumerate() {
-        let held_out = held_out(&class);
-        for (path, held_out) in class.files.into_iter().zip(held_out) {
-            let split = if held_out { &mut found.test } else { &mut found.train };
-            split.push(ImageFile { path, label: label as u32 });
-        }
-    }
-    Ok(found)
-}
-
-/// Which files of a class are held out: about one in ten, by a hash of `class/file`. Neither the place of
-/// the folder nor further images change the split of an image.
-///
-/// If there are two files or more, at least one is held out and at least one is not.
-fn held_out(class: &ClassFolder) -> Vec<bool> {
-    let hashes: Vec<u64> = class
-        .files
-        .iter()
-        .map(|path| {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(class.name.as_bytes());
-            hasher.update(b"/");
-            hasher.update(file_name_bytes(path));
-            let hash = hasher.finalize();
-            let mut first = [0; 8];
-            first.copy_from_slice(&hash.as_bytes()[..8]);
-            u64::from_le_bytes(first)
-        })
-        .collect();
-    let mut chosen: Vec<bool> = hashes.iter().map(|h| h % HELD_OUT == 0).collect();
-    if hashes.len() >= 2 {
-        let by_hash = |&i: &usize| hashes[i];
-        if !chosen.contains(&true)
-            && let Some(smallest) = (0..hashes.len()).min_by_key(by_hash)
-        {
-            chosen[smallest] = true;
-        }
-        if !chosen.contains(&false)
-            && let Some(largest) = (0..hashes.len()).max_by_key(by_hash)
-        {
-            chosen[largest] = false;
-        }
-    } else {
-        chosen.fill(false);
-    }
-    chosen
-}
-
-impl ImageFolder {
-    /// Reads all images.
-    ///
-    /// # Errors
-    /// [`DataError::BadFiles`] with every file that cannot be used; [`DataError::SizesDiffer`].
-    fn read(self, name: &str, options: &FolderOptions) -> Result<Splits, DataError> {
-        let files: Vec<&ImageFile> = self.train.iter().chain(&self.test).collect();
-
-        // Read the headers first: sizes are compared before anything large is in memory.
-        let headers =
-            parallel::map(&files, |file| decode::header(&file.path, options.max_pixels).map_err(with_limit));
-        let differ = first_difference(&files, &headers).filter(|_| options.image_size.is_none());
-        let keep = differ.is_none() && headers.iter().all(Result::is_ok);
-
-        if keep {
-            check_memory(&self.dir, &headers, options)?;
-        }
-        let memory = parallel::MemoryBudget::new(UNPACKED);
-        let indices: Vec<usize> = (0..files.len()).collect();
-        let rasters = parallel::map(&indices, |&i| {
-            let header = headers[i].clone()?;
-            memory.with(header.bytes, || {
-                let raster = decode::raster(&files[i].path, options.max_pixels)?;
-                let raster = keep.then(|| fit::resized(raster, options.image_size));
-                Ok(raster.map(|raster| match options.channels {
-                    Some(1) => raster.with_channels(1),
-                    _ => raster,
-                }))
-            })
-        });
-        let bad = bad_files(&files, &rasters);
-        if !bad.is_empty() {
-            let unlisted = bad.len().saturating_sub(MAX_LISTED);
-            return Err(DataError::BadFiles {
-                dir: self.dir,
-                listed: bad.into_iter().take(MAX_LISTED).collect(),
-                unlisted,
-            });
-        }
-        if let Some(differ) = differ {
-            return Err(differ);
-        }
-        let mut rasters: Vec<Raster> = rasters.into_iter().flatten().flatten().collect();
-        let grey = rasters.iter().all(|raster| raster.channels() == 1);
-        let depth = rasters.iter().map(|raster| raster.pixels().depth()).max().unwrap_or(Depth::Eight);
-        let shape = Shape {
-            channels: options.channels.unwrap_or(if grey { 1 } else { 3 }),
-            height: rasters[0].height(),
-            width: rasters[0].width(),
-        };
-        let test_rasters = rasters.split_off(self.train.len());
-        let classes: Arc<[String]> = self.classes.into();
-        Ok(Splits {
-            name: name.into(),
-            train: gather((shape, depth), rasters, &self.train, &classes)?,
-            test: gather((shape, depth), test_rasters, &self.test, &classes)?,
-            left_out: self.left_out,
-        })
-    }
-}
-
-/// The first file, in the order of the paths, whose size differs from the first file's.
-fn first_difference(files: &[&ImageFile], headers: &[Result<ImageHeader, String>]) -> Option<DataError> {
-    let mut sized: Vec<(&Path, (u32, u32))> = files
-        .iter()
-        .zip(headers)
-        .filter_map(|(file, header)| Some((file.path.as_path(), header.as_ref().ok()?.size)))
-        .collect();
-    sized.sort();
-    let &(first, first_size) = sized.first()?;
-    let &(second, second_size) = sized.iter().find(|(_, size)| *size != first_size)?;
-    Some(DataError::SizesDiffer { first: first.into(), first_size, second: second.into(), second_size })
-}
-
-/// Checks that all images may be in memory, before any is unpacked.
-fn check_memory(
-    dir: &Path,
-    headers: &[Result<ImageHeader, String>],
-    options: &FolderOptions,
-) -> Result<(), DataError> {
-    let headers: Vec<&ImageHeader> = headers.iter().flatten().collect();
-    let Some(first) = headers.first() else { return Ok(()) };
-    let own = (first.size.1 as usize, first.size.0 as usize);
-    let (height, width) = options.image_size.map_or(own, |size| (size.height(), size.width()));
-    let has_colour = headers.iter().any(|header| header.has_colour);
-    let channels = options.channels.unwrap_or(if has_colour { 3 } else { 1 });
-    let depth = headers.iter().map(|header| header.depth).max().unwrap_or(Depth::Eight);
-    let shape = Shape { channels, height, width };
-    let images = headers.len();
-    let bytes = fit::bytes(shape, depth, images);
-    fit::check_bytes(dir, &format!("{} of {shape}", count(images, "image")), bytes, options.max_bytes)?;
-    fit::reserve(shape, depth, images).map(drop)
-}
-
-/// Adds how to raise the limit, if the reason is the limit.
-fn with_limit(reason: String) -> String {
-    match reason.ends_with(decode::MOST_OF_A_FILE) {
-        true => reason + ", a limit that --max-megapixels N (the max_pixels option) raises",
-        false => reason,
-    }
-}
-
-fn bad_files<T>(files: &[&ImageFile], results: &[Result<T, String>]) -> Vec<BadFile> {
-    let mut bad: Vec<BadFile> = files
-        .iter()
-        .zip(results)
-        .filter_map(|(file, result)| {
-            Some(BadFile { path: file.path.clone(), reason: result.as_ref().err()?.clone() })
-        })
-        .collect();
-    bad.sort_by(|a, b| a.path.cmp(&b.path));
-    bad
-}
-
-fn gather(
-    (shape, depth): (Shape, Depth),
-    rasters: Vec<Raster>,
-    files: &[ImageFile],
-    classes: &Arc<[String]>,
-) -> Result<Dataset, DataError> {
-    let mut pixels = fit::reserve(shape, depth, rasters.len())?;
-    for raster in rasters {
-        pixels.append(raster.with_channels(shape.channels).planes().as_slice());
-    }
-    let labels = files.iter().map(|file| file.label).collect();
-    Dataset::of_pixels(shape, pixels, labels, classes.clone())
+fn held_out_split(dir: &Path, folders: Vec<ClassFolder>) -> EncodedSet {
+    let classes: Vec<String> = folders.iter().map(|class| class.name.clone()).collect();
+    let mut images = Vec::new();
+    folders.into_iter().for_each(|class| add(&mut images, &classes, class));
+    EncodedSet::hold_out(dir, classes, images)
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, Seek};
 
 /// A file or memory. It is one type for both, as the decoders of all formats are compiled again for each.
-pub(crate) type Source<'a> = Box<dyn ReadAnywhere + 'a>;
+pub(crate) type Input<'a> = Box<dyn ReadAnywhere + 'a>;
 
 /// A stream that can be read from any place.
 pub(crate) trait ReadAnywhere: BufRead + Seek {}
