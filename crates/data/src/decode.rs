@@ -9,11 +9,11 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use crate::error::DataError;
 use crate::image_size::MAX_SIDE;
+use crate::input::Input;
 use crate::options::MAX_PIXELS;
 use crate::picture::Picture;
 use crate::pixels::{Depth, Pixels, Sample};
 use crate::raster::Raster;
-use crate::input::Input;
 use crate::{bmp_check, jpeg, png_check, tiff_check, webp_check};
 
 /// Most bytes of an image file.
@@ -299,11 +299,7 @@ fn too_many(pixels: u64, max_pixels: u64) -> String {
     format!("its {:.1} megapixels are more than the {} that {MOST_OF_A_FILE}", mega(pixels), mega(max_pixels))
 }
 
-fn limited(
-    input: Input,
-    format: ImageFormat,
-    max_pixels: u64,
-) -> Result<Box<dyn ImageDecoder + '_>, String> {
+fn limited(input: Input, format: ImageFormat, max_pixels: u64) -> Result<Box<dyn ImageDecoder + '_>, String> {
     let mut reader = ImageReader::with_format(input, format);
     reader.limits(limits(max_pixels));
     Ok(Box::new(reader.into_decoder().map_err(|e| e.to_string())?))

@@ -3,9 +3,9 @@
 //! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
 //! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
 //! Fashion-MNIST's and EMNIST's), CIFAR-10's binary batches, or one folder of image files for each
-//! class ([`IMAGE_FORMATS`]). Both return [`Splits`]: a training and a test [`Dataset`] of pixels of 8 or 16 bits
-//! with labels and class names. The readers check everything that a file claims. [`from_bytes`] and [`Raster::decode`] read the
-//! same formats from memory.
+//! class ([`IMAGE_FORMATS`]). Both return [`Splits`]: a training and a test [`Dataset`] of pixels of 8 or 16
+//! bits with labels and class names. The readers check everything that a file claims. [`from_bytes`] and
+//! [`Raster::decode`] read the same formats from memory.
 //!
 //! [`Dataset::from_fn`] makes a [`Dataset`] of images from any other source, without a change to this
 //! crate; `examples/own_source.rs` shows it. A new file format for [`open()`] is a file in `src/formats`

@@ -1,7 +1,7 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use duet_data::{DataError, FolderOptions, ImageSize, Shape, Splits};
+use duet_data::{DataError, FolderOptions, ImageSize, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
 use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
@@ -372,7 +372,7 @@ impl RunConfig {
         };
         let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;
-        self.check_sides(&config, shape)?;
+        self.check_sides(&config, data)?;
         config.check_pass(shape.height, shape.width).within(described())?;
         config.check_memory(TRAINED_COPIES).within(described())?;
         let sample_size = match shape.height == shape.width {
@@ -385,7 +385,8 @@ impl RunConfig {
 
 impl RunConfig {
     /// Refuses images that the network cannot halve as often as it has to, with the nearest sizes that it can.
-    fn check_sides(&self, config: &UNetConfig, shape: Shape) -> Result<()> {
+    fn check_sides(&self, config: &UNetConfig, data: &Splits) -> Result<()> {
+        let shape = data.train.shape();
         let Err(error) = config.check_sides(shape.height, shape.width) else { return Ok(()) };
         let sizes = config.nearest_sides(shape.height, shape.width).into_iter();
         let sizes: Vec<String> = sizes
@@ -399,7 +400,8 @@ impl RunConfig {
         match self.data.image_size {
             Some(size) => Err(option("image-size", format!(" {size}: {error}; {fix}"))),
             None => {
-                Err(DataError::Malformed { path: self.data.folder(), cause: error.to_string(), fix }.into())
+                let path = Path::new(&data.name).into();
+                Err(DataError::Malformed { path, cause: error.to_string(), fix }.into())
             }
         }
     }
