@@ -105,7 +105,8 @@ pub struct DrawingArgs {
     /// added on the way
     #[arg(help_heading = "Start", long, value_name = "FILE", conflicts_with_all = ["class", "seeds", "image", "interpolate"])]
     noise: Option<PathBuf>,
-    /// Start from this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
+    /// Start from this picture (PNG, JPEG, WebP, GIF, BMP or TIFF) under noise; see --strength, --mask and
+    /// --invert
     #[arg(help_heading = "Start", long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// How much of the way from noise is drawn again with --image, above 0 to 1. A small share changes

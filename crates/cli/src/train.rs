@@ -27,8 +27,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10 or CIFAR-100, NumPy's arrays,
-    /// webdataset's shards, parquet files or one folder of PNG or JPEG images per class, or a .npz, .csv,
-    /// .parquet, .zip, .tar or .tar.gz file [default: digits]
+    /// webdataset's shards, parquet files or one folder of images (PNG, JPEG, WebP, GIF, BMP, TIFF) per class, or a
+    /// .npz, .csv, .parquet, .zip, .tar or .tar.gz file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]
@@ -102,18 +102,16 @@ impl Args {
         let limits = [self.images.max_megapixels, self.images.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
         let large = large.into_iter().chain(limits);
-        let large = large.chain(
-            [self.images.image_size, self.images.channels, self.batch, self.keep]
-                .map(|n| n.map(|n| n as u64)),
-        );
+        let large = large.chain([self.images.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
         let integer = |key, value: Option<u64>| value.map(|value| (key, Value::Integer(value as i64)));
         let size = |key, value: Option<usize>| integer(key, value.map(|value| value as u64));
+        let image_size = self.images.image_size.map(Value::try_from).transpose()?;
         let settings = [
             self.data.clone().map(|data| ("data.source", Value::String(data))),
-            size("data.image_size", self.images.image_size),
+            image_size.map(|size| ("data.image_size", size)),
             size("data.channels", self.images.channels),
             self.images.label.map(|label| ("data.label", Value::String(label.to_string()))),
             integer("data.max_megapixels", self.images.max_megapixels),

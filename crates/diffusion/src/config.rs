@@ -1,7 +1,7 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use duet_data::{FolderOptions, LabelKind, Splits};
+use duet_data::{DataError, FolderOptions, ImageSize, LabelKind, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
 use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
@@ -46,9 +46,9 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// "digits", or a folder.
     pub source: String,
-    /// Pixels of a side to resize to; none for as they are.
+    /// Pixels to resize to, a number for a square or "HxW"; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<usize>,
+    pub image_size: Option<ImageSize>,
     /// 1 for grey, 3 for colour; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
@@ -363,10 +363,7 @@ impl RunConfig {
             false => format!("{name}Block2D"),
         };
         let config = UNetConfig {
-            sample_size: Some(match shape.height == shape.width {
-                true => SampleSize::Square(shape.height),
-                false => SampleSize::Rectangle([shape.height, shape.width]),
-            }),
+            sample_size: None,
             in_channels: shape.channels,
             out_channels: shape.channels,
             down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
@@ -381,11 +378,40 @@ impl RunConfig {
             num_train_timesteps: Some(self.diffusion.timesteps),
             ..UNetConfig::diffusers_defaults()
         };
-        let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
+        let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;
+        self.check_sides(&config, data)?;
         config.check_pass(shape.height, shape.width).within(described())?;
         config.check_memory(TRAINED_COPIES).within(described())?;
-        Ok(config)
+        let sample_size = match shape.height == shape.width {
+            true => SampleSize::Square(shape.height),
+            false => SampleSize::Rectangle([shape.height, shape.width]),
+        };
+        Ok(UNetConfig { sample_size: Some(sample_size), ..config })
+    }
+}
+
+impl RunConfig {
+    /// Refuses images that the network cannot halve as often as it has to, with the nearest sizes that it can.
+    fn check_sides(&self, config: &UNetConfig, data: &Splits) -> Result<()> {
+        let shape = data.train.shape();
+        let Err(error) = config.check_sides(shape.height, shape.width) else { return Ok(()) };
+        let sizes = config.nearest_sides(shape.height, shape.width).into_iter();
+        let sizes: Vec<String> = sizes
+            .filter_map(|(height, width)| ImageSize::new(height, width).ok())
+            .map(|size| format!("--image-size {size}"))
+            .collect();
+        let fix = match sizes.is_empty() {
+            true => "use fewer levels (model.block_out_channels)".into(),
+            false => format!("use {}, or fewer levels (model.block_out_channels)", sizes.join(" or ")),
+        };
+        match self.data.image_size {
+            Some(size) => Err(option("image-size", format!(" {size}: {error}; {fix}"))),
+            None => {
+                let path = Path::new(&data.name).into();
+                Err(DataError::Malformed { path, cause: error.to_string(), fix }.into())
+            }
+        }
     }
 }
 
@@ -469,6 +495,29 @@ mod tests {
             let sample = RunConfig::preset_sample(name).unwrap();
             let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();
             assert_eq!(keys.len(), 10, "{name}: {keys}");
+        }
+    }
+
+    #[test]
+    fn an_image_size_is_a_number_for_a_square_and_a_text_for_a_rectangle() {
+        let read = |value: &str| {
+            let mut table: Table = DIGITS.parse().unwrap();
+            merge(&mut table, format!("[data]\nimage_size = {value}\n").parse().unwrap());
+            table.try_into::<RunConfig>()
+        };
+        for (value, sides, written) in
+            [("32", (32, 32), "32"), ("\"32\"", (32, 32), "32"), ("\"24x40\"", (24, 40), "\"24x40\"")]
+        {
+            let config = read(value).unwrap();
+            let size = config.data.image_size.unwrap();
+            assert_eq!((size.height(), size.width()), sides);
+            let text = config.to_toml().unwrap();
+            assert!(text.contains(&format!("image_size = {written}\n")), "{text}");
+            assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        }
+        for value in ["0", "-1", "16385", "\"24x\"", "\"0x8\"", "[24, 40]", "2.5", "true"] {
+            let error = read(value).unwrap_err().to_string();
+            assert!(error.contains("size"), "{value}: {error}");
         }
     }
 

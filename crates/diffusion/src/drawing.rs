@@ -80,7 +80,8 @@ pub struct Drawing {
     /// a model with classes `labels` (n) i64, and `seeds` (n) i64 for the noise that is added on the
     /// way.
     pub noise: Option<PathBuf>,
-    /// Start from this picture, PNG or JPEG, under noise; see `strength`, `mask` and `invert`.
+    /// Start from this picture under noise, a file of one of the [`duet_data::IMAGE_FORMATS`]; see `strength`,
+    /// `mask` and `invert`.
     pub image: Option<PathBuf>,
     /// How much of the way from noise is drawn again with `image`, above 0 to 1. A small share changes
     /// only details, 1 draws all anew.

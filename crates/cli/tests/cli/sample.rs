@@ -128,7 +128,7 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--strength", "0.5"], 2, &["--image"]),
         (&["--image", "mask.png", "--strength", "0"], 2, &["--strength 0"]),
         (&["--image", "nowhere.png"], 4, &["nowhere.png"]),
-        (&["--image", "again/x.safetensors"], 4, &["x.safetensors", "neither a PNG"]),
+        (&["--image", "again/x.safetensors"], 4, &["x.safetensors", "no PNG, JPEG"]),
         (&["--image", "mask.png", "--invert", "0"], 2, &["0 iterations"]),
         (&["--image", "mask.png", "--invert", "1", "--invert-class", "all"], 2, &["--invert-class all"]),
         (&["--cfg-plus-plus", "--guidance", "0.5", "--sampler", "heun"], 2, &["--cfg-plus-plus"]),

@@ -199,7 +199,11 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         (&["--data", "broken"], 4, &["broken", "1.png"]),
         (&["--data", "counts"], 4, &["idx", "2", "3"]),
         (&["--data", "lies"], 4, &["train-images-idx3-ubyte"]),
-        (&["--data", data, "--image-size", "7"], 2, &["7×7", "multiples of 2", "--image-size"]),
+        (
+            &["--data", data, "--image-size", "7"],
+            2,
+            &["--image-size 7: images of 7×7", "multiples of 2", "--image-size 6 or --image-size 8"],
+        ),
         (&["--data", data, "--channels", "2"], 4, &["channels", "2"]),
         (&["--steps", "0"], 2, &["steps = 0"]),
         (&["--lr", "nan"], 2, &["learning_rate"]),
