@@ -396,7 +396,7 @@ impl UNetConfig {
     pub fn nearest_sides(&self, height: usize, width: usize) -> Vec<(usize, usize)> {
         let multiple = 1usize << (self.levels() - 1);
         let below = |side: usize| (side.min(MAX_SIDE) / multiple * multiple).max(multiple);
-        let above = |side: usize| side.min(MAX_SIDE).max(1).div_ceil(multiple) * multiple;
+        let above = |side: usize| side.clamp(1, MAX_SIDE).div_ceil(multiple) * multiple;
         let mut sides = vec![(below(height), below(width)), (above(height), above(width))];
         sides.dedup();
         sides.retain(|&(height, width)| self.check_sides(height, width).is_ok());
