@@ -71,7 +71,7 @@ fn read(path: &Path) -> BTreeMap<String, Vec<Vec<u8>>> {
     for set in [&splits.train, &splits.test] {
         for i in 0..set.len() {
             let name = set.classes()[set.label(i) as usize].clone();
-            found.entry(name).or_default().push(set.pixels(i).to_vec());
+            found.entry(name).or_default().push(set.pixels(i).bytes().unwrap().to_vec());
         }
     }
     found.values_mut().for_each(|images| images.sort());
@@ -308,7 +308,7 @@ fn awkward_names_of_classes_make_folders_in_the_order_of_the_classes() {
     let by_label = |splits: &Splits| {
         let mut all: Vec<(u32, Vec<u8>)> = [&splits.train, &splits.test]
             .into_iter()
-            .flat_map(|set| (0..set.len()).map(|i| (set.label(i), set.pixels(i).to_vec())))
+            .flat_map(|set| (0..set.len()).map(|i| (set.label(i), set.pixels(i).bytes().unwrap().to_vec())))
             .collect();
         all.sort();
         all
