@@ -9,7 +9,7 @@ use crate::terminal::{command, err, out};
 use anyhow::Result;
 use candle_core::Device;
 use duet_diffusion::words::{duration, megabytes};
-use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
+use duet_diffusion::{NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
 use duet_optim::{ema_decay, ema_reached};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -18,10 +18,11 @@ use toml::Value;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, digits-long for half an hour, or original, the recipe that the
-    /// project began with
-    #[arg(long, default_value = "digits")]
-    preset: String,
+    /// Settings to start from: digits, digits-long for half an hour, original, the recipe that the project
+    /// began with, or colour [default: digits for grey images of up to 32 pixels a side and with --config,
+    /// colour for others]
+    #[arg(long)]
+    preset: Option<String>,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -152,10 +153,23 @@ pub fn run(args: Args) -> Result<()> {
 
 /// A new run; none after a dry run.
 fn started(args: &Args, device: Device) -> Result<Option<Session>> {
-    let config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings()?)?;
-    config.validate()?;
+    let resolved = |preset: &str| {
+        let config = RunConfig::resolve(preset, args.config.as_deref(), args.settings()?)?;
+        config.validate()?;
+        anyhow::Ok(config)
+    };
+    let asked = Preset::named(args.preset.as_deref().unwrap_or("digits"))?;
+    let mut config = resolved(asked.name)?;
     let data = config.load_data()?;
     err!("{}", data.describe());
+    let fitting = Preset::fitting(&data);
+    if args.preset.is_none() && args.config.is_none() {
+        err!("preset {}, made for {}: {}", fitting.name, fitting.made_for, fitting.reached);
+        config = resolved(fitting.name)?;
+    } else if !asked.fits(&data) {
+        let (asked, made_for, fitting) = (asked.name, asked.made_for, fitting.name);
+        err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
+    }
     let name = data.name.clone();
     let mut run = NewRun::new(config, data, device)?;
     if let Some(epochs) = args.epochs {
