@@ -1,6 +1,7 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
+use crate::presets::{Preset, merge};
 use duet_data::{DataError, FolderOptions, ImageSize, LabelKind, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
@@ -10,13 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-const DIGITS: &str = include_str!("../presets/digits.toml");
-/// Every preset, as what differs from digits.
-const PRESETS: [(&str, &str); 3] = [
-    ("digits", ""),
-    ("digits-long", include_str!("../presets/digits-long.toml")),
-    ("original", include_str!("../presets/original.toml")),
-];
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
 /// What training keeps of each parameter at the least: itself, gradient, average and moment.
@@ -218,7 +212,7 @@ impl RunConfig {
     /// Where there is no such preset, where the file cannot be read or is no TOML, and where a key is unknown or
     /// its value of another type.
     pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = preset_table(preset)?;
+        let mut table = Preset::named(preset)?.table()?;
         if let Some(path) = file {
             let own: Table = read(path)?.parse().within(format!("{}", path.display()))?;
             merge(&mut table, own);
@@ -241,7 +235,7 @@ impl RunConfig {
     /// # Errors
     /// Where there is no such preset.
     pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
-        let config: Self = preset_table(preset)?.try_into().within("the preset")?;
+        let config: Self = Preset::named(preset)?.table()?.try_into().within("the preset")?;
         let sample = config.sample;
         Ok(SampleConfig {
             sampler: sample.sampler.or(Some(DDIM)),
@@ -255,7 +249,7 @@ impl RunConfig {
         })
     }
 
-    /// The preset of this name: digits, digits-long or original.
+    /// The preset of this name: digits, digits-long, original or colour.
     ///
     /// # Errors
     /// Where there is no such preset.
@@ -415,16 +409,6 @@ impl RunConfig {
     }
 }
 
-fn preset_table(name: &str) -> Result<Table> {
-    let Some((_, differs)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
-        let names = PRESETS.map(|(name, _)| name).join(", ");
-        return Err(option("preset", format!(" {name}: there are {names}")));
-    };
-    let mut table = DIGITS.parse::<Table>().within("the preset digits")?;
-    merge(&mut table, differs.parse().within(format!("the preset {name}"))?);
-    Ok(table)
-}
-
 /// The text of a configuration.
 ///
 /// # Errors
@@ -434,19 +418,10 @@ pub fn read(path: &Path) -> Result<String> {
     duet_files::read_text(path, MAX_BYTES).map_err(unreadable)
 }
 
-/// Values of `over` replace those of `base`, table by table.
-fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => drop(base.insert(key, value)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets::{DIGITS, PRESETS};
     use duet_random::Draws;
 
     fn with(sample: &str) -> Result<()> {
@@ -490,7 +465,7 @@ mod tests {
 
     #[test]
     fn every_preset_is_valid_and_says_how_it_draws() {
-        for (name, _) in PRESETS {
+        for name in PRESETS.each_ref().map(|preset| preset.name) {
             RunConfig::resolve(name, None, Vec::new()).unwrap().validate().unwrap();
             let sample = RunConfig::preset_sample(name).unwrap();
             let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();

@@ -22,7 +22,7 @@ pub struct Drawing {
     /// `latest`, a run, a checkpoint, or any model folder of diffusers' `UNet2DModel`.
     pub run: String,
     /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
-    /// digits-long or original. The other flags override it.
+    /// digits-long, original or colour. The other flags override it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even

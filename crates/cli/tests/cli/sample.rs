@@ -134,7 +134,7 @@ fn bad_flags_are_refused_with_their_code_and_reason(dir: &Path) {
         (&["--cfg-plus-plus", "--guidance", "0.5", "--sampler", "heun"], 2, &["--cfg-plus-plus"]),
         (&["--out", "mask.png/x.png"], 6, &["cannot write mask.png: not a directory"]),
         (&["--out", "x.bmp"], 2, &["--out x.bmp", "x.safetensors"]),
-        (&["--preset", "cats"], 2, &["--preset cats: there are digits, digits-long, original"]),
+        (&["--preset", "cats"], 2, &["--preset cats: there are digits, digits-long, original, colour"]),
         (&["--run", "empty"], 5, &["empty", "neither a run"]),
         (&["--run", "nowhere"], 5, &["nowhere", "no such folder"]),
     ];
