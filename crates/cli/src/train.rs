@@ -10,7 +10,9 @@ use anyhow::Result;
 use candle_core::Device;
 use duet_diffusion::data::Splits;
 use duet_diffusion::words::{duration, megabytes};
-use duet_diffusion::{NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
+use duet_diffusion::{
+    NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find, yardstick,
+};
 use duet_optim::{ema_decay, ema_reached};
 use duet_train::Flip;
 use std::path::{Path, PathBuf};
