@@ -49,9 +49,8 @@ impl Augmentation {
     pub fn new(seed: u64, index: u64, probability: f64) -> Self {
         let mut draws = Draws::new(seed, "augmentation", index);
         // Everything is drawn, so that what is done of one kind does not depend on the others.
-        let mut happens = || draws.uniform() < probability;
-        let happens: [bool; 6] = std::array::from_fn(|_| happens());
-        let [flip_x, flip_y, scaled, turned, stretched, moved] = happens;
+        let [flip_x, flip_y, scaled, turned, stretched, moved] =
+            std::array::from_fn(|_| draws.uniform() < probability);
         let flips = [draws.uniform() < 0.5, draws.uniform() < 0.5];
         let angle = |draws: &mut Draws| (2.0 * draws.uniform() - 1.0) * PI;
         let (scale, rotation) = (draws.normal(), angle(&mut draws));
