@@ -31,7 +31,7 @@ pub(super) struct Array {
 
 impl Array {
     /// The same array of rows and columns, whose values are given column by column.
-    pub(super) fn from_columns(self) -> Result<Self, String> {
+    pub(super) fn into_row_order(self) -> Result<Self, String> {
         let [rows, columns] = self.shape[..] else {
             return Err(format!(
                 "its values are in Fortran's order, and {} axes; write it with numpy.ascontiguousarray",

@@ -67,9 +67,18 @@ fn rows<R: ChunkReader + 'static>(file: R, label: Option<LabelKind>, left: &mut 
         let to = Target { name: &columns.label_name, first, count };
         let labels = column(columns.label);
         match kind {
-            Type::INT32 => values::<_, Int32Type>(labels, to, |value| Ok(numbers.push((*value).into())))?,
-            Type::INT64 => values::<_, Int64Type>(labels, to, |value| Ok(numbers.push(*value)))?,
-            _ => values::<_, ByteArrayType>(labels, to, |value| text(value).map(|text| texts.push(text)))?,
+            Type::INT32 => values::<_, Int32Type>(labels, to, |value| {
+                numbers.push((*value).into());
+                Ok(())
+            })?,
+            Type::INT64 => values::<_, Int64Type>(labels, to, |value| {
+                numbers.push(*value);
+                Ok(())
+            })?,
+            _ => values::<_, ByteArrayType>(labels, to, |value| {
+                texts.push(text(value)?);
+                Ok(())
+            })?,
         }
     }
     let labels = match kind {

@@ -123,7 +123,7 @@ impl<'a> Pickle<'a> {
         }
         let values = kind.values(&mut &bytes[..], number.order == b'>')?;
         match stored.is_fortran && shape.len() > 1 {
-            true => npy::Array { shape, values }.from_columns(),
+            true => npy::Array { shape, values }.into_row_order(),
             false => Ok(npy::Array { shape, values }),
         }
     }
