@@ -16,7 +16,7 @@ pub struct DrawingArgs {
     #[arg(help_heading = "What is drawn", long, value_name = "DIR|latest", default_value = "latest")]
     run: String,
     /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
-    /// digits-long or original. The other flags override it
+    /// digits-long, original or colour. The other flags override it
     #[arg(help_heading = "What is drawn", long, value_name = "NAME")]
     preset: Option<String>,
     /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even
@@ -105,7 +105,8 @@ pub struct DrawingArgs {
     /// added on the way
     #[arg(help_heading = "Start", long, value_name = "FILE", conflicts_with_all = ["class", "seeds", "image", "interpolate"])]
     noise: Option<PathBuf>,
-    /// Start from this picture, PNG or JPEG, under noise; see --strength, --mask and --invert
+    /// Start from this picture (PNG, JPEG, WebP, GIF, BMP or TIFF) under noise; see --strength, --mask and
+    /// --invert
     #[arg(help_heading = "Start", long, value_name = "FILE")]
     image: Option<PathBuf>,
     /// How much of the way from noise is drawn again with --image, above 0 to 1. A small share changes

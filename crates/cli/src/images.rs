@@ -1,13 +1,14 @@
 //! The flags that say how images are read.
 
-use duet_diffusion::data::LabelKind;
+use duet_diffusion::data::{ImageSize, LabelKind};
 
 /// How `train` and `data` read them.
 #[derive(clap::Args)]
 pub struct Images {
-    /// Resize the images to this many pixels a side [default: as they are]
-    #[arg(long, value_name = "N")]
-    pub image_size: Option<usize>,
+    /// Resize the images to N pixels a side, or to a height and width such as 24x40, from the largest middle
+    /// part of that proportion [default: as they are]
+    #[arg(long, value_name = "N|HxW")]
+    pub image_size: Option<ImageSize>,
     /// 1 for grey, 3 for colour [default: as they are]
     #[arg(long, value_name = "1|3")]
     pub channels: Option<usize>,

@@ -8,8 +8,11 @@ use crate::progress::Progress;
 use crate::terminal::{command, err, out};
 use anyhow::Result;
 use candle_core::Device;
+use duet_diffusion::data::Splits;
 use duet_diffusion::words::{duration, megabytes};
-use duet_diffusion::{NewRun, PREVIEW_CLASSES, Resume, RunConfig, Session, Stepped, budget, find, yardstick};
+use duet_diffusion::{
+    NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find, yardstick,
+};
 use duet_optim::{ema_decay, ema_reached};
 use duet_train::Flip;
 use std::path::{Path, PathBuf};
@@ -19,16 +22,17 @@ use toml::Value;
 /// Flags of `train`. Defaults are the preset's.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Settings to start from: digits, digits-long for half an hour, or original, the recipe that the
-    /// project began with
-    #[arg(long, default_value = "digits")]
-    preset: String,
+    /// Settings to start from: digits, digits-long for half an hour, original, the recipe that the project
+    /// began with, or colour [default: digits for grey images of up to 32 pixels a side and with --config,
+    /// colour for others]
+    #[arg(long)]
+    preset: Option<String>,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10 or CIFAR-100, NumPy's arrays,
-    /// webdataset's shards, parquet files or one folder of PNG or JPEG images per class, or a .npz, .csv,
-    /// .parquet, .zip, .tar or .tar.gz file [default: digits]
+    /// webdataset's shards, parquet files or one folder of images (PNG, JPEG, WebP, GIF, BMP, TIFF) per class, or a
+    /// .npz, .csv, .parquet, .zip, .tar or .tar.gz file [default: digits]
     #[arg(long, value_name = "digits|DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]
@@ -102,18 +106,16 @@ impl Args {
         let limits = [self.images.max_megapixels, self.images.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
         let large = large.into_iter().chain(limits);
-        let large = large.chain(
-            [self.images.image_size, self.images.channels, self.batch, self.keep]
-                .map(|n| n.map(|n| n as u64)),
-        );
+        let large = large.chain([self.images.channels, self.batch, self.keep].map(|n| n.map(|n| n as u64)));
         if let Some(value) = large.flatten().find(|&value| i64::try_from(value).is_err()) {
             return Err(usage(format!("{value}: larger than any setting, which go up to {}", i64::MAX)));
         }
         let integer = |key, value: Option<u64>| value.map(|value| (key, Value::Integer(value as i64)));
         let size = |key, value: Option<usize>| integer(key, value.map(|value| value as u64));
+        let image_size = self.images.image_size.map(Value::try_from).transpose()?;
         let settings = [
             self.data.clone().map(|data| ("data.source", Value::String(data))),
-            size("data.image_size", self.images.image_size),
+            image_size.map(|size| ("data.image_size", size)),
             size("data.channels", self.images.channels),
             self.images.label.map(|label| ("data.label", Value::String(label.to_string()))),
             integer("data.max_megapixels", self.images.max_megapixels),
@@ -171,15 +173,35 @@ pub fn run(args: Args) -> Result<()> {
     train(session, &interrupt)
 }
 
-/// A new run; none after a dry run.
-fn started(args: &Args, device: Device) -> Result<Option<Session>> {
-    let config = RunConfig::resolve(&args.preset, args.config.as_deref(), args.settings()?)?;
-    config.validate()?;
+/// The settings of a new run and its images: of the preset that is asked for, or else of the one that fits the
+/// images.
+fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
+    let resolved = |preset: &str| {
+        let config = RunConfig::resolve(preset, args.config.as_deref(), args.settings()?)?;
+        config.validate()?;
+        anyhow::Ok(config)
+    };
+    let asked = Preset::named(args.preset.as_deref().unwrap_or("digits"))?;
+    let mut config = resolved(asked.name)?;
     let data = config.load_data()?;
     err!("{}", data.describe());
     if let Some(counts) = data.describe_classes() {
         err!("{counts}");
     }
+    let fitting = Preset::fitting(&data);
+    if args.preset.is_none() && args.config.is_none() {
+        err!("preset {}, made for {}: {}", fitting.name, fitting.made_for, fitting.reached);
+        config = resolved(fitting.name)?;
+    } else if !asked.fits(&data) {
+        let (asked, made_for, fitting) = (asked.name, asked.made_for, fitting.name);
+        err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
+    }
+    Ok((config, data))
+}
+
+/// A new run; none after a dry run.
+fn started(args: &Args, device: Device) -> Result<Option<Session>> {
+    let (config, data) = configured(args)?;
     let name = data.name.clone();
     let mut run = NewRun::new(config, data, device)?;
     if let Some(epochs) = args.epochs {

@@ -91,5 +91,8 @@ fn interleave(dataset: &Dataset) -> Result<Dataset, Box<dyn Error>> {
 }
 
 fn of_class(dataset: &Dataset, class: u32) -> Vec<&[u8]> {
-    (0..dataset.len()).filter(|&i| dataset.label(i) == class).map(|i| dataset.pixels(i)).collect()
+    (0..dataset.len())
+        .filter(|&i| dataset.label(i) == class)
+        .filter_map(|i| dataset.pixels(i).bytes())
+        .collect()
 }

@@ -3,6 +3,7 @@
 use crate::error::DataError;
 use crate::letters::Letters;
 use crate::picture::{Picture, checked_len};
+use crate::raster::Raster;
 use crate::wrap::{widest_piece, wrapped};
 
 /// The size of the smallest letters in a column's name, in pixels. Narrower columns have smaller letters.
@@ -103,7 +104,7 @@ impl Picture {
             return Err(DataError::invalid(format!("{h}x{w} does not fit into {height}x{width}")));
         }
         let mut picture = blank(channels, height, width)?;
-        picture.put(&self.clone().with_channels(channels), 0, 0);
+        picture.put(&Raster::from(self.clone()).with_channels(channels).into_picture(), 0, 0);
         Ok(picture)
     }
 

@@ -1,4 +1,4 @@
-//! A labelled set of images of one size, held in memory as bytes.
+//! A labelled set of images of one size, held in memory as bytes or as values of 16 bits.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, count};
 use crate::picture::byte_of_unit;
+use crate::pixels::{Depth, PixelSlice, Pixels};
+
+/// The number of values of 16 bits that are hashed at a time.
+const HASHED: usize = 1 << 16;
 
 /// The shape of one image: channels, then rows, then columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -42,7 +46,7 @@ impl fmt::Display for Shape {
     }
 }
 
-/// One split of a data set: u8 pixels in (n, channels, height, width) order, a label for each
+/// One split of a data set: pixels of 8 or 16 bits in (n, channels, height, width) order, a label for each
 /// image, and a name for each class.
 ///
 /// Every label is below `classes().len()`, class names are distinct and not empty.
@@ -50,7 +54,7 @@ impl fmt::Display for Shape {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
     shape: Shape,
-    pixels: Vec<u8>,
+    pixels: Pixels,
     labels: Vec<u32>,
     classes: Arc<[String]>,
 }
@@ -65,6 +69,19 @@ impl Dataset {
     pub fn new(
         shape: Shape,
         pixels: Vec<u8>,
+        labels: Vec<u32>,
+        classes: impl Into<Arc<[String]>>,
+    ) -> Result<Self, DataError> {
+        Self::of_pixels(shape, pixels.into(), labels, classes)
+    }
+
+    /// As [`Dataset::new`], of pixels of 8 or 16 bits.
+    ///
+    /// # Errors
+    /// As [`Dataset::new`].
+    pub fn of_pixels(
+        shape: Shape,
+        pixels: Pixels,
         labels: Vec<u32>,
         classes: impl Into<Arc<[String]>>,
     ) -> Result<Self, DataError> {
@@ -140,7 +157,7 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::new`].
     pub(crate) fn with_classes(self, classes: Vec<String>) -> Result<Self, DataError> {
-        Self::new(self.shape, self.pixels, self.labels, classes)
+        Self::of_pixels(self.shape, self.pixels, self.labels, classes)
     }
 
     /// The number of images.
@@ -176,35 +193,31 @@ impl Dataset {
         &self.labels
     }
 
+    /// Whether the pixels have 8 or 16 bits.
+    pub fn depth(&self) -> Depth {
+        self.pixels.depth()
+    }
+
     /// The pixels of image `i`, (channels, height, width), `shape().len()` of them.
     ///
     /// # Panics
     /// Unless `i < len()`.
-    pub fn pixels(&self, i: usize) -> &[u8] {
+    pub fn pixels(&self, i: usize) -> PixelSlice<'_> {
         let len = self.shape.len();
-        &self.pixels[i * len..(i + 1) * len]
+        self.pixels.part(i * len, (i + 1) * len)
     }
 
     /// Image `i` as values in [-1, 1], (channels, height, width), written to `out`:
-    /// `v / 127.5 - 1` for a byte v.
+    /// `v / 127.5 - 1` for a byte v, and `v / 32767.5 - 1` for 16 bits.
     ///
-    /// [`Picture::from_unit`](crate::Picture::from_unit) is the exact inverse.
+    /// [`Picture::from_unit`](crate::Picture::from_unit) is the exact inverse for bytes.
     ///
     /// # Panics
     /// Unless `i < len()` and `out.len() == shape().len()`.
     pub fn image(&self, i: usize, out: &mut [f32]) {
         let pixels = self.pixels(i);
-        assert_eq!(
-            out.len(),
-            pixels.len(),
-            "Dataset::image: out has {} values but an image of shape {} has {}",
-            out.len(),
-            self.shape,
-            pixels.len()
-        );
-        for (o, &v) in out.iter_mut().zip(pixels) {
-            *o = f32::from(v) / 127.5 - 1.0;
-        }
+        assert_eq!(out.len(), pixels.len(), "Dataset::image: out has not the values of shape {}", self.shape);
+        pixels.to_unit(out);
     }
 
     /// The number of images of each class, in the order of [`Dataset::classes`].
@@ -233,9 +246,11 @@ impl Dataset {
 
     /// The images with these indices, in this order. Panics if one is out of range.
     pub(crate) fn select(&self, indices: &[usize]) -> Dataset {
-        let mut pixels = Vec::with_capacity(indices.len() * self.shape.len());
+        let count = indices.len() * self.shape.len();
+        let mut pixels =
+            Pixels::reserved(self.depth(), count).expect("no more memory than the set itself has");
         for &i in indices {
-            pixels.extend_from_slice(self.pixels(i));
+            pixels.append(self.pixels(i));
         }
         Dataset {
             shape: self.shape,
@@ -248,7 +263,8 @@ impl Dataset {
     /// BLAKE3 of everything in the data set, 64 hexadecimal digits.
     ///
     /// It hashes channels, height, width, the number of classes, each name's length and bytes, the number
-    /// of images, the labels and the pixels. Integers are little-endian u64, labels little-endian u32.
+    /// of images, the labels and the pixels. Integers are little-endian u64, labels little-endian u32, pixels
+    /// bytes or little-endian u16.
     pub fn fingerprint(&self) -> String {
         let mut hasher = blake3::Hasher::new();
         let number = |hasher: &mut blake3::Hasher, value: usize| {
@@ -265,7 +281,17 @@ impl Dataset {
         number(&mut hasher, self.labels.len());
         let labels: Vec<u8> = self.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
         hasher.update(&labels);
-        hasher.update(&self.pixels);
+        match self.pixels.as_slice() {
+            PixelSlice::Eight(values) => drop(hasher.update(values)),
+            PixelSlice::Sixteen(values) => {
+                let mut bytes = Vec::with_capacity(2 * HASHED);
+                for values in values.chunks(HASHED) {
+                    bytes.clear();
+                    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                    hasher.update(&bytes);
+                }
+            }
+        }
         hasher.finalize().to_hex().to_string()
     }
 }
@@ -307,14 +333,18 @@ impl Splits {
         Ok(Splits { name: name.into(), train, test, left_out: Vec::new() })
     }
 
-    /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`.
+    /// One line: `digits: 10000 training and 2000 test images, 1x28x28, 10 classes`; 16 bits are mentioned.
     pub fn describe(&self) -> String {
         format!(
-            "{}: {} training and {}, {}, {}",
+            "{}: {} training and {}, {}{}, {}",
             self.name,
             self.train.len(),
             count(self.test.len(), "test image"),
             self.train.shape(),
+            match self.train.depth() {
+                Depth::Eight => "",
+                Depth::Sixteen => " of 16 bits",
+            },
             match self.train.classes().len() {
                 1 => "1 class".into(),
                 n => format!("{n} classes"),

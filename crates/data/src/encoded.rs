@@ -7,7 +7,8 @@ use crate::dataset::{Dataset, Shape, Splits};
 use crate::decode::{self, ImageHeader};
 use crate::error::{BadFile, DataError, count};
 use crate::options::FolderOptions;
-use crate::picture::{Picture, append_planes};
+use crate::pixels::Depth;
+use crate::raster::Raster;
 use crate::{fit, parallel};
 
 /// One of this many images is held out.
@@ -66,9 +67,9 @@ impl EncodedImage {
     }
 
     /// Call [`EncodedImage::header`] first, because it refuses what is no image.
-    fn picture(&self, max_pixels: u64) -> Result<Picture, String> {
+    fn raster(&self, max_pixels: u64) -> Result<Raster, String> {
         match &self.source {
-            Source::File => decode::picture(&self.path, max_pixels),
+            Source::File => decode::raster(&self.path, max_pixels),
             Source::Memory(bytes) => decode::from_bytes(bytes, max_pixels),
             Source::Part { of, index, bytes } => {
                 decode::from_bytes(&part(of.as_ref(), *index, *bytes)?, max_pixels)
@@ -131,18 +132,18 @@ impl EncodedSet {
             check_memory(&self.place, &headers, options)?;
         }
         let indices: Vec<usize> = (0..images.len()).collect();
-        let pictures = parallel::map(&indices, |&i| {
+        let rasters = parallel::map(&indices, |&i| {
             let header = headers[i].clone()?;
             memory.with(header.bytes.saturating_add(images[i].encoded_bytes()), || {
-                let picture = images[i].picture(options.max_pixels)?;
-                let picture = keep.then(|| fit::picture_of(picture, options.image_size));
-                Ok(picture.map(|picture| match options.channels {
-                    Some(1) => picture.with_channels(1),
-                    _ => picture,
+                let raster = images[i].raster(options.max_pixels)?;
+                let raster = keep.then(|| fit::resized(raster, options.image_size));
+                Ok(raster.map(|raster| match options.channels {
+                    Some(1) => raster.with_channels(1),
+                    _ => raster,
                 }))
             })
         });
-        let bad = bad_files(&images, &pictures);
+        let bad = bad_files(&images, &rasters);
         if !bad.is_empty() {
             let unlisted = bad.len().saturating_sub(MAX_LISTED);
             return Err(DataError::BadFiles {
@@ -153,32 +154,33 @@ impl EncodedSet {
         }
         match differ {
             Some(differ) => Err(differ),
-            None => self.splits(name, options, pictures.into_iter().flatten().flatten().collect()),
+            None => self.splits(name, options, rasters.into_iter().flatten().flatten().collect()),
         }
     }
 
-    /// The splits of these pictures, those of training first.
+    /// The splits of these images, those of training first. One of 16 bits makes all of them so.
     fn splits(
         self,
         name: &str,
         options: &FolderOptions,
-        mut pictures: Vec<Picture>,
+        mut rasters: Vec<Raster>,
     ) -> Result<Splits, DataError> {
-        let Some(first) = pictures.first() else {
+        let Some(first) = rasters.first() else {
             return Err(DataError::malformed(&self.place, "there is no image", "add images of each class"));
         };
-        let grey = pictures.iter().all(|picture| picture.channels == 1);
+        let grey = rasters.iter().all(|raster| raster.channels() == 1);
+        let depth = rasters.iter().map(|raster| raster.pixels().depth()).max().unwrap_or(Depth::Eight);
         let shape = Shape {
             channels: options.channels.unwrap_or(if grey { 1 } else { 3 }),
-            height: first.height,
-            width: first.width,
+            height: first.height(),
+            width: first.width(),
         };
-        let test_pictures = pictures.split_off(self.train.len());
+        let test_rasters = rasters.split_off(self.train.len());
         let classes: Arc<[String]> = self.classes.into();
         Ok(Splits {
             name: name.into(),
-            train: gather(shape, pictures, &self.train, &classes)?,
-            test: gather(shape, test_pictures, &self.test, &classes)?,
+            train: gather((shape, depth), rasters, &self.train, &classes)?,
+            test: gather((shape, depth), test_rasters, &self.test, &classes)?,
             left_out: self.left_out,
         })
     }
@@ -239,14 +241,16 @@ fn check_memory(
 ) -> Result<(), DataError> {
     let headers: Vec<&ImageHeader> = headers.iter().flatten().collect();
     let Some(first) = headers.first() else { return Ok(()) };
-    let (width, height) = options.image_size.map_or(first.size, |side| (side as u32, side as u32));
+    let own = (first.size.1 as usize, first.size.0 as usize);
+    let (height, width) = options.image_size.map_or(own, |size| (size.height(), size.width()));
     let has_colour = headers.iter().any(|header| header.has_colour);
     let channels = options.channels.unwrap_or(if has_colour { 3 } else { 1 });
-    let shape = Shape { channels, height: height as usize, width: width as usize };
+    let depth = headers.iter().map(|header| header.depth).max().unwrap_or(Depth::Eight);
+    let shape = Shape { channels, height, width };
     let images = headers.len();
-    let bytes = shape.checked_len().map_or(u64::MAX, |len| (len as u64).saturating_mul(images as u64));
+    let bytes = fit::bytes(shape, depth, images);
     fit::check_bytes(place, &format!("{} of {shape}", count(images, "image")), bytes, options.max_bytes)?;
-    fit::reserve(shape, images).map(drop)
+    fit::reserve(shape, depth, images).map(drop)
 }
 
 /// Adds how to raise the limit, if the reason is the limit.
@@ -270,15 +274,15 @@ fn bad_files<T>(images: &[&EncodedImage], results: &[Result<T, String>]) -> Vec<
 }
 
 fn gather(
-    shape: Shape,
-    pictures: Vec<Picture>,
+    (shape, depth): (Shape, Depth),
+    rasters: Vec<Raster>,
     images: &[EncodedImage],
     classes: &Arc<[String]>,
 ) -> Result<Dataset, DataError> {
-    let mut pixels = fit::reserve(shape, pictures.len())?;
-    for picture in pictures {
-        append_planes(&picture.with_channels(shape.channels), &mut pixels);
+    let mut pixels = fit::reserve(shape, depth, rasters.len())?;
+    for raster in rasters {
+        pixels.append(raster.with_channels(shape.channels).planes().as_slice());
     }
     let labels = images.iter().map(|image| image.label).collect();
-    Dataset::new(shape, pixels, labels, classes.clone())
+    Dataset::of_pixels(shape, pixels, labels, classes.clone())
 }

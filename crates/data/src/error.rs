@@ -81,7 +81,7 @@ pub enum DataError {
     /// Two images differ in size, and no size was requested.
     #[error(
         "images differ in size: {} is {}x{} but {} is {}x{} (width x height); \
-         choose one size for all with --image-size N (the image_size option)",
+         choose one size for all with --image-size N or HxW (the image_size option)",
         shown(first), first_size.0, first_size.1,
         shown(second), second_size.0, second_size.1
     )]

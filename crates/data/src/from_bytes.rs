@@ -1,5 +1,5 @@
 //! Reads the formats of [`open()`](crate::open()) from bytes in memory, for data that never was a file.
-//! [`Picture::decode`](crate::Picture::decode) reads a single image.
+//! [`Raster::decode`](crate::Raster::decode) reads a single image.
 //!
 //! [`open()`](crate::open()) uses the same code. No function here panics for any bytes. None allocates more
 //! than a multiple of what the bytes really hold, even if the header claims more.

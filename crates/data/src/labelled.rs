@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::classes;
 use crate::dataset::{Dataset, Shape, Splits};
 use crate::error::DataError;
+use crate::pixels::Pixels;
 use crate::tree::Disk;
 
 /// More classes are no classes but numbers.
@@ -17,7 +18,7 @@ pub(crate) struct Labelled {
     /// Where they are from, for people.
     pub place: String,
     pub shape: Shape,
-    pub pixels: Vec<u8>,
+    pub pixels: Pixels,
     pub labels: Vec<u32>,
 }
 
@@ -40,7 +41,7 @@ impl Labelled {
     }
 
     fn dataset(self, classes: &[String]) -> Result<Dataset, DataError> {
-        Dataset::new(self.shape, self.pixels, self.labels, classes.to_vec())
+        Dataset::of_pixels(self.shape, self.pixels, self.labels, classes.to_vec())
     }
 }
 

@@ -2,10 +2,10 @@
 //!
 //! [`digits()`] gives 12,000 images of MNIST that are compiled into the crate; it needs no download and no
 //! path. [`open()`] reads a directory and recognises its content: MNIST-style IDX files (also
-//! Fashion-MNIST's and EMNIST's), CIFAR-10 and CIFAR-100, archives, or one folder of PNG or JPEG images for each
-//! class. Both return [`Splits`]: a training and a test [`Dataset`] of u8 pixels with labels and class
-//! names. The readers check everything that a file claims. [`from_bytes`] and [`Picture::decode`] read the
-//! same formats from memory.
+//! Fashion-MNIST's and EMNIST's), CIFAR-10 and CIFAR-100, archives, or one folder of image files for each
+//! class ([`IMAGE_FORMATS`]). Both return [`Splits`]: a training and a test [`Dataset`] of pixels of 8 or 16
+//! bits with labels and class names. The readers check everything that a file claims. [`from_bytes`] and
+//! [`Raster::decode`] read the same formats from memory.
 //!
 //! The feature `parquet` adds parquet files, as hubs have them.
 //!
@@ -23,13 +23,14 @@
 //! let mut image = vec![0.0; splits.train.shape().len()];
 //! splits.train.image(0, &mut image);
 //! let picture = duet_data::Picture::from_unit(1, 28, 28, &image);
-//! assert_eq!(picture.pixels, splits.train.pixels(0));
+//! assert_eq!(splits.train.pixels(0), picture.pixels);
 //! # Ok::<(), duet_data::DataError>(())
 //! ```
 
 pub mod animation;
 mod archive;
 mod atomic;
+mod bmp_check;
 pub mod caption;
 mod class_counts;
 mod classes;
@@ -42,6 +43,8 @@ mod fit;
 mod format;
 mod formats;
 pub mod from_bytes;
+mod image_size;
+mod input;
 mod jpeg;
 mod label;
 mod labelled;
@@ -51,24 +54,33 @@ mod open;
 mod options;
 mod parallel;
 pub mod picture;
+mod pixels;
 mod png_check;
 mod png_file;
+mod raster;
 pub mod save;
 mod suspicion;
+mod tiff_check;
+mod tiff_directory;
 mod tree;
+mod webp_check;
 mod wrap;
 
 pub use animation::{encode_apng, write_apng, write_gif};
 pub use caption::Captions;
 pub use classes::class_index;
 pub use dataset::{Dataset, Shape, Splits};
+pub use decode::IMAGE_FORMATS;
 pub use digits::digits;
 pub use error::{BadFile, DataError};
+pub use image_size::ImageSize;
 pub use label::LabelKind;
 pub use open::open;
 pub use options::{FolderOptions, MAX_BYTES, MAX_PIXELS};
 pub use picture::Picture;
+pub use pixels::{Depth, PixelSlice, Pixels};
 pub use png_file::texts_of_png;
+pub use raster::Raster;
 pub use save::{Contents, save_idx, save_npz};
 
 #[cfg(doctest)]

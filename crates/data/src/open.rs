@@ -28,7 +28,7 @@ use crate::tree::Disk;
 /// 6. An archive, `.zip`, `.tar` or `.tar.gz`, that is named or alone: of what 7 and 8 say, read in place;
 ///    or webdataset's shards, `.tar` files of images with their labels as `.cls`.
 /// 7. Images with EDM's `dataset.json`.
-/// 8. One folder of PNG or JPEG images per class, or such folders inside `train/` and `test/` (or
+/// 8. One folder of image files per class ([`IMAGE_FORMATS`](crate::IMAGE_FORMATS)), or such folders inside `train/` and `test/` (or
 ///    `val/`). Without the latter, about every tenth image of a class is held out for the test
 ///    split, chosen by a hash of class and file name: the same on every machine.
 ///

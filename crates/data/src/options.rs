@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use crate::error::DataError;
+use crate::image_size::ImageSize;
 use crate::label::LabelKind;
 
 /// The wanted size and channels of images, and the limits of reading. The default changes nothing, and has
 /// the limits [`MAX_PIXELS`] for a file and [`MAX_BYTES`] for a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FolderOptions {
-    /// The number of rows and of columns: each image's middle square is resized to it. `None` keeps the
-    /// sizes; all images of an image folder must then have the same size.
-    pub image_size: Option<usize>,
+    /// The number of rows and of columns: the largest middle part of each image that has their proportion is
+    /// resized to them. `None` keeps the sizes; all images of an image folder must then have the same size.
+    pub image_size: Option<ImageSize>,
     /// 1 (grey) or 3 (RGB). `None` keeps the channels of the format; an image folder has 1 if every image
     /// is grey, and 3 otherwise.
     pub channels: Option<usize>,

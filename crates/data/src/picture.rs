@@ -113,35 +113,12 @@ impl Picture {
         }
         Picture { channels: self.channels, height: self.height * factor, width: self.width * factor, pixels }
     }
-
-    /// The values in [-1, 1], (channels, height, width): the inverse of [`Picture::from_unit`].
-    pub fn to_unit(&self) -> Vec<f32> {
-        let mut planes = Vec::with_capacity(self.pixels.len());
-        append_planes(self, &mut planes);
-        planes.into_iter().map(|pixel| f32::from(pixel) / 127.5 - 1.0).collect()
-    }
-
-    /// This picture with 1 channel (the luminance) or 3 channels (grey in each).
-    pub(crate) fn with_channels(self, channels: usize) -> Picture {
-        let pixels = match (self.channels, channels) {
-            (1, 3) => self.pixels.iter().flat_map(|&v| [v; 3]).collect(),
-            (3, 1) => self.pixels.chunks_exact(3).map(luminance).collect(),
-            _ => return self,
-        };
-        Picture { channels, pixels, ..self }
-    }
 }
 
 /// The byte of a value in [-1, 1]. Values outside are clamped, and NaN becomes 0.
 pub(crate) fn byte_of_unit(value: f32) -> u8 {
     // The cast from float to integer saturates.
     ((value + 1.0) * 127.5).round() as u8
-}
-
-/// Rec. 709 luminance of (r, g, b), rounded to the nearest; grey keeps its value.
-fn luminance(rgb: &[u8]) -> u8 {
-    let [r, g, b] = [rgb[0], rgb[1], rgb[2]].map(u32::from);
-    ((2126 * r + 7152 * g + 722 * b + 5000) / 10000) as u8
 }
 
 pub(crate) fn checked_len(channels: usize, height: usize, width: usize) -> Result<usize, DataError> {
@@ -172,12 +149,5 @@ pub(crate) fn same_shape<'a>(what: &str, pictures: &'a [Picture]) -> Result<&'a 
             shape(&pictures[i])
         ))),
         None => Ok(first),
-    }
-}
-
-/// A picture as (channels, height, width), appended to `out`.
-pub(crate) fn append_planes(picture: &Picture, out: &mut Vec<u8>) {
-    for c in 0..picture.channels {
-        out.extend(picture.pixels.iter().skip(c).step_by(picture.channels));
     }
 }

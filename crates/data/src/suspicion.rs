@@ -3,9 +3,10 @@
 use crate::class_counts::named;
 use crate::dataset::{Dataset, Splits};
 use crate::error::count;
+use crate::pixels::Depth;
 
-/// If all images together use fewer of the 256 values, they are nearly blank.
-const FEW_VALUES: usize = 64;
+/// If all images together use less than this share of the range, they are nearly blank.
+const NARROW: f64 = 0.25;
 
 impl Splits {
     /// Warnings before training on these images, one sentence each: files that were left out, classes
@@ -37,10 +38,8 @@ fn empty_classes(train: &Dataset) -> Option<String> {
 }
 
 fn blank(parts: [&Dataset; 2]) -> Option<String> {
-    let is_blank = |data: &Dataset, i: usize| {
-        let mut planes = data.pixels(i).chunks_exact(data.shape().height * data.shape().width);
-        planes.all(|plane| plane.iter().all(|&v| v == plane[0]))
-    };
+    let is_blank =
+        |data: &Dataset, i: usize| data.pixels(i).is_flat(data.shape().height * data.shape().width);
     // An image of one pixel is always blank.
     let can_differ = parts[0].shape().height * parts[0].shape().width > 1;
     let blank = |data: &Dataset| (0..data.len()).filter(|&i| is_blank(data, i)).count();
@@ -56,22 +55,20 @@ fn blank(parts: [&Dataset; 2]) -> Option<String> {
 }
 
 fn narrow(parts: [&Dataset; 2]) -> Option<String> {
-    let mut ends = None;
-    for data in parts {
-        for i in 0..data.len() {
-            for &v in data.pixels(i) {
-                let (low, high) = ends.unwrap_or((v, v));
-                ends = Some((low.min(v), high.max(v)));
-            }
-        }
-    }
-    let (low, high) = ends?;
-    let used = usize::from(high - low) + 1;
-    (low < high && used < FEW_VALUES).then(|| {
+    let depth = parts[0].depth().max(parts[1].depth());
+    let ranges = parts.iter().flat_map(|data| (0..data.len()).filter_map(|i| data.pixels(i).range(depth)));
+    let (low, high) = ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    let share = f64::from(high - low + 1) / f64::from(depth.white() + 1);
+    let likely = match depth {
+        Depth::Eight => "",
+        Depth::Sixteen => "; files of 16 bits that hold 10 or 12 look so",
+    };
+    (low < high && share < NARROW).then(|| {
         format!(
-            "the images use the values {low} to {high} of 0 to 255 alone, {:.0} % of the range; 16-bit files \
-             that hold 10 or 12 bits look so: stretch them to the whole range",
-            100.0 * used as f64 / 256.0
+            "the images use the values {low} to {high} of 0 to {} alone, {:.0} % of the range{likely}: stretch \
+             them to the whole range",
+            depth.white(),
+            100.0 * share
         )
     })
 }

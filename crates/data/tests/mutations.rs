@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::mutate::{Field, Random, mutate};
 use common::{directory, gzip, idx_images, idx_labels, jpeg_bytes, open, png_bytes, put};
-use duet_data::{FolderOptions, LabelKind, Picture, from_bytes};
+use duet_data::{FolderOptions, LabelKind, Picture, Raster, from_bytes};
 use peak_alloc::PeakAlloc;
 
 #[global_allocator]
@@ -415,6 +415,95 @@ fn jpeg_files_are_survived() {
         })
         .collect();
     survives("JPEG", &samples, &IMAGE, parse_image);
+}
+
+/// Files of these names that Pillow and tifffile wrote, and their integers.
+fn written(names: &[&str], fields: &[Field]) -> Vec<Sample> {
+    let read = |name: &&str| {
+        let path = format!("{}/tests/data/pictures/{name}", env!("CARGO_MANIFEST_DIR"));
+        (std::fs::read(path).unwrap(), fields.to_vec())
+    };
+    names.iter().map(read).collect()
+}
+
+/// Of these formats a few bytes can be as many pixels as are allowed: here one megapixel.
+const MEGAPIXEL: Limits = Limits { bytes: 24 * MIB, repair: |_| (), ..SMALL };
+
+fn parse_megapixel(bytes: &[u8]) -> bool {
+    match Raster::decode(bytes, 1_000_000) {
+        Ok(_) => true,
+        Err(e) => {
+            assert!(!e.to_string().contains("panicked"), "{e}");
+            false
+        }
+    }
+}
+
+#[test]
+fn bmp_files_are_survived() {
+    let _alone = alone();
+    // The place of the pixels, the header's length, width, height, bits, packing, colours.
+    let fields = [(10, 4), (14, 4), (18, 4), (22, 4), (28, 2), (30, 4), (46, 4)];
+    let samples = written(&["rgb.bmp", "bits.bmp", "palette.bmp", "rgba.bmp"], &fields);
+    survives("BMP", &samples, &MEGAPIXEL, parse_megapixel);
+}
+
+#[test]
+fn gif_files_are_survived() {
+    let _alone = alone();
+    // The screen's width and height, and its flags.
+    let samples = written(
+        &["palette.gif", "clear.gif", "interlaced.gif", "animated.gif"],
+        &[(6, 2), (8, 2), (6, 4), (10, 1), (11, 2)],
+    );
+    survives("GIF", &samples, &MEGAPIXEL, parse_megapixel);
+}
+
+#[test]
+fn webp_files_are_survived() {
+    let _alone = alone();
+    // The lengths of the file and of its first chunk, and the sides behind it.
+    let samples = written(
+        &[
+            "lossless.webp",
+            "lossless-alpha.webp",
+            "lossy.webp",
+            "lossy-alpha.webp",
+            "animated.webp",
+            "turned.webp",
+        ],
+        &[(4, 4), (16, 4), (20, 4), (24, 4), (28, 4), (34, 4)],
+    );
+    survives("WebP", &samples, &MEGAPIXEL, parse_megapixel);
+}
+
+#[test]
+fn tiff_files_are_survived() {
+    let _alone = alone();
+    let names = [
+        "rgb.tiff",
+        "grey.tif",
+        "bits.tiff",
+        "rgba.tiff",
+        "cmyk.tiff",
+        "lzw.tiff",
+        "deflate.tiff",
+        "packbits.tiff",
+        "lossy.tiff",
+        "pages.tiff",
+        "turned.tiff",
+        "grey-16-tiles.tiff",
+        "rgb-16-planes.tiff",
+        "rgb-16-deflate.tiff",
+        "rgb-16-big-endian.tiff",
+        "grey-16-big.tiff",
+    ];
+    // The place of the first directory; then the number, type, count and value of the first tags where it begins at 8.
+    let mut fields = vec![(4, 4), (8, 2)];
+    fields.extend(
+        (0..12).flat_map(|i| [(10 + 12 * i, 2), (12 + 12 * i, 2), (14 + 12 * i, 4), (18 + 12 * i, 4)]),
+    );
+    survives("TIFF", &written(&names, &fields), &MEGAPIXEL, parse_megapixel);
 }
 
 /// The way from a path looks at headers first, and at sizes before pixels.

@@ -4,7 +4,7 @@ use crate::draw::seam;
 use crate::error::{Result, option, setting};
 use crate::model::Model;
 use candle_core::{Device, Tensor};
-use duet_data::Picture;
+use duet_data::{ImageSize, Raster};
 use duet_eval::{Classified, Denoiser, Labelled, classify_by_denoising};
 use duet_model::Purpose;
 use std::path::Path;
@@ -28,19 +28,19 @@ pub fn classified(model: &Model, images: &Tensor) -> Result<Classified> {
     Ok(classify_by_denoising(&mut denoiser, data, model.classes.len() as u32, &STAGES, 0)?)
 }
 
-/// What one picture shows: PNG or JPEG, fitted to the model's images.
+/// What one image file shows, fitted to the model's images.
 ///
 /// # Errors
-/// Where it cannot be read, or the model's images are no square pictures.
+/// Where it cannot be read, or the model's images have no known size, or other channels than a file's 1 or 3.
 pub fn picture(model: &Model, path: &Path) -> Result<u32> {
     check(model, model.classes.len())?;
     let config = model.loaded.unet.config();
-    let Some((height, width)) = config.sample_size.map(|size| size.sides()).filter(|(h, w)| h == w) else {
-        return Err(option("image", ": the model's images are no square pictures"));
+    let Some((height, width)) = config.sample_size.map(|size| size.sides()) else {
+        return Err(option("image", ": the size of the model's images is not known"));
     };
-    let picture = Picture::read(path)?.fitted(config.in_channels, height)?;
+    let image = Raster::read(path)?.fitted(config.in_channels, ImageSize::new(height, width)?)?;
     let shape = (1, config.in_channels, height, width);
-    let image = Tensor::from_vec(picture.to_unit(), shape, &Device::Cpu)?;
+    let image = Tensor::from_vec(image.to_unit(), shape, &Device::Cpu)?;
     Ok(classified(model, &image)?.classes[0])
 }
 

@@ -1,7 +1,8 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
-use duet_data::{FolderOptions, LabelKind, Splits};
+use crate::presets::{Preset, merge};
+use duet_data::{DataError, FolderOptions, ImageSize, LabelKind, Splits};
 use duet_model::{SampleSize, UNetConfig};
 use duet_sample::{GuidanceInterval, History, Rule, WeightSchedule};
 use duet_schedule::{Clip, Ddim, NoiseSchedule, ScheduleError, Solver, Spacing};
@@ -10,13 +11,6 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-const DIGITS: &str = include_str!("../presets/digits.toml");
-/// Every preset, as what differs from digits.
-const PRESETS: [(&str, &str); 3] = [
-    ("digits", ""),
-    ("digits-long", include_str!("../presets/digits-long.toml")),
-    ("original", include_str!("../presets/original.toml")),
-];
 /// A larger configuration is no configuration.
 const MAX_BYTES: u64 = 1 << 20;
 /// What training keeps of each parameter at the least: itself, gradient, average and moment.
@@ -46,9 +40,9 @@ pub struct RunConfig {
 pub struct DataConfig {
     /// "digits", or a folder.
     pub source: String,
-    /// Pixels of a side to resize to; none for as they are.
+    /// Pixels to resize to, a number for a square or "HxW"; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<usize>,
+    pub image_size: Option<ImageSize>,
     /// 1 for grey, 3 for colour; none for as they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
@@ -218,7 +212,7 @@ impl RunConfig {
     /// Where there is no such preset, where the file cannot be read or is no TOML, and where a key is unknown or
     /// its value of another type.
     pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = preset_table(preset)?;
+        let mut table = Preset::named(preset)?.table()?;
         if let Some(path) = file {
             let own: Table = read(path)?.parse().within(format!("{}", path.display()))?;
             merge(&mut table, own);
@@ -241,7 +235,7 @@ impl RunConfig {
     /// # Errors
     /// Where there is no such preset.
     pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
-        let config: Self = preset_table(preset)?.try_into().within("the preset")?;
+        let config: Self = Preset::named(preset)?.table()?.try_into().within("the preset")?;
         let sample = config.sample;
         Ok(SampleConfig {
             sampler: sample.sampler.or(Some(DDIM)),
@@ -255,7 +249,7 @@ impl RunConfig {
         })
     }
 
-    /// The preset of this name: digits, digits-long or original.
+    /// The preset of this name: digits, digits-long, original or colour.
     ///
     /// # Errors
     /// Where there is no such preset.
@@ -363,10 +357,7 @@ impl RunConfig {
             false => format!("{name}Block2D"),
         };
         let config = UNetConfig {
-            sample_size: Some(match shape.height == shape.width {
-                true => SampleSize::Square(shape.height),
-                false => SampleSize::Rectangle([shape.height, shape.width]),
-            }),
+            sample_size: None,
             in_channels: shape.channels,
             out_channels: shape.channels,
             down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
@@ -381,22 +372,41 @@ impl RunConfig {
             num_train_timesteps: Some(self.diffusion.timesteps),
             ..UNetConfig::diffusers_defaults()
         };
-        let described = || format!("the network for {} (--image-size N resizes images)", data.describe());
+        let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;
+        self.check_sides(&config, data)?;
         config.check_pass(shape.height, shape.width).within(described())?;
         config.check_memory(TRAINED_COPIES).within(described())?;
-        Ok(config)
+        let sample_size = match shape.height == shape.width {
+            true => SampleSize::Square(shape.height),
+            false => SampleSize::Rectangle([shape.height, shape.width]),
+        };
+        Ok(UNetConfig { sample_size: Some(sample_size), ..config })
     }
 }
 
-fn preset_table(name: &str) -> Result<Table> {
-    let Some((_, differs)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
-        let names = PRESETS.map(|(name, _)| name).join(", ");
-        return Err(option("preset", format!(" {name}: there are {names}")));
-    };
-    let mut table = DIGITS.parse::<Table>().within("the preset digits")?;
-    merge(&mut table, differs.parse().within(format!("the preset {name}"))?);
-    Ok(table)
+impl RunConfig {
+    /// Refuses images that the network cannot halve as often as it has to, with the nearest sizes that it can.
+    fn check_sides(&self, config: &UNetConfig, data: &Splits) -> Result<()> {
+        let shape = data.train.shape();
+        let Err(error) = config.check_sides(shape.height, shape.width) else { return Ok(()) };
+        let sizes = config.nearest_sides(shape.height, shape.width).into_iter();
+        let sizes: Vec<String> = sizes
+            .filter_map(|(height, width)| ImageSize::new(height, width).ok())
+            .map(|size| format!("--image-size {size}"))
+            .collect();
+        let fix = match sizes.is_empty() {
+            true => "use fewer levels (model.block_out_channels)".into(),
+            false => format!("use {}, or fewer levels (model.block_out_channels)", sizes.join(" or ")),
+        };
+        match self.data.image_size {
+            Some(size) => Err(option("image-size", format!(" {size}: {error}; {fix}"))),
+            None => {
+                let path = Path::new(&data.name).into();
+                Err(DataError::Malformed { path, cause: error.to_string(), fix }.into())
+            }
+        }
+    }
 }
 
 /// The text of a configuration.
@@ -408,19 +418,10 @@ pub fn read(path: &Path) -> Result<String> {
     duet_files::read_text(path, MAX_BYTES).map_err(unreadable)
 }
 
-/// Values of `over` replace those of `base`, table by table.
-fn merge(base: &mut Table, over: Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
-            (_, value) => drop(base.insert(key, value)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presets::{DIGITS, PRESETS};
     use duet_random::Draws;
 
     fn with(sample: &str) -> Result<()> {
@@ -464,11 +465,34 @@ mod tests {
 
     #[test]
     fn every_preset_is_valid_and_says_how_it_draws() {
-        for (name, _) in PRESETS {
+        for name in PRESETS.each_ref().map(|preset| preset.name) {
             RunConfig::resolve(name, None, Vec::new()).unwrap().validate().unwrap();
             let sample = RunConfig::preset_sample(name).unwrap();
             let keys: Table = toml::to_string(&sample).unwrap().parse().unwrap();
             assert_eq!(keys.len(), 10, "{name}: {keys}");
+        }
+    }
+
+    #[test]
+    fn an_image_size_is_a_number_for_a_square_and_a_text_for_a_rectangle() {
+        let read = |value: &str| {
+            let mut table: Table = DIGITS.parse().unwrap();
+            merge(&mut table, format!("[data]\nimage_size = {value}\n").parse().unwrap());
+            table.try_into::<RunConfig>()
+        };
+        for (value, sides, written) in
+            [("32", (32, 32), "32"), ("\"32\"", (32, 32), "32"), ("\"24x40\"", (24, 40), "\"24x40\"")]
+        {
+            let config = read(value).unwrap();
+            let size = config.data.image_size.unwrap();
+            assert_eq!((size.height(), size.width()), sides);
+            let text = config.to_toml().unwrap();
+            assert!(text.contains(&format!("image_size = {written}\n")), "{text}");
+            assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config);
+        }
+        for value in ["0", "-1", "16385", "\"24x\"", "\"0x8\"", "[24, 40]", "2.5", "true"] {
+            let error = read(value).unwrap_err().to_string();
+            assert!(error.contains("size"), "{value}: {error}");
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Drawing {
     /// `latest`, a run, a checkpoint, or any model folder of diffusers' `UNet2DModel`.
     pub run: String,
     /// Draw with the sampling settings of this preset of `train`, instead of the run's: digits,
-    /// digits-long or original. The other flags override it.
+    /// digits-long, original or colour. The other flags override it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Classes by name or number, or all. 3:0.5+8:0.5 is a mixture. @3 is always class number 3, even
@@ -80,7 +80,8 @@ pub struct Drawing {
     /// a model with classes `labels` (n) i64, and `seeds` (n) i64 for the noise that is added on the
     /// way.
     pub noise: Option<PathBuf>,
-    /// Start from this picture, PNG or JPEG, under noise; see `strength`, `mask` and `invert`.
+    /// Start from this picture under noise, a file of one of the [`duet_data::IMAGE_FORMATS`]; see `strength`,
+    /// `mask` and `invert`.
     pub image: Option<PathBuf>,
     /// How much of the way from noise is drawn again with `image`, above 0 to 1. A small share changes
     /// only details, 1 draws all anew.

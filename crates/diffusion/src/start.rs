@@ -10,7 +10,7 @@ use crate::model::Model;
 use crate::note;
 use crate::settings;
 use candle_core::{DType, Device, Tensor};
-use duet_data::{DataError, Picture};
+use duet_data::{DataError, ImageSize, MAX_PIXELS, Raster};
 use duet_model::{Purpose, UNetConfig};
 use duet_sample::{Ends, Guidance, Interpolation, Inversion, Known, Labels, Networks, Seeds};
 use std::cell::Cell;
@@ -347,32 +347,34 @@ fn shares(between: Interpolation) -> impl Iterator<Item = (usize, f64)> {
 /// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
 pub fn image(path: &Path, start: &Start, device: &Device) -> Result<Tensor> {
     let (channels, height, width) = start.shape;
-    let picture = read_picture(path, channels, height, width)?;
-    let values = Tensor::from_vec(picture.to_unit(), (1, channels, height, width), device)?;
+    let values =
+        Tensor::from_vec(read_image(path, start.shape)?.to_unit(), (1, channels, height, width), device)?;
     Ok(values.repeat((start.seeds.len(), 1, 1, 1))?)
 }
 
 /// The image and what of it is drawn anew: where the mask is white.
 pub fn known(images: &Tensor, mask: &Path, start: &Start) -> Result<Known> {
     let (channels, height, width) = start.shape;
-    let values = read_picture(mask, 1, height, width)?.pixels;
-    let values = values.into_iter().map(|pixel| f32::from(pixel) / 255.0).collect();
-    let mask = Tensor::from_vec(values, (1, 1, height, width), images.device())?;
+    let shares = read_image(mask, (1, height, width))?.pixels().as_slice().shares();
+    let mask = Tensor::from_vec(shares, (1, 1, height, width), images.device())?;
     Ok(Known::new(images.clone(), mask.repeat((start.seeds.len(), channels, 1, 1))?)?)
 }
 
-fn read_picture(path: &Path, channels: usize, height: usize, width: usize) -> Result<Picture> {
-    if height != width || ![1, 3].contains(&channels) {
-        return Err(setting(format!("{}: the model's images are no square pictures", path.display())));
+/// An image file, fitted to this shape.
+fn read_image(path: &Path, (channels, height, width): (usize, usize, usize)) -> Result<Raster> {
+    if ![1, 3].contains(&channels) {
+        let path = path.display();
+        return Err(setting(format!(
+            "{path}: the model's images have {channels} channels, and files have 1 or 3"
+        )));
     }
-    let bytes = note::read_picture(path)?;
     let refuse = |error: DataError| DataError::Malformed {
         path: path.into(),
         cause: error.to_string(),
-        fix: "use a PNG or JPEG file".into(),
+        fix: "convert it to PNG, or use another".into(),
     };
-    let picture = Picture::decode(&bytes).map_err(refuse)?;
-    Ok(picture.fitted(channels, height).map_err(refuse)?)
+    let raster = Raster::decode(&note::read_picture(path)?, MAX_PIXELS).map_err(refuse)?;
+    Ok(raster.fitted(channels, ImageSize::new(height, width)?)?)
 }
 
 /// The noise of which DDIM makes the images, and the evaluations that finding it took.

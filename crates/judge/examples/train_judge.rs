@@ -75,7 +75,7 @@ fn main() -> Result<()> {
 /// The images whose index is chosen. Classes alternate, so every class has its share.
 fn part(data: &Dataset, chosen: impl Fn(u32) -> bool) -> Result<Dataset> {
     let indices: Vec<usize> = (0..data.len()).filter(|&i| chosen(i as u32)).collect();
-    let pixels = indices.iter().flat_map(|&i| data.pixels(i)).copied().collect();
+    let pixels = indices.iter().filter_map(|&i| data.pixels(i).bytes()).flatten().copied().collect();
     let labels = indices.iter().map(|&i| data.label(i)).collect();
     Ok(Dataset::new(data.shape(), pixels, labels, data.classes().to_vec())?)
 }

@@ -384,11 +384,23 @@ impl UNetConfig {
         if height == 0 || width == 0 || !height.is_multiple_of(multiple) || !width.is_multiple_of(multiple) {
             return Err(ModelError::Input(format!(
                 "images of {height}×{width} pixels do not fit a network of {} levels: both sides must be \
-                 multiples of {multiple}; use fewer levels (block_out_channels) or another image size",
+                 multiples of {multiple}",
                 self.levels()
             )));
         }
         Ok(())
+    }
+
+    /// Heights and widths that the network can take and that are nearest to these: the largest below, and the
+    /// smallest above. A side that fits stays. Both are one where one of them fits.
+    pub fn nearest_sides(&self, height: usize, width: usize) -> Vec<(usize, usize)> {
+        let multiple = 1usize << (self.levels() - 1);
+        let below = |side: usize| (side.min(MAX_SIDE) / multiple * multiple).max(multiple);
+        let above = |side: usize| side.clamp(1, MAX_SIDE).div_ceil(multiple) * multiple;
+        let mut sides = vec![(below(height), below(width)), (above(height), above(width))];
+        sides.dedup();
+        sides.retain(|&(height, width)| self.check_sides(height, width).is_ok());
+        sides
     }
 
     /// Checks that a pass of one image of these sides through the network can fit into memory. Errors: too

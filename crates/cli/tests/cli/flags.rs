@@ -18,7 +18,7 @@ fn shells_and_man_know_every_verb_and_flag() {
 }
 
 /// What people type, and what nobody does.
-const VALUES: [&str; 30] = [
+const VALUES: [&str; 31] = [
     "",
     "0",
     "1",
@@ -36,6 +36,7 @@ const VALUES: [&str; 30] = [
     "18446744073709551616",
     "all",
     "latest",
+    "24x40",
     "left",
     "left,right",
     "0-3",

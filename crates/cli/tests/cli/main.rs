@@ -7,6 +7,7 @@ mod exchange;
 mod flags;
 #[cfg(unix)]
 mod messages;
+mod rectangles;
 #[cfg(unix)]
 mod reliability;
 mod report;

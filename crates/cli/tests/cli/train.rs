@@ -199,7 +199,11 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         (&["--data", "broken"], 4, &["broken", "1.png"]),
         (&["--data", "counts"], 4, &["idx", "2", "3"]),
         (&["--data", "lies"], 4, &["train-images-idx3-ubyte"]),
-        (&["--data", data, "--image-size", "7"], 2, &["7×7", "multiples of 2", "--image-size"]),
+        (
+            &["--data", data, "--image-size", "7"],
+            2,
+            &["--image-size 7: images of 7×7", "multiples of 2", "--image-size 6 or --image-size 8"],
+        ),
         (&["--data", data, "--channels", "2"], 4, &["channels", "2"]),
         (&["--steps", "0"], 2, &["steps = 0"]),
         (&["--lr", "nan"], 2, &["learning_rate"]),
@@ -222,6 +226,27 @@ fn bad_input_is_refused_with_its_code_and_reason() {
         assert!(!text.contains("panicked"), "{text}");
         assert!(!dir.path().join("bad").exists(), "{arguments:?} left something behind");
     }
+}
+
+#[test]
+fn the_preset_that_fits_the_images_is_taken_and_another_is_warned_about() {
+    let dir = tempfile::tempdir().unwrap();
+    let grey = images(dir.path());
+    let grey = grey.to_str().unwrap();
+    let plan = |flags: &[&str]| run(dir.path(), &[&["train", "--dry-run"], flags].concat(), 0);
+    let (small, large) = ("block_out_channels = [16, 32, 64]", "block_out_channels = [32, 64, 128]");
+    let spaced = |text: String| text.replace("[\n    ", "[").replace(",\n    ", ", ").replace(",\n]", "]");
+    let text = spaced(plan(&["--data", grey]));
+    assert!(text.contains("preset digits, made for grey") && text.contains(small), "{text}");
+    let text = spaced(plan(&["--data", grey, "--channels", "3"]));
+    assert!(text.contains("preset colour, made for images in colour") && text.contains(large), "{text}");
+    // What is asked for is taken, and a file alone means what it always did.
+    let text = spaced(plan(&["--data", grey, "--channels", "3", "--preset", "digits"]));
+    assert!(text.contains("there is --preset colour") && text.contains(small), "{text}");
+    std::fs::write(dir.path().join("steps.toml"), "[train]\nsteps = 7\n").unwrap();
+    let text = spaced(plan(&["--data", grey, "--channels", "3", "--config", "steps.toml"]));
+    assert!(text.contains("there is --preset colour") && text.contains(small), "{text}");
+    assert!(!text.contains("preset digits, made for"), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ const TEST_NAMES: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// A folder of images for each class. The folders may have any names.
 pub(super) const FORMAT: Format = Format {
-    holds: "one folder of PNG or JPEG images per class, or such folders inside train/ and test/, or one folder of \
+    holds: "one folder of images per class (PNG, JPEG, WebP, GIF, BMP or TIFF), or such folders inside train/ and test/, or one folder of \
             images whose names begin with their class, such as cat_017.png",
     tried: Tried::Otherwise,
     subfolders: &[],
@@ -165,7 +165,7 @@ fn class_folders(
     if let Some(empty) = classes.iter().find(|class| class.files.is_empty()) {
         return Err(DataError::malformed(
             &empty.folder,
-            "this class folder holds no PNG or JPEG image",
+            "this class folder holds no image file",
             "put images directly into it, or remove it",
         ));
     }

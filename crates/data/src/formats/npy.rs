@@ -17,6 +17,7 @@ const MAX_AXES: usize = 5;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Values {
     Bytes(Vec<u8>),
+    Words(Vec<u16>),
     Integers(Vec<i64>),
     Floats(Vec<f32>),
     Texts(Vec<String>),
@@ -31,7 +32,7 @@ pub(super) struct Array {
 
 impl Array {
     /// The same array of rows and columns, whose values are given column by column.
-    pub(super) fn into_row_order(self) -> Result<Self, String> {
+    pub(super) fn by_rows(self) -> Result<Self, String> {
         let [rows, columns] = self.shape[..] else {
             return Err(format!(
                 "its values are in Fortran's order, and {} axes; write it with numpy.ascontiguousarray",
@@ -40,6 +41,7 @@ impl Array {
         };
         let values = match self.values {
             Values::Bytes(values) => Values::Bytes(by_rows(&values, rows, columns)),
+            Values::Words(values) => Values::Words(by_rows(&values, rows, columns)),
             Values::Integers(values) => Values::Integers(by_rows(&values, rows, columns)),
             Values::Floats(values) => Values::Floats(by_rows(&values, rows, columns)),
             Values::Texts(values) => Values::Texts(by_rows(&values, rows, columns)),
@@ -86,6 +88,7 @@ pub(super) fn read(mut file: impl Read, most: u64) -> Result<Array, String> {
     let values = header.kind.values(&mut file.take(size), header.big_endian)?;
     let got = match &values {
         Values::Bytes(values) => values.len(),
+        Values::Words(values) => values.len(),
         Values::Integers(values) => values.len(),
         Values::Floats(values) => values.len(),
         Values::Texts(values) => values.len(),
@@ -180,7 +183,7 @@ impl Kind {
         }
         let size = self.size();
         let mut part = vec![0u8; size << 13];
-        let (mut integers, mut floats) = (Vec::new(), Vec::new());
+        let (mut words, mut integers, mut floats) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let filled = fill(file, &mut part).map_err(|error| error.to_string())?;
             for value in part[..filled].chunks_exact(size) {
@@ -194,16 +197,17 @@ impl Kind {
                 match self {
                     Self::Float(4) => floats.push(f32::from_bits(bits as u32)),
                     Self::Float(_) => floats.push(f64::from_bits(bits) as f32),
+                    Self::Unsigned(2) => words.push(bits as u16),
                     // Larger ones are none of a pixel or a label, and are refused as such.
                     Self::Unsigned(_) => integers.push(i64::try_from(bits).unwrap_or(i64::MAX)),
                     _ => integers.push((bits << shift) as i64 >> shift),
                 }
             }
             if filled < part.len() {
-                return Ok(if let Self::Float(_) = self {
-                    Values::Floats(floats)
-                } else {
-                    Values::Integers(integers)
+                return Ok(match self {
+                    Self::Float(_) => Values::Floats(floats),
+                    Self::Unsigned(2) => Values::Words(words),
+                    _ => Values::Integers(integers),
                 });
             }
         }
@@ -324,6 +328,7 @@ mod tests {
         let read = |file: Vec<u8>| read(&file[..], 1000).map(|array| array.values);
         assert_eq!(read(file("|b1", 2, &[0, 1])).unwrap(), Values::Bytes(vec![0, 255]));
         assert_eq!(read(file("|i1", 2, &[0xff, 3])).unwrap(), Values::Integers(vec![-1, 3]));
+        assert_eq!(read(file(">u2", 2, &[0xff, 0xfe, 0, 1])).unwrap(), Values::Words(vec![0xfffe, 1]));
         assert_eq!(read(file(">i2", 1, &[0xff, 0xfe])).unwrap(), Values::Integers(vec![-2]));
         assert_eq!(read(file("<u4", 1, &[1, 0, 0, 0x80])).unwrap(), Values::Integers(vec![0x8000_0001]));
         assert_eq!(read(file("<i8", 1, &(-5i64).to_le_bytes())).unwrap(), Values::Integers(vec![-5]));

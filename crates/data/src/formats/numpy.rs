@@ -16,6 +16,7 @@ use crate::fit;
 use crate::format::{Format, Found, Tried};
 use crate::formats::npy::{self, Array, Values};
 use crate::labelled::{Labelled, MAX_CLASSES};
+use crate::pixels::{Depth, Pixels, Sample, either_depth};
 
 /// The array of an archive that names the classes.
 const CLASS_NAMES: &str = "class_names";
@@ -218,6 +219,7 @@ fn add(
 fn bytes(array: &Array) -> u64 {
     match &array.values {
         Values::Bytes(values) => values.len() as u64,
+        Values::Words(values) => 2 * values.len() as u64,
         Values::Integers(values) => 8 * values.len() as u64,
         Values::Floats(values) => 4 * values.len() as u64,
         Values::Texts(values) => values.iter().map(|text| text.len() as u64).sum(),
@@ -279,13 +281,14 @@ fn labels_of(member: &Member) -> Result<Vec<u32>, DataError> {
         };
     match &member.array.values {
         Values::Bytes(values) => Ok(values.iter().map(|&value| value.into()).collect()),
+        Values::Words(values) => values.iter().map(|&value| value.into()).enumerate().map(label).collect(),
         Values::Integers(values) => values.iter().map(|&value| value as f64).enumerate().map(label).collect(),
         Values::Floats(values) => values.iter().map(|&value| value.into()).enumerate().map(label).collect(),
         Values::Texts(_) => Err(refuse("texts, and numbers are expected".into())),
     }
 }
 
-/// Images as bytes, with their labels.
+/// Images of the scale's depth, with their labels.
 fn labelled(images: Member, labels: Vec<u32>, scale: Scale) -> Result<Labelled, DataError> {
     let Member { place, path, array } = images;
     let refuse = |cause: String| {
@@ -303,16 +306,16 @@ fn labelled(images: Member, labels: Vec<u32>, scale: Scale) -> Result<Labelled, 
         let cause = format!("{place}: {count} images and {} labels", labels.len());
         return Err(DataError::malformed(&path, cause, "give one label for each image"));
     }
-    let pixels = as_bytes(array.values, scale).map_err(refuse)?;
+    let pixels = scale.pixels(array.values).map_err(refuse)?;
     let pixels = match channels_last && shape.channels == 3 {
-        true => planes(&pixels, 3, shape.height * shape.width),
+        true => either_depth!(pixels, values => planes(&values, 3, shape.height * shape.width)),
         false => pixels,
     };
     Ok(Labelled { place, shape, pixels, labels })
 }
 
 /// (n, pixels, channels) to (n, channels, pixels).
-fn planes(pixels: &[u8], channels: usize, area: usize) -> Vec<u8> {
+fn planes<T: Sample>(pixels: &[T], channels: usize, area: usize) -> Vec<T> {
     let mut out = Vec::with_capacity(pixels.len());
     for image in pixels.chunks_exact((area * channels).max(1)) {
         for channel in 0..channels {
@@ -322,9 +325,17 @@ fn planes(pixels: &[u8], channels: usize, area: usize) -> Vec<u8> {
     out
 }
 
+/// What black and white are, of the arrays of all parts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Scale {
+    point: Point,
+    /// Sixteen if arrays of 16 bits hold more than bytes.
+    depth: Depth,
+}
+
 /// What black and white are among numbers with a point.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Scale {
+enum Point {
     /// 0 and 1.
     Unit,
     /// -1 and 1.
@@ -334,10 +345,41 @@ enum Scale {
 }
 
 impl Scale {
-    /// The narrowest that holds the values of all images, of every part.
     fn of(members: &Members) -> Result<Self, DataError> {
+        let images = || members.iter().filter(|((_, images), _)| *images).map(|(_, member)| member);
+        let is_deep = |member: &Member| match &member.array.values {
+            Values::Words(values) => values.iter().any(|&value| value > u16::from(u8::MAX)),
+            _ => false,
+        };
+        let depth = if images().any(is_deep) { Depth::Sixteen } else { Depth::Eight };
+        Ok(Self { point: Point::of(images())?, depth })
+    }
+
+    fn pixels(self, values: Values) -> Result<Pixels, String> {
+        let bytes = match values {
+            Values::Words(values) if self.depth == Depth::Sixteen => return Ok(values.into()),
+            Values::Words(values) => values.into_iter().map(|value| value as u8).collect(),
+            Values::Bytes(values) => values,
+            Values::Texts(_) => return Err("texts, and numbers are expected".into()),
+            Values::Floats(values) => values.into_iter().map(|value| self.point.byte(value)).collect(),
+            Values::Integers(values) => match values.iter().find(|value| !(0..=255).contains(*value)) {
+                Some(value) => {
+                    return Err(format!(
+                        "a value is {value}, and whole numbers are 0 to 255, or 0 to 65535 in an array of uint16"
+                    ));
+                }
+                None => values.into_iter().map(|value| value as u8).collect(),
+            },
+        };
+        Ok(Pixels::from(bytes).deepened(self.depth))
+    }
+}
+
+impl Point {
+    /// The narrowest that holds the values of all images, of every part.
+    fn of<'a>(images: impl Iterator<Item = &'a Member>) -> Result<Self, DataError> {
         let (mut low, mut high) = (f32::MAX, f32::MIN);
-        for (_, member) in members.iter().filter(|((_, images), _)| *images) {
+        for member in images {
             let Values::Floats(values) = &member.array.values else { continue };
             let refuse = |cause: String| {
                 let fix = "give numbers in 0 to 1, -1 to 1 or 0 to 255";
@@ -367,18 +409,6 @@ impl Scale {
             Self::Bytes => value,
         };
         value.round() as u8
-    }
-}
-
-fn as_bytes(values: Values, scale: Scale) -> Result<Vec<u8>, String> {
-    match values {
-        Values::Bytes(values) => Ok(values),
-        Values::Texts(_) => Err("texts, and numbers are expected".into()),
-        Values::Floats(values) => Ok(values.into_iter().map(|value| scale.byte(value)).collect()),
-        Values::Integers(values) => match values.iter().find(|value| !(0..=255).contains(*value)) {
-            Some(value) => Err(format!("a value is {value}, and whole numbers are 0 to 255")),
-            None => Ok(values.into_iter().map(|value| value as u8).collect()),
-        },
     }
 }
 

@@ -15,6 +15,7 @@ use crate::error::DataError;
 use crate::fit;
 use crate::format::{Format, Found, Tried};
 use crate::labelled::{Labelled, MAX_CLASSES};
+use crate::pixels::Pixels;
 
 /// Most bytes of a line.
 const MAX_LINE: usize = 1 << 24;
@@ -245,7 +246,10 @@ impl Table {
             false => format!("column {}", label + 1),
         };
         let note = format!("{}: labels are {column}, pixels are 0 to {white}", path.display());
-        Ok((Labelled { place: path.display().to_string(), shape, pixels: bytes, labels }, note))
+        Ok((
+            Labelled { place: path.display().to_string(), shape, pixels: Pixels::Eight(bytes), labels },
+            note,
+        ))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::common::{assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
+use crate::common::{Bytes, assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
 use duet_data::{FolderOptions, Picture, Splits, from_bytes};
 use zip::ZipArchive;
 
@@ -72,7 +72,7 @@ fn assert_classes_of_three(splits: &Splits, images: usize) {
     let mut seen = Vec::new();
     for split in [&splits.train, &splits.test] {
         for i in 0..split.len() {
-            let image = usize::from(split.pixels(i)[0]) / 10;
+            let image = usize::from(split.bytes(i)[0]) / 10;
             assert_eq!(split.label(i) as usize, image % 3);
             seen.push(image);
         }

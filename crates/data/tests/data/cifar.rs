@@ -5,7 +5,7 @@ use std::path::Path;
 
 use duet_data::{DataError, FolderOptions, LabelKind, Splits};
 
-use crate::common::{assert_says, directory, open, put, refusal};
+use crate::common::{Bytes, assert_says, directory, open, put, refusal};
 
 /// A record whose planes are constant: `value`, `value + 1` and `value + 2`, but for the first
 /// pixel of red, which is 0.
@@ -36,7 +36,7 @@ fn batches_read_in_order_as_planes() {
     assert_eq!(splits.test.labels(), [9]);
     let shape = splits.train.shape();
     assert_eq!((shape.channels, shape.height, shape.width), (3, 32, 32));
-    let pixels = splits.train.pixels(2);
+    let pixels = splits.train.bytes(2);
     assert_eq!(pixels, &record(2, 20)[1..]);
     assert_eq!((pixels[0], pixels[1], pixels[1024], pixels[3071]), (0, 20, 21, 22));
     assert_eq!(splits.train.classes()[6], "frog");

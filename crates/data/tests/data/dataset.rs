@@ -1,6 +1,6 @@
 //! A data set checks its images and labels, and returns exactly these.
 
-use crate::common::assert_says;
+use crate::common::{Bytes, assert_says};
 use duet_data::{Dataset, Picture, Shape, Splits, class_index};
 
 const SHAPE: Shape = Shape { channels: 1, height: 2, width: 3 };
@@ -21,7 +21,7 @@ fn it_gives_back_what_it_was_made_of() {
     assert_eq!(dataset.classes(), names(&["a", "b"]));
     assert_eq!(dataset.labels(), [1, 0, 1, 1]);
     assert_eq!(dataset.label(1), 0);
-    assert_eq!(dataset.pixels(2), [12, 13, 14, 15, 16, 17]);
+    assert_eq!(dataset.bytes(2), [12, 13, 14, 15, 16, 17]);
     assert_eq!(dataset.class_counts(), [1, 3]);
 }
 
@@ -52,7 +52,7 @@ fn bytes_scale_to_the_unit_range_and_exactly_back() {
     for (v, value) in values.iter().enumerate() {
         assert_eq!(*value, v as f32 / 127.5 - 1.0);
     }
-    assert_eq!(Picture::from_unit(1, 16, 16, &values).pixels, dataset.pixels(0));
+    assert_eq!(Picture::from_unit(1, 16, 16, &values).pixels, dataset.bytes(0));
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn images_of_ones_own_are_checked() {
             label
         })
     };
-    assert_eq!(made(SHAPE, 9.0, 0).unwrap().pixels(1), [255; 6]);
-    assert_eq!(made(SHAPE, 9.0, 0).unwrap().pixels(0), [128; 6]);
+    assert_eq!(made(SHAPE, 9.0, 0).unwrap().bytes(1), [255; 6]);
+    assert_eq!(made(SHAPE, 9.0, 0).unwrap().bytes(0), [128; 6]);
     assert_says(&made(SHAPE, f32::NAN, 0).unwrap_err().to_string(), &["value 0 of image 1 is NaN"]);
     assert_says(&made(SHAPE, 0.0, 1).unwrap_err().to_string(), &["label 1 of image 0"]);
     let empty = Shape { width: 0, ..SHAPE };
@@ -95,7 +95,7 @@ fn parts_of_a_set_share_shape_and_classes() {
 }
 
 #[test]
-#[should_panic(expected = "out has 5 values")]
+#[should_panic(expected = "out has not the values of shape 1x2x3")]
 fn an_output_of_the_wrong_length_panics() {
     dataset().image(0, &mut [0.0; 5]);
 }
@@ -203,7 +203,7 @@ fn images_of_few_values_are_warned_about() {
 fn the_first_of_each_class_keep_their_order() {
     let taken = dataset().take_per_class(2);
     assert_eq!(taken.labels(), [1, 0, 1]);
-    assert_eq!(taken.pixels(2), dataset().pixels(2));
+    assert_eq!(taken.bytes(2), dataset().bytes(2));
     assert_eq!(taken.classes(), dataset().classes());
     assert!(dataset().take_per_class(0).is_empty());
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use crate::common::Bytes;
 use duet_data::{Dataset, digits};
 
 fn folder() -> PathBuf {
@@ -97,7 +98,7 @@ fn assert_first_of_each_class(digits: &Dataset, mnist: &Dataset) {
         let (ours, theirs) = (of_class(digits), of_class(mnist));
         assert!(theirs.len() >= ours.len());
         for (i, j) in ours.into_iter().zip(theirs) {
-            assert!(digits.pixels(i) == mnist.pixels(j), "class {class}: {i} is not {j}");
+            assert!(digits.bytes(i) == mnist.bytes(j), "class {class}: {i} is not {j}");
         }
     }
 }

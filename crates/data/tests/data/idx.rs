@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
-use duet_data::FolderOptions;
+use crate::common::{Bytes, assert_says, directory, gzip, idx_images, idx_labels, open, put, refusal};
+use duet_data::{FolderOptions, ImageSize};
 use proptest::prelude::*;
 
 const TRAIN_IMAGES: &str = "train-images-idx3-ubyte";
@@ -53,8 +53,8 @@ fn golden_bytes_read_as_written() {
     let shape = splits.train.shape();
     assert_eq!((shape.channels, shape.height, shape.width), (1, 2, 3));
     assert_eq!(splits.train.labels(), [7, 9]);
-    assert_eq!(splits.train.pixels(0), [1, 2, 3, 4, 5, 6]);
-    assert_eq!(splits.train.pixels(1), [251, 252, 253, 254, 255, 0]);
+    assert_eq!(splits.train.bytes(0), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(splits.train.bytes(1), [251, 252, 253, 254, 255, 0]);
     assert_eq!(splits.test.labels(), [3]);
     assert_eq!(splits.train.classes().len(), 10);
     assert_eq!(splits.name, dir.path().file_name().unwrap().to_str().unwrap());
@@ -125,7 +125,7 @@ fn emnist_is_turned_and_named() {
         let splits = open(&folder).unwrap();
         let shape = splits.train.shape();
         assert_eq!((shape.height, shape.width), (3, 2));
-        assert_eq!(splits.train.pixels(0), [0, 3, 1, 4, 2, 5]);
+        assert_eq!(splits.train.bytes(0), [0, 3, 1, 4, 2, 5]);
         assert_eq!(splits.name, format!("emnist-{split}"));
         let train = splits.train;
         let name = |i| train.classes()[train.label(i) as usize].clone();
@@ -219,7 +219,11 @@ fn a_set_has_a_limit_that_can_be_raised() {
     };
     assert!(with(12).is_ok());
     assert_says(&with(11).unwrap_err(), &["2 images of 2x3, 12 bytes", "11 are read", "--max-gigabytes"]);
-    let large = FolderOptions { image_size: Some(4), max_bytes: 12, ..FolderOptions::default() };
+    let large = FolderOptions {
+        image_size: Some(ImageSize::square(4).unwrap()),
+        max_bytes: 12,
+        ..FolderOptions::default()
+    };
     assert_says(&duet_data::open(dir.path(), &large).unwrap_err().to_string(), &["at 1x4x4, 32 bytes"]);
 }
 
@@ -278,11 +282,15 @@ fn an_empty_set_is_refused() {
 fn size_and_channels_can_be_asked_for() {
     let dir = directory();
     put_golden(dir.path());
-    let options = FolderOptions { image_size: Some(4), channels: Some(3), ..FolderOptions::default() };
+    let options = FolderOptions {
+        image_size: Some(ImageSize::square(4).unwrap()),
+        channels: Some(3),
+        ..FolderOptions::default()
+    };
     let test = duet_data::open(dir.path(), &options).unwrap().test;
     let shape = test.shape();
     assert_eq!((shape.channels, shape.height, shape.width), (3, 4, 4));
-    assert_eq!(test.pixels(0), [9; 48]);
+    assert_eq!(test.bytes(0), [9; 48]);
 }
 
 proptest! {
@@ -308,7 +316,7 @@ proptest! {
         }
         let splits = open(dir.path()).unwrap();
         for dataset in [&splits.train, &splits.test] {
-            let read: Vec<u8> = (0..dataset.len()).flat_map(|i| dataset.pixels(i)).copied().collect();
+            let read: Vec<u8> = (0..dataset.len()).flat_map(|i| dataset.bytes(i)).copied().collect();
             prop_assert_eq!(&read, &pixels);
             prop_assert!(dataset.labels().iter().zip(&labels).all(|(&a, &b)| a == u32::from(b)));
         }

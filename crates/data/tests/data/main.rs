@@ -13,6 +13,7 @@ mod numpy;
 mod parquet;
 mod pickles;
 mod picture;
+mod pictures;
 mod save;
 mod tables;
 mod zoo;

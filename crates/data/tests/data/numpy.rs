@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{assert_says, directory, open, refusal};
+use crate::common::{Bytes, assert_says, directory, open, refusal};
+use duet_data::{Depth, PixelSlice};
 
 fn written(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/numpy").join(name)
@@ -38,7 +39,7 @@ fn medmnists_files_are_read_with_their_own_images_to_test_with() {
         (splits.name.as_str(), splits.train.labels(), splits.test.labels()),
         ("medmnist", &[0, 1, 2, 0, 1, 2][..], &[2, 0, 1][..])
     );
-    assert_eq!((splits.train.pixels(4), splits.test.pixels(1)), (&image(4, 3)[..], &image(9, 3)[..]));
+    assert_eq!((splits.train.bytes(4), splits.test.bytes(1)), (&image(4, 3)[..], &image(9, 3)[..]));
     assert_eq!(splits.train.classes(), ["0", "1", "2"]);
     assert!(splits.left_out.iter().any(|text| text.contains("val_images")), "{:?}", splits.left_out);
 }
@@ -46,7 +47,7 @@ fn medmnists_files_are_read_with_their_own_images_to_test_with() {
 #[test]
 fn kerass_names_and_nameless_arrays_of_two_files_are_read() {
     let splits = open(&written("keras.npz")).unwrap();
-    assert_eq!((splits.train.pixels(3), splits.test.pixels(1)), (&image(3, 1)[..], &image(7, 1)[..]));
+    assert_eq!((splits.train.bytes(3), splits.test.bytes(1)), (&image(3, 1)[..], &image(7, 1)[..]));
     let names = [
         "kmnist-train-imgs.npz",
         "kmnist-train-labels.npz",
@@ -57,7 +58,7 @@ fn kerass_names_and_nameless_arrays_of_two_files_are_read() {
     for path in [dir.path().to_path_buf(), dir.path().join(names[2])] {
         let splits = open(&path).unwrap();
         assert_eq!((splits.train.len(), splits.test.len()), (6, 2));
-        assert_eq!((splits.train.pixels(5), splits.test.labels()), (&image(5, 1)[..], &[0, 1][..]));
+        assert_eq!((splits.train.bytes(5), splits.test.labels()), (&image(5, 1)[..], &[0, 1][..]));
     }
 }
 
@@ -68,13 +69,13 @@ fn numbers_of_every_type_become_the_same_bytes() {
         let (train, test) = (&splits.train, &splits.test);
         // The last of each class is held out.
         assert_eq!((train.labels(), test.labels()), (&[0, 1, 2][..], &[0, 1, 2][..]), "{name}");
-        assert_eq!((train.pixels(1), test.pixels(2)), (&image(1, 1)[..], &image(5, 1)[..]), "{name}");
+        assert_eq!((train.bytes(1), test.bytes(2)), (&image(1, 1)[..], &image(5, 1)[..]), "{name}");
     }
     let splits = open(&written("planes.npz")).unwrap();
-    assert_eq!((splits.train.pixels(2), splits.test.pixels(0)), (&image(2, 3)[..], &image(3, 3)[..]));
+    assert_eq!((splits.train.bytes(2), splits.test.bytes(0)), (&image(2, 3)[..], &image(3, 3)[..]));
     let bools = open(&written("bools.npz")).unwrap();
     let expected: Vec<u8> = image(1, 1).iter().map(|&value| if value > 20 { 255 } else { 0 }).collect();
-    assert_eq!(bools.train.pixels(1), expected);
+    assert_eq!(bools.train.bytes(1), expected);
 }
 
 #[test]
@@ -91,6 +92,18 @@ fn arrays_side_by_side_are_one_set_and_may_have_names() {
 }
 
 #[test]
+fn arrays_of_sixteen_bits_keep_them_and_those_of_bytes_stay_bytes() {
+    let splits = open(&written("sixteen.npz")).unwrap();
+    // 257 times the byte, and the number of the image more.
+    let expected: Vec<u16> = image(2, 1).iter().map(|&byte| 257 * u16::from(byte) + 2).collect();
+    assert_eq!(splits.train.pixels(2), PixelSlice::Sixteen(&expected));
+    assert_eq!((splits.train.depth(), splits.test.depth()), (Depth::Sixteen, Depth::Sixteen));
+    assert_eq!(open(&written("colour-sixteen.npz")).unwrap().train.depth(), Depth::Sixteen);
+    let bytes = open(&written("bytes-in-sixteen.npz")).unwrap();
+    assert_eq!(bytes.train.bytes(2), &image(2, 1)[..]);
+}
+
+#[test]
 fn what_cannot_be_images_with_labels_is_refused_by_name_and_reason() {
     for (name, words) in [
         ("objects.npz", &["objects.npz: images", "Python objects"][..]),
@@ -99,7 +112,7 @@ fn what_cannot_be_images_with_labels_is_refused_by_name_and_reason() {
         ("fewer.npz", &["6 images and 5 labels"]),
         ("halves.npz", &["label 0.5 of image 0"]),
         ("negative.npz", &["label -1 of image 0"]),
-        ("sixteen.npz", &["sixteen.npz: images: a value is 771", "0 to 255"]),
+        ("thousands.npz", &["thousands.npz: images: a value is 771", "0 to 255", "uint16"]),
         ("hot.npz", &["labels of shape [6, 3]"]),
         ("far.npz", &["values from 0 to", "0 to 255"]),
         ("alone.npz", &["images without labels"]),

@@ -30,7 +30,7 @@ fn of_several_sets_in_folders_one_has_to_be_named() {
 #[cfg(feature = "parquet")]
 mod with_the_feature {
     use super::*;
-    use crate::common::{open, put};
+    use crate::common::{Bytes, open, put};
     use duet_data::{DataError, FolderOptions, LabelKind, Splits};
 
     /// What the script says of image `i`: 6x5 pixels, as planes.
@@ -96,7 +96,7 @@ mod with_the_feature {
             assert_eq!(splits.name, name);
             let mut found: Vec<(u32, Vec<u8>)> = [&splits.train, &splits.test]
                 .iter()
-                .flat_map(|part| (0..part.len()).map(|i| (part.label(i), part.pixels(i).to_vec())))
+                .flat_map(|part| (0..part.len()).map(|i| (part.label(i), part.bytes(i).to_vec())))
                 .collect();
             found.sort_by_key(|(_, pixels)| pixels[0]);
             let expected: Vec<_> = [0, 1, 2, 2, 1, 0].into_iter().zip((0..6).map(image)).collect();

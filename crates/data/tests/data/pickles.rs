@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use duet_data::{FolderOptions, LabelKind, from_bytes};
 
-use crate::common::{assert_says, directory, open, put, refusal};
+use crate::common::{Bytes, assert_says, directory, open, put, refusal};
 
 fn written(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/cifar").join(name)
@@ -24,7 +24,7 @@ fn the_published_pickles_of_python_2_are_read() {
         let splits = open(&written(path)).unwrap();
         assert_eq!(splits.name, "cifar-10");
         assert_eq!((splits.train.labels(), splits.test.labels()), (&[0, 1, 2, 3, 4][..], &[5][..]));
-        assert_eq!((splits.train.pixels(3), splits.test.pixels(0)), (&image(30)[..], &image(50)[..]));
+        assert_eq!((splits.train.bytes(3), splits.test.bytes(0)), (&image(30)[..], &image(50)[..]));
         assert_eq!(splits.train.classes()[9], "name_9");
         assert!(splits.left_out.is_empty());
     }
@@ -37,7 +37,7 @@ fn the_published_pickles_of_python_2_are_read() {
         let options = FolderOptions { label, ..FolderOptions::default() };
         let splits = duet_data::open(&hundred, &options).unwrap();
         assert_eq!((splits.name.as_str(), splits.train.labels()), (name, &labels[..]));
-        assert_eq!((splits.train.pixels(2), splits.test.pixels(0)), (&image(12)[..], &image(40)[..]));
+        assert_eq!((splits.train.bytes(2), splits.test.bytes(0)), (&image(12)[..], &image(40)[..]));
         assert_eq!(splits.train.classes().last().unwrap(), last);
         let says_of_the_others = splits.left_out.iter().any(|text| text.contains("--label coarse"));
         assert_eq!(says_of_the_others, label.is_none());
@@ -49,7 +49,7 @@ fn what_python_3_saves_again_in_any_protocol_is_the_same() {
     for folder in ["again2", "again3", "again4", "again5", "bytes2", "bytes4", "arrays", "arrays5"] {
         let splits = open(&written(folder)).unwrap();
         assert_eq!(splits.train.labels(), [4, 30, 99], "{folder}");
-        let images: Vec<_> = (0..3).map(|i| splits.train.pixels(i).to_vec()).collect();
+        let images: Vec<_> = (0..3).map(|i| splits.train.bytes(i).to_vec()).collect();
         assert_eq!(images, [image(10), image(11), image(12)], "{folder}");
         assert_eq!(splits.test.pixels(0), image(40), "{folder}");
         // No file of names is beside them.

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{assert_says, directory};
-use duet_data::{Captions, DataError, Picture, texts_of_png};
+use duet_data::{Captions, DataError, ImageSize, Picture, Raster, texts_of_png};
 use proptest::prelude::*;
 
 fn picture(channels: usize, height: usize, width: usize, pixels: &[u8]) -> Picture {
@@ -301,11 +301,12 @@ fn compressed_texts_are_held_to_the_limit_of_plain_ones() {
 }
 
 #[test]
-fn a_picture_is_fitted_and_becomes_values_again() {
-    let wide = picture(3, 2, 4, &[9; 24]);
-    let fitted = wide.fitted(1, 2).unwrap();
-    assert_eq!(fitted, picture(1, 2, 2, &[9; 4]));
+fn an_image_is_fitted_and_becomes_values_again() {
+    let wide = Raster::from(picture(3, 2, 4, &[9; 24]));
+    let square = ImageSize::square(2).unwrap();
+    let fitted = wide.fitted(1, square).unwrap();
+    assert_eq!(fitted, Raster::from(picture(1, 2, 2, &[9; 4])));
     let values = fitted.to_unit();
-    assert_eq!(Picture::from_unit(1, 2, 2, &values), fitted);
-    assert_says(&fitted.fitted(2, 2).unwrap_err().to_string(), &["channels is 1"]);
+    assert_eq!(Picture::from_unit(1, 2, 2, &values), fitted.clone().into_picture());
+    assert_says(&fitted.fitted(2, square).unwrap_err().to_string(), &["channels is 1"]);
 }

@@ -1,6 +1,6 @@
 //! Data sets that are written are read as they were.
 
-use crate::common::{assert_says, directory, open};
+use crate::common::{Bytes, assert_says, directory, open};
 use duet_data::{Contents, DataError, Picture, Shape, from_bytes, save_idx, save_npz};
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn read_back(path: &Path) -> (Vec<String>, Vec<(u32, Vec<u8>)>) {
     assert!(splits.left_out.is_empty(), "{:?}", splits.left_out);
     let all = [&splits.train, &splits.test].into_iter();
     let mut images: Vec<_> =
-        all.flat_map(|set| (0..set.len()).map(|i| (set.label(i), set.pixels(i).to_vec()))).collect();
+        all.flat_map(|set| (0..set.len()).map(|i| (set.label(i), set.bytes(i).to_vec()))).collect();
     images.sort();
     (splits.train.classes().to_vec(), images)
 }

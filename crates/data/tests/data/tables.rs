@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::common::{assert_says, directory, gzip, open, refusal};
+use crate::common::{Bytes, assert_says, directory, gzip, open, refusal};
 
 fn written(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tables").join(name)
@@ -22,9 +22,9 @@ fn kaggles_table_is_read_by_its_header_and_its_unlabelled_images_are_left_out() 
     }
     let splits = open(dir.path()).unwrap();
     assert_eq!((splits.train.len(), splits.test.len()), (21, 3));
-    assert_eq!((splits.train.pixels(4), splits.train.labels()[4]), (&image(4)[..], 1));
+    assert_eq!((splits.train.bytes(4), splits.train.labels()[4]), (&image(4)[..], 1));
     // The eighth and last image of each class.
-    assert_eq!((splits.test.pixels(0), splits.test.labels()), (&image(21)[..], &[0, 1, 2][..]));
+    assert_eq!((splits.test.bytes(0), splits.test.labels()), (&image(21)[..], &[0, 1, 2][..]));
     let told = |words: &str| splits.left_out.iter().any(|text| text.contains(words));
     assert!(
         told("the column that its header names") && told("test.csv is left out"),
@@ -36,16 +36,16 @@ fn kaggles_table_is_read_by_its_header_and_its_unlabelled_images_are_left_out() 
 #[test]
 fn tables_without_a_header_have_the_label_at_the_end_that_varies() {
     let splits = open(&written("mnist_5k.csv.gz")).unwrap();
-    assert_eq!((splits.name.as_str(), splits.train.pixels(7)), ("mnist_5k", &image(7)[..]));
+    assert_eq!((splits.name.as_str(), splits.train.bytes(7)), ("mnist_5k", &image(7)[..]));
     assert!(splits.left_out[0].contains("column 17") && splits.left_out[0].contains("0 to 255"));
     let splits = open(&written("digits.csv.gz")).unwrap();
     let expected: Vec<u8> =
         image(7).iter().map(|&value| (f32::from(value % 17) * 255.0 / 16.0).round() as u8).collect();
-    assert_eq!((splits.train.pixels(7), splits.train.labels()[7]), (&expected[..], 1));
+    assert_eq!((splits.train.bytes(7), splits.train.labels()[7]), (&expected[..], 1));
     assert!(splits.left_out[0].contains("0 to 16"));
     let splits = open(&written("named.csv")).unwrap();
     let reversed: Vec<u8> = image(5).into_iter().rev().collect();
-    assert_eq!((splits.train.pixels(5), splits.train.labels()[5]), (&reversed[..], 2));
+    assert_eq!((splits.train.bytes(5), splits.train.labels()[5]), (&reversed[..], 2));
 }
 
 #[test]

@@ -116,9 +116,12 @@ impl Place {
         if format != SetFormat::Folder
             && place.out.exists()
             && let Some(manifest) = read(place.manifest())?
-            && !place.work.exists()
         {
+            // It is written last. A process that was killed while it tidied up has left some of the rest.
             place.found = Found::All(manifest);
+            if place.work.exists() {
+                place.finish()?;
+            }
             return Ok(place);
         }
         match read(place.work.join(MANIFEST))? {

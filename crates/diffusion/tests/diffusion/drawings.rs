@@ -211,7 +211,7 @@ fn a_preset_draws_by_its_settings_and_options_beat_it() {
     let unknown = Drawing { preset: Some("cats".into()), ..named };
     let model = Model::of(&unknown, &Device::Cpu).unwrap();
     let error = refused(Plan::new(&unknown, &model, 1, &Device::Cpu));
-    assert!(error.contains("preset cats: there are digits, digits-long, original"), "{error}");
+    assert!(error.contains("preset cats: there are digits, digits-long, original, colour"), "{error}");
     let out = dir.path().join("s");
     let drawing = drawing(|d| (d.seeds, d.steps) = ("0".parse().unwrap(), None));
     sweep("preset=digits,original", None, &drawing, &out);

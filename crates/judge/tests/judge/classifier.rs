@@ -226,7 +226,7 @@ fn a_kept_classifier_is_found_by_its_training_alone() {
     assert_eq!(found.to_bytes().unwrap(), classifier.to_bytes().unwrap());
     // Another label, another pixel, another option: another key.
     let relabelled = |labels: Vec<u32>| {
-        let pixels = (0..data.len()).flat_map(|i| data.pixels(i).to_vec()).collect();
+        let pixels = (0..data.len()).flat_map(|i| data.pixels(i).bytes().unwrap().to_vec()).collect();
         Dataset::new(data.shape(), pixels, labels, data.classes().to_vec()).unwrap()
     };
     let mut labels = data.labels().to_vec();

@@ -256,3 +256,19 @@ fn what_does_not_fit_into_memory_is_refused_before_it_is_made() {
     let text = wide.check_pass(1 << 14, 1 << 14).unwrap_err().to_string();
     assert!(text.contains("a pass of one image of 16384×16384"), "{text}");
 }
+
+#[test]
+fn the_nearest_sides_are_those_below_and_above_that_fit() {
+    let four_levels = UNetConfig::diffusers_defaults();
+    for (height, width, nearest) in [
+        (16, 24, vec![(16, 24)]),
+        (17, 24, vec![(16, 24), (24, 24)]),
+        (30, 41, vec![(24, 40), (32, 48)]),
+        (3, 40, vec![(8, 40)]),
+        (0, 1, vec![(8, 8)]),
+        (20_000, 20, vec![(16_384, 16), (16_384, 24)]),
+    ] {
+        assert_eq!(four_levels.nearest_sides(height, width), nearest, "{height}x{width}");
+        assert!(nearest.iter().all(|&(height, width)| four_levels.check_sides(height, width).is_ok()));
+    }
+}

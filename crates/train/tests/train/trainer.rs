@@ -526,7 +526,9 @@ fn the_held_out_loss_of_a_network_that_predicts_zero_is_the_mean_square_of_the_t
     let dataset = two_sides(30);
     let all = HeldOut { images: 30, batch: 7 };
     let squares: f64 = (0..30)
-        .flat_map(|i| dataset.pixels(i).iter().map(|&v| (f64::from(v) / 127.5 - 1.0).powi(2)))
+        .flat_map(|i| {
+            dataset.pixels(i).bytes().unwrap().iter().map(|&v| (f64::from(v) / 127.5 - 1.0).powi(2))
+        })
         .sum::<f64>();
     let n = 30.0 * 64.0;
     let loss = held_out(&unet, &dataset, Prediction::X0, all);

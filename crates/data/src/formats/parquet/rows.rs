@@ -16,8 +16,8 @@ use crate::label::LabelKind;
 
 /// Rows that are read at a time. All their images are in memory twice.
 const AT_ONCE: usize = 16;
-/// What an image takes besides its bytes.
-const BESIDES: u64 = 128;
+/// What an image takes besides its bytes, at the most: its name, and what is wrong with it.
+const BESIDES: u64 = 1024;
 /// Most bytes of a label that is a text.
 const MAX_TEXT: usize = 256;
 /// Most bytes at the end of a file that describe it.

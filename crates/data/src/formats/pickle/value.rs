@@ -123,7 +123,7 @@ impl<'a> Pickle<'a> {
         }
         let values = kind.values(&mut &bytes[..], number.order == b'>')?;
         match stored.is_fortran && shape.len() > 1 {
-            true => npy::Array { shape, values }.into_row_order(),
+            true => npy::Array { shape, values }.by_rows(),
             false => Ok(npy::Array { shape, values }),
         }
     }

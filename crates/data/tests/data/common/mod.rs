@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use duet_data::{DataError, FolderOptions, Splits};
+use duet_data::{DataError, Dataset, FolderOptions, Splits};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use tempfile::TempDir;
@@ -67,4 +67,15 @@ pub fn idx_labels(labels: &[u8]) -> Vec<u8> {
     bytes.extend((labels.len() as u32).to_be_bytes());
     bytes.extend(labels);
     bytes
+}
+
+/// The pixels of an image, which must have 8 bits.
+pub trait Bytes {
+    fn bytes(&self, i: usize) -> &[u8];
+}
+
+impl Bytes for Dataset {
+    fn bytes(&self, i: usize) -> &[u8] {
+        self.pixels(i).bytes().expect("8 bits")
+    }
 }

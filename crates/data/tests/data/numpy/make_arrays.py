@@ -50,7 +50,12 @@ np.savez(out / "fortran.npz", images=np.asfortranarray(grey), labels=labels(0, 6
 np.savez(out / "fewer.npz", images=grey, labels=labels(0, 5))
 np.savez(out / "halves.npz", images=grey, labels=labels(0, 6) + 0.5)
 np.savez(out / "negative.npz", images=grey, labels=labels(0, 6, np.int8) - 1)
-np.savez(out / "sixteen.npz", images=grey.astype(np.uint16) * 257, labels=labels(0, 6))
+np.savez(out / "thousands.npz", images=grey.astype(np.int32) * 257, labels=labels(0, 6))
+# Of 16 bits: image i is 257 times its bytes, and i more.
+sixteen = grey.astype(np.uint16) * 257 + np.arange(6, dtype=np.uint16)[:, None, None]
+np.savez(out / "sixteen.npz", images=sixteen, labels=labels(0, 6))
+np.savez(out / "colour-sixteen.npz", images=colour.astype(">u2") * 257, labels=labels(0, 6))
+np.savez(out / "bytes-in-sixteen.npz", images=grey.astype(np.uint16), labels=labels(0, 6))
 np.savez(out / "hot.npz", images=grey, labels=np.eye(3)[labels(0, 6)])
 np.savez(out / "far.npz", images=grey * 5.0, labels=labels(0, 6))
 np.savez(out / "alone.npz", images=grey)

@@ -158,7 +158,7 @@ fn damaged() -> Vec<Odd> {
     let scan = whole.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
     let without_scan = [&whole[..scan], &[0xff, 0xd9]].concat();
     vec![
-        refused("start-alone.jpg", whole[..2].to_vec(), "neither a PNG nor a JPEG"),
+        refused("start-alone.jpg", whole[..2].to_vec(), "no PNG, JPEG"),
         refused("cut-in-tables.jpg", whole[..40].to_vec(), "cut short"),
         refused("cut-before-scan.jpg", whole[..scan].to_vec(), "cut short"),
         refused("cut-in-scan.jpg", whole[..whole.len() - 4].to_vec(), "cut short"),

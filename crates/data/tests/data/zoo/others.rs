@@ -1,8 +1,8 @@
-//! Files that are neither PNG nor JPEG, although their names say so.
+//! Files that are no images, or of formats that are not read, although their names say otherwise.
 
 use duet_data::Picture;
 
-use super::{Odd, refused};
+use super::{Odd, reads, refused};
 
 pub fn all() -> Vec<Odd> {
     let html = b"<!DOCTYPE html><html><body>404 Not Found</body></html>";
@@ -12,19 +12,25 @@ pub fn all() -> Vec<Odd> {
     vec![
         refused("empty.png", Vec::new(), "the file is empty"),
         refused("empty.jpg", Vec::new(), "the file is empty"),
-        refused("zeros.png", vec![0; 4096], "neither a PNG nor a JPEG"),
-        refused("html.png", html.to_vec(), "neither a PNG nor a JPEG"),
-        refused("svg.png", svg.to_vec(), "neither a PNG nor a JPEG"),
-        refused("text.jpg", b"not an image\n".to_vec(), "neither a PNG nor a JPEG"),
-        refused("git-lfs-pointer.png", pointer.to_vec(), "neither a PNG nor a JPEG"),
-        named("gif.png", b"GIF89a\x01\0\x01\0", "but GIF, convert"),
-        named("bmp.png", b"BM\x36\0\0\0", "but BMP, convert"),
-        named("webp.jpg", b"RIFF\x20\0\0\0WEBPVP8 ", "but WebP, convert"),
-        named("tiff-little.png", b"II*\0\x08\0\0\0", "but TIFF, convert"),
-        named("tiff-big.png", b"MM\0*\0\0\0\x08", "but TIFF, convert"),
+        refused("zeros.png", vec![0; 4096], "no PNG, JPEG"),
+        refused("html.png", html.to_vec(), "no PNG, JPEG"),
+        refused("svg.png", svg.to_vec(), "no PNG, JPEG"),
+        refused("text.jpg", b"not an image\n".to_vec(), "no PNG, JPEG"),
+        refused("git-lfs-pointer.png", pointer.to_vec(), "no PNG, JPEG"),
+        named("gif.png", b"GIF89a\x01\0\x01\0", "Gif"),
+        named("bmp.png", b"BM\x36\0\0\0", "Bmp"),
+        named("webp.jpg", b"RIFF\x20\0\0\0WEBPVP8 ", "WebP"),
+        named("webp-cut.jpg", b"RIFF\x50\0\0\0WEBPVP8 ", "the WebP data is cut short"),
+        named("tiff-little.png", b"II*\0\x08\0\0\0", "TIFF"),
+        named("tiff-big.png", b"MM\0*\0\0\0\x08", "TIFF"),
+        named("psd.png", b"8BPS\0\x01", "but PSD, convert"),
+        named("qoi.png", b"qoif\0\0", "but QOI, convert"),
+        named("pgm.png", b"P5 1 1 255\n", "PGM"),
         named("heic.jpg", b"\0\0\0\x18ftypheic", "but HEIC or AVIF, convert"),
-        refused("png-named.gif", png(), "gif is not read, convert it to PNG"),
-        refused("png-named.webp", png(), "webp is not read, convert it to PNG"),
+        refused("png-named.heic", png(), "heic is not read, convert it to PNG"),
+        refused("png-named.psd", png(), "psd is not read, convert it to PNG"),
+        reads("png-named.gif", png(), [1, 1, 1], &[7]),
+        reads("png-named.webp", png(), [1, 1, 1], &[7]),
     ]
 }
 

@@ -204,9 +204,9 @@ fn cut() -> Vec<Odd> {
     let upto = |bytes: usize| whole[..bytes].to_vec();
     let without_end = upto(whole.len() - 12);
     vec![
-        refused("cut-1.png", upto(1), "neither a PNG nor a JPEG"),
-        refused("cut-8.png", upto(8), "unexpected end"),
-        refused("cut-in-header.png", upto(20), "unexpected end"),
+        refused("cut-1.png", upto(1), "no PNG, JPEG"),
+        refused("cut-8.png", upto(8), "cut short"),
+        refused("cut-in-header.png", upto(20), "cut short"),
         refused("cut-behind-header.png", upto(33), "unexpected end"),
         refused("cut-in-pixels.png", upto(whole.len() / 2), "unexpected end"),
         refused("cut-before-checksum.png", upto(whole.len() - 18), "unexpected end"),
@@ -266,7 +266,7 @@ fn damaged() -> Vec<Odd> {
         refused("wrong-filter.png", with_data(&zlib(&wrong_filter)), "filter"),
         refused("too-few-rows.png", with_data(&zlib(short)), "enough data"),
         refused("long-chunk.png", long_chunk, "unexpected end"),
-        refused("text-mode.png", text_mode, "neither a PNG nor a JPEG"),
+        refused("text-mode.png", text_mode, "no PNG, JPEG"),
     ]
 }
 
