@@ -15,8 +15,8 @@ use super::header::{self, PageHeader};
 /// No packed page of gzip or snappy is longer unpacked than this many times its bytes, and one of zstd that is,
 /// holds no images.
 const MOST_TIMES: u64 = 1100;
-/// Of a page that hardly has bytes: a column whose values are all alike.
-const SMALL: u64 = 1 << 16;
+/// Of a page that hardly has bytes, as of a column whose values are all alike; usual ones have 1 MB unpacked.
+const SMALL: u64 = 1 << 22;
 /// Most values of a page.
 const MAX_VALUES: i64 = 1 << 24;
 /// Most lengths that a byte of a page holds, where they are written as differences.

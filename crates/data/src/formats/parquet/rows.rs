@@ -16,8 +16,8 @@ use crate::label::LabelKind;
 
 /// Rows that are read at a time. All their images are in memory twice.
 const AT_ONCE: usize = 16;
-/// What an image takes besides its bytes.
-const BESIDES: u64 = 128;
+/// What an image takes besides its bytes, at the most: its name, and what is wrong with it.
+const BESIDES: u64 = 1024;
 /// Most bytes of a label that is a text.
 const MAX_TEXT: usize = 256;
 /// Most bytes at the end of a file that describe it.
@@ -67,9 +67,18 @@ fn rows<R: ChunkReader + 'static>(file: R, label: Option<LabelKind>, left: &mut 
         let to = Target { name: &columns.label_name, first, count };
         let labels = column(columns.label);
         match kind {
-            Type::INT32 => values::<_, Int32Type>(labels, to, |value| Ok(numbers.push((*value).into())))?,
-            Type::INT64 => values::<_, Int64Type>(labels, to, |value| Ok(numbers.push(*value)))?,
-            _ => values::<_, ByteArrayType>(labels, to, |value| text(value).map(|text| texts.push(text)))?,
+            Type::INT32 => values::<_, Int32Type>(labels, to, |value| {
+                numbers.push((*value).into());
+                Ok(())
+            })?,
+            Type::INT64 => values::<_, Int64Type>(labels, to, |value| {
+                numbers.push(*value);
+                Ok(())
+            })?,
+            _ => values::<_, ByteArrayType>(labels, to, |value| {
+                texts.push(text(value)?);
+                Ok(())
+            })?,
         }
     }
     let labels = match kind {
