@@ -53,7 +53,8 @@ pub static PRESETS: [Preset; 4] = [
     Preset {
         name: "colour",
         made_for: "images in colour, or of more than 32 pixels a side",
-        reached: "TO BE MEASURED",
+        reached: "on 1,718 emoji of 32 pixels in nine classes, a classifier that is right on 64 % of real ones takes \
+                  63 % of its samples for their class, after some 44 minutes on two busy cores",
         colour: true,
         differs: include_str!("../presets/colour.toml"),
     },
