@@ -23,8 +23,8 @@ use toml::Value;
 #[derive(clap::Args)]
 pub struct Args {
     /// Settings to start from: digits, digits-long for half an hour, original, the recipe that the project
-    /// began with, or colour [default: digits for grey images of up to 32 pixels a side and with --config,
-    /// colour for others]
+    /// began with, or colour [default: digits for grey images of up to 32 pixels a side and beside a
+    /// configuration file, colour for others]
     #[arg(long)]
     preset: Option<String>,
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml

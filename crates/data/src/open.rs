@@ -142,10 +142,8 @@ fn is_archive(path: &Path) -> Result<bool, DataError> {
 /// The directory's name for people.
 fn folder_name(dir: &Path) -> String {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
-    full.iter()
-        .rev()
-        .filter_map(OsStr::to_str)
-        .find(|name| !FORMATS.iter().any(|format| format.subfolders.contains(name)))
-        .unwrap_or("data")
-        .into()
+    // Hubs have a folder `data`, too, but people also call a whole set so.
+    let is_of_format =
+        |name: &str| name != "data" && FORMATS.iter().any(|format| format.subfolders.contains(&name));
+    full.iter().rev().filter_map(OsStr::to_str).find(|name| !is_of_format(name)).unwrap_or("data").into()
 }
