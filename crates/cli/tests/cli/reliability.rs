@@ -381,8 +381,10 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
         };
         let flag = format!("--{flag}");
         let value = match flag.as_str() {
-            "--dry-run" | "--restart" => None,
+            "--dry-run" | "--restart" | "--balance" => None,
             "--config" => Some("tiny.toml"),
+            "--label" => Some("fine"),
+            "--flip" => Some("horizontal"),
             _ => allowed.flatten().or(Some("1")),
         };
         let arguments = ["train", "--resume", "run", flag.as_str()].into_iter().chain(value);
