@@ -47,7 +47,7 @@ pub fn open(dir: &Path, options: &FolderOptions) -> Result<Splits, DataError> {
             if !format.may_have_two_labels {
                 options.check_no_label(&dir)?;
             }
-            let mut splits = found(&folder_name(&dir), options)?;
+            let mut splits = found(&folder_name(&dir, format), options)?;
             if chosen.is_none() {
                 splits.left_out.extend(archives_beside(&listing, format));
             }
@@ -139,11 +139,9 @@ fn is_archive(path: &Path) -> Result<bool, DataError> {
     }
 }
 
-/// The directory's name for people.
-fn folder_name(dir: &Path) -> String {
+/// The directory's name for people: not that of a subfolder which every set of this format has.
+fn folder_name(dir: &Path, format: &Format) -> String {
     let full = fs::canonicalize(dir).unwrap_or_else(|_| dir.into());
-    // Hubs have a folder `data`, too, but people also call a whole set so.
-    let is_of_format =
-        |name: &str| name != "data" && FORMATS.iter().any(|format| format.subfolders.contains(&name));
-    full.iter().rev().filter_map(OsStr::to_str).find(|name| !is_of_format(name)).unwrap_or("data").into()
+    let mut names = full.iter().rev().filter_map(OsStr::to_str);
+    names.find(|name| !format.subfolders.contains(name)).unwrap_or("data").into()
 }

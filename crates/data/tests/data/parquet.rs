@@ -132,7 +132,7 @@ mod with_the_feature {
             ("null-bytes", &["row 1 has no bytes in the column image"]),
             ("null-label", &["row 2 has no value in the column label"]),
             ("empty", &["row 0 has an empty image"]),
-            ("no-image", &["6 image files cannot be used", "no-image.parquet/row 0", "GIF"]),
+            ("no-image", &["6 image files cannot be used", "no-image.parquet/row 0", "Gif"]),
             ("floats", &["label holds neither whole numbers nor texts", "label (double)"]),
             ("lists", &["no column holds images", "image.list.element (list of int64)"]),
             ("list-label", &["label holds neither", "list of int64"]),
