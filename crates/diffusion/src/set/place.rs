@@ -154,6 +154,7 @@ impl Place {
 
     /// Takes away what is of no use once the set is whole.
     pub fn finish(&mut self) -> Result<()> {
+        self.tidy();
         let path = match self.format {
             SetFormat::Folder => self.work.join(LOCK),
             _ => self.work.clone(),
@@ -163,6 +164,31 @@ impl Place {
         let removed =
             if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         Ok(removed.map_err(|cause| DataError::Write { path, cause })?)
+    }
+}
+
+impl Place {
+    /// Takes away what processes left that were killed while they wrote the set's own files.
+    fn tidy(&self) {
+        let written = match self.format {
+            SetFormat::Folder => return,
+            SetFormat::Npz => vec![self.out.clone(), self.manifest()],
+            SetFormat::Idx => ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "classes.txt", MANIFEST]
+                .map(|name| self.out.join(name))
+                .to_vec(),
+        };
+        let begins: Vec<String> = written
+            .iter()
+            .filter_map(|path| Some(format!(".{}.", path.file_name()?.to_string_lossy())))
+            .collect();
+        let folder = written[0].parent().filter(|folder| !folder.as_os_str().is_empty());
+        // What cannot be listed or removed is in nobody's way.
+        for entry in std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if duet_files::is_temporary(&name) && begins.iter().any(|begin| name.starts_with(begin)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
     }
 }
 

@@ -137,6 +137,11 @@ fn an_interrupted_set_goes_on_without_drawing_again_and_ends_in_the_same_bytes()
             before = there;
             // A process that is killed leaves such a file, and one that lost its power a file that is cut.
             std::fs::write(work.join("left/.3.png.77-0.tmp"), "half").unwrap();
+            if name == "set.npz" {
+                for written in ["set.npz", "set.json"] {
+                    std::fs::write(out.with_file_name(format!(".{written}.77-0.tmp")), "half").unwrap();
+                }
+            }
         }
         assert!(stops >= 5, "{stops}");
     }
