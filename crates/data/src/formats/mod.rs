@@ -12,6 +12,7 @@ pub(crate) mod numpy;
 pub(crate) mod parquet;
 mod pickle;
 mod shards;
+mod split;
 pub(crate) mod table;
 
 use crate::format::Format;

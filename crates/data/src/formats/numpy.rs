@@ -15,6 +15,7 @@ use crate::error::DataError;
 use crate::fit;
 use crate::format::{Format, Found, Tried};
 use crate::formats::npy::{self, Array, Values};
+use crate::formats::split::Split;
 use crate::labelled::{Labelled, MAX_CLASSES};
 use crate::pixels::{Depth, Pixels, Sample, either_depth};
 
@@ -71,23 +72,15 @@ fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-/// What an array is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Part {
-    Train,
-    Validation,
-    Test,
-}
-
 /// Whether it holds images or labels, of which part, and the words of its name besides.
-fn role(name: &str) -> Option<(Part, bool, String)> {
+fn role(name: &str) -> Option<(Split, bool, String)> {
     let lower = name.to_lowercase();
-    let (mut part, mut images, mut family) = (Part::Train, None, Vec::new());
+    let (mut part, mut images, mut family) = (Split::Train, None, Vec::new());
     for word in lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
         match word {
-            "train" | "training" => part = Part::Train,
-            "val" | "valid" | "validation" => part = Part::Validation,
-            "test" => part = Part::Test,
+            "train" | "training" => part = Split::Train,
+            "val" | "valid" | "validation" => part = Split::Validation,
+            "test" => part = Split::Test,
             "images" | "image" | "imgs" | "img" | "x" | "data" => images = Some(true),
             "labels" | "label" | "y" | "target" | "targets" => images = Some(false),
             word => family.push(word),
@@ -104,7 +97,7 @@ struct Member {
     array: Array,
 }
 
-type Members = BTreeMap<(Part, bool), Member>;
+type Members = BTreeMap<(Split, bool), Member>;
 
 /// All splits of the arrays in these files.
 fn read(dir: &Path, paths: &[PathBuf], name: &str, max_bytes: u64) -> Result<Splits, DataError> {
@@ -234,7 +227,7 @@ fn splits(
     mut left_out: Vec<String>,
 ) -> Result<Splits, DataError> {
     let scale = Scale::of(&members)?;
-    let mut pair = |part: Part| -> Result<Option<Labelled>, DataError> {
+    let mut pair = |part: Split| -> Result<Option<Labelled>, DataError> {
         match (members.remove(&(part, true)), members.remove(&(part, false))) {
             (None, None) => Ok(None),
             (Some(images), Some(labels)) => {
@@ -248,7 +241,7 @@ fn splits(
             )),
         }
     };
-    let (train, validation, test) = (pair(Part::Train)?, pair(Part::Validation)?, pair(Part::Test)?);
+    let (train, validation, test) = (pair(Split::Train)?, pair(Split::Validation)?, pair(Split::Test)?);
     let Some(train) = train else {
         return Err(DataError::malformed(
             dir,

@@ -13,6 +13,7 @@ use crate::classes;
 use crate::decode;
 use crate::encoded::{EncodedImage, EncodedSet};
 use crate::error::{DataError, count, shown};
+use crate::formats::split::Split;
 use crate::labelled::{MAX_CLASSES, numbered_classes};
 use crate::tree::is_hidden;
 
@@ -22,23 +23,10 @@ const MAX_JSON: u64 = 1 << 20;
 
 const FIX: &str = "write x.png and x.cls, the number of its class as text, for each image";
 
-/// What a shard is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Split {
-    Train,
-    Test,
-    Validation,
-}
-
 /// The split that the words of a name say.
 pub(super) fn split_of(name: &str) -> Option<Split> {
     let lower = name.to_lowercase();
-    lower.split(|c: char| !c.is_alphabetic()).find_map(|word| match word {
-        "train" | "training" => Some(Split::Train),
-        "test" | "testing" => Some(Split::Test),
-        "val" | "valid" | "validation" => Some(Split::Validation),
-        _ => None,
-    })
+    lower.split(|c: char| !c.is_alphabetic()).find_map(Split::of_word)
 }
 
 /// Where the labels of a shard are.

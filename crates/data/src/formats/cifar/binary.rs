@@ -2,30 +2,28 @@
 
 use std::path::Path;
 
-use super::set::{self, Images, PIXELS, Set};
+use super::set::{Images, PIXELS, Set, Version};
 use crate::classes;
-use crate::dataset::{Dataset, Splits};
+use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::format::{Format, Found, Tried};
 use crate::label::LabelKind;
-use crate::options::FolderOptions;
 
 /// The six batches of the published archive. The archive has them in a folder.
-pub(in crate::formats) const TEN: Format =
-    Format {
-        holds: "CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin",
-        tried: Tried::ByName,
-        subfolders: &["cifar-10-batches-bin"],
-        may_have_two_labels: false,
-        is_file_of_set: |_| false,
-        find: |place| {
-            let dir = place.dir.to_path_buf();
-            let is_batch = |name: &String| name == TEST || TRAIN.contains(&name.as_str());
-            Ok(place.listing.files.iter().any(is_batch).then(|| -> Found {
-                Box::new(move |_, options| read(&dir, Set::Ten, (&TRAIN, TEST), options))
-            }))
-        },
-    };
+pub(in crate::formats) const TEN: Format = Format {
+    holds: "CIFAR-10's binary version: data_batch_1.bin to data_batch_5.bin and test_batch.bin",
+    tried: Tried::ByName,
+    subfolders: &["cifar-10-batches-bin"],
+    may_have_two_labels: false,
+    is_file_of_set: |_| false,
+    find: |place| {
+        let dir = place.dir.to_path_buf();
+        let is_batch = |name: &String| name == TEST || TRAIN.contains(&name.as_str());
+        Ok(place.listing.files.iter().any(is_batch).then(|| -> Found {
+            Box::new(move |_, options| VERSION.read(&dir, Set::Ten, (&TRAIN, TEST), options))
+        }))
+    },
+};
 
 /// The two files of the published archive.
 pub(in crate::formats) const HUNDRED: Format = Format {
@@ -43,7 +41,7 @@ pub(in crate::formats) const HUNDRED: Format = Format {
         let named = has(names_file(Set::hundred(None))) && one;
         Ok((both || named).then(|| -> Found {
             Box::new(move |_, options| {
-                read(&dir, Set::hundred(options.label), (&["train.bin"], "test.bin"), options)
+                VERSION.read(&dir, Set::hundred(options.label), (&["train.bin"], "test.bin"), options)
             })
         }))
     },
@@ -52,9 +50,6 @@ pub(in crate::formats) const HUNDRED: Format = Format {
 const TRAIN: [&str; 5] =
     ["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"];
 const TEST: &str = "test_batch.bin";
-
-/// The largest file in bytes; the largest published one has 154 MB.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// The file of class names in the published archive.
 fn names_file(set: Set) -> &'static str {
@@ -74,28 +69,9 @@ fn label_bytes(set: Set) -> (usize, usize) {
     }
 }
 
-/// Both splits of the files in `dir`.
-///
-/// # Errors
-/// A missing file; a size that is no whole number of records; a label that is not one of the set's; a file of
-/// class names with more or fewer names.
-fn read(
-    dir: &Path,
-    set: Set,
-    (train, test): (&[&str], &str),
-    options: &FolderOptions,
-) -> Result<Splits, DataError> {
-    let version = format!("{}'s binary version", set.name());
-    set::check_present(dir, &version, &[train, &[test]].concat())?;
-    let names = class_names(dir, set)?;
-    let split = |files: &[&str]| {
-        set::of_files(dir, (&version, files), options.max_bytes, |path, images| {
-            let bytes = duet_files::read(&path, MAX_BYTES).map_err(|e| DataError::read(&path, e))?;
-            append_records(set, &path, &bytes, images)
-        })
-    };
-    set.splits(names, [split(train)?, split(&[test])?], options)
-}
+/// Errors: a size that is no whole number of records; a label that is not one of the set's; a file of class names
+/// with more or fewer names.
+const VERSION: Version = Version { name: "binary", class_names, append: append_records };
 
 fn class_names(dir: &Path, set: Set) -> Result<Vec<String>, DataError> {
     for file in ["classes.txt", names_file(set)] {

@@ -4,15 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::set::{self, Images, PIXELS, Set};
+use super::set::{Images, MAX_BYTES, PIXELS, Set, Version};
 use crate::classes;
-use crate::dataset::{Dataset, Splits, check_names};
+use crate::dataset::{Dataset, check_names};
 use crate::error::DataError;
 use crate::format::{Format, Found, Location, Tried};
 use crate::formats::npy::Values;
 use crate::formats::pickle::{self, Pickle, Value};
 use crate::label::LabelKind;
-use crate::options::FolderOptions;
 
 /// The six batches of the published archive. The archive has them in a folder.
 pub(in crate::formats) const TEN: Format = Format {
@@ -24,8 +23,9 @@ pub(in crate::formats) const TEN: Format = Format {
     find: |place| {
         let dir = place.dir.to_path_buf();
         let is_here = TRAIN.iter().chain([&TEST]).any(|name| is_pickle(place, name));
-        Ok(is_here
-            .then(|| -> Found { Box::new(move |_, options| read(&dir, Set::Ten, (&TRAIN, TEST), options)) }))
+        Ok(is_here.then(|| -> Found {
+            Box::new(move |_, options| VERSION.read(&dir, Set::Ten, (&TRAIN, TEST), options))
+        }))
     },
 };
 
@@ -40,16 +40,15 @@ pub(in crate::formats) const HUNDRED: Format = Format {
         let dir = place.dir.to_path_buf();
         let is_here = ["train", "test"].iter().any(|name| is_pickle(place, name));
         Ok(is_here.then(|| -> Found {
-            Box::new(move |_, options| read(&dir, Set::hundred(options.label), (&["train"], "test"), options))
+            Box::new(move |_, options| {
+                VERSION.read(&dir, Set::hundred(options.label), (&["train"], "test"), options)
+            })
         }))
     },
 };
 
 const TRAIN: [&str; 5] = ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"];
 const TEST: &str = "test_batch";
-
-/// The largest file in bytes; the largest published one has 155 MB.
-const MAX_BYTES: u64 = 1 << 30;
 
 /// The remedy for a file that is something else.
 const FIX: &str = "fetch the Python version again, or save a dictionary of data, an array of bytes of shape (n, 3072), \
@@ -81,28 +80,9 @@ fn names_file(set: Set) -> (&'static str, &'static str) {
     }
 }
 
-/// Both splits of the files in `dir`.
-///
-/// # Errors
-/// A missing file; a pickle that [`pickle::load`] refuses; no array of bytes of shape (n, 3072); other than n
-/// labels; a label that is not one of the set's; a list of class names with more or fewer names.
-fn read(
-    dir: &Path,
-    set: Set,
-    (train, test): (&[&str], &str),
-    options: &FolderOptions,
-) -> Result<Splits, DataError> {
-    let version = format!("{}'s Python version", set.name());
-    set::check_present(dir, &version, &[train, &[test]].concat())?;
-    let names = class_names(dir, set)?;
-    let split = |files: &[&str]| {
-        set::of_files(dir, (&version, files), options.max_bytes, |path, images| {
-            let bytes = duet_files::read(&path, MAX_BYTES).map_err(|e| DataError::read(&path, e))?;
-            append(set, &path, &bytes, images)
-        })
-    };
-    set.splits(names, [split(train)?, split(&[test])?], options)
-}
+/// Errors: a pickle that [`pickle::load`] refuses; no array of bytes of shape (n, 3072); other than n labels; a label
+/// that is not one of the set's; a list of class names with more or fewer names.
+const VERSION: Version = Version { name: "Python", class_names, append };
 
 /// Those of `classes.txt`, of the pickle of names, or the published ones.
 fn class_names(dir: &Path, set: Set) -> Result<Vec<String>, DataError> {

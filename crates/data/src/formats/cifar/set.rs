@@ -15,6 +15,9 @@ pub(super) const SHAPE: Shape = Shape { channels: 3, height: 32, width: 32 };
 /// The bytes of an image.
 pub(super) const PIXELS: usize = 3 * 32 * 32;
 
+/// The largest file in bytes; the largest published one has 155 MB.
+pub(super) const MAX_BYTES: u64 = 1 << 30;
+
 /// Which of the two sets, and which labels of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Set {
@@ -105,9 +108,44 @@ impl Images {
     }
 }
 
+/// How a version of the sets is stored: binary, or as Python's pickles.
+pub(super) struct Version {
+    /// What people call it.
+    pub name: &'static str,
+    /// The names of the classes, from the directory or else the published ones.
+    pub class_names: fn(&Path, Set) -> Result<Vec<String>, DataError>,
+    /// Appends the images in the bytes of a file, which messages call by its path.
+    pub append: fn(Set, &Path, &[u8], &mut Images) -> Result<(), DataError>,
+}
+
+impl Version {
+    /// Both splits of the files in `dir`.
+    ///
+    /// # Errors
+    /// A missing file, and those of `class_names` and `append`.
+    pub(super) fn read(
+        &self,
+        dir: &Path,
+        set: Set,
+        (train, test): (&[&str], &str),
+        options: &FolderOptions,
+    ) -> Result<Splits, DataError> {
+        let version = format!("{}'s {} version", set.name(), self.name);
+        check_present(dir, &version, &[train, &[test]].concat())?;
+        let names = (self.class_names)(dir, set)?;
+        let split = |files: &[&str]| {
+            of_files(dir, (&version, files), options.max_bytes, |path, images| {
+                let bytes = duet_files::read(&path, MAX_BYTES).map_err(|e| DataError::read(&path, e))?;
+                (self.append)(set, &path, &bytes, images)
+            })
+        };
+        set.splits(names, [split(train)?, split(&[test])?], options)
+    }
+}
+
 /// # Errors
 /// A file of these that is not in the directory.
-pub(super) fn check_present(dir: &Path, set: &str, files: &[&str]) -> Result<(), DataError> {
+fn check_present(dir: &Path, set: &str, files: &[&str]) -> Result<(), DataError> {
     let missing: Vec<String> =
         files.iter().filter(|name| !dir.join(name).is_file()).map(|name| name.to_string()).collect();
     match missing.is_empty() {
@@ -117,7 +155,7 @@ pub(super) fn check_present(dir: &Path, set: &str, files: &[&str]) -> Result<(),
 }
 
 /// The images of several files, in their order, of at most `max_bytes` bytes.
-pub(super) fn of_files(
+fn of_files(
     dir: &Path,
     (set, files): (&str, &[&str]),
     max_bytes: u64,

@@ -58,6 +58,6 @@ fn read(
         &first,
         "this program was built without the reader of parquet",
         "build it with the feature: `cargo xtask-parquet data PATH` in the repository, \
-         `cargo install duet-cli --features parquet` elsewhere",
+         `cargo install --path crates/cli --features parquet` for any folder",
     ))
 }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, shown};
+use crate::formats::split::Split;
 use crate::listing::Listing;
 use crate::tree::Disk;
 
@@ -12,14 +13,6 @@ use crate::tree::Disk;
 const DEPTH: usize = 2;
 /// A directory with more folders is something else: they are not looked into.
 const MOST_FOLDERS: usize = 64;
-
-/// A split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Train,
-    Validation,
-    Test,
-}
 
 /// The files of each split, in byte order.
 #[derive(Debug, Default)]
@@ -61,7 +54,7 @@ impl Shards {
         let files: Vec<&String> = listing.files.iter().filter(|name| is_parquet(name)).collect();
         if !files.is_empty() {
             for name in files {
-                shards.add(part(name).unwrap_or(Part::Train), dir.join(name));
+                shards.add(split_of(name).unwrap_or(Split::Train), dir.join(name));
             }
             return Ok(Some(shards));
         }
@@ -73,8 +66,8 @@ impl Shards {
             let Some(inside) = Self::at_depth(folder, &Listing::of(&Disk, folder)?, depth - 1)? else {
                 continue;
             };
-            match folder.file_name().and_then(OsStr::to_str).and_then(part) {
-                Some(part) => inside.all().cloned().for_each(|file| shards.add(part, file)),
+            match folder.file_name().and_then(OsStr::to_str).and_then(split_of) {
+                Some(split) => inside.all().cloned().for_each(|file| shards.add(split, file)),
                 None => others.push((folder, inside)),
             }
         }
@@ -94,24 +87,22 @@ impl Shards {
         }
     }
 
-    fn add(&mut self, part: Part, file: PathBuf) {
-        match part {
-            Part::Train => &mut self.train,
-            Part::Validation => &mut self.validation,
-            Part::Test => &mut self.test,
+    fn add(&mut self, split: Split, file: PathBuf) {
+        match split {
+            Split::Train => &mut self.train,
+            Split::Validation => &mut self.validation,
+            Split::Test => &mut self.test,
         }
         .push(file);
     }
 }
 
 /// The split whose name is a word of this one: `train-00000-of-00002.parquet`, `fashion_mnist-test.parquet`.
-fn part(name: &str) -> Option<Part> {
+fn split_of(name: &str) -> Option<Split> {
     let lower = name.to_lowercase();
     let mut words = lower.split(|c: char| !c.is_alphanumeric());
     words.find_map(|word| match word {
-        "train" | "training" => Some(Part::Train),
-        "val" | "valid" | "validation" | "dev" => Some(Part::Validation),
-        "test" | "testing" => Some(Part::Test),
-        _ => None,
+        "dev" => Some(Split::Validation),
+        word => Split::of_word(word),
     })
 }
