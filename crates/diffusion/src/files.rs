@@ -53,6 +53,21 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     Ok(duet_files::write_whole(path, |file| file.write_all(bytes)).map_err(write_error(path))?)
 }
 
+/// Removes the files of a folder whose names are chosen: those that a process left half written which was killed. A
+/// folder that cannot be listed has none.
+///
+/// # Errors
+/// [`DataError::Write`].
+pub(crate) fn remove_files(folder: &Path, is_chosen: impl Fn(&str) -> bool) -> Result<()> {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if is_file && is_chosen(&entry.file_name().to_string_lossy()) {
+            std::fs::remove_file(entry.path()).map_err(write_error(&entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a place for a new folder where there is something.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
-use crate::files::write_atomically;
+use crate::files::{remove_files, write_atomically};
 use crate::metrics::{METRICS, Metrics, StepHistory};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::fs::{File, TryLockError};
@@ -57,7 +57,7 @@ impl RunFolder {
         let run = Self::with_files(path, lock)?;
         write_whole(&path.join(METRICS), history.until(step))?;
         for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS)] {
-            remove_half_files(&folder)?;
+            remove_files(&folder, is_half)?;
         }
         Self::with_files(path, run.lock)
     }
@@ -150,17 +150,6 @@ impl RunFolder {
 
 fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainError {
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
-}
-
-/// Removes the temporary files that a process leaves which is killed while it writes.
-fn remove_half_files(folder: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if is_half(&entry.file_name().to_string_lossy()) && entry.file_type().is_ok_and(|kind| kind.is_file())
-        {
-            std::fs::remove_file(entry.path()).map_err(write_error(entry.path()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether a name is one that this program gives to a file that is not whole: `.NAME.PROCESS-COUNT.tmp`, or in

@@ -1,9 +1,11 @@
 //! Where a set goes, and where its images lie while it is not whole.
 
 use crate::error::{Error, Result, option, setting};
-use crate::files::create_folder;
+use crate::files::{create_folder, remove_files};
 use crate::set::manifest::{Asked, SetManifest};
 use duet_data::DataError;
+use duet_files::is_temporary;
+use duet_train::folder_above;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -154,7 +156,7 @@ impl Place {
 
     /// Takes away what is of no use once the set is whole.
     pub fn finish(&mut self) -> Result<()> {
-        self.tidy();
+        self.tidy()?;
         let path = match self.format {
             SetFormat::Folder => self.work.join(LOCK),
             _ => self.work.clone(),
@@ -165,28 +167,19 @@ impl Place {
             if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
         Ok(removed.map_err(|cause| DataError::Write { path, cause })?)
     }
-}
 
-impl Place {
     /// Takes away what processes left that were killed while they wrote the set's own files.
-    fn tidy(&self) {
-        let written = match self.format {
-            SetFormat::Folder => return,
-            SetFormat::Npz => vec![self.out.clone(), self.manifest()],
-            SetFormat::Idx => ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "classes.txt", MANIFEST]
-                .map(|name| self.out.join(name))
-                .to_vec(),
+    fn tidy(&self) -> Result<()> {
+        let begins = |name: &str, path: &Path| {
+            path.file_name().is_some_and(|own| name.starts_with(&format!(".{}.", own.to_string_lossy())))
         };
-        let begins: Vec<String> = written
-            .iter()
-            .filter_map(|path| Some(format!(".{}.", path.file_name()?.to_string_lossy())))
-            .collect();
-        let folder = written[0].parent().filter(|folder| !folder.as_os_str().is_empty());
-        // What cannot be listed or removed is in nobody's way.
-        for entry in std::fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if duet_files::is_temporary(&name) && begins.iter().any(|begin| name.starts_with(begin)) {
-                let _ = std::fs::remove_file(entry.path());
+        match self.format {
+            SetFormat::Folder => Ok(()),
+            SetFormat::Idx => remove_files(&self.out, is_temporary),
+            SetFormat::Npz => {
+                let manifest = self.manifest();
+                let is_own = |name: &str| begins(name, &self.out) || begins(name, &manifest);
+                remove_files(folder_above(&self.out), |name| is_temporary(name) && is_own(name))
             }
         }
     }

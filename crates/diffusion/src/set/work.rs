@@ -5,7 +5,7 @@ use crate::draw::{Sampling, pictures};
 use crate::drawing::Drawing;
 use crate::error::{Result, setting};
 use crate::file_names::ClassFiles;
-use crate::files::create_folder;
+use crate::files::{create_folder, remove_files};
 use crate::note::{Form, Note, read_picture};
 use crate::plan::{Plan, title_of};
 use crate::set::manifest::{Asked, SetClass, SetManifest, share};
@@ -14,8 +14,10 @@ use crate::set::seeds::{ClassSeeds, MOST_DRAWN, ranges};
 use crate::yardstick::Yardstick;
 use candle_core::{Device, Tensor};
 use duet_data::{Contents, DataError, Picture, Shape, save_idx, save_npz, texts_of_png};
+use duet_files::is_temporary;
 use duet_model::{Purpose, Snapshot};
 use duet_sample::{Labels, Seeds, Trajectory};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// How far a set is.
@@ -74,11 +76,11 @@ impl<'a> Work<'a> {
 
     /// Finds out which images are there, and removes what a killed process has left half written.
     fn look(&mut self, place: &Place) -> Result<()> {
-        remove_temporary(&self.folder)?;
+        remove_files(&self.folder, is_temporary)?;
         for i in 0..self.classes.len() {
             let folder = self.folder.join(&self.classes[i].folder);
             create_folder(&folder)?;
-            remove_temporary(&folder)?;
+            remove_files(&folder, is_temporary)?;
             for seed in seeds_in(&folder)? {
                 if self.classes[i].seeds.has(seed) && self.is_there(i, seed)? {
                     self.classes[i].seeds.learn(seed, true);
@@ -149,7 +151,8 @@ impl<'a> Work<'a> {
         for (&(i, seed), is_right) in next.iter().zip(&right) {
             self.classes[i].seeds.learn(seed, *is_right);
         }
-        let kept: Vec<Vec<u64>> = self.classes.iter().map(|class| class.seeds.standing().kept).collect();
+        let kept = |class: &Class| -> HashSet<u64> { class.seeds.standing().kept.into_iter().collect() };
+        let kept: Vec<_> = self.classes.iter().map(kept).collect();
         for (&(i, seed), picture) in next.iter().zip(&pictures) {
             // More may be right than are missing.
             if kept[i].contains(&seed) {
@@ -264,16 +267,6 @@ fn seeds_in(folder: &Path) -> Result<Vec<u64>> {
         seeds.extend(seed);
     }
     Ok(seeds)
-}
-
-fn remove_temporary(folder: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if duet_files::is_temporary(&entry.file_name().to_string_lossy()) {
-            let path = entry.path();
-            std::fs::remove_file(&path).map_err(|cause| DataError::Write { path, cause })?;
-        }
-    }
-    Ok(())
 }
 
 /// The shape of the pictures of a plan's images.
