@@ -44,9 +44,8 @@ pub fn run(args: Args) -> Result<()> {
         out!("{}: {}", path.display(), model.classes[class as usize]);
         return Ok(());
     }
-    let mut config = Yardstick::config(find::run_of(&args.run)?.as_deref(), args.data.as_deref())?;
-    config.data.label = args.label.or(config.data.label);
-    let splits = config.load_data()?;
+    let run = find::run_of(&args.run)?;
+    let splits = Yardstick::config(run.as_deref(), args.data.as_deref(), args.label)?.load_data()?;
     classify::check(&model, splits.test.classes().len())?;
     if splits.test.is_empty() {
         return Err(usage(format!(

@@ -59,9 +59,7 @@ pub fn run(args: Args) -> Result<()> {
         (_, run) => find::run_of(run)?,
     };
     let out = place(args.out.as_deref(), run.as_deref())?;
-    let mut config = Yardstick::config(run.as_deref(), args.data.as_deref())?;
-    config.data.label = args.label.or(config.data.label);
-    let splits = config.load_data()?;
+    let splits = Yardstick::config(run.as_deref(), args.data.as_deref(), args.label)?.load_data()?;
     if let Some(reason) = yardstick::too_few(&splits) {
         return Err(usage(format!("eval: {reason}")));
     }

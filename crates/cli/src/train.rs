@@ -190,10 +190,10 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
     }
     let fitting = Preset::fitting(&data);
     if args.preset.is_none() && args.config.is_none() {
-        err!("preset {}, made for {}: {}", fitting.name, fitting.made_for, fitting.reached);
+        err!("preset {}, made for {}: {}", fitting.name, fitting.made_for(), fitting.reached);
         config = resolved(fitting.name)?;
     } else if !asked.fits(&data) {
-        let (asked, made_for, fitting) = (asked.name, asked.made_for, fitting.name);
+        let (asked, made_for, fitting) = (asked.name, asked.made_for(), fitting.name);
         err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
     }
     Ok((config, data))

@@ -14,8 +14,6 @@ const SMALL: usize = 32;
 pub struct Preset {
     /// As `--preset` takes it.
     pub name: &'static str,
-    /// Which images it is made for, in words.
-    pub made_for: &'static str,
     /// What it reached, on which images, and in which time: measured.
     pub reached: &'static str,
     /// Whether it is made for colour, or for sides of more than 32 pixels.
@@ -28,7 +26,6 @@ pub struct Preset {
 pub static PRESETS: [Preset; 4] = [
     Preset {
         name: "digits",
-        made_for: "grey images of up to 32 pixels a side",
         reached: "on the embedded digits, a classifier takes 99.1 % of its samples for their class, after some \
                   six minutes on two cores",
         colour: false,
@@ -36,7 +33,6 @@ pub static PRESETS: [Preset; 4] = [
     },
     Preset {
         name: "digits-long",
-        made_for: "grey images of up to 32 pixels a side",
         reached: "on the embedded digits, a classifier takes 99.7 % of its samples for their class, after some \
                   half an hour on two cores",
         colour: false,
@@ -44,7 +40,6 @@ pub static PRESETS: [Preset; 4] = [
     },
     Preset {
         name: "original",
-        made_for: "grey images of up to 32 pixels a side",
         reached: "on the embedded digits, a classifier takes 99.2 % of its samples for their class, after some \
                   seven minutes on two cores",
         colour: false,
@@ -52,7 +47,6 @@ pub static PRESETS: [Preset; 4] = [
     },
     Preset {
         name: "colour",
-        made_for: "images in colour, or of more than 32 pixels a side",
         reached: "on 1,718 emoji of 32 pixels in nine classes, a classifier that is right on 64 % of real ones takes \
                   63 % of its samples for their class, after some 44 minutes on two busy cores",
         colour: true,
@@ -75,6 +69,14 @@ impl Preset {
     /// The preset that is made for such images: by their channels and their sides.
     pub fn fitting(data: &Splits) -> &'static Self {
         PRESETS.iter().find(|preset| preset.fits(data)).unwrap_or(&PRESETS[0])
+    }
+
+    /// Which images it is made for, in words.
+    pub fn made_for(&self) -> &'static str {
+        match self.colour {
+            false => "grey images of up to 32 pixels a side",
+            true => "images in colour, or of more than 32 pixels a side",
+        }
     }
 
     /// Whether it is made for such images.

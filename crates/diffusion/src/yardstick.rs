@@ -5,7 +5,7 @@ use crate::error::{Result, option, setting};
 use crate::model::Model;
 use crate::run_folder::CONFIG;
 use candle_core::{Device, Tensor};
-use duet_data::{Dataset, Splits};
+use duet_data::{Dataset, LabelKind, Splits};
 use duet_eval::{
     Bootstrap, Classed, ConfidenceInterval, Confusion, CopyCounts, DENSITY_COVERAGE_K, Features, Gaussian,
     Manifold, Memorisation, PRECISION_RECALL_K, copies, density_coverage, frechet_distance, kernel_distance,
@@ -154,7 +154,7 @@ impl Yardstick {
     /// # Errors
     /// Where the images cannot be read, or nothing can be scored with them.
     pub fn new(run: Option<&Path>, option_name: &'static str) -> Result<Self> {
-        let splits = Self::config(run, None)?.load_data()?;
+        let splits = Self::config(run, None, None)?.load_data()?;
         check(&splits, option_name, "")?;
         Self::of(splits, run)
     }
@@ -185,11 +185,12 @@ impl Yardstick {
         self.judge.as_ref().ok_or_else(none)
     }
 
-    /// The configuration that says what the data are: the run's, or with other `data`.
+    /// The configuration that says what the data are: the run's, or with other `data`, and where these
+    /// have two labels with this one.
     ///
     /// # Errors
     /// Where the run's configuration cannot be read.
-    pub fn config(run: Option<&Path>, data: Option<&str>) -> Result<RunConfig> {
+    pub fn config(run: Option<&Path>, data: Option<&str>, label: Option<LabelKind>) -> Result<RunConfig> {
         let mut config = match run {
             Some(run) => RunConfig::load(&run.join(CONFIG))?.0,
             None => RunConfig::resolve("digits", None, Vec::new())?,
@@ -197,6 +198,7 @@ impl Yardstick {
         if let Some(data) = data {
             config.data.source = data.into();
         }
+        config.data.label = label.or(config.data.label);
         Ok(config)
     }
 

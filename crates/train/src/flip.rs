@@ -2,14 +2,12 @@
 
 use duet_data::Shape;
 use duet_random::Draws;
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Whether training mirrors images at random. The network is not told, so mirror images are drawn too; they must
 /// mean the same as the images. Those of letters and digits do not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Flip {
     /// Never.
     #[default]
@@ -66,16 +64,4 @@ impl FromStr for Flip {
     }
 }
 
-impl TryFrom<String> for Flip {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<Flip> for String {
-    fn from(flip: Flip) -> Self {
-        flip.to_string()
-    }
-}
+duet_schedule::serde_as_text!(Flip);

@@ -1,7 +1,6 @@
 //! Weights of the denoising loss over the timesteps.
 
 use duet_schedule::{NoiseSchedule, Prediction};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -9,8 +8,7 @@ use std::str::FromStr;
 ///
 /// The weights of the SNR rules are defined for the loss on one kind of prediction. They are converted to
 /// the others by ‖ε - ε̂‖² = SNR · ‖x_0 - x̂_0‖² and ‖v - v̂‖² = (SNR + 1) · ‖x_0 - x̂_0‖².
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum LossWeighting {
     /// The same weight for every timestep (Ho et al. 2020).
     Uniform,
@@ -109,19 +107,7 @@ fn log_normal_of(numbers: &str) -> Option<LossWeighting> {
     LossWeighting::LogNormal { mean: mean.parse().ok()?, deviation: deviation.parse().ok()? }.checked().ok()
 }
 
-impl TryFrom<String> for LossWeighting {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<LossWeighting> for String {
-    fn from(rule: LossWeighting) -> String {
-        rule.to_string()
-    }
-}
+duet_schedule::serde_as_text!(LossWeighting);
 
 impl fmt::Display for LossWeighting {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {

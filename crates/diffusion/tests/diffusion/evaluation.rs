@@ -22,7 +22,7 @@ fn open(run: &Path) -> Model {
 
 fn yardstick_of(run: &Path, data: Option<&Path>) -> Yardstick {
     let data = data.map(|path| path.to_str().unwrap());
-    Yardstick::of(Yardstick::config(Some(run), data).unwrap().load_data().unwrap(), Some(run)).unwrap()
+    Yardstick::of(Yardstick::config(Some(run), data, None).unwrap().load_data().unwrap(), Some(run)).unwrap()
 }
 
 /// Measures `count` images of a run in four steps, and `classify` held-out ones, as `eval` does.
@@ -301,7 +301,7 @@ fn what_cannot_be_measured_is_not_begun() {
     let error = refused(yardstick::labels_of(&digits, &model));
     assert!(error.contains("10 classes") && error.contains("knows 2"), "{error}");
     // One image for each class and seed is what there is a class asked for of.
-    let data = Yardstick::config(Some(trained()), None).unwrap().load_data().unwrap();
+    let data = Yardstick::config(Some(trained()), None, None).unwrap().load_data().unwrap();
     let labels = yardstick::labels_of(&data, &model).unwrap();
     let several = drawing(|d| d.guidance = vec![1.0, 2.0]);
     let between = drawing(|d| d.interpolate = text("classes:3"));
@@ -398,7 +398,7 @@ fn a_model_says_what_it_sees() {
     let path = dir.path().join("seen.png");
     Picture::from_unit(1, 8, 8, &drawn(&right)[0].1).write_png(&path).unwrap();
     assert_eq!(classify::picture(&model, &path).unwrap(), 1);
-    let data = Yardstick::config(Some(trained()), None).unwrap().load_data().unwrap();
+    let data = Yardstick::config(Some(trained()), None, None).unwrap().load_data().unwrap();
     let (held_out, labels) = yardstick::tensors(&data.test.take_per_class(3)).unwrap();
     let found = classify::classified(&model, &held_out).unwrap();
     assert_eq!((found.classes.len(), labels.len()), (6, 6));

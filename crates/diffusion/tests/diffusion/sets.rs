@@ -225,7 +225,8 @@ fn what_makes_no_set_is_refused_before_anything_is_written() {
 fn only_what_the_judge_takes_for_its_class_is_kept() {
     let (dir, run) = own_run();
     let yardstick =
-        Yardstick::of(Yardstick::config(Some(&run), None).unwrap().load_data().unwrap(), Some(&run)).unwrap();
+        Yardstick::of(Yardstick::config(Some(&run), None, None).unwrap().load_data().unwrap(), Some(&run))
+            .unwrap();
     // Away from the class: some of the images are of the other one.
     let drawing = |weight: f64| Drawing {
         run: run.display().to_string(),
