@@ -158,6 +158,7 @@ fn diffusion() -> Diffusion {
         schedule: BetaSchedule::Cosine,
         beta_start: None,
         beta_end: None,
+        snr_scale: None,
         zero_terminal_snr: false,
         prediction: Prediction::V,
     }

@@ -189,13 +189,16 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
         err!("{counts}");
     }
     let fitting = Preset::fitting(&data);
+    let mut preset = asked;
     if args.preset.is_none() && args.config.is_none() {
         err!("preset {}, made for {}: {}", fitting.name, fitting.made_for(), fitting.reached);
         config = resolved(fitting.name)?;
+        preset = fitting;
     } else if !asked.fits(&data) {
         let (asked, made_for, fitting) = (asked.name, asked.made_for(), fitting.name);
         err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
     }
+    preset.shift_schedule(&mut config, &data);
     Ok((config, data))
 }
 

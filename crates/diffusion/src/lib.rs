@@ -56,6 +56,7 @@ mod reproduce;
 mod resume;
 mod rise;
 mod run_folder;
+mod schedule_shift;
 mod score;
 mod session;
 mod set;

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 /// The preset that every other is told by its differences from.
 pub(crate) const DIGITS: &str = include_str!("../presets/digits.toml");
 /// Grey images up to this side are what the presets of digits are made for.
-const SMALL: usize = 32;
+pub(crate) const SMALL: usize = 32;
 
 /// A named configuration that was chosen by measurement.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Preset {
     /// What it reached, on which images, and in which time: measured.
     pub reached: &'static str,
     /// Whether it is made for colour, or for sides of more than 32 pixels.
-    colour: bool,
+    pub(crate) colour: bool,
     /// What differs from [`DIGITS`].
     differs: &'static str,
 }

@@ -89,6 +89,21 @@ impl NoiseSchedule {
         Self { alphas_cumprod }
     }
 
+    /// This schedule with every signal-to-noise ratio times `scale`, positive and finite: ᾱ_t ← kᾱ_t/(1 - ᾱ_t + kᾱ_t).
+    ///
+    /// Neighbouring pixels of a large image say the same, so that more noise is needed to hide what it shows. With
+    /// `scale` = (32/side)², each group of pixels that makes one pixel of a 32×32 image has the SNR that this pixel
+    /// would have (Hoogeboom et al. 2023, equation 3).
+    /// Errors: any other `scale`; one that takes ᾱ out of its range.
+    pub fn with_snr_scale(&self, scale: f64) -> Result<Self, ScheduleError> {
+        if !(scale > 0.0 && scale.is_finite()) {
+            let range = "a positive, finite number";
+            return Err(ScheduleError::OutOfRange { name: "snr_scale".into(), value: scale, range });
+        }
+        let scaled = |&a: &f64| scale * a / (1.0 - a + scale * a);
+        Self::from_alphas_cumprod(self.alphas_cumprod.iter().map(scaled).collect())
+    }
+
     /// T, at least 1.
     #[expect(clippy::len_without_is_empty, reason = "a schedule is never empty")]
     pub fn len(&self) -> usize {

@@ -53,6 +53,7 @@ fn diffusion() -> Diffusion {
         schedule: BetaSchedule::Cosine,
         beta_start: None,
         beta_end: None,
+        snr_scale: None,
         zero_terminal_snr: true,
         prediction: Prediction::X0,
     }

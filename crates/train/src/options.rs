@@ -23,6 +23,10 @@ pub struct Diffusion {
     /// The last β of these; the default is 0.02 · 1000/T.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta_end: Option<f64>,
+    /// What the schedule's signal-to-noise ratios are multiplied by ([`NoiseSchedule::with_snr_scale`]); the default
+    /// is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snr_scale: Option<f64>,
     /// Whether the schedule is rescaled so that x_{T-1} is pure noise (Lin et al. 2023).
     pub zero_terminal_snr: bool,
     /// "epsilon", "v" or "x0".
@@ -33,13 +37,27 @@ impl Diffusion {
     /// The ᾱ table. Errors: betas out of their range; a prediction that says nothing about x_0 at the last
     /// timestep.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, TrainError> {
-        let schedule = match self.beta_range()? {
-            Some((start, end)) => NoiseSchedule::with_beta_range(&self.schedule, self.timesteps, start, end)?,
-            None => NoiseSchedule::new(&self.schedule, self.timesteps)?,
+        let schedule = match self.scaled_betas()? {
+            Some(betas) => NoiseSchedule::new(&betas, self.timesteps)?,
+            None => self.unscaled()?,
         };
         let schedule = if self.zero_terminal_snr { schedule.with_zero_terminal_snr() } else { schedule };
         self.prediction.check(&schedule)?;
         Ok(schedule)
+    }
+
+    fn unscaled(&self) -> Result<NoiseSchedule, TrainError> {
+        Ok(match self.beta_range()? {
+            Some((start, end)) => NoiseSchedule::with_beta_range(&self.schedule, self.timesteps, start, end)?,
+            None => NoiseSchedule::new(&self.schedule, self.timesteps)?,
+        })
+    }
+
+    /// The betas of the schedule with scaled signal-to-noise ratios, if they are scaled. Errors: as
+    /// [`Diffusion::noise_schedule`].
+    pub fn scaled_betas(&self) -> Result<Option<BetaSchedule>, TrainError> {
+        let Some(scale) = self.snr_scale else { return Ok(None) };
+        Ok(Some(BetaSchedule::Betas(self.unscaled()?.with_snr_scale(scale)?.betas())))
     }
 
     /// The first and last β, if at least one of them is given. Errors: a schedule that has no range of

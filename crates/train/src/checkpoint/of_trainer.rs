@@ -2,6 +2,7 @@
 
 use crate::error::TrainError;
 use crate::model_folder::{ClassRows, Notes};
+use crate::options::Diffusion;
 use crate::trainer::Trainer;
 use duet_schedule::{DiffusersScheduler, Spacing};
 
@@ -21,15 +22,14 @@ pub fn notes(trainer: &Trainer, classes: &[String]) -> Notes {
 /// sampling. Errors: a spacing that the schedule cannot have.
 pub fn scheduler(trainer: &Trainer, spacing: &Spacing) -> Result<DiffusersScheduler, TrainError> {
     let diffusion = &trainer.diffusion;
-    let scheduler = DiffusersScheduler::new(
-        &diffusion.schedule,
-        diffusion.zero_terminal_snr,
-        diffusion.timesteps,
-        diffusion.prediction,
-    )?;
-    let scheduler = match diffusion.beta_range()? {
-        Some((start, end)) => scheduler.with_beta_range(start, end)?,
-        None => scheduler,
+    let of = |schedule| {
+        let Diffusion { zero_terminal_snr, timesteps, prediction, .. } = *diffusion;
+        DiffusersScheduler::new(schedule, zero_terminal_snr, timesteps, prediction)
+    };
+    let scheduler = match (diffusion.scaled_betas()?, diffusion.beta_range()?) {
+        (Some(betas), _) => of(&betas)?,
+        (None, Some((start, end))) => of(&diffusion.schedule)?.with_beta_range(start, end)?,
+        (None, None) => of(&diffusion.schedule)?,
     };
     Ok(scheduler.with_spacing(spacing)?)
 }

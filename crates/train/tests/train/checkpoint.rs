@@ -197,6 +197,7 @@ fn the_scheduler_in_a_checkpoint_is_that_of_the_training() {
             schedule: schedule.clone(),
             beta_start: None,
             beta_end: None,
+            snr_scale: None,
             zero_terminal_snr,
             prediction: Prediction::X0,
         };

@@ -36,6 +36,7 @@ pub fn diffusion(prediction: Prediction) -> Diffusion {
         schedule: BetaSchedule::Linear,
         beta_start: None,
         beta_end: None,
+        snr_scale: None,
         zero_terminal_snr: false,
         prediction,
     }
