@@ -83,6 +83,35 @@ fn zero_terminal_snr_has_infinite_sigma_and_no_snr_at_the_end() {
 }
 
 /// The betas are 1e-4 to 0.02 for T = 1000, and for every other T the final noise is the same.
+/// Hoogeboom et al. 2023, equation 3: log SNR shifted by a constant; here in units of σ, the root of 1/SNR.
+#[test]
+fn scaled_snr_is_a_factor_on_every_noise_level() {
+    for kind in &KINDS {
+        let plain = NoiseSchedule::new(kind, 1000).unwrap();
+        for scale in [0.25, 1.0, 4.0] {
+            let scaled = plain.with_snr_scale(scale).unwrap();
+            for t in 0..1000 {
+                let expected = plain.sigma(t) / scale.sqrt();
+                assert!((scaled.sigma(t) / expected - 1.0).abs() < 1e-9, "{kind} {scale} {t}");
+            }
+        }
+    }
+    let zero = NoiseSchedule::new(&BetaSchedule::Cosine, 100).unwrap().with_zero_terminal_snr();
+    assert!(zero.with_snr_scale(0.25).unwrap().has_zero_terminal_snr());
+}
+
+#[test]
+fn scales_that_are_no_factor_or_leave_the_range_are_refused() {
+    let schedule = NoiseSchedule::new(&BetaSchedule::Cosine, 1000).unwrap();
+    for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = schedule.with_snr_scale(scale).unwrap_err().to_string();
+        assert!(error.contains("snr_scale") && error.contains("positive, finite"), "{error}");
+    }
+    for scale in [1e-300, 1e300] {
+        assert!(schedule.with_snr_scale(scale).unwrap_err().to_string().contains("alpha_bar"), "{scale}");
+    }
+}
+
 #[test]
 fn the_beta_range_is_scaled_to_the_timesteps_unless_it_is_given() {
     for (timesteps, range) in

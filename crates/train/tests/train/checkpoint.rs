@@ -191,13 +191,16 @@ fn the_scheduler_in_a_checkpoint_is_that_of_the_training() {
         BetaSchedule::Sigmoid,
         BetaSchedule::Betas((1..=100).map(|i| f64::from(i) / 200.0).collect()),
     ];
-    for (schedule, zero_terminal_snr) in kinds.iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+    let cases = kinds.iter().flat_map(|kind| [(kind, false), (kind, true)]);
+    for (schedule, zero_terminal_snr, snr_scale) in
+        cases.flat_map(|(kind, zero)| [None, Some(0.25)].map(|scale| (kind, zero, scale)))
+    {
         let diffusion = Diffusion {
             timesteps: 100,
             schedule: schedule.clone(),
             beta_start: None,
             beta_end: None,
-            snr_scale: None,
+            snr_scale,
             zero_terminal_snr,
             prediction: Prediction::X0,
         };
