@@ -185,6 +185,7 @@ fn options(batch: usize) -> TrainOptions {
         balance: false,
         flip: Flip::Off,
         augment: 0.0,
+        freeze: Vec::new(),
     }
 }
 

@@ -80,6 +80,7 @@ fn options() -> TrainOptions {
         balance: false,
         flip: Flip::Off,
         augment: 0.0,
+        freeze: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod checkpoint;
 mod data_order;
 mod error;
 mod flip;
+mod freeze;
 mod held_out;
 mod image_changes;
 mod loss_weighting;

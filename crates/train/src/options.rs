@@ -130,7 +130,7 @@ pub struct TrainOptions {
     #[serde(default)]
     pub ema_snapshots: u64,
     /// Whether classes are drawn alike, however many images each has ([`DataOrder::balanced`]). Written only
-    /// where it is set, as are the next two; files of older versions lack them.
+    /// where it is set, as are the next three; files of older versions lack them.
     ///
     /// [`DataOrder::balanced`]: crate::DataOrder::balanced
     #[serde(default, skip_serializing_if = "is_off")]
@@ -143,6 +143,10 @@ pub struct TrainOptions {
     /// [`Augmentation`]: crate::Augmentation
     #[serde(default, skip_serializing_if = "is_off")]
     pub augment: f64,
+    /// Parameters that training does not change: names, what names begin with up to a dot, or either with `*` for
+    /// any characters, such as `down_blocks` or `*.norm1.*`.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub freeze: Vec<String>,
 }
 
 fn is_off<T: Default + PartialEq>(value: &T) -> bool {

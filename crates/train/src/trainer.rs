@@ -3,6 +3,7 @@
 use crate::batch::Batch;
 use crate::data_order::DataOrder;
 use crate::error::TrainError;
+use crate::freeze::frozen;
 use crate::image_changes::ImageChanges;
 use crate::objective::{BatchDraws, Noised, Objective, TrainingDraws};
 use crate::optimizer::is_decayed;
@@ -16,7 +17,7 @@ use duet_optim::{
 };
 use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The report of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,6 +49,8 @@ pub struct Trainer {
     /// Steps taken.
     pub(crate) steps: u64,
     pub(crate) adam: AdamW,
+    /// The names of the parameters that stay as they are.
+    frozen: BTreeSet<String>,
     /// Muon's momentum; empty if AdamW moves all parameters.
     pub(crate) muon: Muon,
     device: Device,
@@ -58,7 +61,8 @@ impl Trainer {
     /// null label.
     ///
     /// Errors: options or a configuration out of their ranges; a network that cannot denoise every
-    /// timestep; a configuration with dropout, which this crate does not compute.
+    /// timestep; a configuration with dropout, which this crate does not compute; a pattern of
+    /// [`TrainOptions::freeze`] that names no parameter.
     pub fn new(
         config: &UNetConfig,
         diffusion: &Diffusion,
@@ -80,13 +84,18 @@ impl Trainer {
             || drawn().map(|(name, var)| Ok((name.to_string(), Var::from_tensor(&var.as_tensor().copy()?)?)));
         let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() } else { 0 };
         let powers = (0..kept).map(|_| copies().collect()).collect::<candle_core::Result<_>>()?;
-        let (hidden, others): (Vec<_>, Vec<_>) =
-            parameters.iter().partition(|(name, var)| options.optimizer.is_of_muon(name, var.rank()));
+        let names: Vec<&str> = parameters.iter().map(|(name, _)| name).collect();
+        let frozen = frozen(&options.freeze, &names)?;
+        let (hidden, others): (Vec<_>, Vec<_>) = parameters
+            .iter()
+            .filter(|(name, _)| !frozen.contains(*name))
+            .partition(|(name, var)| options.optimizer.is_of_muon(name, var.rank()));
         let adam = AdamWOptions { betas: options.betas, eps: 1e-8, weight_decay: options.weight_decay };
         Ok(Self {
             objective,
             draws,
             changes,
+            frozen,
             steps: 0,
             adam: AdamW::new(others.into_iter(), adam)?,
             muon: Muon::new(hidden.into_iter(), options.weight_decay)?,
@@ -98,6 +107,38 @@ impl Trainer {
             powers,
             device: device.clone(),
         })
+    }
+
+    /// Begins from these values: the weights and all their averages. Parameters that are not named keep their seeded
+    /// values.
+    ///
+    /// # Errors
+    /// A trainer that has taken steps; a name that is none of the network's; another shape.
+    pub fn begin_from(&mut self, values: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
+        if self.steps > 0 {
+            let steps = self.steps;
+            return Err(TrainError::Option(format!(
+                "a training of {steps} steps cannot begin from other weights"
+            )));
+        }
+        for (name, value) in values {
+            let missing = || duet_model::ModelError::Weights(format!("{name} is not part of this network"));
+            let var = self.parameters.get(name).ok_or_else(missing)?;
+            if value.dims() != var.dims() {
+                let (found, expected) = (value.dims(), var.dims());
+                return Err(duet_model::ModelError::Weights(format!(
+                    "{name} is {found:?}, expected {expected:?}"
+                ))
+                .into());
+            }
+            let value = value.to_dtype(var.dtype())?.to_device(&self.device)?;
+            let averages = self.ema.1.get(name).into_iter();
+            let averages = averages.chain(self.powers.iter().filter_map(|powers| powers.get(name)));
+            for var in std::iter::once(var).chain(averages) {
+                var.set(&value)?;
+            }
+        }
+        Ok(())
     }
 
     /// Steps taken so far.
@@ -198,6 +239,7 @@ impl Trainer {
                 gradients.insert(name, sum);
             }
         }
+        gradients.retain(|name, _| !self.frozen.contains(name));
         let grad_norm = clip_global_norm(&mut gradients, self.options.clip)?;
         let learning_rate = self.learning_rate().at(step);
         let diverged = |what| TrainError::Diverged {
@@ -212,7 +254,8 @@ impl Trainer {
             return Err(diverged(if loss_sum.is_finite() { "gradient" } else { "loss" }));
         }
         let of_muon = |name: &str, var: &Var| self.options.optimizer.is_of_muon(name, var.rank());
-        let others = self.parameters.iter().filter(|(name, var)| !of_muon(name, var));
+        let others = self.parameters.iter();
+        let others = others.filter(|(name, var)| !of_muon(name, var) && !self.frozen.contains(*name));
         self.steps += 1;
         self.adam.step(self.steps, others, &gradients, learning_rate, is_decayed)?;
         self.muon.step(self.parameters.iter(), &gradients, learning_rate)?;

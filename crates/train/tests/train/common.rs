@@ -64,6 +64,7 @@ pub fn options() -> TrainOptions {
         balance: false,
         flip: Flip::Off,
         augment: 0.0,
+        freeze: Vec::new(),
     }
 }
 
