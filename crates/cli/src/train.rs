@@ -11,7 +11,8 @@ use candle_core::Device;
 use duet_diffusion::data::Splits;
 use duet_diffusion::words::{duration, megabytes};
 use duet_diffusion::{
-    NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find, yardstick,
+    FromWeights, NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find,
+    yardstick,
 };
 use duet_optim::{ema_decay, ema_reached};
 use duet_train::Flip;
@@ -66,6 +67,18 @@ pub struct Args {
     /// 0.12, and tell the network what was done, so that what it draws is not changed; 0 is off [default: 0]
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     augment: Option<f64>,
+    /// Begin from a model: a run, a checkpoint, or any folder of diffusers that `sample` takes. The run has its network,
+    /// noise schedule and settings of drawing. Classes are matched by name; new ones begin at the null label's row
+    #[arg(long, value_name = "MODEL")]
+    from: Option<String>,
+    /// Which of a checkpoint's weights to begin from: averaged, which draw, or raw, from which training goes on
+    /// [default: averaged]
+    #[arg(long, value_name = "averaged|raw", requires = "from")]
+    from_weights: Option<FromWeights>,
+    /// Parameters that stay as they are: names, what names begin with up to a dot, or either with * for any
+    /// characters, such as down_blocks or "*.norm1.*"; several with commas
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    freeze: Vec<String>,
     /// Seed of every random draw [default: 0]
     #[arg(long)]
     seed: Option<u64>,
@@ -126,6 +139,9 @@ impl Args {
             self.balance.then_some(("train.balance", Value::Boolean(true))),
             self.flip.map(|flip| ("train.flip", Value::String(flip.to_string()))),
             self.augment.map(|augment| ("train.augment", Value::Float(augment))),
+            self.freeze().map(|freeze| ("train.freeze", freeze)),
+            self.from.clone().map(|from| ("from.model", Value::String(from))),
+            self.from_weights.map(|weights| ("from.weights", Value::String(weights.to_string()))),
             integer("train.seed", self.seed),
             integer("save.save_every", self.save_every),
             size("save.keep", self.keep),
@@ -133,6 +149,11 @@ impl Args {
             integer("save.eval_every", self.eval_every),
         ];
         Ok(settings.into_iter().flatten().collect())
+    }
+
+    fn freeze(&self) -> Option<Value> {
+        let patterns = self.freeze.iter().cloned().map(Value::String).collect();
+        (!self.freeze.is_empty()).then_some(Value::Array(patterns))
     }
 
     /// The first flag that a resumed run cannot take: it would not end where it was going.
@@ -151,6 +172,8 @@ impl Args {
             ("--balance", self.balance),
             ("--flip", self.flip.is_some()),
             ("--augment", self.augment.is_some()),
+            ("--from", self.from.is_some()),
+            ("--freeze", !self.freeze.is_empty()),
             ("--seed", self.seed.is_some()),
             ("--dry-run", self.dry_run),
         ];
@@ -191,10 +214,13 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
     let fitting = Preset::fitting(&data);
     let mut preset = asked;
     if args.preset.is_none() && args.config.is_none() {
-        err!("preset {}, made for {}: {}", fitting.name, fitting.made_for(), fitting.reached);
         config = resolved(fitting.name)?;
+        match &config.from {
+            None => err!("preset {}, made for {}: {}", fitting.name, fitting.made_for(), fitting.reached),
+            Some(_) => err!("settings of training: preset {}, made for {}", fitting.name, fitting.made_for()),
+        }
         preset = fitting;
-    } else if !asked.fits(&data) {
+    } else if !asked.fits(&data) && config.from.is_none() {
         let (asked, made_for, fitting) = (asked.name, asked.made_for(), fitting.name);
         err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
     }
@@ -212,6 +238,9 @@ fn started(args: &Args, device: Device) -> Result<Option<Session>> {
     }
     if let Some(minutes) = args.minutes {
         run = run.with_minutes(minutes)?;
+    }
+    if let Some(transfer) = run.transfer() {
+        err!("{}", transfer.describe());
     }
     for warning in run.warnings()? {
         err!("warning: {warning}");

@@ -1,6 +1,8 @@
 //! The configuration of a run: flags over a file over the preset.
 
 use crate::error::{Error, Result, Within, option, setting};
+use crate::from::FromConfig;
+use crate::network_config::NetworkConfig;
 use crate::presets::{Preset, merge};
 use duet_data::{DataError, FolderOptions, ImageSize, LabelKind, Splits};
 use duet_model::{SampleSize, UNetConfig};
@@ -32,6 +34,9 @@ pub struct RunConfig {
     pub save: SaveConfig,
     /// How the run draws.
     pub sample: SampleConfig,
+    /// The model that the run begins from; none for a new network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<FromConfig>,
 }
 
 /// Where the images come from.
@@ -92,31 +97,6 @@ impl DataConfig {
             max_bytes: limit(self.max_gigabytes, 1_000_000_000, duet_data::MAX_BYTES),
         }
     }
-}
-
-/// The network; what the data decides is not asked for here.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NetworkConfig {
-    /// Channels of each level, the highest resolution first.
-    pub block_out_channels: Vec<usize>,
-    /// Residual blocks of each level.
-    pub layers_per_block: usize,
-    /// Levels with attention, 0 the highest resolution.
-    pub attention_levels: Vec<usize>,
-    /// Attention between the way down and the way up.
-    pub mid_attention: bool,
-    /// Channels of an attention head.
-    pub attention_head_dim: usize,
-    /// Groups of each normalisation; 1 is layer normalisation.
-    pub norm_num_groups: usize,
-    /// How the time and class embedding acts on each block: "default" (added) or "scale_shift".
-    #[serde(default = "time_scale_shift")]
-    pub resnet_time_scale_shift: String,
-}
-
-fn time_scale_shift() -> String {
-    "default".into()
 }
 
 /// When a run saves, previews and measures itself, in steps; 0 for never before the end, and for
@@ -206,27 +186,24 @@ impl SampleConfig {
 }
 
 impl RunConfig {
-    /// The preset or the file, with `flags` (dotted key, value) over it.
+    /// What a file and, over it, `flags` (dotted key, value) set.
     ///
     /// # Errors
-    /// Where there is no such preset, where the file cannot be read or is no TOML, and where a key is unknown or
-    /// its value of another type.
-    pub fn resolve(preset: &str, file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Self> {
-        let mut table = Preset::named(preset)?.table()?;
+    /// Where the file cannot be read or is no TOML.
+    pub(crate) fn own_settings(file: Option<&Path>, flags: Vec<(&str, Value)>) -> Result<Table> {
+        let mut own = Table::new();
         if let Some(path) = file {
-            let own: Table = read(path)?.parse().within(format!("{}", path.display()))?;
-            merge(&mut table, own);
+            own = read(path)?.parse().within(format!("{}", path.display()))?;
         }
         for (key, value) in flags {
             let nested = key
                 .rsplit('.')
                 .fold(value, |value, part| Table::from_iter([(part.to_string(), value)]).into());
             if let Value::Table(nested) = nested {
-                merge(&mut table, nested);
+                merge(&mut own, nested);
             }
         }
-        let what = file.map_or("the configuration".into(), |path| path.display().to_string());
-        table.try_into().within(what)
+        Ok(own)
     }
 
     /// How the preset of this name draws, with every key named: where it says nothing, as Duet's own
@@ -235,8 +212,7 @@ impl RunConfig {
     /// # Errors
     /// Where there is no such preset.
     pub fn preset_sample(preset: &str) -> Result<SampleConfig> {
-        let config: Self = Preset::named(preset)?.table()?.try_into().within("the preset")?;
-        let sample = config.sample;
+        let sample = Self::preset(preset)?.sample;
         Ok(SampleConfig {
             sampler: sample.sampler.or(Some(DDIM)),
             eta: sample.eta.or(Some(0.0)),
@@ -254,7 +230,7 @@ impl RunConfig {
     /// # Errors
     /// Where there is no such preset.
     pub fn preset(name: &str) -> Result<Self> {
-        Self::resolve(name, None, Vec::new())
+        Preset::named(name)?.table()?.try_into().within("the preset")
     }
 
     /// As the `config.toml` of a run has it.
@@ -351,26 +327,13 @@ impl RunConfig {
     /// Where such a network cannot be, cannot take images of this size, or does not fit into memory.
     pub fn unet(&self, data: &Splits) -> Result<UNetConfig> {
         let shape = data.train.shape();
-        let levels = self.model.block_out_channels.len();
-        let kinds = |name: &str, level: usize| match self.model.attention_levels.contains(&level) {
-            true => format!("Attn{name}Block2D"),
-            false => format!("{name}Block2D"),
-        };
         let config = UNetConfig {
             sample_size: None,
             in_channels: shape.channels,
             out_channels: shape.channels,
-            down_block_types: (0..levels).map(|level| kinds("Down", level)).collect(),
-            up_block_types: (0..levels).rev().map(|level| kinds("Up", level)).collect(),
-            block_out_channels: self.model.block_out_channels.clone(),
-            layers_per_block: self.model.layers_per_block,
-            add_attention: self.model.mid_attention,
-            attention_head_dim: Some(self.model.attention_head_dim),
-            norm_num_groups: self.model.norm_num_groups,
-            resnet_time_scale_shift: self.model.resnet_time_scale_shift.clone(),
             num_class_embeds: Some(data.train.classes().len() + 1),
             num_train_timesteps: Some(self.diffusion.timesteps),
-            ..UNetConfig::diffusers_defaults()
+            ..self.model.unet()?
         };
         let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;

@@ -249,6 +249,10 @@ impl<T, E: Into<Error>> Within<T> for Result<T, E> {
     }
 
     fn in_option(self, name: &'static str) -> Result<T> {
-        self.map_err(|error| Error::InOption { name, source: Box::new(error.into()) })
+        self.map_err(|error| match error.into() {
+            // The option is what the run was named by.
+            Error::InOption { name: "run", source } => Error::InOption { name, source },
+            error => Error::InOption { name, source: Box::new(error) },
+        })
     }
 }

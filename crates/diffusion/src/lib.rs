@@ -25,6 +25,7 @@
 #![warn(clippy::missing_errors_doc)]
 
 pub mod averages;
+mod begin;
 pub mod budget;
 mod card;
 mod choice;
@@ -43,10 +44,12 @@ mod export;
 mod file_names;
 pub mod files;
 pub mod find;
+mod from;
 mod import;
 mod markdown;
 pub mod metrics;
 mod model;
+mod network_config;
 mod note;
 mod plan;
 mod presets;
@@ -64,6 +67,7 @@ mod settings;
 mod snapshots;
 mod start;
 mod sweep;
+mod transfer;
 mod verify;
 pub mod words;
 pub mod yardstick;
@@ -77,8 +81,10 @@ pub use drawing::{Drawing, EXCLUDES, NEEDS};
 pub use error::{CannotResume, Error, Result, Split};
 pub use eval_file::{Better, CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};
 pub use export::{About, export};
+pub use from::{FromConfig, FromWeights};
 pub use import::{Import, Imported, NullLabel, import};
 pub use model::Model;
+pub use network_config::NetworkConfig;
 pub use note::{Form, Note};
 pub use plan::{FRAME_MS, Frames, Plan};
 pub use presets::{PRESETS, Preset};
@@ -90,6 +96,7 @@ pub use score::score;
 pub use session::{NewRun, PREVIEW_CLASSES, Resume, Session, Stepped};
 pub use set::{Asked, DrawnSet, SetClass, SetDrawing, SetFormat, SetManifest, SetProgress};
 pub use sweep::{Axes, Sweep, Swept};
+pub use transfer::{CarriedClasses, TRANSFER, Transfer};
 pub use verify::verify;
 
 pub use candle_core::{self, Device, Tensor};

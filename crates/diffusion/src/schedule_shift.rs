@@ -11,11 +11,11 @@ impl Preset {
     /// and a log-normal weighting moved along, by ln(side/32).
     ///
     /// The side of a rectangle is that of a square with as many pixels. Nothing changes at up to 32 pixels, with the
-    /// other presets, and where the configuration has an `snr_scale`.
+    /// other presets, where the configuration has an `snr_scale`, and where it begins from a model, whose schedule it has.
     pub fn shift_schedule(&self, config: &mut RunConfig, data: &Splits) {
         let shape = data.train.shape();
         let ratio = ((shape.height * shape.width) as f64).sqrt() / SMALL as f64;
-        if !self.colour || ratio <= 1.0 || config.diffusion.snr_scale.is_some() {
+        if !self.colour || ratio <= 1.0 || config.diffusion.snr_scale.is_some() || config.from.is_some() {
             return;
         }
         config.diffusion.snr_scale = Some(ratio.powi(-2));

@@ -15,6 +15,7 @@ use crate::note::Form;
 use crate::plan::Plan;
 use crate::rise::Rise;
 use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
+use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
 use crate::{resume, score, snapshots};
@@ -46,6 +47,8 @@ pub struct NewRun {
     config: RunConfig,
     data: Splits,
     trainer: Trainer,
+    /// The weights that it begins from, where these are another model's.
+    beginning: Option<Beginning>,
     device: Device,
 }
 
@@ -66,8 +69,9 @@ impl NewRun {
         config.data.note_start();
         let unet = config.unet(&data)?;
         budget::check_memory(&config, &data)?;
-        let trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
-        Ok(Self { config, data, trainer, device })
+        let mut trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
+        let beginning = begin(&mut config, &mut trainer, &data, &device)?;
+        Ok(Self { config, data, trainer, beginning, device })
     }
 
     /// The same for another number of steps.
@@ -76,6 +80,9 @@ impl NewRun {
         self.config.validate()?;
         let unet = self.config.unet(&self.data)?;
         self.trainer = Trainer::new(&unet, &self.config.diffusion, &self.config.train, &self.device)?;
+        if let Some(beginning) = &self.beginning {
+            beginning.set(&mut self.trainer)?;
+        }
         Ok(self)
     }
 
@@ -110,6 +117,11 @@ impl NewRun {
     /// Its data.
     pub fn data(&self) -> &Splits {
         &self.data
+    }
+
+    /// What it takes over from the model that it begins from; none of a new network.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.beginning.as_ref().map(|beginning| &beginning.transfer)
     }
 
     /// Its network, which has taken no step.
@@ -168,6 +180,29 @@ impl NewRun {
         let folder = RunFolder::create(folder, &text)?;
         Session::of(self, text, folder)
     }
+}
+
+/// Gives a new network the weights that the configuration names, and notes which they are.
+fn begin(
+    config: &mut RunConfig,
+    trainer: &mut Trainer,
+    data: &Splits,
+    device: &Device,
+) -> Result<Option<Beginning>> {
+    let Some(from) = &mut config.from else { return Ok(None) };
+    let found = find::model_folder(Path::new(&from.model)).in_option("from")?;
+    let absolute = std::path::absolute(&found).unwrap_or(found);
+    let path = absolute.to_str().ok_or_else(|| {
+        setting(format!(
+            "{}: a model to begin from needs a path of UTF-8, which is noted",
+            absolute.display()
+        ))
+    })?;
+    from.model = path.into();
+    let beginning = Beginning::new(from, trainer, data, device)?;
+    from.hash = Some(beginning.transfer.hash.clone());
+    beginning.set(trainer)?;
+    Ok(Some(beginning))
 }
 
 /// What may change where a run goes on; all else is as it began.
@@ -241,7 +276,12 @@ impl Session {
 
     /// Of a run that is ready to be stepped, in its open folder.
     fn of(run: NewRun, config_text: String, mut folder: RunFolder) -> Result<Self> {
-        let NewRun { config, data, trainer, device } = run;
+        let NewRun { config, data, trainer, beginning, device } = run;
+        if let Some(Beginning { transfer, .. }) = &beginning {
+            let text = serde_json::to_string_pretty(transfer)? + "\n";
+            write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
+            transfer.describe().lines().try_for_each(|line| folder.log(line))?;
+        }
         let (first, started) = (trainer.steps(), Instant::now());
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
@@ -319,9 +359,10 @@ impl Session {
         let data = images(&config, &path)?;
         check_images(&config, &data)?;
         let mut trainer = Trainer::new(&config.unet(&data)?, &config.diffusion, &config.train, &device)?;
-        let step = match &found {
-            Some(found) => checkpoint::load(&mut trainer, found, &device)?.step,
-            None => 0,
+        let (step, beginning) = match &found {
+            Some(found) => (checkpoint::load(&mut trainer, found, &device)?.step, None),
+            // The weights that it began from are nowhere but where they were.
+            None => (0, begin(&mut config, &mut trainer, &data, &device)?),
         };
         config.save.save_every = changes.save_every.unwrap_or(config.save.save_every);
         config.save.keep = changes.keep.unwrap_or(config.save.keep);
@@ -335,7 +376,7 @@ impl Session {
             Some(_) => log::info!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
-        Self::of(NewRun { config, data, trainer, device }, config_text, folder)
+        Self::of(NewRun { config, data, trainer, beginning, device }, config_text, folder)
     }
 
     /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint. After the last

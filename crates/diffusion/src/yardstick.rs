@@ -193,7 +193,7 @@ impl Yardstick {
     pub fn config(run: Option<&Path>, data: Option<&str>, label: Option<LabelKind>) -> Result<RunConfig> {
         let mut config = match run {
             Some(run) => RunConfig::load(&run.join(CONFIG))?.0,
-            None => RunConfig::resolve("digits", None, Vec::new())?,
+            None => RunConfig::preset("digits")?,
         };
         if let Some(data) = data {
             config.data.source = data.into();

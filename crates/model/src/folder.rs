@@ -33,9 +33,28 @@ pub struct LoadedModel {
 /// Errors: a missing file, a wrong configuration, wrong weights, too little memory. The error names the
 /// file, the key or the tensor.
 pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
-    let inner = folder.join("unet");
-    let folder = if inner.is_dir() { inner } else { folder.to_path_buf() };
+    let folder = network_folder(folder);
     load_files(&folder.join(CONFIG_FILE), &find_weights(&folder)?, device)
+}
+
+/// The configuration of the network that [`load_folder`] loads.
+///
+/// Errors: a missing file, a wrong configuration. The error names the file and the key.
+pub fn read_folder_config(folder: &Path) -> Result<UNetConfig, ModelError> {
+    let path = network_folder(folder).join(CONFIG_FILE);
+    UNetConfig::from_json(&read_config(&path)?).map_err(|error| in_file(&path, error))
+}
+
+fn network_folder(folder: &Path) -> PathBuf {
+    let inner = folder.join("unet");
+    if inner.is_dir() { inner } else { folder.to_path_buf() }
+}
+
+fn in_file(path: &Path, error: ModelError) -> ModelError {
+    match error {
+        ModelError::Read { .. } => error,
+        error => ModelError::File { path: path.into(), reason: error.to_string() },
+    }
 }
 
 /// Loads a network from a configuration file and a weights file.
@@ -44,10 +63,6 @@ pub fn load_folder(folder: &Path, device: &Device) -> Result<LoadedModel, ModelE
 /// before diffusers 0.15, and all tensors may have the prefix `_orig_mod.` or `module.`.
 /// Errors as [`load_folder`].
 pub fn load_files(path: &Path, weights_path: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
-    let in_file = |path: &Path, error: ModelError| match error {
-        ModelError::Read { .. } => error,
-        error => ModelError::File { path: path.into(), reason: error.to_string() },
-    };
     let text = read_config(path)?;
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
     let config = UNetConfig::from_json(&text).map_err(|error| in_file(path, error))?;

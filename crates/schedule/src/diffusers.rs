@@ -209,8 +209,27 @@ impl DiffusersScheduler {
     /// that is less, so that ln σ is finite.
     pub fn noise_schedule(&self) -> Result<NoiseSchedule, ScheduleError> {
         let timesteps = self.num_train_timesteps;
-        let kind = match (&self.trained_betas, self.beta_schedule.as_str()) {
-            (Some(betas), _) => BetaSchedule::Betas(betas.clone()),
+        let kind = self.beta_schedule()?;
+        let schedule = NoiseSchedule::with_beta_range(&kind, timesteps, self.beta_start, self.beta_end)?;
+        if !self.rescale_betas_zero_snr {
+            return Ok(schedule);
+        }
+        let rescaled = schedule.with_zero_terminal_snr();
+        if self.class != SchedulerClass::DpmSolver {
+            return Ok(rescaled);
+        }
+        let mut alpha_bars = rescaled.alphas_cumprod().to_vec();
+        let before = if timesteps > 1 { alpha_bars[timesteps - 2] } else { 1.0 };
+        alpha_bars[timesteps - 1] = DPM_LAST_ALPHA_BAR.min(before / 2.0);
+        NoiseSchedule::from_alphas_cumprod(alpha_bars)
+    }
+
+    /// The rule of the betas, before any rescale. A table of trained betas that Duet wrote for one of its own rules is
+    /// named by that rule.
+    pub fn beta_schedule(&self) -> Result<BetaSchedule, ScheduleError> {
+        let timesteps = self.num_train_timesteps;
+        Ok(match (&self.trained_betas, self.beta_schedule.as_str()) {
+            (Some(betas), _) => self.noted_rule(betas).unwrap_or_else(|| BetaSchedule::Betas(betas.clone())),
             (None, "linear") => BetaSchedule::Linear,
             (None, "scaled_linear") => BetaSchedule::ScaledLinear,
             (None, "squaredcos_cap_v2") => BetaSchedule::Cosine,
@@ -224,19 +243,29 @@ impl DiffusersScheduler {
                     "linear, scaled_linear, squaredcos_cap_v2 or trained_betas",
                 ));
             }
-        };
-        let schedule = NoiseSchedule::with_beta_range(&kind, timesteps, self.beta_start, self.beta_end)?;
-        if !self.rescale_betas_zero_snr {
-            return Ok(schedule);
-        }
-        let rescaled = schedule.with_zero_terminal_snr();
-        if self.class != SchedulerClass::DpmSolver {
-            return Ok(rescaled);
-        }
-        let mut alpha_bars = rescaled.alphas_cumprod().to_vec();
-        let before = if timesteps > 1 { alpha_bars[timesteps - 2] } else { 1.0 };
-        alpha_bars[timesteps - 1] = DPM_LAST_ALPHA_BAR.min(before / 2.0);
-        NoiseSchedule::from_alphas_cumprod(alpha_bars)
+        })
+    }
+
+    /// The rule that Duet noted beside trained betas, if it gives them.
+    fn noted_rule(&self, betas: &[f64]) -> Option<BetaSchedule> {
+        let rule: BetaSchedule = self.duet_schedule.as_deref()?.parse().ok()?;
+        let own = rule.betas(self.num_train_timesteps, self.beta_start, self.beta_end).ok()?;
+        (own == betas).then_some(rule)
+    }
+
+    /// The first and last β of `linear` and `scaled_linear`.
+    pub fn beta_range(&self) -> (f64, f64) {
+        (self.beta_start, self.beta_end)
+    }
+
+    /// T.
+    pub fn timesteps(&self) -> usize {
+        self.num_train_timesteps
+    }
+
+    /// Whether the schedule is rescaled to zero terminal SNR.
+    pub fn has_zero_terminal_snr(&self) -> bool {
+        self.rescale_betas_zero_snr
     }
 
     /// What the network predicts.

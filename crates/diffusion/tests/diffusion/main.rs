@@ -12,3 +12,4 @@ mod runs;
 mod sets;
 mod support;
 mod tiny;
+mod transfer;

@@ -58,6 +58,22 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
     Ok(manifest)
 }
 
+/// The raw weights of a checkpoint, by their names in the network: those that training goes on from, not their average.
+///
+/// First, every file is checked against the manifest.
+///
+/// # Errors
+/// A file that is missing or damaged; a checkpoint without its training state.
+pub fn raw_weights(folder: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    Manifest::verify(folder)?;
+    let tensors = read_tensors(&folder.join(STATE_FILE), device)?;
+    let named = |(key, value): (String, Tensor)| {
+        let name = key.strip_prefix(WEIGHTS)?.strip_prefix('.')?;
+        Some((name.to_string(), value))
+    };
+    Ok(tensors.into_iter().filter_map(named).collect())
+}
+
 /// Refuses leftover tensors: they belong to another network.
 fn refuse_left_over(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<(), TrainError> {
     match tensors.keys().next() {

@@ -17,7 +17,7 @@ mod state;
 
 pub use latest::{latest, latest_model, latest_model_until, latest_until, verify_step};
 pub use list::list;
-pub use load::load;
+pub use load::{load, raw_weights};
 pub use names::{folder, step_of};
 pub use of_trainer::{notes, scheduler};
 pub use prune::{prune, prune_but, prune_on};

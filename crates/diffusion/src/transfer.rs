@@ -1,0 +1,250 @@
+//! What a new run takes over from another model: weights, rows of classes, channels.
+
+use crate::error::{Result, Within, setting};
+use crate::from::{FromConfig, FromWeights};
+use crate::model::Model;
+use candle_core::{Device, Tensor};
+use duet_data::Splits;
+use duet_train::{TrainError, Trainer, checkpoint};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What was taken over, in the run's folder.
+pub const TRANSFER: &str = "transfer.json";
+
+/// So many names are told to people; the file has all of them.
+const LISTED: usize = 12;
+
+const CLASS_ROWS: &str = "class_embedding.weight";
+/// The layers that see an image's channels.
+const CONV_IN: &str = "conv_in.weight";
+const CONV_OUT: [&str; 2] = ["conv_out.weight", "conv_out.bias"];
+
+/// What a run took over from the model that it began from, what began anew, and what was dropped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Transfer {
+    /// The folder of the model.
+    pub model: String,
+    /// Of its network, averaged weights and scheduler.
+    pub hash: String,
+    /// Which of its weights.
+    pub weights: FromWeights,
+    /// Tensors taken over.
+    pub tensors: usize,
+    /// Tensors that began with seeded values.
+    pub new_tensors: Vec<String>,
+    /// Rows of the class embedding.
+    pub classes: CarriedClasses,
+    /// Channels of the model's images and of these, where they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<[usize; 2]>,
+    /// Height and width of the model's images and of these, where they differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<[(usize, usize); 2]>,
+}
+
+/// The classes of a model and of the run that began from it, matched by their names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedClasses {
+    /// In both.
+    pub kept: Vec<String>,
+    /// In the run alone. They begin at the null label's row, or, in a model without one, at the mean of its classes.
+    pub new: Vec<String>,
+    /// In the model alone.
+    pub dropped: Vec<String>,
+}
+
+impl Transfer {
+    /// For people, a line for each kind.
+    pub fn describe(&self) -> String {
+        let listed = |names: &[String]| match names {
+            [] => "none".into(),
+            names if names.len() <= LISTED => names.join(", "),
+            names => format!("{} and {} more", names[..LISTED].join(", "), names.len() - LISTED),
+        };
+        let (model, weights) = (&self.model, self.weights);
+        let mut lines =
+            vec![format!("begins from {model}, {weights} weights: {} tensors carried over", self.tensors)];
+        if !self.new_tensors.is_empty() {
+            lines.push(format!("new tensors: {}", listed(&self.new_tensors)));
+        }
+        let CarriedClasses { kept, new, dropped } = &self.classes;
+        lines.push(format!("classes carried over: {}", listed(kept)));
+        lines.push(format!("classes that are new: {}", listed(new)));
+        lines.push(format!("classes dropped: {}", listed(dropped)));
+        if let Some([from, to]) = self.channels {
+            lines
+                .push(format!("channels: {from} there, {to} here; the first and the last layer are adapted"));
+        }
+        if let Some([from, to]) = self.image_size {
+            lines.push(format!("images: {}x{} there, {}x{} here", from.0, from.1, to.0, to.1));
+        }
+        lines.join("\n")
+    }
+}
+
+/// The weights that a run begins from, ready for its network.
+pub struct Beginning {
+    values: BTreeMap<String, Tensor>,
+    /// What was done to them.
+    pub transfer: Transfer,
+}
+
+impl Beginning {
+    /// The weights of `from` for the network of `trainer`, which is for these images.
+    ///
+    /// # Errors
+    /// Where the model cannot be opened, is not the one whose hash is noted, or does not fit: with the first tensor
+    /// and both shapes.
+    pub fn new(from: &FromConfig, trainer: &Trainer, data: &Splits, device: &Device) -> Result<Self> {
+        let model = Model::open(&from.model, device).in_option("from")?;
+        let hash = model.hash()?;
+        if let Some(noted) = from.hash.as_ref().filter(|noted| **noted != hash) {
+            return Err(setting(format!(
+                "{}: it is not the model that the configuration notes: its hash is {hash}, not {noted}; put that model \
+                 back, or leave `hash` out of [from]",
+                from.model
+            )));
+        }
+        let mut values = match from.weights {
+            FromWeights::Averaged => {
+                let named =
+                    |(name, var): (&str, &candle_core::Var)| (name.to_string(), var.as_tensor().clone());
+                model.loaded.parameters.iter().map(named).collect()
+            }
+            FromWeights::Raw => checkpoint::raw_weights(&model.folder, device).in_option("from")?,
+        };
+        let classes = carry_classes(&mut values, &model, data, trainer, device)?;
+        let channels = carry_channels(&mut values, &model, data)?;
+        check_fit(&values, trainer, &model.folder).in_option("from")?;
+        let shape = data.train.shape();
+        let sides = model.loaded.unet.config().sample_size.map(|size| size.sides());
+        let here = (shape.height, shape.width);
+        let is_new = |name: &&str| !values.contains_key(*name);
+        let transfer = Transfer {
+            model: from.model.clone(),
+            hash,
+            weights: from.weights,
+            tensors: values.len(),
+            new_tensors: trainer
+                .parameters()
+                .iter()
+                .map(|(name, _)| name)
+                .filter(is_new)
+                .map(Into::into)
+                .collect(),
+            classes,
+            channels,
+            image_size: sides.filter(|&there| there != here).map(|there| [there, here]),
+        };
+        Ok(Self { values, transfer })
+    }
+
+    /// Sets the weights of a trainer that has taken no step, and their averages.
+    ///
+    /// # Errors
+    /// Where the network is another one.
+    pub fn set(&self, trainer: &mut Trainer) -> Result<()> {
+        Ok(trainer.begin_from(&self.values)?)
+    }
+}
+
+/// Puts the rows of the class embedding in the order of the new classes, the null label's last.
+fn carry_classes(
+    values: &mut BTreeMap<String, Tensor>,
+    model: &Model,
+    data: &Splits,
+    trainer: &Trainer,
+    device: &Device,
+) -> Result<CarriedClasses> {
+    let names = data.train.classes();
+    let (kept, new) = names.iter().cloned().partition(|name| model.classes.contains(name));
+    let dropped = model.classes.iter().filter(|name| !names.contains(name)).cloned().collect();
+    let carried = CarriedClasses { kept, new, dropped };
+    let rows: Vec<Vec<f32>> = match values.remove(CLASS_ROWS) {
+        Some(table) => table.to_dtype(candle_core::DType::F32)?.to_vec2()?,
+        None => {
+            // A network without classes begins as it is: nothing is added to its embedding of time.
+            if let Some(table) = trainer.parameters().get(CLASS_ROWS) {
+                values.insert(CLASS_ROWS.into(), table.as_tensor().zeros_like()?);
+            }
+            return Ok(carried);
+        }
+    };
+    let width = rows.first().map_or(0, Vec::len);
+    let known = rows.len() - usize::from(model.null_label.is_some());
+    let mean =
+        || (0..width).map(|i| rows[..known].iter().map(|row| row[i]).sum::<f32>() / known.max(1) as f32);
+    let null: Vec<f32> = match model.null_label {
+        Some(row) => rows[row as usize].clone(),
+        None => mean().collect(),
+    };
+    let row_of = |name: &String| {
+        let found = model.classes.iter().position(|class| class == name);
+        found.map_or(&null, |row| &rows[row])
+    };
+    let ordered: Vec<f32> = names.iter().map(row_of).chain([&null]).flatten().copied().collect();
+    values.insert(CLASS_ROWS.into(), Tensor::from_vec(ordered, (names.len() + 1, width), device)?);
+    Ok(carried)
+}
+
+/// Adapts the first and the last layer from grey to colour, or from colour to grey: a colour image of equal channels
+/// is seen as the grey one, and a grey one is drawn with equal channels.
+fn carry_channels(
+    values: &mut BTreeMap<String, Tensor>,
+    model: &Model,
+    data: &Splits,
+) -> Result<Option<[usize; 2]>> {
+    let (there, here) = (model.loaded.unet.config().in_channels, data.train.shape().channels);
+    if there == here {
+        return Ok(None);
+    }
+    // Other numbers have no such meaning; the shapes then tell that they do not fit.
+    if (there, here) == (1, 3) || (there, here) == (3, 1) {
+        if let Some(value) = values.get_mut(CONV_IN) {
+            *value = match here {
+                1 => value.sum_keepdim(1)?,
+                _ => (value.repeat((1, here, 1, 1))? / here as f64)?,
+            };
+        }
+        for name in CONV_OUT {
+            if let Some(value) = values.get_mut(name) {
+                *value = match here {
+                    1 => value.mean_keepdim(0)?,
+                    _ => Tensor::cat(&vec![&*value; here], 0)?,
+                };
+            }
+        }
+    }
+    Ok(Some([there, here]))
+}
+
+/// Refuses weights of another network, by the first tensor in the order of names.
+fn check_fit(values: &BTreeMap<String, Tensor>, trainer: &Trainer, folder: &Path) -> Result<()> {
+    let refuse = |difference: String| {
+        let reason = format!(
+            "does not fit the run's network: {difference}; without a [model] of one's own, the run takes the model's network"
+        );
+        Err(TrainError::Checkpoint { path: folder.into(), reason }.into())
+    };
+    let parameters = trainer.parameters();
+    let drawn = trainer.ema_parameters();
+    for (name, var) in drawn.iter() {
+        match values.get(name) {
+            None => return refuse(format!("{name} is not in the model, {:?} in the run", var.dims())),
+            Some(value) if value.dims() != var.dims() => {
+                return refuse(format!(
+                    "{name} is {:?} in the model, {:?} in the run",
+                    value.dims(),
+                    var.dims()
+                ));
+            }
+            Some(_) => (),
+        }
+    }
+    match values.iter().find(|(name, _)| parameters.get(name).is_none()) {
+        Some((name, value)) => refuse(format!("{name} is {:?} in the model, not in the run", value.dims())),
+        None => Ok(()),
+    }
+}
