@@ -229,6 +229,51 @@ fn bad_input_is_refused_with_its_code_and_reason() {
 }
 
 #[test]
+fn a_training_from_a_model_says_what_it_carries_over_and_refuses_what_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    train(dir.path(), "first");
+    let data = images(dir.path());
+    std::fs::rename(data.join("left"), data.join("above")).unwrap();
+    let data = data.to_str().unwrap();
+    let begin = |flags: &[&str], code| {
+        let arguments = [&["train", "--data", data, "--from", "first", "--out", "second"], flags].concat();
+        run(dir.path(), &arguments, code)
+    };
+    std::fs::write(dir.path().join("wide.toml"), "[model]\nblock_out_channels = [16, 16]\n").unwrap();
+    let cases: [(&[&str], i32, &[&str]); 4] = [
+        (
+            &["--config", "wide.toml"],
+            5,
+            &[
+                "--from",
+                "class_embedding.weight is [3, 32] in the model, [3, 64] in the run",
+                "without a [model]",
+            ],
+        ),
+        (&["--freeze", "down_block"], 2, &["freeze \"down_block\"", "down_blocks"]),
+        (&["--freeze", "*"], 2, &["nothing would be trained"]),
+        (&["--from-weights", "best"], 2, &["averaged or raw"]),
+    ];
+    for (flags, code, words) in cases {
+        let text = begin(flags, code);
+        assert!(words.iter().all(|word| text.contains(word)), "{flags:?}: {text}");
+        assert!(!dir.path().join("second").exists(), "{flags:?} left something behind");
+    }
+    let text = run(dir.path(), &["train", "--data", data, "--from", "nowhere", "--out", "second"], 5);
+    assert!(text.contains("--from: nowhere: there is no such folder"), "{text}");
+
+    let text = begin(&["--steps", "4", "--freeze", "conv_in,time_embedding", "--from-weights", "raw"], 0);
+    for words in ["raw weights", "carried over: right", "are new: above", "dropped: left", "freeze = ["] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(dir.path().join("second/transfer.json").is_file());
+    for (flag, value) in [("--from", "first"), ("--freeze", "conv_in")] {
+        let text = run(dir.path(), &["train", "--resume", "second", flag, value], 2);
+        assert!(text.contains(&format!("{flag} cannot change")), "{text}");
+    }
+}
+
+#[test]
 fn the_preset_that_fits_the_images_is_taken_and_another_is_warned_about() {
     let dir = tempfile::tempdir().unwrap();
     let grey = images(dir.path());
