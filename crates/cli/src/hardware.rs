@@ -5,25 +5,40 @@ use crate::terminal::program;
 use anyhow::{Context, Result};
 use candle_core::Device;
 
+/// Flags of the verbs that compute.
+#[derive(clap::Args)]
+pub struct Compute {
+    /// Threads. The result does not depend on them [default: all cores]
+    #[arg(long, help_heading = "This machine")]
+    threads: Option<usize>,
+    /// auto, cpu, cuda:N or metal. A GPU needs a program that was built with the feature cuda or metal; nobody has run
+    /// that on a GPU yet
+    #[arg(long, help_heading = "This machine", default_value = "auto")]
+    device: String,
+}
+
+impl Compute {
+    /// Starts the threads; the device.
+    pub fn start(&self) -> Result<Device> {
+        set_threads(self.threads)?;
+        device(&self.device)
+    }
+}
+
 /// Flags of the verbs that draw: where and how, and nothing that the images depend on.
 #[derive(clap::Args)]
 pub struct Machine {
     /// Images in one pass through the network. It does not change the images
     #[arg(long, help_heading = "This machine", default_value_t = 64)]
     pub batch: usize,
-    /// Threads. They do not change the images [default: all cores]
-    #[arg(long, help_heading = "This machine")]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, help_heading = "This machine", default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 impl Machine {
     /// Starts the threads; the device.
     pub fn start(&self) -> Result<Device> {
-        set_threads(self.threads)?;
-        device(&self.device)
+        self.compute.start()
     }
 }
 
@@ -40,10 +55,12 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
 }
 
 /// The device of `--device auto|cpu|cuda:N|metal`.
-pub fn device(text: &str) -> Result<Device> {
+fn device(text: &str) -> Result<Device> {
     let unavailable = |feature: &str| {
         let how = match program() {
-            "duet" => format!("get it with `cargo install duet-cli --features {feature}`"),
+            "duet" => {
+                format!("build it in the repository: `cargo install --path crates/cli --features {feature}`")
+            }
             _ => format!("run it as `cargo run --release --package xtask --features {feature} -- …`"),
         };
         usage(format!("--device {text}: this program was built without it; {how}"))

@@ -1,6 +1,6 @@
 //! `reproduce`: draws a picture again from what it says of itself.
 
-use crate::hardware;
+use crate::hardware::Compute;
 use crate::terminal::out;
 use anyhow::Result;
 use duet_diffusion::files::{create_parent, write_atomically};
@@ -20,18 +20,13 @@ pub struct Args {
     /// Refuses a picture that takes more evaluations of a network: a stranger's may ask for any number
     #[arg(long, value_name = "EVALUATIONS", default_value_t = 100_000)]
     most: u64,
-    /// Threads [default: all cores]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
 }
 
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.compute.start()?;
     let again = duet_diffusion::reproduce(&args.image, args.run.as_deref(), args.most, &device)?;
     if let Some(out) = &args.out {
         create_parent(out)?;

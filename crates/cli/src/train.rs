@@ -1,7 +1,7 @@
 //! `train`: from labelled images to a model folder.
 
 use crate::exit::{self, Interrupted, usage};
-use crate::hardware;
+use crate::hardware::Compute;
 use crate::images::Images;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
@@ -82,12 +82,8 @@ pub struct Args {
     /// Seed of every random draw [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// Threads [default: all cores]; the result does not depend on it
-    #[arg(long)]
-    threads: Option<usize>,
-    /// auto, cpu, cuda:N or metal
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    compute: Compute,
     /// Go on with the newest run, or with this one or its checkpoint
     #[arg(long, value_name = "latest|DIR")]
     resume: Option<String>,
@@ -184,8 +180,7 @@ impl Args {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     let interrupt = Interrupt::listen()?;
-    hardware::set_threads(args.threads)?;
-    let device = hardware::device(&args.device)?;
+    let device = args.compute.start()?;
     let session = match &args.resume {
         Some(target) => resumed(&args, target, device)?,
         None => match started(&args, device)? {
@@ -377,7 +372,7 @@ fn dry_run(run: NewRun, path: &Path) -> Result<()> {
     out!("steps       {} of {per_step} images, {epochs:.1} epochs", config.train.steps);
     out!("speed       {:.0} img/s, {:.3} s a step", per_step as f64 / each.as_secs_f64(), each.as_secs_f64());
     out!("time        about {} without previews", duration(each.mul_f64(config.train.steps as f64)));
-    if let Some(memory) = hardware::peak_memory() {
+    if let Some(memory) = crate::hardware::peak_memory() {
         out!("memory      {} at most so far", megabytes(memory));
     }
     let free = budget::free_disk(path).map_or(String::new(), |free| format!(", {} free", megabytes(free)));
