@@ -1,8 +1,9 @@
-//! The operations of the network. It is written once over these, and runs in two ways: on candle tensors
-//! with candle's gradients, and on the kernels' tape.
+//! The operations of the network. It is written once over these. It runs on candle tensors with candle's
+//! gradients and on the kernels' tape, and it is written as the nodes of an ONNX file.
 
 use crate::layers::{Conv, Linear, Norm};
-use candle_core::{D, Result, Tensor};
+use crate::waves::Waves;
+use candle_core::{D, Device, Result, Tensor};
 use duet_kernels::{Activation, GroupNorm};
 
 /// The terms that are added to a layer's result: (y + time + residual) · scale.
@@ -18,12 +19,30 @@ impl<X> Addends<'_, X> {
     }
 }
 
+/// What the network gets of a batch of B images, as a graph has it.
+pub(crate) struct Given<'a, G: Graph + ?Sized> {
+    /// (B, C, H, W)
+    pub x: G::X,
+    /// Timesteps (B)
+    pub t: &'a G::Times,
+    /// Rows of the class embedding (B); none for a network without classes.
+    pub labels: Option<&'a G::Labels>,
+    /// What was done to each image (B, N)
+    pub augment_labels: Option<G::X>,
+}
+
 /// One way to run the network. Feature maps (B, C, H, W) and embeddings (B, E) are both an `X`.
 pub(crate) trait Graph {
     type X: Clone;
+    /// A timestep for each image.
+    type Times: ?Sized;
+    /// A row of a table for each image.
+    type Labels: ?Sized;
 
-    /// An embedding (B, E) that no gradient flows into.
-    fn embedding(&mut self, values: &Tensor) -> Result<Self::X>;
+    /// The codes (B, E) of timesteps. No gradient flows into them.
+    fn waves(&mut self, t: &Self::Times, waves: &Waves) -> Result<Self::X>;
+    /// The rows (B, E) of a table (timesteps, E).
+    fn rows_of_times(&mut self, t: &Self::Times, name: &str, table: &Tensor) -> Result<Self::X>;
     /// Convolution; the time term is (B, O).
     fn conv(&mut self, x: &Self::X, layer: &Conv, sum: Addends<Self::X>) -> Result<Self::X>;
     /// Linear layer on an embedding.
@@ -48,16 +67,27 @@ pub(crate) trait Graph {
     fn double(&mut self, x: &Self::X) -> Result<Self::X>;
     /// The mean of each 2×2 pixels.
     fn halve(&mut self, x: &Self::X) -> Result<Self::X>;
-    /// Each image times its factor.
-    fn scale_images(&mut self, x: &Self::X, factors: &[f32]) -> Result<Self::X>;
+    /// Each image divided by its timestep.
+    fn divide_by_times(&mut self, x: &Self::X, t: &Self::Times) -> Result<Self::X>;
     /// softmax(q kᵀ / √(C / heads)) v over pixels.
     fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
     /// x (B, E) plus the rows of a table (rows, E).
-    fn add_rows(&mut self, x: &Self::X, name: &str, table: &Tensor, labels: &[u32]) -> Result<Self::X>;
+    fn add_rows(&mut self, x: &Self::X, name: &str, table: &Tensor, labels: &Self::Labels)
+    -> Result<Self::X>;
 }
 
-/// Runs on candle tensors, on any device. The gradients are candle's.
-pub(crate) struct CandleGraph;
+/// The reciprocal of each timestep.
+pub(crate) fn reciprocals(t: &[f32]) -> Vec<f32> {
+    t.iter().map(|t| t.recip()).collect()
+}
+
+/// The rows of a table that timesteps number.
+pub(crate) fn rows(t: &[f32]) -> Vec<u32> {
+    t.iter().map(|&t| t as u32).collect()
+}
+
+/// Runs on candle tensors, on the device of the parameters. The gradients are candle's.
+pub(crate) struct CandleGraph<'a>(pub &'a Device);
 
 fn add_sum(y: Tensor, sum: Addends<Tensor>) -> Result<Tensor> {
     let y = match sum.time {
@@ -71,11 +101,17 @@ fn add_sum(y: Tensor, sum: Addends<Tensor>) -> Result<Tensor> {
     if sum.scale == 1.0 { Ok(y) } else { y * sum.scale }
 }
 
-impl Graph for CandleGraph {
+impl Graph for CandleGraph<'_> {
     type X = Tensor;
+    type Times = [f32];
+    type Labels = [u32];
 
-    fn embedding(&mut self, values: &Tensor) -> Result<Tensor> {
-        Ok(values.clone())
+    fn waves(&mut self, t: &[f32], waves: &Waves) -> Result<Tensor> {
+        Tensor::from_vec(waves.codes(t)?, (t.len(), waves.width), self.0)
+    }
+
+    fn rows_of_times(&mut self, t: &[f32], _: &str, table: &Tensor) -> Result<Tensor> {
+        table.index_select(&Tensor::new(rows(t), self.0)?, 0)
     }
 
     fn conv(&mut self, x: &Tensor, layer: &Conv, sum: Addends<Tensor>) -> Result<Tensor> {
@@ -135,8 +171,8 @@ impl Graph for CandleGraph {
         x.avg_pool2d(2)
     }
 
-    fn scale_images(&mut self, x: &Tensor, factors: &[f32]) -> Result<Tensor> {
-        x.broadcast_mul(&Tensor::new(factors, x.device())?.reshape((factors.len(), 1, 1, 1))?)
+    fn divide_by_times(&mut self, x: &Tensor, t: &[f32]) -> Result<Tensor> {
+        x.broadcast_mul(&Tensor::from_vec(reciprocals(t), (t.len(), 1, 1, 1), self.0)?)
     }
 
     fn attention(&mut self, qkv: [&Tensor; 3], heads: usize) -> Result<Tensor> {
@@ -150,7 +186,7 @@ impl Graph for CandleGraph {
     }
 
     fn add_rows(&mut self, x: &Tensor, _: &str, table: &Tensor, labels: &[u32]) -> Result<Tensor> {
-        let labels = Tensor::new(labels, x.device())?;
+        let labels = Tensor::new(labels, self.0)?;
         x + table.index_select(&labels, 0)?
     }
 }

@@ -29,6 +29,7 @@ mod snapshot;
 mod tensors;
 mod time_embedding;
 mod unet;
+mod waves;
 mod weights;
 
 pub use config::{SampleSize, UNetConfig};

@@ -1,10 +1,11 @@
 //! The network's weights at one moment, prepared for the CPU's kernels.
 
 use crate::error::ModelError;
-use crate::graph::{Addends, CandleGraph, Graph};
+use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
 use crate::parameters::Parameters;
 use crate::unet::{Inputs, NetworkInputs, UNet};
+use crate::waves::Waves;
 use candle_core::{DType, Device, Result, Tensor, Var};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
@@ -71,8 +72,7 @@ impl UNet {
         let inputs = Inputs { x, t: vec![0.0], labels, augment_labels: None };
         let snapshot = self.snapshot(Purpose::Prediction)?;
         let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: &snapshot };
-        let x = channels_last(&inputs.x)?;
-        self.run(&mut graph, x, &inputs)?;
+        self.run(&mut graph, inputs.given(channels_last)?)?;
         Ok(graph.tape.multiply_adds())
     }
 
@@ -105,7 +105,7 @@ impl UNet {
             };
             return Ok((value, by_name(parameters, tensor)?));
         }
-        let prediction = self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?;
+        let prediction = self.run(&mut CandleGraph(self.device()), inputs.given(|x| Ok(x.clone()))?)?;
         let (value, gradient) = objective(0..inputs.len(), &prediction.detach())?;
         let grads = (prediction * gradient)?.sum_all()?.backward()?;
         Ok((value, by_name(parameters, |_, var| Ok(grads.get(var).cloned()))?))
@@ -136,14 +136,14 @@ impl Snapshot<'_> {
     ) -> std::result::Result<Tensor, ModelError> {
         let inputs = self.unet.inputs(&NetworkInputs { x, t, labels, augment_labels: None })?;
         if !x.device().is_cpu() {
-            return Ok(self.unet.run(&mut CandleGraph, inputs.x.clone(), &inputs)?.detach());
+            let mut graph = CandleGraph(self.unet.device());
+            return Ok(self.unet.run(&mut graph, inputs.given(|x| Ok(x.clone()))?)?.detach());
         }
         // A small batch is shared among all threads. Predictions do not depend on the chunks.
         let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, MOST);
         let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
-            let x = channels_last(&part.x)?;
-            channels_first(&self.unet.run(&mut graph, x, &part)?)
+            channels_first(&self.unet.run(&mut graph, part.given(channels_last)?)?)
         });
         Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
     }
@@ -156,8 +156,7 @@ impl Snapshot<'_> {
         let sum = InOrder::default();
         chunks.into_par_iter().enumerate().try_for_each(|(i, (range, part))| -> Result<()> {
             let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
-            let x = channels_last(&part.x)?;
-            let y = self.unet.run(&mut graph, x, &part)?;
+            let y = self.unet.run(&mut graph, part.given(channels_last)?)?;
             let (value, gradient) = objective(range, &channels_first(&y)?)?;
             let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
             sum.add(i, value, graph.tape.backward(&y, &gradient));
@@ -257,9 +256,17 @@ fn sum_of<'a>(sum: &Addends<'a, Images>) -> duet_kernels::Sum<'a> {
 
 impl Graph for TapeGraph<'_> {
     type X = Images;
+    type Times = [f32];
+    type Labels = [u32];
 
-    fn embedding(&mut self, values: &Tensor) -> Result<Images> {
-        channels_last(values)
+    fn waves(&mut self, t: &[f32], waves: &Waves) -> Result<Images> {
+        Ok(Images::new([t.len(), 1, 1, waves.width], &waves.codes(t)?))
+    }
+
+    fn rows_of_times(&mut self, t: &[f32], name: &str, table: &Tensor) -> Result<Images> {
+        let width = table.dims2()?.1;
+        let zeros = Images::new([t.len(), 1, 1, width], &vec![0.0; t.len() * width]);
+        self.add_rows(&zeros, name, table, &rows(t))
     }
 
     fn conv(&mut self, x: &Images, layer: &Conv, sum: Addends<Images>) -> Result<Images> {
@@ -308,8 +315,8 @@ impl Graph for TapeGraph<'_> {
         Ok(self.tape.halve(x))
     }
 
-    fn scale_images(&mut self, x: &Images, factors: &[f32]) -> Result<Images> {
-        Ok(self.tape.scale_images(x, factors))
+    fn divide_by_times(&mut self, x: &Images, t: &[f32]) -> Result<Images> {
+        Ok(self.tape.scale_images(x, &reciprocals(t)))
     }
 
     fn attention(&mut self, qkv: [&Images; 3], heads: usize) -> Result<Images> {

@@ -3,7 +3,7 @@
 use crate::block::{Down, Middle, Up};
 use crate::config::UNetConfig;
 use crate::error::ModelError;
-use crate::graph::{Addends, CandleGraph, Graph};
+use crate::graph::{Addends, CandleGraph, Given, Graph};
 use crate::layers::{Conv, Linear, Norm};
 use crate::time_embedding::TimeEmbedding;
 use candle_core::{DType, Device, Result, Tensor};
@@ -108,7 +108,7 @@ impl UNet {
     /// augment labels for a network that takes none, or another number of them.
     pub fn forward_of(&self, inputs: &NetworkInputs) -> std::result::Result<Tensor, ModelError> {
         let inputs = self.inputs(inputs)?;
-        Ok(self.run(&mut CandleGraph, inputs.x.clone(), &inputs)?)
+        Ok(self.run(&mut CandleGraph(self.device()), inputs.given(|x| Ok(x.clone()))?)?)
     }
 
     /// Checks the inputs.
@@ -123,14 +123,14 @@ impl UNet {
         Ok(Inputs { x, t, labels, augment_labels: augment_labels.cloned() })
     }
 
-    /// The network on `x`, which stands for `inputs.x` in the graph.
-    pub(crate) fn run<G: Graph>(&self, graph: &mut G, x: G::X, inputs: &Inputs) -> Result<G::X> {
-        let mut embedding = self.time_embedding.forward(graph, &inputs.t)?;
-        if let (Some((name, table)), Some(labels)) = (&self.class_embedding, &inputs.labels) {
+    /// The network over a graph's operations.
+    pub(crate) fn run<G: Graph>(&self, graph: &mut G, given: Given<G>) -> Result<G::X> {
+        let Given { x, t, labels, augment_labels } = given;
+        let mut embedding = self.time_embedding.forward(graph, t)?;
+        if let (Some((name, table)), Some(labels)) = (&self.class_embedding, labels) {
             embedding = graph.add_rows(&embedding, name, table, labels)?;
         }
-        if let (Some(layer), Some(told)) = (&self.augment_embedding, &inputs.augment_labels) {
-            let told = graph.embedding(told)?;
+        if let (Some(layer), Some(told)) = (&self.augment_embedding, augment_labels) {
             let sum = Addends { residual: Some(&embedding), ..Addends::nothing() };
             embedding = graph.linear(&told, layer, sum)?;
         }
@@ -151,8 +151,7 @@ impl UNet {
         if !self.time_embedding.divides_by_time() {
             return Ok(y);
         }
-        let factors: Vec<f32> = inputs.t.iter().map(|t| t.recip()).collect();
-        graph.scale_images(&y, &factors)
+        graph.divide_by_times(&y, t)
     }
 
     /// The tables whose rows are added to embeddings, by name.
@@ -251,6 +250,19 @@ impl Inputs {
     /// Number of images.
     pub fn len(&self) -> usize {
         self.t.len()
+    }
+
+    /// The inputs of a graph that takes timesteps and labels as numbers; `form` makes its `X` of a tensor.
+    pub fn given<G: Graph<Times = [f32], Labels = [u32]>>(
+        &self,
+        form: impl Fn(&Tensor) -> Result<G::X>,
+    ) -> Result<Given<'_, G>> {
+        Ok(Given {
+            x: form(&self.x)?,
+            t: &self.t,
+            labels: self.labels.as_deref(),
+            augment_labels: self.augment_labels.as_ref().map(form).transpose()?,
+        })
     }
 
     /// Parts of at most `count` images, with their ranges.
