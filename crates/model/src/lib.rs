@@ -23,6 +23,7 @@ mod folder;
 mod graph;
 mod layers;
 mod memory;
+mod onnx;
 mod parameters;
 mod residual;
 mod snapshot;
