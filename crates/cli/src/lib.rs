@@ -52,7 +52,7 @@ pub enum Verb {
     Report(report::Args),
     /// Set runs side by side
     Compare(compare::Args),
-    /// Write the folder that diffusers loads, with a model card
+    /// Write the folder that diffusers loads, with a model card, or an ONNX file
     Export(export::Args),
     /// Make a model folder of a network from elsewhere
     Import(import::Args),

@@ -11,6 +11,8 @@ fn models_and_noise_come_and_go() {
     train(dir, "run");
     saved_noise_draws_the_same_images(dir);
     an_export_and_an_import_say_what_they_made(dir);
+    an_onnx_file_is_new_and_whole(dir);
+    an_onnx_file_draws_the_same_images_in_onnxruntime(dir);
 }
 
 fn sample(dir: &Path, flags: &[&str]) -> BTreeMap<String, Tensor> {
@@ -46,6 +48,59 @@ fn saved_noise_draws_the_same_images(dir: &Path) {
     run(dir, &["sample", "--run", "run", "--noise", "nowhere.safetensors"], 4);
     run(dir, &["sample", "--run", "run", "--noise", "x.safetensors", "--seeds", "1"], 2);
     run(dir, &["sample", "--run", "run", "--save-noise", "x.png"], 2);
+}
+
+fn an_onnx_file_is_new_and_whole(dir: &Path) {
+    let onnx = ["export", "--run", "run", "--onnx", "deep/model.onnx"];
+    let text = run(dir, &onnx, 0);
+    assert!(text.contains("deep/model.onnx: from run/checkpoints/step-000060"), "{text}");
+    let bytes = std::fs::read(dir.join("deep/model.onnx")).unwrap();
+    let text = run(dir, &onnx, 2);
+    assert!(
+        text.contains("--onnx deep/model.onnx: there is something already; choose another file"),
+        "{text}"
+    );
+    assert!(std::fs::read(dir.join("deep/model.onnx")).unwrap() == bytes);
+    run(dir, &["export", "--run", "run"], 2);
+    run(dir, &["export", "--run", "run", "--onnx", "named.onnx", "--name", "of a card"], 2);
+    assert!(!dir.join("named.onnx").exists());
+    run(dir, &["export", "--run", "run", "--onnx", "both/model.onnx", "--out", "both/folder"], 0);
+    assert!(std::fs::read(dir.join("both/model.onnx")).unwrap() == bytes);
+    assert!(dir.join("both/folder/unet").is_dir());
+}
+
+/// By the loop of the guide, from the same noise.
+fn an_onnx_file_draws_the_same_images_in_onnxruntime(dir: &Path) {
+    let Some(python) = std::env::var_os("DUET_ONNXRUNTIME") else {
+        return println!("skipped: DUET_ONNXRUNTIME names no Python that has onnxruntime, onnx and numpy");
+    };
+    let flags = [
+        "--class",
+        "1,0",
+        "--seeds",
+        "4-6",
+        "--steps",
+        "7",
+        "--guidance",
+        "2",
+        "--save-noise",
+        "noise.safetensors",
+    ];
+    let plain = ["--sampler", "ddim", "--spacing", "trailing", "--interval", "all", "--history", "0"];
+    let images = ["--out", "images.safetensors"];
+    run(dir, &[&["sample", "--run", "run"], &flags[..], &plain, &images].concat(), 0);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/compare_onnx.py");
+    let mut compare = std::process::Command::new(python);
+    compare.arg(script).args([
+        "images",
+        "deep/model.onnx",
+        "noise.safetensors",
+        "images.safetensors",
+        "2",
+        "7",
+    ]);
+    let status = compare.current_dir(dir).status().unwrap();
+    assert!(status.success(), "{status}");
 }
 
 fn an_export_and_an_import_say_what_they_made(dir: &Path) {

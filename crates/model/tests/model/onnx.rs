@@ -172,7 +172,7 @@ fn onnxruntime_computes_the_same() {
         Case::drawn(unet(), 5, (12, 20)).write(folder.path(), &name);
         Case::drawn(unet(), 1, (4, 4)).write(folder.path(), &format!("{name}, the smallest"));
     }
-    let script = root.join("../../benches/onnx_networks.py");
-    let status = Command::new(python).arg(script).arg(folder.path()).status().unwrap();
+    let script = root.join("../../benches/compare_onnx.py");
+    let status = Command::new(python).arg(script).arg("networks").arg(folder.path()).status().unwrap();
     assert!(status.success(), "{status}");
 }
