@@ -1,8 +1,7 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
-use crate::peers;
 use crate::repository::cargo;
-use crate::{docs, layering};
+use crate::{docs, layering, peers, python};
 use anyhow::{Context, Result, bail};
 use duet_cli::terminal::{err, out};
 use duet_diffusion::words::duration;
@@ -20,6 +19,10 @@ pub struct Args {
     /// diffusers safetensors`
     #[arg(long, value_name = "PYTHON", conflicts_with = "hub")]
     peers: Option<PathBuf>,
+    /// Compare ONNX files with onnxruntime too, by this Python, which needs `pip install onnxruntime onnx
+    /// numpy` [default: python3, if it has them]
+    #[arg(long, value_name = "PYTHON", conflicts_with_all = ["hub", "peers"])]
+    onnxruntime: Option<PathBuf>,
     /// A run or checkpoint that is compared too [default: a tiny one alone, trained for it]
     #[arg(long, value_name = "DIR", requires = "peers")]
     run: Option<String>,
@@ -108,6 +111,30 @@ fn dependencies() -> Result<&'static str> {
     }
 }
 
+/// What the tests of ONNX files need.
+const ONNX_PACKAGES: [&str; 3] = ["onnxruntime", "onnx", "numpy"];
+
+/// The Python that runs ONNX files; none, with a word, where nobody names one and the usual one cannot.
+fn onnxruntime(named: Option<&Path>) -> Result<Option<PathBuf>> {
+    if let Some(python) = named {
+        err!("{}", python::check(python, &ONNX_PACKAGES)?);
+        // The tests run in other folders. A bare name is looked up on the path.
+        let is_bare = python.parent().is_some_and(|folder| folder.as_os_str().is_empty());
+        return Ok(Some(if is_bare { python.into() } else { std::path::absolute(python)? }));
+    }
+    let usual = Path::new("python3");
+    match python::check(usual, &ONNX_PACKAGES) {
+        Ok(versions) => {
+            err!("{versions}");
+            Ok(Some(usual.into()))
+        }
+        Err(error) => {
+            err!("SKIPPED: no comparison of ONNX files with onnxruntime: {error:#}");
+            Ok(None)
+        }
+    }
+}
+
 /// Runs the checks in order and stops at the first that fails.
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
@@ -115,7 +142,9 @@ pub fn run(args: Args) -> Result<()> {
         return peers::run(python, args.run.as_deref());
     }
     let mut times = Vec::new();
+    let mut onnx_python = None;
     if !args.hub {
+        onnx_python = onnxruntime(args.onnxruntime.as_deref())?;
         layering::run()?;
         docs::check(&docs::Figures::read()?)?;
     }
@@ -123,7 +152,9 @@ pub fn run(args: Args) -> Result<()> {
         let began = Instant::now();
         err!("\n== {}: cargo {}", check.name, check.arguments.join(" "));
         let mut cargo = cargo();
-        let status = cargo.args(&check.arguments).envs(check.environment.iter().copied()).status();
+        let onnx_python = onnx_python.iter().map(|python| ("DUET_ONNXRUNTIME", python));
+        let cargo = cargo.args(&check.arguments).envs(check.environment.iter().copied()).envs(onnx_python);
+        let status = cargo.status();
         if !status.context("cannot run cargo")?.success() {
             bail!("{} failed", check.name);
         }
@@ -133,6 +164,8 @@ pub fn run(args: Args) -> Result<()> {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         EXAMPLES.iter().try_for_each(|name| run_example(name, folder.path()))?;
         times.push(format!("{:<20} {}", "dependencies", dependencies()?));
+        let onnx = if onnx_python.is_some() { "compared" } else { "skipped, no onnxruntime" };
+        times.push(format!("{:<20} {onnx}", "ONNX files"));
     }
     out!("\nall checks passed in {}\n  {}", duration(started.elapsed()), times.join("\n  "));
     Ok(())

@@ -6,6 +6,7 @@ mod ci;
 mod docs;
 mod layering;
 mod peers;
+mod python;
 mod repository;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -1,8 +1,8 @@
 //! `cargo xtask ci --peers PYTHON`: every comparison with torch and diffusers.
 
+use crate::python;
 use crate::repository::{ROOT, cargo};
 use anyhow::{Context, Result, bail};
-use duet_cli::exit::usage;
 use duet_cli::terminal::{err, out};
 use duet_diffusion::find;
 use duet_diffusion::words::duration;
@@ -15,7 +15,7 @@ const DRAWN: usize = 20;
 
 /// The comparisons in order; all run, and one failure fails all.
 pub fn run(python: &Path, run: Option<&str>) -> Result<()> {
-    check_python(python)?;
+    out!("{}", python::check(python, &["torch", "diffusers", "safetensors"])?);
     let checkpoint = run.map(|run| newest(Path::new(run))).transpose()?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let peers = Peers { python, folder: folder.path(), xtask: std::env::current_exe()? };
@@ -41,25 +41,6 @@ pub fn run(python: &Path, run: Option<&str>) -> Result<()> {
     }
     out!("\n{}", lines.join("\n"));
     if failed > 0 { bail!("{failed} of {} comparisons failed", lines.len()) } else { Ok(()) }
-}
-
-/// Refuses a Python that is not there or lacks what the scripts import.
-fn check_python(python: &Path) -> Result<()> {
-    let output = Command::new(python)
-        .args(["-c", "import torch, diffusers, safetensors; print(torch.__version__, diffusers.__version__)"])
-        .output()
-        .with_context(|| format!("cannot start {}", python.display()))?;
-    if !output.status.success() {
-        let text = String::from_utf8_lossy(&output.stderr);
-        let cause = text.trim().lines().last().unwrap_or("it ended with an error").to_string();
-        let python = python.display();
-        return Err(usage(format!(
-            "{python}: {cause}; `{python} -m pip install torch diffusers safetensors` gets what the comparisons need"
-        )));
-    }
-    let versions = String::from_utf8_lossy(&output.stdout);
-    out!("torch and diffusers: {}", versions.trim());
-    Ok(())
 }
 
 struct Peers<'a> {

@@ -3,7 +3,7 @@
 //! A [`UNetConfig`] is diffusers' `config.json`. A [`UNet`] computes what `UNet2DModel` computes, and its
 //! parameters have the same names and shapes. Python and Rust therefore read the same model folders. Each
 //! class is a row of the class embedding. For classifier-free guidance the table has one more row, the
-//! *null label*.
+//! *null label*. [`UNet::to_onnx`] writes the network for other programs.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), duet_model::ModelError> {

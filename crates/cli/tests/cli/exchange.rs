@@ -69,38 +69,40 @@ fn an_onnx_file_is_new_and_whole(dir: &Path) {
     assert!(dir.join("both/folder/unet").is_dir());
 }
 
-/// By the loop of the guide, from the same noise.
+/// By the loop that the guide shows, from the same noise, whatever the network predicts.
 fn an_onnx_file_draws_the_same_images_in_onnxruntime(dir: &Path) {
     let Some(python) = std::env::var_os("DUET_ONNXRUNTIME") else {
         return println!("skipped: DUET_ONNXRUNTIME names no Python that has onnxruntime, onnx and numpy");
     };
-    let flags = [
-        "--class",
-        "1,0",
-        "--seeds",
-        "4-6",
-        "--steps",
-        "7",
-        "--guidance",
-        "2",
-        "--save-noise",
-        "noise.safetensors",
-    ];
-    let plain = ["--sampler", "ddim", "--spacing", "trailing", "--interval", "all", "--history", "0"];
-    let images = ["--out", "images.safetensors"];
-    run(dir, &[&["sample", "--run", "run"], &flags[..], &plain, &images].concat(), 0);
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/compare_onnx.py");
-    let mut compare = std::process::Command::new(python);
-    compare.arg(script).args([
-        "images",
-        "deep/model.onnx",
-        "noise.safetensors",
-        "images.safetensors",
-        "2",
-        "7",
-    ]);
-    let status = compare.current_dir(dir).status().unwrap();
-    assert!(status.success(), "{status}");
+    let config = std::fs::read_to_string(dir.join("tiny.toml")).unwrap();
+    for prediction in ["v", "epsilon", "x0"] {
+        let file = |end: &str| format!("{prediction}{end}");
+        let own = config.replace("\"v\"", &format!("{prediction:?}")).replace("cosine", "scaled_linear");
+        std::fs::write(dir.join(file(".toml")), own).unwrap();
+        let (toml, noise) = (file(".toml"), file("-noise.safetensors"));
+        run(dir, &["train", "--config", &toml, "--data", "data", "--out", prediction], 0);
+        run(dir, &["export", "--run", prediction, "--onnx", &file(".onnx")], 0);
+        let what =
+            ["sample", "--run", prediction, "--class", "1,0", "--seeds", "4-6", "--save-noise", &noise];
+        let how = ["--sampler", "ddim", "--steps", "7", "--spacing", "trailing"];
+        let guidance = ["--guidance", "2", "--interval", "all", "--history", "0"];
+        let images = file("-images.safetensors");
+        run(dir, &[&what[..], &how, &guidance, &["--out", &images]].concat(), 0);
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../benches/compare_onnx.py");
+        let mut compare = std::process::Command::new(&python);
+        compare.arg(script).args(["images", &file(".onnx"), &noise, &images, "2", "7"]);
+        let status = compare.current_dir(dir).status().unwrap();
+        assert!(status.success(), "{prediction}: {status}");
+    }
+}
+
+#[test]
+fn the_guide_shows_the_loop_that_draws_from_an_onnx_file() {
+    let script = include_str!("../../../../benches/onnx_sample.py");
+    let start = script.find("def draw(").unwrap();
+    let shown = script[start..].split("\ndef main").next().unwrap().trim_end();
+    let guide = include_str!("../../../../docs/guide/python.md");
+    assert!(guide.contains(shown), "docs/guide/python.md shows another loop than benches/onnx_sample.py has");
 }
 
 fn an_export_and_an_import_say_what_they_made(dir: &Path) {
