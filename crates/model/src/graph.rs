@@ -20,7 +20,7 @@ impl<X> Addends<'_, X> {
 }
 
 /// What the network gets of a batch of B images, as a graph has it.
-pub(crate) struct Given<'a, G: Graph + ?Sized> {
+pub(crate) struct Given<'a, G: Graph> {
     /// (B, C, H, W)
     pub x: G::X,
     /// Timesteps (B)

@@ -64,6 +64,8 @@ fn an_onnx_file_is_new_and_whole(dir: &Path) {
     run(dir, &["export", "--run", "run"], 2);
     run(dir, &["export", "--run", "run", "--onnx", "named.onnx", "--name", "of a card"], 2);
     assert!(!dir.join("named.onnx").exists());
+    run(dir, &["export", "--run", "run", "--onnx", "tiny.toml/model.onnx"], 6);
+    run(dir, &["export", "--run", "nowhere", "--onnx", "nowhere.onnx"], 5);
     run(dir, &["export", "--run", "run", "--onnx", "both/model.onnx", "--out", "both/folder"], 0);
     assert!(std::fs::read(dir.join("both/model.onnx")).unwrap() == bytes);
     assert!(dir.join("both/folder/unet").is_dir());

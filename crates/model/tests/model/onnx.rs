@@ -3,11 +3,14 @@ use crate::networks::{networks, plain, strings};
 use candle_core::{DType, Device, Shape, Tensor};
 use candle_nn::{Init, VarBuilder, var_builder::SimpleBackend};
 use duet_model::{Purpose, UNet, UNetConfig, load_folder};
+use duet_random::Draws;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::Command;
 
 const CPU: Device = Device::Cpu;
+/// Configurations that are drawn for the comparison with onnxruntime.
+const DRAWN: u64 = 60;
 
 fn to_onnx(unet: &UNet) -> Vec<u8> {
     unet.to_onnx(&BTreeMap::new()).unwrap()
@@ -110,6 +113,56 @@ fn every_network() -> Vec<(String, UNetConfig)> {
     networks().into_iter().chain(more).map(named).chain(kinds).collect()
 }
 
+/// A configuration in which every key may have every value that is computed, as `benches/make_references.py` draws
+/// them.
+fn drawn_network(index: u64) -> UNetConfig {
+    let mut draws = Draws::new(0, "onnx test network", index);
+    let mut below = |n: usize| draws.below(n as u64) as usize;
+    let (levels, groups) = (1 + below(3), 1 + below(4));
+    let widths: Vec<usize> = (0..levels).map(|_| groups * (2 + below(5)) * (1 + below(2))).collect();
+    let mut blocks = |kinds: [&str; 3]| (0..levels).map(|_| kinds[below(3)].to_string()).collect();
+    UNetConfig {
+        down_block_types: blocks(["DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D"]),
+        up_block_types: blocks(["UpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"]),
+        in_channels: 1 + below(4),
+        out_channels: 1 + below(4),
+        layers_per_block: 1 + below(3),
+        norm_num_groups: groups,
+        norm_eps: [1e-6, 1e-5, 1e-2][below(3)],
+        downsample_type: ["conv", "resnet"][below(2)].into(),
+        upsample_type: ["conv", "resnet"][below(2)].into(),
+        downsample_padding: below(2),
+        resnet_time_scale_shift: ["default", "scale_shift"][below(2)].into(),
+        act_fn: ["silu", "swish", "mish", "gelu", "relu"][below(5)].into(),
+        center_input_sample: below(3) == 0,
+        mid_block_type: (below(3) > 0).then(|| "UNetMidBlock2D".into()),
+        add_attention: below(2) == 0,
+        mid_block_scale_factor: [1.0, 0.5, 2f64.sqrt()][below(3)],
+        attention_head_dim: [None, Some(1), Some(2), widths.iter().min().copied()][below(4)],
+        attn_norm_num_groups: [None, Some(1), Some(groups)][below(3)],
+        time_embedding_type: ["positional", "fourier", "learned"][below(3)].into(),
+        num_train_timesteps: Some(1000),
+        time_embedding_dim: [None, Some(7), Some(32)][below(3)],
+        flip_sin_to_cos: below(2) == 0,
+        freq_shift: if widths[0] >= 4 { [0.0, 1.0, 0.5][below(3)] } else { 0.0 },
+        num_class_embeds: [None, Some(1), Some(6)][below(3)],
+        block_out_channels: widths,
+        ..UNetConfig::diffusers_defaults()
+    }
+}
+
+/// A new network. Norms begin with ones and zeros, so every parameter is moved.
+fn moved(config: &UNetConfig) -> UNet {
+    let (unet, parameters) = UNet::seeded(config, 0, &CPU).unwrap();
+    for (name, var) in parameters.iter() {
+        let mut noise = vec![0f32; var.elem_count()];
+        Draws::new(0, name, 0).fill_normal(&mut noise);
+        let noise = (Tensor::from_vec(noise, var.shape(), &CPU).unwrap() * 0.1).unwrap();
+        var.set(&(var.as_tensor().detach() + noise).unwrap()).unwrap();
+    }
+    unet
+}
+
 /// One network with inputs, and outputs that it should have.
 struct Case {
     unet: UNet,
@@ -122,7 +175,7 @@ impl Case {
         let config = unet.config();
         let shape = (images, config.in_channels, height, width);
         let mut values = vec![0f32; images * config.in_channels * height * width];
-        duet_random::Draws::new(0, "onnx test", 0).fill_normal(&mut values);
+        Draws::new(0, "onnx test", 0).fill_normal(&mut values);
         let x = Tensor::from_vec(values, shape, &CPU).unwrap();
         let last = config.num_train_timesteps.unwrap_or(1000) as u32 - 1;
         let t: Vec<u32> = (0..images as u32).map(|i| last - i * 97 % last).collect();
@@ -168,9 +221,12 @@ fn onnxruntime_computes_the_same() {
     }
     assert!(count >= 9, "{count} references");
     for (name, config) in every_network() {
-        let unet = || UNet::seeded(&config, 0, &CPU).unwrap().0;
-        Case::drawn(unet(), 5, (12, 20)).write(folder.path(), &name);
-        Case::drawn(unet(), 1, (4, 4)).write(folder.path(), &format!("{name}, the smallest"));
+        Case::drawn(moved(&config), 5, (12, 20)).write(folder.path(), &name);
+        Case::drawn(moved(&config), 1, (4, 4)).write(folder.path(), &format!("{name}, the smallest"));
+    }
+    for index in 0..DRAWN {
+        let unet = moved(&drawn_network(index));
+        Case::drawn(unet, 3, (8, 12)).write(folder.path(), &format!("drawn {index}"));
     }
     let script = root.join("../../benches/compare_onnx.py");
     let status = Command::new(python).arg(script).arg("networks").arg(folder.path()).status().unwrap();
