@@ -19,7 +19,7 @@ def draw(file, labels, x, weight=2.0, steps=25):
         if scheduler["prediction_type"] == "epsilon": x_0 = (x - noise * p) / signal
         elif scheduler["prediction_type"] == "v_prediction": x_0 = signal * x - noise * p
         else: x_0 = p
-        if scheduler["clip_sample"]: x_0 = x_0.clip(-scheduler["clip_sample_range"], scheduler["clip_sample_range"])
+        if scheduler.get("clip_sample"): x_0 = x_0.clip(-scheduler["clip_sample_range"], scheduler["clip_sample_range"])
         x = b**0.5 * x_0 + (1 - b)**0.5 * (x - signal * x_0) / noise
     return x
 

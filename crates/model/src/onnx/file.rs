@@ -134,7 +134,8 @@ fn check_size(rest: u64, tensors: &BTreeMap<String, Initializer>) -> std::result
     };
     match rest + tensors.iter().map(bytes).sum::<u64>() {
         bytes if bytes > MOST_BYTES => Err(ModelError::Input(format!(
-            "the network takes {bytes} bytes, and an ONNX file with its weights inside holds at most {MOST_BYTES}"
+            "the network takes {bytes} bytes, and an ONNX file with its weights inside holds at most {MOST_BYTES}; \
+             write a model folder instead"
         ))),
         _ => Ok(()),
     }
