@@ -11,11 +11,11 @@ use candle_core::Device;
 use duet_diffusion::data::Splits;
 use duet_diffusion::words::{duration, megabytes};
 use duet_diffusion::{
-    FromWeights, NewRun, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, budget, find,
-    yardstick,
+    FromWeights, NewRun, PRESETS, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, assignment,
+    budget, find, yardstick,
 };
 use duet_optim::{ema_decay, ema_reached};
-use duet_train::Flip;
+use duet_train::{Flip, LossWeighting, Optimizer};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use toml::Value;
@@ -31,6 +31,10 @@ pub struct Args {
     /// Settings that beat the preset's, a TOML file such as configs/digits.toml
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Any setting by its key, such as train.learning_rate=1e-3 or diffusion.schedule=cosine; beats the preset's and
+    /// the file's. For several settings, give the flag several times. A key that only one table has needs no table
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Images: the embedded digits, a folder with MNIST-style IDX files, CIFAR-10 or CIFAR-100, NumPy's arrays,
     /// webdataset's shards, parquet files or one folder of images (PNG, JPEG, WebP, GIF, BMP, TIFF) per class, or a
     /// .npz, .csv, .parquet, .zip, .tar or .tar.gz file [default: digits]
@@ -56,6 +60,17 @@ pub struct Args {
     /// Peak learning rate [default: 0.003]
     #[arg(long)]
     lr: Option<f64>,
+    /// muon for the hidden matrices, with adamw for the others, or adamw for all parameters [default: muon]
+    #[arg(long, value_name = "muon|adamw")]
+    optimizer: Option<Optimizer>,
+    /// How much each timestep counts: uniform, late, late:LAMBDA, noise, log_normal, log_normal:MEAN:DEVIATION, min_snr
+    /// or p2 [default: log_normal]
+    #[arg(long, value_name = "RULE")]
+    loss_weighting: Option<LossWeighting>,
+    /// Probability that an image's label is hidden from the network, 0 to 1; without it there is no guidance
+    /// [default: 0.1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    label_dropout: Option<f64>,
     /// Draw every class as often as the others, however many images each has
     #[arg(long)]
     balance: bool,
@@ -109,8 +124,23 @@ pub struct Args {
 }
 
 impl Args {
-    /// The flags that were given, as keys of the configuration.
-    fn settings(&self) -> Result<Vec<(&'static str, Value)>> {
+    /// The flags that were given, as keys of the configuration, each of them once.
+    fn settings(&self) -> Result<Vec<(String, Value)>> {
+        let flags = self.named()?.into_iter();
+        let mut settings: Vec<_> = flags.map(|(key, value)| (key.to_string(), value)).collect();
+        let planned = self.epochs.is_some() || self.minutes.is_some();
+        for text in &self.set {
+            let (key, value) = assignment(text)?;
+            if settings.iter().any(|(known, _)| *known == key) || planned && key == "train.steps" {
+                return Err(usage(format!("--set {text}: {key} is given twice; give it once")));
+            }
+            settings.push((key, value));
+        }
+        Ok(settings)
+    }
+
+    /// Those that have a flag of their own.
+    fn named(&self) -> Result<Vec<(&'static str, Value)>> {
         // TOML has no larger integers.
         let limits = [self.images.max_megapixels, self.images.max_gigabytes];
         let large = [self.steps, self.seed, self.save_every, self.sample_every, self.eval_every];
@@ -132,6 +162,9 @@ impl Args {
             integer("train.steps", self.steps),
             size("train.batch", self.batch),
             self.lr.map(|lr| ("train.learning_rate", Value::Float(lr))),
+            self.optimizer.map(|optimizer| ("train.optimizer", Value::String(optimizer.to_string()))),
+            self.loss_weighting.map(|rule| ("train.loss_weighting", Value::String(rule.to_string()))),
+            self.label_dropout.map(|dropout| ("train.label_dropout", Value::Float(dropout))),
             self.balance.then_some(("train.balance", Value::Boolean(true))),
             self.flip.map(|flip| ("train.flip", Value::String(flip.to_string()))),
             self.augment.map(|augment| ("train.augment", Value::Float(augment))),
@@ -156,6 +189,7 @@ impl Args {
     fn refused_on_resume(&self) -> Option<&'static str> {
         let flags = [
             ("--config", self.config.is_some()),
+            ("--set", !self.set.is_empty()),
             ("--image-size", self.images.image_size.is_some()),
             ("--channels", self.images.channels.is_some()),
             ("--label", self.images.label.is_some()),
@@ -165,6 +199,9 @@ impl Args {
             ("--minutes", self.minutes.is_some()),
             ("--batch", self.batch.is_some()),
             ("--lr", self.lr.is_some()),
+            ("--optimizer", self.optimizer.is_some()),
+            ("--loss-weighting", self.loss_weighting.is_some()),
+            ("--label-dropout", self.label_dropout.is_some()),
             ("--balance", self.balance),
             ("--flip", self.flip.is_some()),
             ("--augment", self.augment.is_some()),
@@ -194,13 +231,20 @@ pub fn run(args: Args) -> Result<()> {
 /// The settings of a new run and its images: of the preset that is asked for, or else of the one that fits the
 /// images.
 fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
-    let resolved = |preset: &str| {
-        let config = RunConfig::resolve(preset, args.config.as_deref(), args.settings()?)?;
+    let settings = args.settings()?;
+    let resolved = |preset: &Preset| {
+        let flags = settings.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+        let config = RunConfig::resolve(preset.name, args.config.as_deref(), flags)?;
         config.validate()?;
         anyhow::Ok(config)
     };
     let asked = Preset::named(args.preset.as_deref().unwrap_or("digits"))?;
-    let mut config = resolved(asked.name)?;
+    let is_open = args.preset.is_none() && args.config.is_none();
+    let mut config = match resolved(asked) {
+        // What does not go with this preset may go with the one that fits the images.
+        Err(error) if is_open => PRESETS.iter().find_map(|preset| resolved(preset).ok()).ok_or(error)?,
+        config => config?,
+    };
     let data = config.load_data()?;
     err!("{}", data.describe());
     if let Some(counts) = data.describe_classes() {
@@ -208,8 +252,8 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
     }
     let fitting = Preset::fitting(&data);
     let mut preset = asked;
-    if args.preset.is_none() && args.config.is_none() {
-        config = resolved(fitting.name)?;
+    if is_open {
+        config = resolved(fitting)?;
         match &config.from {
             None => err!("preset {}, made for {}: {}", fitting.name, fitting.made_for(), fitting.reached),
             Some(_) => err!("settings of training: preset {}, made for {}", fitting.name, fitting.made_for()),
@@ -219,7 +263,12 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
         let (asked, made_for, fitting) = (asked.name, asked.made_for(), fitting.name);
         err!("warning: preset {asked} is made for {made_for}; for these images there is --preset {fitting}");
     }
+    let weighting = config.train.loss_weighting;
     preset.shift_schedule(&mut config, &data);
+    // One that is asked for is taken as it is.
+    if settings.iter().any(|(key, _)| key == "train.loss_weighting") {
+        config.train.loss_weighting = weighting;
+    }
     Ok((config, data))
 }
 

@@ -196,12 +196,7 @@ impl RunConfig {
             own = read(path)?.parse().within(format!("{}", path.display()))?;
         }
         for (key, value) in flags {
-            let nested = key
-                .rsplit('.')
-                .fold(value, |value, part| Table::from_iter([(part.to_string(), value)]).into());
-            if let Value::Table(nested) = nested {
-                merge(&mut own, nested);
-            }
+            merge(&mut own, nested(key, value));
         }
         Ok(own)
     }
@@ -370,6 +365,13 @@ impl RunConfig {
             }
         }
     }
+}
+
+/// A table that has nothing but this value, under a dotted key.
+pub(crate) fn nested(key: &str, value: Value) -> Table {
+    let (tables, key) = key.rsplit_once('.').map_or((None, key), |(tables, key)| (Some(tables), key));
+    let table = Table::from_iter([(key.to_string(), value)]);
+    tables.map_or(table.clone(), |tables| nested(tables, table.into()))
 }
 
 /// The text of a configuration.

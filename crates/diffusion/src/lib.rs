@@ -24,6 +24,7 @@
 // A caller reads in the documents what can go wrong.
 #![warn(clippy::missing_errors_doc)]
 
+mod assignment;
 pub mod averages;
 mod begin;
 pub mod budget;
@@ -41,6 +42,7 @@ mod eval_file;
 pub mod evaluation;
 pub mod events;
 mod export;
+mod fields;
 mod file_names;
 pub mod files;
 pub mod find;
@@ -73,6 +75,7 @@ mod verify;
 pub mod words;
 pub mod yardstick;
 
+pub use assignment::assignment;
 pub use choice::{ClassList, asked as class_asked};
 pub use compare::compare;
 pub use compare_table::{Row, Table};

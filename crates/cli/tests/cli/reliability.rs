@@ -385,6 +385,8 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
             "--config" => Some("tiny.toml"),
             "--label" => Some("fine"),
             "--flip" => Some("horizontal"),
+            "--optimizer" => Some("adamw"),
+            "--loss-weighting" => Some("uniform"),
             _ => allowed.flatten().or(Some("1")),
         };
         let arguments = ["train", "--resume", "run", flag.as_str()].into_iter().chain(value);

@@ -228,6 +228,74 @@ fn bad_input_is_refused_with_its_code_and_reason() {
     }
 }
 
+/// Presets, a file, `--set` and flags of their own, each over those before it.
+#[test]
+fn any_setting_is_set_by_its_key_and_no_setting_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (images(dir.path()), config(dir.path()));
+    let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
+    let plan = |flags: &[&str], code| {
+        let text = run(dir.path(), &[&["train", "--dry-run", "--data", data], flags].concat(), code);
+        text.replace("[\n    ", "[").replace(",\n    ", ", ").replace(",\n]", "]")
+    };
+    let settings = [
+        ("diffusion.schedule=linear", "schedule = \"linear\""),
+        ("diffusion.beta_start=2e-4", "beta_start = 0.0002"),
+        ("diffusion.snr_scale=0.5", "snr_scale = 0.5"),
+        ("block_out_channels=[8, 16]", "block_out_channels = [8, 16]"),
+        ("train.learning_rate=1", "learning_rate = 1.0"),
+        ("train.augment=0.25", "augment = 0.25"),
+        ("sample.sampler=ddim", "sampler = \"ddim\""),
+        ("sample.eta=0.5", "eta = 0.5"),
+        ("history=0.5", "history = \"0.5\""),
+        ("save.keep=2", "keep = 2"),
+        ("data.image_size=6x8", "image_size = \"6x8\""),
+    ];
+    let flags: Vec<&str> = settings.iter().flat_map(|(set, _)| ["--set", set]).collect();
+    let own = ["--optimizer", "adamw", "--loss-weighting", "late:3", "--label-dropout", "0.2"];
+    for file in [&[][..], &["--config", config]] {
+        let text = plan(&[file, &flags, &own].concat(), 0);
+        let owned = ["optimizer = \"adamw\"", "loss_weighting = \"late:3\"", "label_dropout = 0.2"];
+        for line in settings.map(|(_, line)| line).into_iter().chain(owned) {
+            assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+        }
+    }
+    for (flags, said) in [
+        (&["--set", "train.lr=1"][..], "--set train.lr=1: there is no such key; the nearest are train."),
+        (&["--set", "save.keep=many"], "--set save.keep=many: save.keep: it takes a whole number"),
+        (&["--set", "batch=0"], "batch = 0: must be 1 to 65536"),
+        (&["--set", "data.fingerprint=0"], "--set data.fingerprint=0: a run fills it in itself"),
+        (&["--set", "learning_rate=1", "--lr", "1"], "train.learning_rate is given twice"),
+        (&["--set", "train.seed=1", "--set", "seed=2"], "--set seed=2: train.seed is given twice"),
+        (&["--set", "train.steps=7", "--epochs", "1"], "train.steps is given twice"),
+        (&["--optimizer", "sgd"], "optimizer \"sgd\": use one of adamw, muon"),
+        (&["--loss-weighting", "lately"], "loss weighting \"lately\": use one of"),
+        (&["--label-dropout", "-1"], "label_dropout = -1: must be 0 to 1"),
+    ] {
+        let text = plan(flags, 2);
+        assert!(text.contains(said), "{flags:?}: {text}");
+    }
+}
+
+#[test]
+fn a_setting_may_go_with_the_preset_that_fits_the_images_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = images(dir.path());
+    let train = ["train", "--dry-run", "--data", data.to_str().unwrap(), "--image-size", "64"];
+    let with = |flags: &[&str]| run(dir.path(), &[&train[..], flags].concat(), 0);
+    // The preset digits predicts ε, which says nothing about the image where x is pure noise.
+    let text = with(&["--set", "diffusion.zero_terminal_snr=true"]);
+    assert!(text.contains("preset colour") && text.contains("prediction = \"v\""), "{text}");
+    // Twice the side moves the preset's own weighting, and none that is asked for.
+    assert!(text.contains("snr_scale = 0.25") && text.contains("loss_weighting = \"log_normal:1.293:0.8\""));
+    for flag in [["--loss-weighting", "log_normal:0.5:1"], ["--set", "loss_weighting=log_normal:0.5:1"]] {
+        let text = with(&flag);
+        assert!(text.contains("snr_scale = 0.25") && text.contains("\"log_normal:0.5:1\""), "{text}");
+    }
+    let text = with(&["--set", "snr_scale=1"]);
+    assert!(text.contains("snr_scale = 1.0") && text.contains("loss_weighting = \"log_normal\""), "{text}");
+}
+
 #[test]
 fn a_training_from_a_model_says_what_it_carries_over_and_refuses_what_does_not_fit() {
     let dir = tempfile::tempdir().unwrap();
