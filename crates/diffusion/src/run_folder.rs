@@ -1,10 +1,12 @@
 //! A run's folder: configuration, lock, log and metrics.
 
+use crate::board::{Board, Sources};
 use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
-use crate::files::{remove_files, write_atomically};
+use crate::files::{create_parent, remove_files, write_atomically};
 use crate::metrics::{METRICS, Metrics, StepHistory};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
+use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ pub struct RunFolder {
     path: PathBuf,
     metrics: File,
     events: File,
+    board: Board,
     log: File,
     lock: File,
     /// The folder itself, wherever it is moved; none where folders cannot be opened.
@@ -47,15 +50,18 @@ impl RunFolder {
         // Another start may have been faster.
         refuse_occupied()?;
         write_whole(&path.join(CONFIG), config)?;
+        Board::put_right(path, &Sources { config, metrics: b"", previews: &BTreeMap::new() })?;
         Self::with_files(path, lock)
     }
 
-    /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away.
-    /// `lock` is the folder's.
-    pub fn reopen(path: &Path, step: u64, history: &StepHistory, lock: File) -> Result<Self> {
+    /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away. `lock` is the folder's,
+    /// and `config` the text of its configuration.
+    pub fn reopen(path: &Path, config: &str, step: u64, history: &StepHistory, lock: File) -> Result<Self> {
         // Links are refused before anything is changed.
         let run = Self::with_files(path, lock)?;
-        write_whole(&path.join(METRICS), history.until(step))?;
+        let metrics = history.until(step);
+        write_whole(&path.join(METRICS), &metrics)?;
+        Board::put_right(path, &Sources { config, metrics: &metrics, previews: &previews(path) })?;
         for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS)] {
             remove_files(&folder, is_half)?;
         }
@@ -68,9 +74,10 @@ impl RunFolder {
             duet_files::append(&path).map_err(write_error(&path))
         };
         let (metrics, events, log) = (append(METRICS)?, append(EVENTS)?, append(LOG)?);
+        let board = Board::open(path)?;
         sync_names(path)?;
         let home = if cfg!(unix) { Some(File::open(path).map_err(write_error(path))?) } else { None };
-        Ok(Self { path: path.into(), metrics, events, log, lock, home, pictures: Vec::new() })
+        Ok(Self { path: path.into(), metrics, events, board, log, lock, home, pictures: Vec::new() })
     }
 
     /// The folder.
@@ -88,9 +95,14 @@ impl RunFolder {
         self.path.join(PREVIEWS).join(format!("step-{step:06}.png"))
     }
 
-    /// Notes a picture that belongs to the run, so that the next save waits until it is on disk.
-    pub fn add_picture(&mut self, path: &Path) {
-        self.pictures.push(path.into());
+    /// Adds the preview of the last step. The next save waits until it is on disk.
+    pub fn add_preview(&mut self, step: u64, png: Vec<u8>) -> Result<PathBuf> {
+        let path = self.preview(step);
+        create_parent(&path)?;
+        write_atomically(&path, &png)?;
+        self.pictures.push(path.clone());
+        self.board.preview(step, png)?;
+        Ok(path)
     }
 
     /// Refuses to write where this process may no more be the only one, or where nobody will look.
@@ -115,17 +127,18 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Adds a step's line to the metrics.
-    pub fn record(&mut self, metrics: &Metrics) -> Result<()> {
+    /// Adds a step's line to the metrics, and what it says, with the step's speed, to the event file.
+    pub fn record(&mut self, metrics: &Metrics, images_per_second: f64) -> Result<()> {
         let line = serde_json::to_string(metrics)? + "\n";
         self.metrics.write_all(line.as_bytes()).map_err(write_error(self.path.join(METRICS)))?;
-        Ok(())
+        self.board.step(&line, images_per_second)
     }
 
     /// Makes sure that the metrics are on disk, before a checkpoint that counts on them.
     pub fn sync(&mut self) -> Result<()> {
         self.check_ours()?;
         self.metrics.sync_all().map_err(write_error(self.path.join(METRICS)))?;
+        self.board.sync()?;
         for picture in std::mem::take(&mut self.pictures) {
             let synced = File::open(&picture).and_then(|file| file.sync_all());
             synced.map_err(write_error(&picture))?;
@@ -148,6 +161,17 @@ impl RunFolder {
     }
 }
 
+/// The pictures of a run by their steps.
+pub fn previews(run: &Path) -> BTreeMap<u64, PathBuf> {
+    let entries = std::fs::read_dir(run.join(PREVIEWS)).into_iter().flatten().flatten();
+    let numbered = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let step: u64 = name.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()?;
+        Some((step, entry.path()))
+    });
+    numbered.collect()
+}
+
 fn write_error(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> TrainError {
     move |cause| TrainError::Write { path: path.as_ref().into(), cause }
 }
@@ -159,8 +183,9 @@ fn is_half(name: &str) -> bool {
     if random.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|b| b.is_ascii_alphanumeric())) {
         return true;
     }
-    let known =
-        [".step-", ".judge", ".metrics.", ".config.", ".hashes."].iter().any(|start| name.starts_with(start));
+    let known = [".step-", ".judge", ".metrics.", ".config.", ".hashes.", ".events."]
+        .iter()
+        .any(|start| name.starts_with(start));
     known && duet_files::is_temporary(name)
 }
 

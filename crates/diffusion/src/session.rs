@@ -7,7 +7,7 @@ use crate::drawing::{Drawing, first_seeds};
 use crate::error::{CannotResume, Error, Result, Split, Within, setting};
 use crate::eval_file::CopiedShares;
 use crate::events::Event;
-use crate::files::{create_parent, write_atomically};
+use crate::files::write_atomically;
 use crate::find;
 use crate::metrics::{self, METRICS, Metrics, Score, StepHistory};
 use crate::model::Model;
@@ -371,7 +371,7 @@ impl Session {
         config.validate()?;
         check_measurable(&config, &data)?;
         set_aside_and_warn(&run, step, &history)?;
-        let folder = RunFolder::reopen(&run, step, &history, lock)?;
+        let folder = RunFolder::reopen(&run, &config_text, step, &history, lock)?;
         match found {
             Some(_) => log::info!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
@@ -387,7 +387,10 @@ impl Session {
     /// process's.
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
+        let began = Instant::now();
         let report = self.trainer.step_on(&self.data.train, &mut self.order)?;
+        let images_per_second =
+            self.trainer.images_per_step() as f64 / began.elapsed().as_secs_f64().max(1e-9);
         let step = report.step;
         let due = |every: u64| (every > 0 && step % every == 0) || step == total;
         let held_out_loss = if due(self.config.save.held_out_every) { self.held_out()? } else { None };
@@ -397,7 +400,7 @@ impl Session {
             Some(Ok((score, memorisation))) => (Some(Ok(score)), Some(memorisation)),
             Some(Err(error)) => (Some(Err(error)), None),
         };
-        self.folder.record(&Metrics {
+        let metrics = Metrics {
             step,
             loss: report.loss,
             grad_norm: report.grad_norm,
@@ -405,7 +408,8 @@ impl Session {
             held_out_loss,
             score: score.as_ref().and_then(|score| score.as_ref().ok().cloned()),
             memorisation: memorisation.clone(),
-        })?;
+        };
+        self.folder.record(&metrics, images_per_second)?;
         let warning = match &memorisation {
             Some(memorisation) => self.note_copies(step, memorisation)?,
             None => None,
@@ -534,13 +538,9 @@ impl Session {
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
         plan.note = plan.note.seen_from_picture(&checkpoint.display().to_string());
         let images = plan.draw(|_| Ok(()))?.images;
-        let path = self.folder.preview(self.trainer.steps());
-        create_parent(&path)?;
         let png = plan.grid(&images)?.encode_png_with(&plan.texts(Form::Grid)?);
         drop(plan);
-        write_atomically(&path, &png)?;
-        self.folder.add_picture(&path);
-        Ok(path)
+        self.folder.add_preview(self.trainer.steps(), png)
     }
 
     /// The averaged network as it would be read from the checkpoint of this step.

@@ -1,5 +1,6 @@
 //! What docs/design/reliability.md promises of runs, shown on real processes.
 use crate::support::{duet, files, images, run};
+use duet_diffusion::tensorboard;
 use duet_random::Draws;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -89,6 +90,52 @@ impl Place {
         all.into_iter().map(|(path, bytes)| (path, blake3::hash(&bytes))).collect()
     }
 
+    fn events(&self, out: &str) -> PathBuf {
+        self.path().join(out).join("events.out.tfevents.0.duet")
+    }
+
+    /// That a run's event file has what its metrics and previews have, each step once, and times that do not go back.
+    #[track_caller]
+    fn assert_events(&self, out: &str, what: &str) {
+        let events = tensorboard::read(&self.events(out)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(events.is_sorted_by_key(|event| event.wall_time), "{what}: the times go back");
+        let folder = self.path().join(out);
+        let (opening, events) = events.split_at(2);
+        let config = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+        let config = tensorboard::Value::Text(format!("```toml\n{config}```\n"));
+        assert_eq!(opening[1].values, [("config".to_string(), config)], "{what}");
+        let mut expected = Vec::new();
+        for line in std::fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let step = line["step"].as_u64().unwrap();
+            let tags = [
+                ("train/loss", "loss"),
+                ("train/grad_norm", "grad_norm"),
+                ("train/learning_rate", "learning_rate"),
+                ("held_out/loss", "held_out_loss"),
+            ];
+            let scalar = |(tag, key): (&str, &str)| {
+                let number = line[key].as_f64()? as f32;
+                Some((tag.to_string(), tensorboard::Value::Scalar(number)))
+            };
+            expected.push((step, tags.into_iter().filter_map(scalar).collect()));
+            if let Ok(png) = std::fs::read(folder.join(format!("samples/step-{step:06}.png"))) {
+                expected.push((step, vec![("preview".to_string(), tensorboard::Value::Picture(png))]));
+            }
+        }
+        let metrics = |event: &tensorboard::Event| {
+            let values = event.values.iter().filter(|(tag, _)| tag != "train/images_per_second");
+            (event.step, values.cloned().collect::<Vec<_>>())
+        };
+        let found: Vec<_> = events.iter().map(metrics).collect();
+        assert!(
+            found == expected,
+            "{what}: the event file has {} events, not {}",
+            found.len(),
+            expected.len()
+        );
+    }
+
     /// That a finished run has the files of another, all with the same bytes.
     #[track_caller]
     fn assert_same(&self, out: &str, expected: &BTreeMap<PathBuf, blake3::Hash>, what: &str) {
@@ -96,6 +143,7 @@ impl Place {
         let all: BTreeSet<&PathBuf> = found.keys().chain(expected.keys()).collect();
         let other: Vec<_> = all.into_iter().filter(|path| found.get(*path) != expected.get(*path)).collect();
         assert!(other.is_empty(), "{what}: other files or bytes: {other:?}");
+        self.assert_events(out, what);
     }
 
     fn is_saving(&self, out: &str) -> bool {
@@ -273,6 +321,7 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint() {
     let state = std::fs::metadata(newest.join("training_state.safetensors")).unwrap().len();
     std::fs::remove_dir_all(&newest).unwrap();
     let before = files(&run_folder.join("checkpoints"));
+    let mut named = BTreeSet::new();
     for i in 0..20 {
         // In blocks of 512 bytes: from nothing to what is just too little for the largest file.
         let blocks = i * (state / 512) / 20;
@@ -284,10 +333,15 @@ fn a_full_disk_stops_the_run_and_leaves_the_last_checkpoint() {
         assert_eq!(status.code(), Some(6), "{blocks} blocks:\n{text}");
         assert!(text.contains("cannot write run") && text.contains("too large"), "{blocks} blocks:\n{text}");
         assert!(files(&run_folder.join("checkpoints")) == before, "{blocks} blocks");
+        let file = text.split("cannot write run/").nth(1).and_then(|rest| rest.split(':').next());
+        named.extend(file.map(String::from));
+    }
+    for file in ["metrics.jsonl", "events.out.tfevents.0.duet"] {
+        assert!(named.contains(file), "{file} was never too large: {named:?}");
     }
     place.whole("run", &[]);
     place.whole("other", &[]);
-    assert!(place.result("run") == place.result("other"));
+    place.assert_same("run", &place.result("other"), "after full disks");
 }
 
 #[test]
@@ -488,7 +542,7 @@ fn a_run_that_has_steps_begins_again_only_when_told_to() {
 
 #[test]
 fn links_in_a_received_run_are_not_followed_for_writing() {
-    for name in ["LOCK", "log.txt", "metrics.jsonl"] {
+    for name in ["LOCK", "log.txt", "metrics.jsonl", "events.out.tfevents.0.duet"] {
         let place = Place::new();
         place.whole("run", &[]);
         let precious = place.path().join("precious");
@@ -533,10 +587,60 @@ fn metrics_that_are_not_what_was_written_are_repaired_or_named() {
 }
 
 #[test]
+fn an_event_file_that_is_not_what_was_written_is_put_right() {
+    let place = Place::new();
+    place.whole("run", &[]);
+    let (path, resume) = (place.events("run"), ["train", "--resume", "run", "--threads", "1"]);
+    place.assert_events("run", "a run that was not stopped");
+    let whole = std::fs::read(&path).unwrap();
+    let rates = |path: &Path| {
+        let events = tensorboard::read(path).unwrap();
+        let tags = events.iter().flat_map(|event| &event.values).map(|(tag, _)| tag);
+        tags.filter(|tag| *tag == "train/images_per_second").count()
+    };
+    assert_eq!(rates(&path), STEPS as usize);
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    // What was damaged loses its speed; what is not as the metrics and previews say is written again.
+    for (what, bytes, kept) in [
+        ("as it was", whole.clone(), 200),
+        ("longer", [&whole[..], &whole[..500]].concat(), 200),
+        ("foreign bytes", [&whole[..], b"\xff garbage"].concat(), 200),
+        ("cut", whole[..whole.len() / 2].to_vec(), 1),
+        ("a bit", flipped(whole.len() / 2), 1),
+        ("the first bit", flipped(0), 0),
+        ("empty", Vec::new(), 0),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        run(place.path(), &resume, 0);
+        place.assert_events("run", what);
+        assert!(rates(&path) >= kept && (kept == 200) == (std::fs::read(&path).unwrap() == whole), "{what}");
+    }
+    // Runs of older versions have none.
+    std::fs::remove_file(&path).unwrap();
+    run(place.path(), &["train", "--resume", "run/checkpoints/step-000190", "--threads", "1"], 0);
+    place.assert_events("run", "after a resume from step 190");
+    assert_eq!(rates(&path), 10);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    let text = run(place.path(), &resume, 6);
+    assert!(text.contains("cannot write run/events.out.tfevents.0.duet"), "{text}");
+}
+
+#[test]
 fn pipes_and_devices_in_a_run_are_named_and_not_waited_for() {
     let place = Place::new();
     place.whole("run", &[]);
-    for name in ["config.toml", "metrics.jsonl", "events.jsonl", "checkpoints/step-000200/manifest.json"] {
+    for name in [
+        "config.toml",
+        "metrics.jsonl",
+        "events.jsonl",
+        "events.out.tfevents.0.duet",
+        "checkpoints/step-000200/manifest.json",
+    ] {
         let path = place.path().join("run").join(name);
         let whole = std::fs::read(&path).unwrap();
         for device in [false, true] {

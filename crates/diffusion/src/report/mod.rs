@@ -9,7 +9,7 @@ mod picture;
 use crate::error::Result;
 use crate::files::{create_parent, write_atomically};
 use crate::record::RunRecord;
-use crate::run_folder::PREVIEWS;
+use crate::run_folder;
 use page::Preview;
 use picture::Shown;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ const EVAL_PICTURES: [(&str, &str); 2] = [
 /// # Errors
 /// Where it cannot be written. What of the run is not there is left out.
 pub fn report(record: &RunRecord, out: &Path) -> Result<usize> {
-    let previews = previews(&record.folder.join(PREVIEWS));
+    let previews = previews(&record.folder);
     let sheets = EVAL_PICTURES.into_iter().filter_map(|(name, caption)| {
         Some((caption, Shown::new(duet_files::read(&record.folder.join(name), MAX_PICTURE).ok()?)?))
     });
@@ -42,15 +42,8 @@ pub fn report(record: &RunRecord, out: &Path) -> Result<usize> {
 
 /// The pictures of a run in the order of their steps: of very many, some from all of the way and
 /// the last.
-fn previews(folder: &Path) -> Vec<Preview> {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let numbered = entries.filter_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        let step: u64 = name.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()?;
-        Some((step, entry.path()))
-    });
-    let mut found: Vec<(u64, PathBuf)> = numbered.collect();
-    found.sort();
+fn previews(run: &Path) -> Vec<Preview> {
+    let found = run_folder::previews(run);
     let apart = found.len().div_ceil(MOST_PREVIEWS).max(1);
     let read = |(step, path): (u64, PathBuf)| {
         Some(Preview { step, picture: Shown::new(duet_files::read(&path, MAX_PICTURE).ok()?)? })

@@ -40,6 +40,9 @@ pub fn train(dir: &Path, out: &str) {
     run(dir, &["train", "--config", config, "--data", data, "--out", out], 0);
 }
 
+/// What the clock says is in these files of a run.
+const TIMED: [&str; 4] = ["log.txt", "events.jsonl", "events.out.tfevents.0.duet", "LOCK"];
+
 /// Every file under `dir` by its path, but for the run's log, events and lock.
 pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
@@ -49,7 +52,7 @@ pub fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if !["log.txt", "events.jsonl", "LOCK"].iter().any(|name| path.ends_with(name)) {
+            } else if !TIMED.iter().any(|name| path.ends_with(name)) {
                 found.insert(path.strip_prefix(dir).unwrap().into(), std::fs::read(&path).unwrap());
             }
         }

@@ -1,0 +1,232 @@
+//! A run's event file, which TensorBoard shows: configuration, metrics and previews once more.
+//!
+//! The file follows from the run's other files, but for the clock's time and the speed of each step. A run that goes
+//! on puts it right by them, so that it has every step of the metrics exactly once, whatever became of it.
+
+use crate::error::Result;
+use crate::tensorboard::{Event, Value, sides};
+use crate::tfrecord::Records;
+use duet_train::TrainError;
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Name of the file in a run's folder: TensorBoard looks for `tfevents`, and other readers for a number behind it.
+pub const EVENT_FILE: &str = "events.out.tfevents.0.duet";
+/// The tag of the training's speed, which the metrics do not have.
+const SPEED: &str = "train/images_per_second";
+/// A longer event has a picture: it tells nothing that a step's own does not.
+const MOST_BYTES: u64 = 1 << 20;
+/// A larger preview is none.
+const MAX_PREVIEW: u64 = 1 << 30;
+
+/// What of a run the file follows from.
+pub struct Sources<'a> {
+    /// The text of the configuration.
+    pub config: &'a str,
+    /// Lines of the metrics.
+    pub metrics: &'a [u8],
+    /// The pictures of steps.
+    pub previews: &'a BTreeMap<u64, PathBuf>,
+}
+
+/// The open file.
+pub struct Board {
+    path: PathBuf,
+    file: File,
+    /// Of the last step.
+    wall_time: f64,
+}
+
+impl Board {
+    /// Opens the file of a run.
+    pub fn open(run: &Path) -> Result<Self> {
+        let path = run.join(EVENT_FILE);
+        let file = duet_files::append(&path).map_err(write_error(&path))?;
+        Ok(Self { path, file, wall_time: now() })
+    }
+
+    /// Makes the file say what its sources do, and nothing else. Where it begins with that, it is cut behind it and
+    /// not replaced: a reader goes on where it was.
+    pub fn put_right(run: &Path, sources: &Sources) -> Result<()> {
+        let path = run.join(EVENT_FILE);
+        let clock = Clock::read(&path);
+        let mut there = Compared::open(&path);
+        sources.compose(&clock, &mut there).map_err(write_error(&path))?;
+        let written = match there.same {
+            true => duet_files::append(&path).and_then(|file| file.set_len(there.length)),
+            false => duet_files::write_whole(&path, |file| {
+                let mut file = BufWriter::new(file);
+                sources.compose(&clock, &mut file)?;
+                file.flush()
+            }),
+        };
+        Ok(written.map_err(write_error(&path))?)
+    }
+
+    /// Adds a step by its line of the metrics.
+    pub fn step(&mut self, line: &str, images_per_second: f64) -> Result<()> {
+        self.wall_time = now();
+        let speed = Some(images_per_second as f32);
+        self.add(of_line(line.as_bytes(), Times { wall_time: self.wall_time, speed }))
+    }
+
+    /// Adds the preview of the last step.
+    pub fn preview(&mut self, step: u64, png: Vec<u8>) -> Result<()> {
+        self.add(of_preview(step, self.wall_time, png))
+    }
+
+    /// Makes sure that it is on disk.
+    pub fn sync(&self) -> Result<()> {
+        Ok(self.file.sync_all().map_err(write_error(&self.path))?)
+    }
+
+    fn add(&mut self, event: Option<Event>) -> Result<()> {
+        let record = event.map_or(Vec::new(), |event| event.record());
+        Ok(self.file.write_all(&record).map_err(write_error(&self.path))?)
+    }
+}
+
+impl Sources<'_> {
+    /// Writes the file that follows from them.
+    fn compose(&self, clock: &Clock, file: &mut impl Write) -> io::Result<()> {
+        let begun = clock.begun.unwrap_or(clock.now);
+        let version = Event { wall_time: begun, step: 0, values: Vec::new() };
+        let text = Value::Text(format!("```toml\n{}```\n", self.config));
+        let config = Event { wall_time: begun, step: 0, values: vec![("config".into(), text)] };
+        file.write_all(&version.record())?;
+        file.write_all(&config.record())?;
+        for line in self.metrics.split(|&byte| byte == b'\n') {
+            let Some(step) = step_of(line) else { continue };
+            let times =
+                clock.steps.get(&step).copied().unwrap_or(Times { wall_time: clock.now, speed: None });
+            let picture = self.previews.get(&step).and_then(|path| duet_files::read(path, MAX_PREVIEW).ok());
+            let preview = picture.and_then(|png| of_preview(step, times.wall_time, png));
+            for event in of_line(line, times).into_iter().chain(preview) {
+                file.write_all(&event.record())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the clock said at a step; nothing else in the file is not in the run's other files.
+#[derive(Clone, Copy)]
+struct Times {
+    wall_time: f64,
+    speed: Option<f32>,
+}
+
+/// What the clock said at each step of a file.
+struct Clock {
+    /// Now, for steps of which the file says nothing.
+    now: f64,
+    /// When the file was begun.
+    begun: Option<f64>,
+    steps: HashMap<u64, Times>,
+}
+
+impl Clock {
+    /// Of a file as far as it is whole; nothing where there is none.
+    fn read(path: &Path) -> Self {
+        let mut clock = Self { now: now(), begun: None, steps: HashMap::new() };
+        let Some((file, length)) = open(path) else { return clock };
+        let records = Records::new(file, length, MOST_BYTES).map_while(io::Result::ok);
+        for event in records.filter_map(|data| Event::of(&data)) {
+            clock.begun = clock.begun.or(Some(event.wall_time));
+            let scalar = |(_, value): &(String, Value)| matches!(value, Value::Scalar(_));
+            if event.values.iter().any(scalar) {
+                let speed = event.values.iter().find_map(|(tag, value)| match value {
+                    Value::Scalar(speed) if tag == SPEED => Some(*speed),
+                    _ => None,
+                });
+                clock.steps.insert(event.step, Times { wall_time: event.wall_time, speed });
+            }
+        }
+        clock
+    }
+}
+
+/// Compares what is written with what a file has.
+struct Compared {
+    file: Option<BufReader<File>>,
+    same: bool,
+    length: u64,
+}
+
+impl Compared {
+    fn open(path: &Path) -> Self {
+        let file = open(path).map(|(file, _)| file);
+        Self { same: file.is_some(), file, length: 0 }
+    }
+}
+
+impl Write for Compared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.same {
+            let mut there = vec![0; bytes.len()];
+            let read = self.file.as_mut().map(|file| file.read_exact(&mut there));
+            self.same = matches!(read, Some(Ok(()))) && there == bytes;
+        }
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Option<(BufReader<File>, u64)> {
+    let file = duet_files::open(path).ok()?;
+    let length = file.metadata().ok()?.len();
+    Some((BufReader::new(file), length))
+}
+
+/// The numbers of a line of the metrics; none where it is no such line.
+fn of_line(line: &[u8], Times { wall_time, speed }: Times) -> Option<Event> {
+    let mut values = Vec::new();
+    for (key, value) in serde_json::from_slice::<Json>(line).ok()?.as_object()? {
+        match key.as_str() {
+            "step" => {}
+            "held_out_loss" => add_numbers("held_out/loss", value, &mut values),
+            "score" => add_numbers("eval", value, &mut values),
+            "memorisation" => add_numbers("copies", value, &mut values),
+            _ => add_numbers(&format!("train/{key}"), value, &mut values),
+        }
+    }
+    values.extend(speed.map(|speed| (SPEED.to_string(), Value::Scalar(speed))));
+    Some(Event { wall_time, step: step_of(line)?, values })
+}
+
+/// Every number under a key, with the keys that lead to it as its tag.
+fn add_numbers(tag: &str, value: &Json, values: &mut Vec<(String, Value)>) {
+    if let Some(number) = value.as_f64() {
+        values.push((tag.into(), Value::Scalar(number as f32)));
+    }
+    for (key, value) in value.as_object().into_iter().flatten() {
+        add_numbers(&format!("{tag}/{key}"), value, values);
+    }
+}
+
+fn step_of(line: &[u8]) -> Option<u64> {
+    serde_json::from_slice::<Json>(line).ok()?.get("step")?.as_u64()
+}
+
+/// The event of a preview; none where it is no PNG.
+fn of_preview(step: u64, wall_time: f64, png: Vec<u8>) -> Option<Event> {
+    sides(&png)?;
+    Some(Event { wall_time, step, values: vec![("preview".into(), Value::Picture(png))] })
+}
+
+/// In seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}
+
+fn write_error(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
+    move |cause| TrainError::Write { path: path.into(), cause }
+}
