@@ -52,7 +52,7 @@ def write(path):
     png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGNg+A8AAQIBAEK+vGgAAAAASUVORK5CYII=")
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
     tensor = TensorProto(dtype=string.as_datatype_enum, string_val=[b"**bold**"])
-    tensor.tensor_shape.dim.add(size=1)
+    tensor.tensor_shape.SetInParent()
     image = Summary.Image(width=2, height=1, colorspace=1, encoded_image_string=png)
     events = [
         Event(wall_time=1.5, file_version="brain.Event:2"),

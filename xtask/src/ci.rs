@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check of this repository, one after another.
 
 use crate::repository::cargo;
-use crate::{docs, layering, peers, python};
+use crate::{docs, event_files, layering, peers, python};
 use anyhow::{Context, Result, bail};
 use duet_cli::terminal::{err, out};
 use duet_diffusion::words::duration;
@@ -163,6 +163,7 @@ pub fn run(args: Args) -> Result<()> {
     if !args.hub {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
         EXAMPLES.iter().try_for_each(|name| run_example(name, folder.path()))?;
+        times.push(format!("{:<20} {}", "event files", event_files::check(folder.path())?));
         times.push(format!("{:<20} {}", "dependencies", dependencies()?));
         let onnx = if onnx_python.is_some() { "compared" } else { "skipped, no onnxruntime" };
         times.push(format!("{:<20} {onnx}", "ONNX files"));

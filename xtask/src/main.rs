@@ -4,6 +4,7 @@ mod bench;
 mod bench_worker;
 mod ci;
 mod docs;
+mod event_files;
 mod layering;
 mod peers;
 mod python;

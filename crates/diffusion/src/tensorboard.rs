@@ -85,9 +85,9 @@ impl Value {
                 value.message(4, image.bytes(4, png))
             }
             Self::Text(text) => {
-                let shape = Message::default().message(2, Message::default().integer(1, 1));
+                let scalar = Message::default();
                 let tensor =
-                    Message::default().integer(1, STRING).message(2, shape).bytes(8, text.as_bytes());
+                    Message::default().integer(1, STRING).message(2, scalar).bytes(8, text.as_bytes());
                 let plugin = Message::default().bytes(1, b"text");
                 value.message(8, tensor).message(9, Message::default().message(1, plugin))
             }
