@@ -22,6 +22,9 @@ const SPEED: &str = "train/images_per_second";
 const MOST_BYTES: u64 = 1 << 20;
 /// A larger preview is none.
 const MAX_PREVIEW: u64 = 1 << 30;
+/// Seconds from a step to the next at the least, whatever the clock says: Aim takes no step that is not later than the
+/// one before it.
+const TICK: f64 = 1e-5;
 
 /// What of a run the file follows from.
 pub struct Sources<'a> {
@@ -42,20 +45,20 @@ pub struct Board {
 }
 
 impl Board {
-    /// Opens the file of a run.
-    pub fn open(run: &Path) -> Result<Self> {
+    /// Opens the file of a run, to add events that are later than the time of its last one.
+    pub fn open(run: &Path, last: f64) -> Result<Self> {
         let path = run.join(EVENT_FILE);
         let file = duet_files::append(&path).map_err(write_error(&path))?;
-        Ok(Self { path, file, wall_time: now() })
+        Ok(Self { path, file, wall_time: last })
     }
 
-    /// Makes the file say what its sources do, and nothing else. Where it begins with that, it is cut behind it and
-    /// not replaced: a reader goes on where it was.
-    pub fn put_right(run: &Path, sources: &Sources) -> Result<()> {
+    /// Makes the file say what its sources do, and nothing else; the time of the last event. Where it begins with that,
+    /// it is cut behind it and not replaced: a reader goes on where it was.
+    pub fn put_right(run: &Path, sources: &Sources) -> Result<f64> {
         let path = run.join(EVENT_FILE);
         let clock = Clock::read(&path);
         let mut there = Compared::open(&path);
-        sources.compose(&clock, &mut there).map_err(write_error(&path))?;
+        let last = sources.compose(&clock, &mut there).map_err(write_error(&path))?;
         let written = match there.same {
             true => duet_files::append(&path).and_then(|file| file.set_len(there.length)),
             false => duet_files::write_whole(&path, |file| {
@@ -64,12 +67,13 @@ impl Board {
                 file.flush()
             }),
         };
-        Ok(written.map_err(write_error(&path))?)
+        written.map_err(write_error(&path))?;
+        Ok(last)
     }
 
     /// Adds a step by its line of the metrics.
     pub fn step(&mut self, line: &str, images_per_second: f64) -> Result<()> {
-        self.wall_time = now();
+        self.wall_time = now().max(self.wall_time + TICK);
         let speed = Some(images_per_second as f32);
         self.add(of_line(line.as_bytes(), Times { wall_time: self.wall_time, speed }))
     }
@@ -91,25 +95,26 @@ impl Board {
 }
 
 impl Sources<'_> {
-    /// Writes the file that follows from them.
-    fn compose(&self, clock: &Clock, file: &mut impl Write) -> io::Result<()> {
-        let begun = clock.begun.unwrap_or(clock.now);
-        let version = Event { wall_time: begun, step: 0, values: Vec::new() };
+    /// Writes the file that follows from them; the time of its last event.
+    fn compose(&self, clock: &Clock, file: &mut impl Write) -> io::Result<f64> {
+        let mut wall_time = clock.begun;
+        let version = Event { wall_time, step: 0, values: Vec::new() };
         let text = Value::Text(format!("```toml\n{}```\n", self.config));
-        let config = Event { wall_time: begun, step: 0, values: vec![("config".into(), text)] };
+        let config = Event { wall_time, step: 0, values: vec![("config".into(), text)] };
         file.write_all(&version.record())?;
         file.write_all(&config.record())?;
         for line in self.metrics.split(|&byte| byte == b'\n') {
             let Some(step) = step_of(line) else { continue };
-            let times =
-                clock.steps.get(&step).copied().unwrap_or(Times { wall_time: clock.now, speed: None });
+            let known = clock.steps.get(&step);
+            wall_time = known.map_or(0.0, |times| times.wall_time).max(wall_time + TICK);
+            let times = Times { wall_time, speed: known.and_then(|times| times.speed) };
             let picture = self.previews.get(&step).and_then(|path| duet_files::read(path, MAX_PREVIEW).ok());
-            let preview = picture.and_then(|png| of_preview(step, times.wall_time, png));
+            let preview = picture.and_then(|png| of_preview(step, wall_time, png));
             for event in of_line(line, times).into_iter().chain(preview) {
                 file.write_all(&event.record())?;
             }
         }
-        Ok(())
+        Ok(wall_time)
     }
 }
 
@@ -122,31 +127,29 @@ struct Times {
 
 /// What the clock said at each step of a file.
 struct Clock {
-    /// Now, for steps of which the file says nothing.
-    now: f64,
     /// When the file was begun.
-    begun: Option<f64>,
+    begun: f64,
     steps: HashMap<u64, Times>,
 }
 
 impl Clock {
-    /// Of a file as far as it is whole; nothing where there is none.
+    /// Of a file as far as it is whole; now, and no steps, where there is none.
     fn read(path: &Path) -> Self {
-        let mut clock = Self { now: now(), begun: None, steps: HashMap::new() };
-        let Some((file, length)) = open(path) else { return clock };
-        let records = Records::new(file, length, MOST_BYTES).map_while(io::Result::ok);
-        for event in records.filter_map(|data| Event::of(&data)) {
-            clock.begun = clock.begun.or(Some(event.wall_time));
-            let scalar = |(_, value): &(String, Value)| matches!(value, Value::Scalar(_));
-            if event.values.iter().any(scalar) {
-                let speed = event.values.iter().find_map(|(tag, value)| match value {
+        let (mut begun, mut steps) = (None, HashMap::new());
+        let records = open(path).map(|(file, length)| Records::new(file, length, MOST_BYTES));
+        let whole = records.into_iter().flatten().map_while(io::Result::ok);
+        let events = whole.filter_map(|data| Event::of(&data)).filter(|event| event.wall_time.is_finite());
+        for Event { wall_time, step, values } in events {
+            begun = begun.or(Some(wall_time));
+            if values.iter().any(|(_, value)| matches!(value, Value::Scalar(_))) {
+                let speed = values.iter().find_map(|(tag, value)| match value {
                     Value::Scalar(speed) if tag == SPEED => Some(*speed),
                     _ => None,
                 });
-                clock.steps.insert(event.step, Times { wall_time: event.wall_time, speed });
+                steps.insert(step, Times { wall_time, speed });
             }
         }
-        clock
+        Self { begun: begun.unwrap_or_else(now), steps }
     }
 }
 

@@ -50,31 +50,33 @@ impl RunFolder {
         // Another start may have been faster.
         refuse_occupied()?;
         write_whole(&path.join(CONFIG), config)?;
-        Board::put_right(path, &Sources { config, metrics: b"", previews: &BTreeMap::new() })?;
-        Self::with_files(path, lock)
+        let last = Board::put_right(path, &Sources { config, metrics: b"", previews: &BTreeMap::new() })?;
+        Self::with_files(path, lock, last)
     }
 
     /// Opens a run's folder to go on after `step`: later lines of its metrics are taken away. `lock` is the folder's,
     /// and `config` the text of its configuration.
     pub fn reopen(path: &Path, config: &str, step: u64, history: &StepHistory, lock: File) -> Result<Self> {
         // Links are refused before anything is changed.
-        let run = Self::with_files(path, lock)?;
+        let run = Self::with_files(path, lock, 0.0)?;
         let metrics = history.until(step);
         write_whole(&path.join(METRICS), &metrics)?;
-        Board::put_right(path, &Sources { config, metrics: &metrics, previews: &previews(path) })?;
+        let sources = Sources { config, metrics: &metrics, previews: &previews(path) };
+        let last = Board::put_right(path, &sources)?;
         for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS)] {
             remove_files(&folder, is_half)?;
         }
-        Self::with_files(path, run.lock)
+        Self::with_files(path, run.lock, last)
     }
 
-    fn with_files(path: &Path, lock: File) -> Result<Self> {
+    /// Opens all files to write at their ends; `last` is the time of the last event.
+    fn with_files(path: &Path, lock: File, last: f64) -> Result<Self> {
         let append = |name: &str| {
             let path = path.join(name);
             duet_files::append(&path).map_err(write_error(&path))
         };
         let (metrics, events, log) = (append(METRICS)?, append(EVENTS)?, append(LOG)?);
-        let board = Board::open(path)?;
+        let board = Board::open(path, last)?;
         sync_names(path)?;
         let home = if cfg!(unix) { Some(File::open(path).map_err(write_error(path))?) } else { None };
         Ok(Self { path: path.into(), metrics, events, board, log, lock, home, pictures: Vec::new() })

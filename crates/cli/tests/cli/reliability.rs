@@ -127,6 +127,8 @@ impl Place {
             let values = event.values.iter().filter(|(tag, _)| tag != "train/images_per_second");
             (event.step, values.cloned().collect::<Vec<_>>())
         };
+        let times = events.iter().filter(|event| event.values[0].0 != "preview").map(|event| event.wall_time);
+        assert!(times.is_sorted_by(|before, after| before < after), "{what}: two steps at a time");
         let found: Vec<_> = events.iter().map(metrics).collect();
         assert!(
             found == expected,
