@@ -233,3 +233,67 @@ fn now() -> f64 {
 fn write_error(path: &Path) -> impl FnOnce(io::Error) -> TrainError {
     move |cause| TrainError::Write { path: path.into(), cause }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensorboard::read;
+
+    const LINES: &str = r#"{"step":1,"loss":0.5,"grad_norm":2.0,"learning_rate":0.001}
+{"step":2,"loss":0.25,"grad_norm":1.0,"learning_rate":0.002,"held_out_loss":0.75}
+{"step":3,"loss":0.125,"grad_norm":0.5,"learning_rate":0.0}
+"#;
+
+    fn put_right(run: &Path, lines: usize) -> Vec<u8> {
+        let metrics: String = LINES.split_inclusive('\n').take(lines).collect();
+        let sources = Sources {
+            config: "[train]\n",
+            metrics: metrics.as_bytes(),
+            previews: &BTreeMap::from([(2, run.join("step-000002.png"))]),
+        };
+        Board::put_right(run, &sources).unwrap();
+        std::fs::read(run.join(EVENT_FILE)).unwrap()
+    }
+
+    #[test]
+    fn every_number_of_the_metrics_has_a_tag() {
+        let line = r#"{"step":7,"loss":0.5,"held_out_loss":0.25,"new":1,"score":{"accuracy":0.75},
+            "memorisation":{"copied_share":0.0,"copied_by_class":{"left/right":0.5}}}"#;
+        let event = of_line(line.as_bytes(), Times { wall_time: 1.0, speed: Some(9.0) }).unwrap();
+        let expected = [
+            ("train/loss", 0.5),
+            ("held_out/loss", 0.25),
+            ("train/new", 1.0),
+            ("eval/accuracy", 0.75),
+            ("copies/copied_share", 0.0),
+            ("copies/copied_by_class/left/right", 0.5),
+            (SPEED, 9.0),
+        ];
+        assert_eq!((event.step, event.wall_time), (7, 1.0));
+        assert_eq!(event.values, expected.map(|(tag, number)| (tag.to_string(), Value::Scalar(number))));
+    }
+
+    #[test]
+    fn a_file_is_made_cut_and_made_again_with_times_that_rise() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = put_right(dir.path(), 3);
+        assert_eq!(put_right(dir.path(), 3), whole);
+        let cut = put_right(dir.path(), 2);
+        assert_eq!(cut, whole[..cut.len()]);
+        let mut board = Board::open(dir.path(), 4e9).unwrap();
+        board.step(LINES.lines().nth(2).unwrap(), 30.0).unwrap();
+        let events = read(&dir.path().join(EVENT_FILE)).unwrap();
+        let steps: Vec<u64> = events.iter().map(|event| event.step).collect();
+        assert_eq!(steps, [0, 0, 1, 2, 3], "what is no picture is left out");
+        let times: Vec<f64> = events[1..].iter().map(|event| event.wall_time).collect();
+        assert!(times.is_sorted_by(|before, after| before < after), "{times:?}");
+        assert_eq!(times[3], 4e9 + TICK, "a clock that is behind does not take it back");
+        assert!(events[4].values.contains(&(SPEED.into(), Value::Scalar(30.0))));
+        // A bit of the first step's length: its own time is lost, and all after it.
+        let mut damaged = std::fs::read(dir.path().join(EVENT_FILE)).unwrap();
+        let at = events[..2].iter().map(|event| event.record().len()).sum::<usize>();
+        damaged[at] ^= 1;
+        std::fs::write(dir.path().join(EVENT_FILE), damaged).unwrap();
+        assert_eq!(put_right(dir.path(), 3), whole);
+    }
+}

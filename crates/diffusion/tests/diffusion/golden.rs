@@ -4,7 +4,7 @@
 //! digits, without its log and pictures.
 use crate::support::{copy, files, heard};
 use candle_core::{Device, Tensor};
-use duet_diffusion::{Resume, Session, verify};
+use duet_diffusion::{Resume, Session, tensorboard, verify};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::Purpose;
 use duet_sample::{Guidance, Labels, SampleError, Sampler, Trajectory};
@@ -72,6 +72,9 @@ fn a_golden_run_verifies_and_resumes() {
     assert!(text.contains("goes on after step 20 of 20"), "{text}");
     assert!(session.is_done());
     session.finish().unwrap();
+    let events = tensorboard::read(&run.join("events.out.tfevents.0.duet")).unwrap();
+    let steps: Vec<u64> = events.iter().map(|event| event.step).collect();
+    assert_eq!(steps, [0].into_iter().chain(0..=20).collect::<Vec<_>>(), "a run without events gets them");
     let size: usize = files(&golden()).values().map(Vec::len).sum();
     assert!(size < 200_000, "{size} bytes in the repository");
 }
