@@ -57,7 +57,6 @@ mod note;
 mod onnx;
 mod plan;
 mod presets;
-mod protobuf;
 mod record;
 mod report;
 mod reproduce;

@@ -1,8 +1,8 @@
 //! The events that TensorBoard shows, as its files have them.
 
 use crate::error::Result;
-use crate::protobuf::{Field, Message, fields};
 use crate::tfrecord::{Records, record};
+use duet_files::protobuf::{Field, Message, fields};
 use duet_train::TrainError;
 use std::io::BufReader;
 use std::path::Path;
@@ -39,18 +39,18 @@ pub enum Value {
 impl Event {
     /// The event as its file has it, with length and checksums.
     pub fn record(&self) -> Vec<u8> {
-        let event = Message::default().double(1, self.wall_time).integer(2, self.step);
+        let event = Message::new().double_but_0(1, self.wall_time).int_but_0(2, self.step);
         let event = match self.values.is_empty() {
             true => event.bytes(3, VERSION.as_bytes()),
             false => {
                 let values = self.values.iter();
                 event.message(
                     5,
-                    values.fold(Message::default(), |all, (tag, value)| all.message(1, value.message(tag))),
+                    &values.fold(Message::new(), |all, (tag, value)| all.message(1, &value.message(tag))),
                 )
             }
         };
-        record(&event.encoded())
+        record(&event.into_bytes())
     }
 
     /// The event of a record's data; none where it is no event.
@@ -76,20 +76,19 @@ impl Value {
     /// `Summary.Value`. A text is a tensor that names its plugin; numbers and pictures are the older fields, which
     /// all readers know.
     fn message(&self, tag: &str) -> Message {
-        let value = Message::default().bytes(1, tag.as_bytes());
+        let value = Message::new().text(1, tag);
         match self {
-            Self::Scalar(number) => value.one_float(2, *number),
+            Self::Scalar(number) => value.float(2, *number),
             Self::Picture(png) => {
                 let [width, height, channels] = sides(png).unwrap_or_default();
-                let image = Message::default().integer(1, height).integer(2, width).integer(3, channels);
-                value.message(4, image.bytes(4, png))
+                let image = Message::new().int_but_0(1, height).int_but_0(2, width).int_but_0(3, channels);
+                value.message(4, &image.bytes(4, png))
             }
             Self::Text(text) => {
-                let scalar = Message::default();
-                let tensor =
-                    Message::default().integer(1, STRING).message(2, scalar).bytes(8, text.as_bytes());
-                let plugin = Message::default().bytes(1, b"text");
-                value.message(8, tensor).message(9, Message::default().message(1, plugin))
+                let scalar = Message::new();
+                let tensor = Message::new().int_but_0(1, STRING).message(2, &scalar).text(8, text);
+                let plugin = Message::new().bytes(1, b"text");
+                value.message(8, &tensor).message(9, &Message::new().message(1, &plugin))
             }
         }
     }

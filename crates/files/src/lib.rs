@@ -5,7 +5,7 @@
 //! reads them with [`read`]: these take only regular files, and at most as many bytes as the caller allows,
 //! whatever the file's metadata say. [`create`], [`create_new`] and [`append`] write into such a folder and
 //! never follow a link at the end of the path. [`write_whole`] replaces a file as a whole, or leaves it as
-//! it was.
+//! it was. [`protobuf`] writes and reads the messages of some formats.
 //!
 //! ```
 //! # fn main() -> std::io::Result<()> {
@@ -18,6 +18,7 @@
 //! ```
 
 mod kind;
+pub mod protobuf;
 mod read;
 mod whole;
 mod write;

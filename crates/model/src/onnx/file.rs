@@ -1,8 +1,8 @@
 //! The messages of an ONNX file, `onnx.proto`: nodes, tensors, inputs and the model around them.
 
-use super::protobuf::Message;
 use crate::error::ModelError;
 use candle_core::{DType, Result, Tensor};
+use duet_files::protobuf::Message;
 use std::collections::BTreeMap;
 
 /// The version of the format's own structure, and that of its operators. Each onnxruntime since 1.12 reads them.

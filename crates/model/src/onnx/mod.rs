@@ -2,7 +2,6 @@
 
 mod file;
 mod graph;
-mod protobuf;
 
 use crate::error::ModelError;
 use crate::graph::Given;
