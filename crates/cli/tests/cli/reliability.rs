@@ -431,8 +431,8 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
             "restart" => Some(None),
             "device" => Some(Some("cpu")),
             "data" => Some(place.begin.get(4).map(String::as_str)),
-            // What is resumed, and what a resumed run does not look at.
-            "resume" | "preset" => continue,
+            // What is resumed, what a resumed run does not look at, and what goes with --from alone.
+            "resume" | "preset" | "from-weights" => continue,
             _ => None,
         };
         let flag = format!("--{flag}");
