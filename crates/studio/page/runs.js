@@ -1,0 +1,188 @@
+// Watch training: runs, their curves and their previews, as they are written.
+
+import { curve } from './curves.js';
+import { element, find, short } from './dom.js';
+
+/** Milliseconds between two looks. */
+const PACE = 2000;
+
+export class Runs {
+  #backend;
+  #timer = 0;
+  #chosen = null;
+  #rows = [];
+  #previews = [];
+  #shownPreview = null;
+  #visible = false;
+  #asking = null;
+  #url = null;
+
+  constructor(backend) {
+    this.#backend = backend;
+    find('stop').addEventListener('click', () => find('stop-sure').showModal());
+    find('stop-no').addEventListener('click', () => find('stop-sure').close());
+    find('stop-yes').addEventListener('click', () => this.#stop());
+    find('preview-step').addEventListener('input', () => this.#preview(this.#previews[Number(find('preview-step').value)]));
+  }
+
+  enter() {
+    this.#visible = true;
+    this.#look();
+  }
+
+  leave() {
+    this.#visible = false;
+    clearTimeout(this.#timer);
+    this.#asking?.abort();
+  }
+
+  async #look() {
+    clearTimeout(this.#timer);
+    this.#asking?.abort();
+    const controller = new AbortController();
+    this.#asking = controller;
+    try {
+      const { runs } = await this.#backend.runs(controller);
+      this.#list(runs);
+      find('runs-words').textContent = '';
+      if (this.#chosen) await this.#update(controller);
+    } catch (error) {
+      if (controller.signal.aborted) return;
+      find('runs-words').textContent = `${error.message} It is asked again.`;
+    }
+    if (this.#visible && !controller.signal.aborted) this.#timer = setTimeout(() => this.#look(), PACE);
+  }
+
+  #list(runs) {
+    find('runs-empty').hidden = runs.length > 0;
+    find('runs-view').hidden = runs.length === 0;
+    if (runs.length === 0) return;
+    if (!runs.some(({ name }) => name === this.#chosen)) {
+      this.#forget((runs.find(({ training }) => training) ?? runs[0]).name);
+    }
+    const list = find('runs-list');
+    const names = runs.map(({ name }) => name).join('\n');
+    if (list.dataset.names !== names) {
+      list.dataset.names = names;
+      list.replaceChildren(
+        ...runs.map(({ name }) =>
+          element(
+            'button',
+            { type: 'button', class: 'run', onclick: () => this.#choose(name) },
+            element('span', { class: 'name' }, name),
+            element('span', { class: 'badge' }),
+            element('progress', { 'aria-label': `Steps of ${name}` }),
+            element('span', { class: 'muted' }),
+          ),
+        ),
+      );
+    }
+    [...list.children].forEach((card, i) => {
+      const { name, step, steps, training, loss } = runs[i];
+      const [, badge, bar, words] = card.children;
+      card.setAttribute('aria-pressed', String(name === this.#chosen));
+      badge.textContent = training ? 'training' : '';
+      bar.max = steps || 1;
+      bar.value = step;
+      words.textContent = `step ${step} of ${steps}${Number.isFinite(loss) ? `, loss ${short(loss)}` : ''}`;
+    });
+  }
+
+  #forget(name) {
+    this.#chosen = name;
+    this.#rows = [];
+    this.#previews = [];
+    this.#shownPreview = null;
+    find('preview-part').hidden = true;
+    find('curves').replaceChildren();
+    find('stop-words').textContent = '';
+  }
+
+  #choose(name) {
+    if (name !== this.#chosen) this.#forget(name);
+    this.#look();
+  }
+
+  async #update(controller) {
+    const name = this.#chosen;
+    const after = this.#rows.at(-1)?.step ?? 0;
+    const { rows, previews, training, steps } = await this.#backend.run(name, after, controller);
+    if (controller.signal.aborted || name !== this.#chosen) return;
+    this.#rows.push(...rows);
+    find('run-title').textContent = name;
+    find('stop').hidden = !training;
+    const now = this.#rows.at(-1)?.step ?? 0;
+    find('run-words').textContent = training
+      ? `A process trains it: step ${now} of ${steps}.`
+      : now >= steps
+        ? `Done: ${steps} steps.`
+        : `Nobody trains it. It stands at step ${now} of ${steps}; “duet train --resume ${name}” goes on.`;
+    if (rows.length > 0 || find('curves').children.length === 0) this.#curves(steps);
+    this.#takePreviews(previews);
+  }
+
+  #curves(steps) {
+    const rows = this.#rows;
+    const line = (words, kind, value) => ({ words, kind, points: rows.map((row) => [row.step, value(row)]).filter(([, number]) => Number.isFinite(number)) });
+    const last = Math.max(steps, rows.at(-1)?.step ?? 0);
+    const figures = [
+      curve({ title: 'Loss', logarithmic: true, last, lines: [line('training', 'one', (row) => row.loss), line('held-out', 'two', (row) => row.held_out_loss)] }),
+      curve({ title: 'Learning rate', last, lines: [line('rate', 'one', (row) => row.learning_rate)] }),
+      curve({ title: 'Class accuracy', last, lines: [line('accuracy', 'one', (row) => row.score?.accuracy)] }),
+      curve({ title: 'Fréchet distance (lower is closer)', last, logarithmic: true, lines: [line('distance', 'two', (row) => row.score?.frechet)] }),
+      curve({
+        title: 'Precision and recall',
+        last,
+        lines: [line('precision', 'one', (row) => row.score?.precision), line('recall', 'two', (row) => row.score?.recall)],
+      }),
+      curve({
+        title: 'Copies of training images',
+        last,
+        lines: [line('copied', 'one', (row) => row.memorisation?.copied_share), line('memorised', 'two', (row) => row.memorisation?.memorised_share)],
+      }),
+    ].filter(Boolean);
+    find('curves').replaceChildren(...(figures.length > 0 ? figures : [element('p', { class: 'muted' }, 'Curves come with the second step.')]));
+  }
+
+  #takePreviews(previews) {
+    const slider = find('preview-step');
+    const atEnd = this.#shownPreview === null || this.#shownPreview === this.#previews.at(-1);
+    this.#previews = previews;
+    find('preview-part').hidden = previews.length === 0;
+    if (previews.length === 0) return;
+    slider.max = previews.length - 1;
+    if (!atEnd) return;
+    slider.value = previews.length - 1;
+    if (this.#shownPreview !== previews.at(-1)) this.#preview(previews.at(-1));
+  }
+
+  async #preview(step) {
+    this.#shownPreview = step;
+    find('preview-words').textContent = `Step ${step}`;
+    find('preview-step').setAttribute('aria-valuetext', `Step ${step}`);
+    try {
+      const blob = await this.#backend.preview(this.#chosen, step);
+      if (step !== this.#shownPreview) return;
+      URL.revokeObjectURL(this.#url);
+      this.#url = URL.createObjectURL(blob);
+      find('preview').src = this.#url;
+      find('preview').alt = `Images that the run draws at step ${step}`;
+    } catch (error) {
+      find('preview-words').textContent = error.message;
+    }
+  }
+
+  async #stop() {
+    find('stop-sure').close();
+    const words = find('stop-words');
+    words.classList.remove('error');
+    words.textContent = 'Asked to save and stop …';
+    try {
+      await this.#backend.stop(this.#chosen);
+      words.textContent = 'It saves after this step and stops. “training” goes away when it has.';
+    } catch (error) {
+      words.textContent = error.message;
+      words.classList.add('error');
+    }
+  }
+}
