@@ -4,7 +4,7 @@ import { count, element, find, png, shape, short } from './dom.js';
 import { NoiseAxis } from './noise-axis.js';
 
 const PARTS = [
-  { key: 'x', words: 'x_t, the noisy image' },
+  { key: 'x', words: 'xₜ, the noisy image' },
   { key: 'given', words: 'the one who knows' },
   { key: 'free', words: 'the free one' },
   { key: 'difference', words: 'the difference' },
@@ -160,10 +160,10 @@ export class Artists {
       ].map(([name, value]) => element('span', {}, element('span', { class: 'muted' }, `${name} `), String(value))),
     );
     find('way-guided').textContent = step.free
-      ? `Both artists are asked, and w is ${weight}.`
+      ? `Both artists are asked: p̃ = p(∅) + ${weight} · (p(c) − p(∅)).`
       : step.guided
         ? 'One answer is enough here.'
-        : 'Outside of the interval: the one who knows is asked alone.';
+        : 'Outside of the interval. The one who knows is asked alone: p̃ = p(c).';
     find('equation').classList.toggle('off', !step.free);
     for (const marked of document.querySelectorAll('#artists [data-step]')) {
       marked.classList.toggle('now', Number(marked.dataset.step) === index);

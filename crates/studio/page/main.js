@@ -26,8 +26,11 @@ let newest = null;
 /** The image whose artists are shown. */
 let looked = 0;
 
+/** Runs are told apart by what follows the folder that holds them all. */
+const nameOf = (name) => name.replace(/^runs\//, '');
+
 const showModels = ({ models }) => {
-  const known = models.map(({ name, step }) => element('option', { value: name }, `${name}, step ${step}`));
+  const known = models.map(({ name, step }) => element('option', { value: name }, `${nameOf(name)}, step ${step}`));
   find('model').replaceChildren(...known);
 };
 
@@ -41,7 +44,7 @@ const openModel = async (name) => {
     return false;
   }
   const select = find('model');
-  if (![...select.options].some(({ value }) => value === name)) select.append(element('option', { value: name }, name));
+  if (![...select.options].some(({ value }) => value === name)) select.append(element('option', { value: name }, nameOf(name)));
   select.value = name;
   settings.use({ ...model, name });
   return true;

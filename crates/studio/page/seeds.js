@@ -20,3 +20,13 @@ export const seedsFrom = (first, count) => (count > 1 ? `${first}-${first + coun
 
 /** The first seed of a list. */
 export const firstSeed = (text) => Number(/\d+/.exec(text)?.[0] ?? 0);
+
+/** The first so many seeds of a list. */
+export const firstSeeds = (text, most) => {
+  const seeds = [];
+  for (const part of text.split(',')) {
+    const [first, last = first] = part.split('-').map(Number);
+    for (let seed = first; seed <= last && seeds.length < most; seed += 1) seeds.push(seed);
+  }
+  return seeds.join(',');
+};

@@ -3,7 +3,7 @@
 import { count, duration, element, find, png } from './dom.js';
 
 /** The smallest side of an image on the sheet, in CSS pixels. */
-const LEAST = 34;
+const LEAST = 28;
 const MOST = 112;
 
 /** How large a cell is where so many stand in a row of this width, as a multiple of the image's side. */

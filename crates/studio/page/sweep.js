@@ -3,6 +3,7 @@
 import { asked } from './classes.js';
 import { element, find, png } from './dom.js';
 import { SWEPT } from './options.js';
+import { firstSeeds } from './seeds.js';
 
 const NUMBERS = ['steps', 'eta'];
 
@@ -51,6 +52,17 @@ export class Sweep {
     return { name, values: name ? split(find(`sweep-${axis}-values`).value) : [''] };
   }
 
+  /** So few images that each class has one before any has two. */
+  #fewer(each) {
+    const settings = this.#settings;
+    if (settings.isGiven('interpolate') || settings.isGiven('invert') || settings.model.classes.length === 0) return {};
+    const { classes } = settings.model;
+    const text = settings.value('class');
+    const list = text === 'all' ? classes.map((_, i) => asked(i, classes)) : text.split(',');
+    const some = list.slice(0, each);
+    return { class: some.join(','), seeds: firstSeeds(settings.value('seeds'), Math.floor(each / some.length)) };
+  }
+
   async #run() {
     this.#controller?.abort();
     const controller = new AbortController();
@@ -68,8 +80,9 @@ export class Sweep {
       words.classList.add('error');
       return;
     }
-    const base = this.#settings.request();
     const each = Math.max(1, Number(find('sweep-each').value) || 4);
+    const request = this.#settings.request();
+    const base = { ...request, drawing: { ...request.drawing, ...this.#fewer(each) }, draft: each };
     const cells = this.#table(rows, columns);
     find('sweep-stop').hidden = false;
     let done = 0;
@@ -77,7 +90,7 @@ export class Sweep {
       if (controller.signal.aborted) break;
       words.textContent = `Cell ${done + 1} of ${cells.length} …`;
       const changed = { [rows.name]: valueOf(rows.name, row), ...(columns.name && { [columns.name]: valueOf(columns.name, column) }) };
-      await this.#cell({ ...base, drawing: { ...base.drawing, ...changed }, draft: each }, place, changed, controller.signal);
+      await this.#cell({ ...base, drawing: { ...base.drawing, ...changed } }, place, changed, controller.signal);
       done += 1;
     }
     if (this.#controller !== controller) return;
