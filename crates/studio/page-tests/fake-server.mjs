@@ -198,7 +198,7 @@ const posts = {
     say({ kind: 'done', summary: `w ${full.guidance.join(', ')}, ${full.sampler}, ${full.steps} steps`, evaluations: full.steps * 2 * wanted.length, milliseconds: Date.now() - began });
     answer.end();
   },
-  steps: (body, answer) => json(answer, way(planOf(body), body.image)),
+  steps: (body, answer) => json(answer, way(planOf(body), body.index)),
   async classify(body, answer) {
     decodeAny(body.picture);
     await pause(100);
@@ -267,7 +267,7 @@ const file = (path, answer) => {
   answer.end(bytes);
 };
 
-createServer(async (question, answer) => {
+const server = createServer(async (question, answer) => {
   const { pathname, searchParams } = new URL(question.url, 'http://localhost');
   const [, api, name] = pathname.split('/');
   let gone = false;
@@ -284,4 +284,5 @@ createServer(async (question, answer) => {
     if (!answer.headersSent) json(answer, { error: error.message, option: error.option }, error instanceof Refused ? 400 : 500);
     else answer.end();
   }
-}).listen(Number(flags.port), '127.0.0.1', () => console.log(`http://127.0.0.1:${flags.port}/`));
+});
+server.listen(Number(flags.port), '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}/`));

@@ -52,7 +52,7 @@ export class Artists {
     find('artists-words').classList.remove('error');
     find('artists-view').setAttribute('aria-busy', 'true');
     try {
-      const way = await this.#backend.steps({ ...sheet.request, image: index }, { signal: controller.signal });
+      const way = await this.#backend.steps({ ...sheet.request, index }, { signal: controller.signal });
       this.#take(way);
     } catch (error) {
       if (controller.signal.aborted) return;

@@ -1,6 +1,6 @@
 // A canvas of the model's size to paint on, with a second layer for what is drawn anew.
 
-import { base64Of, find, png } from './dom.js';
+import { base64Of, find, pngBlob } from './dom.js';
 
 /** The canvas has about so many pixels a side, as a multiple of the model's. */
 const SIDE = 336;
@@ -213,7 +213,7 @@ export class Canvas {
   }
 
   async loadPng(base64) {
-    await this.load(await (await fetch(png(base64))).blob());
+    await this.load(pngBlob(base64));
   }
 
   /** A layer in the model's size, as PNG in base64. */

@@ -1,6 +1,6 @@
 // One image of the sheet, large, with what can be done with it.
 
-import { find, png, save } from './dom.js';
+import { find, png, pngBlob, save } from './dom.js';
 
 /** `acts` are the functions `artists`, `begin` and `classify`, each of the image and the request that drew it. */
 export const detailDialog = (acts) => {
@@ -39,10 +39,9 @@ export const detailDialog = (acts) => {
       acts[name](shown, index);
     });
   }
-  find('detail-save').addEventListener('click', async () => {
+  find('detail-save').addEventListener('click', () => {
     const image = shown.images[index];
-    const answer = await fetch(png(image.png));
-    save(await answer.blob(), `${image.class ?? 'image'}-${image.seed}.png`);
+    save(pngBlob(image.png), `${image.class ?? 'image'}-${image.seed}.png`);
   });
 
   return (what, at) => {

@@ -23,6 +23,10 @@ export const find = (id) => document.getElementById(id);
 
 export const png = (base64) => `data:image/png;base64,${base64}`;
 
+/** The PNG as a blob. The page's policy lets nobody fetch what is no request to its own server. */
+export const pngBlob = (base64) =>
+  new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], { type: 'image/png' });
+
 /** The bytes of a blob in base64, as the backend takes pictures. */
 export const base64Of = async (blob) => {
   const bytes = new Uint8Array(await blob.arrayBuffer());
