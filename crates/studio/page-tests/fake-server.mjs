@@ -96,7 +96,8 @@ const planOf = ({ drawing, image, mask }) => {
   const between = /^(seeds|classes):(\d+)$/.exec(drawing.interpolate ?? '');
   const seeds = drawing.invert ? [0] : between ? Array.from({ length: Number(between[2]) }, (_, i) => i) : seedsOf(drawing.seeds);
   const images = choicesOf(drawing.class, model.classes).flatMap((choice) => full.guidance.flatMap((weight) => seeds.map((seed) => ({ choice, weight, seed }))));
-  return { model, full, levels, images, start: image };
+  const rows = choicesOf(drawing.class, model.classes).flatMap((choice) => full.guidance.map((weight) => (full.guidance.length > 1 ? `${choice.name} w ${weight}` : choice.name)));
+  return { model, full, levels, images, rows, heads: seeds.map(String), columns: seeds.length, start: image };
 };
 
 const artistsOf = ({ choice, seed }, full, start) => {
@@ -185,7 +186,7 @@ const posts = {
     answer.writeHead(200, { 'content-type': 'application/x-ndjson' });
     const say = (event) => answer.write(`${JSON.stringify(event)}\n`);
     const began = Date.now();
-    say({ kind: 'begun', images: wanted.length, steps: full.steps });
+    say({ kind: 'begun', images: wanted.length, steps: full.steps, columns: plan.columns, rows: plan.rows, heads: plan.heads });
     for (let done = 1; done <= full.steps && !isGone(); done += 1) {
       await pause(3 + wanted.length * 0.3);
       say({ kind: 'step', done, of: full.steps });
@@ -213,7 +214,7 @@ const posts = {
   command(body, answer) {
     planOf(body);
     const text = Object.entries(body.drawing).filter(([, value]) => value !== false && value !== null).map(([name, value]) => (value === true ? ` --${name}` : ` --${name} ${value}`));
-    json(answer, { command: `duet sample${text.join('')}${body.image ? ' --image picture.png' : ''} --out duet.png` });
+    json(answer, { command: `duet sample${text.join('')}${body.image ? ' --image picture.png' : ''} --out duet.png`, pictures: [body.image && 'picture.png', body.mask && 'mask.png'].filter(Boolean) });
   },
   note(body, answer) {
     const note = noteOf(Buffer.from(body.picture, 'base64'));

@@ -159,7 +159,7 @@ const tests = {
     assert.equal(await page.locator('#class-buttons [aria-pressed=true]').count(), 1);
     request = await drawn(page, () => button(1).click());
     assert.equal(request.drawing.class.split(',').length, 2);
-    assert.deepEqual(await page.locator('#sheet .row:not(.heads) .row-head span').allTextContents(), names.slice(0, 2));
+    assert.deepEqual(await page.locator('#sheet .row:not(.heads) .row-head').allTextContents(), names.slice(0, 2));
   },
 
   async 'a mixture has shares'(page) {
@@ -231,7 +231,7 @@ const tests = {
   async 'several weights give a row each'(page) {
     const request = await drawn(page, () => type(page.locator('#w-text'), '1, 4'));
     assert.deepEqual(request.drawing.guidance, [1, 4]);
-    assert.match((await page.locator('#sheet .row-head small').allTextContents()).join(), /w 1,w 4/);
+    assert.match((await page.locator('#sheet .row:not(.heads) .row-head').allTextContents()).join(), /w 1,.*w 4/);
     const back = await drawn(page, () => page.locator('#w-reset').click());
     assert.equal(back.drawing.guidance, undefined);
   },
@@ -275,6 +275,14 @@ const tests = {
     request = await drawn(page, () => type(spacing.locator('.parameters input'), '999,600,300,100'));
     assert.equal(request.drawing.spacing, '999,600,300,100');
     await drawn(page, () => spacing.locator('.tools button').first().click());
+  },
+
+  async 'all settings go back at once'(page) {
+    await drawn(page, () => option(page, 'sampler').locator('select').selectOption('ddim'));
+    await drawn(page, () => slide(page.locator('#w'), 3));
+    const request = await drawn(page, () => page.locator('#reset').click());
+    assert.deepEqual(Object.keys(request.drawing).filter((name) => !['run', 'class', 'seeds'].includes(name)), []);
+    assert.ok(await page.locator('#reset').isHidden());
   },
 
   async 'the interval is a range on the axis of noise'(page) {
@@ -442,6 +450,9 @@ const tests = {
     request = await drawn(page, () => stroke([0.6, 0.6], [0.8, 0.8]));
     assert.ok(request.mask.startsWith('iVBOR'));
     await shot(page, 'begin-mask');
+    const saved = page.waitForEvent('download');
+    await page.locator('#command-pictures button', { hasText: 'mask.png' }).click();
+    assert.equal((await saved).suggestedFilename(), 'mask.png');
     request = await drawn(page, () => page.locator('input[name=start-mode][value=invert]').check());
     assert.equal(request.drawing.invert, 2);
     assert.equal(request.drawing.strength, undefined);

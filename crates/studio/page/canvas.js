@@ -5,6 +5,8 @@ import { base64Of, find, pngBlob } from './dom.js';
 /** The canvas has about so many pixels a side, as a multiple of the model's. */
 const SIDE = 336;
 const MOST_UNDONE = 30;
+/** What is drawn anew is marked with this colour over the picture. */
+const MARK = '#ff8a4c';
 
 export class Canvas {
   /** `onchange` is called after each stroke. */
@@ -95,7 +97,7 @@ export class Canvas {
     const onMask = tool === 'mask' || tool === 'unmask';
     const context = this.#context(onMask ? this.mask : this.picture);
     context.globalCompositeOperation = tool === 'unmask' ? 'destination-out' : 'source-over';
-    context.strokeStyle = onMask ? '#fff' : tool === 'rubber' ? '#000' : this.#colour();
+    context.strokeStyle = onMask ? MARK : tool === 'rubber' ? '#000' : this.#colour();
     context.lineWidth = this.#radius() * 2;
     context.lineCap = 'round';
     context.lineJoin = 'round';
@@ -216,23 +218,29 @@ export class Canvas {
     await this.load(pngBlob(base64));
   }
 
-  /** A layer in the model's size, as PNG in base64. */
-  async #layer(canvas, background) {
+  /** A layer in the model's size, as PNG in base64. All that is not clear is `colour`, where that is given. */
+  async #layer(canvas, colour = null) {
     const { width, height } = this.size;
     const small = new OffscreenCanvas(width, height);
     const context = small.getContext('2d');
     context.imageSmoothingQuality = 'high';
-    context.fillStyle = background;
-    context.fillRect(0, 0, width, height);
     context.drawImage(canvas, 0, 0, width, height);
+    if (colour) {
+      context.globalCompositeOperation = 'source-in';
+      context.fillStyle = colour;
+      context.fillRect(0, 0, width, height);
+    }
+    context.globalCompositeOperation = 'destination-over';
+    context.fillStyle = '#000';
+    context.fillRect(0, 0, width, height);
     return base64Of(await small.convertToBlob({ type: 'image/png' }));
   }
 
   image() {
-    return this.#layer(this.picture, '#000');
+    return this.#layer(this.picture);
   }
 
   maskImage() {
-    return this.#layer(this.mask, '#000');
+    return this.#layer(this.mask, '#fff');
   }
 }

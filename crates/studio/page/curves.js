@@ -2,7 +2,9 @@
 
 import { element, shape, short } from './dom.js';
 
-const WIDTH = 520;
+const WIDE = 520;
+/** On a phone a smaller picture keeps its numbers legible. */
+const NARROW = 320;
 const HEIGHT = 220;
 const LEFT = 52;
 const RIGHT = 12;
@@ -28,17 +30,18 @@ export const curve = ({ title, lines, logarithmic = false, last }) => {
     .filter(({ points }) => points.length > 0);
   const values = drawn.flatMap(({ points }) => points.map(([, value]) => value));
   if (values.length < 2) return null;
+  const width = innerWidth < 600 ? NARROW : WIDE;
   const scale = logarithmic ? Math.log : (value) => value;
   const unscale = logarithmic ? Math.exp : (value) => value;
   const [low, high] = [scale(Math.min(...values)), scale(Math.max(...values))];
   const span = high - low || 1;
-  const x = (step) => LEFT + ((WIDTH - LEFT - RIGHT) * step) / (last || 1);
+  const x = (step) => LEFT + ((width - LEFT - RIGHT) * step) / (last || 1);
   const y = (value) => TOP + ((HEIGHT - TOP - BOTTOM) * (high - scale(value))) / span;
   const ticks = [0, 0.25, 0.5, 0.75, 1].flatMap((part) => {
     const value = unscale(low + part * span);
     const [row, column] = [y(value), x(part * last)];
     return [
-      shape('line', { class: 'grid', x1: LEFT, x2: WIDTH - RIGHT, y1: row, y2: row }),
+      shape('line', { class: 'grid', x1: LEFT, x2: width - RIGHT, y1: row, y2: row }),
       shape('text', { x: LEFT - 6, y: row + 4, 'text-anchor': 'end' }, short(value)),
       shape('text', { x: column, y: HEIGHT - 8, 'text-anchor': part === 1 ? 'end' : 'middle' }, String(Math.round(part * last))),
     ];
@@ -58,6 +61,6 @@ export const curve = ({ title, lines, logarithmic = false, last }) => {
       element('span', { class: 'title' }, title),
       drawn.map(({ words, kind, points }) => element('span', { class: `key ${kind}` }, `${words} ${short(points.at(-1)[1])}`)),
     ),
-    shape('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: 'img', 'aria-label': `${title} over ${last} steps. Now: ${ends.join(', ')}.` }, ticks, paths),
+    shape('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': `${title} over ${last} steps. Now: ${ends.join(', ')}.` }, ticks, paths),
   );
 };

@@ -59,13 +59,12 @@ export class Draw extends EventTarget {
     const { signal } = controller;
     this.#running = { controller, draft, since: performance.now() };
     const request = this.#settings.request();
-    const columns = this.#settings.columns();
     this.#tell('asked', { draft, request });
     try {
       const body = draft ? { ...request, draft } : request;
       for await (const event of this.#backend.draw(body, { signal })) {
         if (signal.aborted) return;
-        this.#tell(event.kind, { ...event, draft, columns, request });
+        this.#tell(event.kind, { ...event, draft, request });
       }
     } catch (error) {
       if (signal.aborted || error.name === 'AbortError') return;

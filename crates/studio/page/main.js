@@ -16,6 +16,8 @@ import { Sweep } from './sweep.js';
 import { Bring, Take } from './take.js';
 
 const VIEWS = ['draw', 'artists', 'compare', 'begin', 'training'];
+/** The side of images where a model does not say it. */
+const SIDE = 32;
 /** The views in which the sheet of images stands. */
 const WITH_SHEET = ['draw', 'begin'];
 
@@ -30,7 +32,7 @@ let looked = 0;
 const nameOf = (name) => name.replace(/^runs\//, '');
 
 const showModels = ({ models }) => {
-  const known = models.map(({ name, step }) => element('option', { value: name }, `${nameOf(name)}, step ${step}`));
+  const known = models.map(({ name, step }) => element('option', { value: name }, step === null ? nameOf(name) : `${nameOf(name)}, step ${step}`));
   find('model').replaceChildren(...known);
 };
 
@@ -46,7 +48,7 @@ const openModel = async (name) => {
   const select = find('model');
   if (![...select.options].some(({ value }) => value === name)) select.append(element('option', { value: name }, nameOf(name)));
   select.value = name;
-  settings.use({ ...model, name });
+  settings.use({ ...model, name, width: model.width ?? SIDE, height: model.height ?? SIDE });
   return true;
 };
 

@@ -142,10 +142,10 @@ const GROUPS = [
       },
       {
         name: 'guide-null',
-        title: 'Weaker model without the class',
+        title: 'Weaker and free',
         needsClasses: true,
         help: 'The weaker model predicts without the class.',
-        control: (_, more) => flagControl({ words: 'it is told nothing', ...more }),
+        control: (_, more) => flagControl({ words: 'the weaker model is told nothing', ...more }),
       },
     ],
   },
@@ -219,8 +219,7 @@ const row = (option, settings) => {
     element(
       'div',
       { class: 'head' },
-      element('span', { class: 'title', id: labelId }, title),
-      element('code', { class: 'muted' }, `--${name}`),
+      element('span', { class: 'names' }, element('span', { class: 'title', id: labelId }, title), element('code', { class: 'muted' }, `--${name}`)),
       element('span', { class: 'tools' }, reset, ask),
     ),
     control.node,
@@ -258,11 +257,18 @@ export const optionsPanel = (place, settings) => {
       rows.push(...made);
       return element('details', { class: 'group', open }, element('summary', {}, title), made.map(({ node }) => node));
     });
-    place.replaceChildren(...groups);
+    place.replaceChildren(...groups, reset);
   };
+  const reset = element('button', {
+    type: 'button',
+    id: 'reset',
+    textContent: 'All settings as the model has them',
+    onclick: () => settings.reset(),
+  });
   settings.addEventListener('change', () => {
     if (built !== settings.model) build();
     for (const { show } of rows) show();
+    reset.hidden = !settings.isOther();
   });
 };
 

@@ -82,9 +82,9 @@ export class Runs {
       const [, badge, bar, words] = card.children;
       card.setAttribute('aria-pressed', String(name === this.#chosen));
       badge.textContent = training ? 'training' : '';
-      bar.max = steps || 1;
+      bar.max = steps ?? Math.max(step, 1);
       bar.value = step;
-      words.textContent = `step ${step} of ${steps}${Number.isFinite(loss) ? `, loss ${short(loss)}` : ''}`;
+      words.textContent = `step ${step}${steps === null ? '' : ` of ${steps}`}${Number.isFinite(loss) ? `, loss ${short(loss)}` : ''}`;
     });
   }
 
@@ -106,9 +106,10 @@ export class Runs {
   async #update(controller) {
     const name = this.#chosen;
     const after = this.#rows.at(-1)?.step ?? 0;
-    const { rows, previews, training, steps } = await this.#backend.run(name, after, controller);
+    const { rows, previews, training, steps: told } = await this.#backend.run(name, after, controller);
     if (controller.signal.aborted || name !== this.#chosen) return;
-    this.#rows.push(...rows);
+    this.#rows = this.#rows.concat(rows);
+    const steps = told ?? this.#rows.at(-1)?.step ?? 0;
     find('run-title').textContent = name;
     find('stop').hidden = !training;
     const now = this.#rows.at(-1)?.step ?? 0;

@@ -1,7 +1,5 @@
 // What is drawn: the model, what the person changed, and the picture it begins with.
 
-import { countSeeds } from './seeds.js';
-
 /** What an empty drawing stands for where the model says nothing. */
 const USUAL = {
   class: 'all',
@@ -80,6 +78,20 @@ export class Settings extends EventTarget {
     this.setAll(Object.fromEntries(kept));
   }
 
+  #others() {
+    return Object.keys(this.changes).filter((name) => name !== 'class' && name !== 'seeds');
+  }
+
+  /** Whether anything but class and seeds is not as the model has it. */
+  isOther() {
+    return this.#others().length > 0;
+  }
+
+  /** All but class and seeds as the model has it. */
+  reset() {
+    this.setAll(Object.fromEntries(this.#others().map((name) => [name, null])));
+  }
+
   /** Goes on with another model, and keeps the changes that it has a meaning for. */
   use(model) {
     const others = this.model && !same(this.model.classes, model.classes);
@@ -132,14 +144,6 @@ export class Settings extends EventTarget {
     if (name === 'cfg-plus-plus' && this.changes.sampler === 'heun') return 'Does not go together with --sampler heun.';
     if (name === 'guide-null' && !this.model.null_label) return 'The model has no null label.';
     return null;
-  }
-
-  /** How many images a row of the sheet has. */
-  columns() {
-    const between = /:(\d+)$/.exec(this.value('interpolate') ?? '');
-    if (between) return Number(between[1]);
-    if (this.start?.invert) return 1;
-    return countSeeds(this.value('seeds')) ?? 1;
   }
 }
 

@@ -46,9 +46,11 @@ export class Sheet {
     this.busy(true);
   }
 
-  begun({ images, steps, columns, draft, request }) {
+  begun({ images, steps, columns, rows, heads, draft, request }) {
     const whole = draft ? Math.max(images, this.cells.length) : images;
     if (whole !== this.cells.length || columns !== this.columns) this.build(whole, columns);
+    [...this.place.querySelectorAll('.row:not(.heads) .row-head')].forEach((head, i) => (head.textContent = rows[i] ?? ''));
+    this.heads.forEach((head, i) => (head.textContent = heads[i] ?? ''));
     for (const cell of this.cells) cell.classList.add('old');
     this.shown = { request, images: [], draft };
     this.bar.max = steps;
@@ -71,16 +73,6 @@ export class Sheet {
     cell.title = words;
     cell.classList.remove('old');
     cell.disabled = false;
-    if (image.index % this.columns === 0) {
-      const several = this.shown.request.drawing.guidance?.length > 1;
-      const head = cell.closest('.row').firstElementChild;
-      head.replaceChildren(
-        element('span', {}, image.class ?? ''),
-        several ? element('small', { class: 'muted' }, `w ${image.weight}`) : '',
-      );
-    }
-    const top = this.heads[image.index];
-    if (top && image.seed !== undefined) top.textContent = image.seed;
   }
 
   done({ summary, evaluations, milliseconds, draft }) {
@@ -140,7 +132,7 @@ export class Sheet {
     const top = element(
       'div',
       { class: 'row heads', 'aria-hidden': 'true' },
-      element('div', { class: 'row-head muted' }, 'seed'),
+      element('div', { class: 'row-head muted' }),
       element('div', { class: 'cells' }, this.heads),
     );
     this.place.replaceChildren(top, ...rows);

@@ -1,6 +1,6 @@
 // Take it away, and bring it back: files, the command, and pictures that Duet drew.
 
-import { base64Of, find, save } from './dom.js';
+import { base64Of, element, find, pngBlob, save } from './dom.js';
 
 const ENDINGS = { png: 'png', apng: 'png', tensors: 'safetensors' };
 
@@ -39,14 +39,31 @@ export class Take {
     const controller = new AbortController();
     this.#command = controller;
     try {
-      const { command } = await this.#backend.command(this.#request('png'), controller);
+      const { command, pictures } = await this.#backend.command(this.#request('png'), controller);
       find('command').textContent = command;
       find('copy').disabled = false;
+      this.#pictures(pictures);
     } catch (error) {
       if (controller.signal.aborted) return;
       find('command').textContent = error.message;
       find('copy').disabled = true;
     }
+  }
+
+  /** The command reads these pictures, so they have to lie where it runs. */
+  #pictures(names) {
+    const { image, mask } = this.#shown.request;
+    find('command-pictures').hidden = names.length === 0;
+    find('command-pictures').replaceChildren(
+      'It reads pictures from its folder. Save them there: ',
+      ...names.map((name) =>
+        element('button', {
+          type: 'button',
+          textContent: name,
+          onclick: () => save(pngBlob(name.startsWith('mask') ? mask : image), name),
+        }),
+      ),
+    );
   }
 
   async #copy() {
