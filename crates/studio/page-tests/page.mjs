@@ -354,6 +354,14 @@ const tests = {
     await page.locator('#artists-view:visible').waitFor();
   },
 
+  async 'arrows go from image to image'(page) {
+    await go(page, 'draw');
+    await page.locator('#sheet .cell').first().focus();
+    await page.keyboard.press('ArrowRight');
+    assert.ok(await page.locator('#sheet .cell').nth(1).evaluate((cell) => cell === document.activeElement && cell.tabIndex === 0));
+    await go(page, 'artists');
+  },
+
   async 'the two artists are seen in every step'(page) {
     await page.locator('#artists-view[aria-busy=false]').waitFor();
     const steps = Number(await page.locator('#way').getAttribute('max')) + 1;

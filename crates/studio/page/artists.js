@@ -78,6 +78,7 @@ export class Artists {
   }
 
   #take(way) {
+    const stays = this.#way?.steps.length === way.steps.length;
     this.#way = way;
     this.#axis = new NoiseAxis(this.#settings.model.sigmas);
     const guided = way.steps.filter((step) => step.guided).length;
@@ -89,7 +90,7 @@ export class Artists {
     find('eq-w').textContent = way.weight;
     this.#strip();
     this.#drawAxis();
-    this.#show(way.steps.length - 1);
+    this.#show(stays ? this.#at : way.steps.length - 1);
   }
 
   /** Every step side by side: a row for each part, a column for each step. */

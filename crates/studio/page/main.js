@@ -22,6 +22,9 @@ const SIDE = 32;
 const WITH_SHEET = ['draw', 'begin'];
 
 const settings = new Settings();
+/** Without a model, the page looks for one again after so many milliseconds. */
+const LATER = 5000;
+let later = 0;
 let view = 'draw';
 /** The newest full drawing. */
 let newest = null;
@@ -48,28 +51,35 @@ const openModel = async (name) => {
   const select = find('model');
   if (![...select.options].some(({ value }) => value === name)) select.append(element('option', { value: name }, nameOf(name)));
   select.value = name;
+  find('workshop').hidden = view === 'training';
   settings.use({ ...model, name, width: model.width ?? SIDE, height: model.height ?? SIDE });
   return true;
 };
 
-const lookForModels = async () => {
+const showFault = (error) => {
   const waiting = find('waiting');
   waiting.hidden = false;
-  waiting.textContent = 'Waiting for the server …';
-  waiting.classList.remove('error');
+  waiting.textContent = error.message;
+  waiting.classList.add('error');
+};
+
+const lookForModels = async () => {
+  const waiting = find('waiting');
+  clearTimeout(later);
   try {
     const answer = await backend.models();
     showModels(answer);
     const { models, chosen } = answer;
-    const name = chosen ?? models[0]?.name ?? null;
-    if (name !== null) {
+    const name = settings.model?.name ?? chosen ?? models[0]?.name ?? null;
+    if (settings.model) find('model').value = name;
+    else if (name !== null) {
       waiting.textContent = `Opening ${name} …`;
       await openModel(name);
-    }
+    } else later = setTimeout(lookForModels, LATER);
     waiting.hidden = true;
+    waiting.classList.remove('error');
   } catch (error) {
-    waiting.textContent = error.message;
-    waiting.classList.add('error');
+    showFault(error);
   }
   show();
 };
@@ -78,11 +88,12 @@ const show = () => {
   const training = view === 'training';
   const open = settings.model !== null;
   find('workshop').hidden = training || !open;
-  find('empty').hidden = training || open || !find('waiting').hidden;
+  const none = find('model').options.length === 0;
+  find('empty').hidden = training || !none || !find('waiting').hidden;
   find('training').hidden = !training;
   for (const name of ['artists', 'compare', 'begin']) find(name).hidden = view !== name;
   find('sheet-part').hidden = !WITH_SHEET.includes(view);
-  find('model').closest('label').hidden = !open;
+  find('model').closest('label').hidden = none;
   document.body.dataset.view = view;
   for (const name of VIEWS) {
     const tab = find(`tab-${name}`);
@@ -93,7 +104,10 @@ const show = () => {
 
 const go = (name) => {
   if (name === view) return;
-  if (view === 'training') runs.leave();
+  if (view === 'training') {
+    runs.leave();
+    lookForModels();
+  }
   if (view === 'artists') artists.leave();
   view = name;
   show();
@@ -167,6 +181,8 @@ const follow = () => {
 };
 addEventListener('popstate', follow);
 
+// The server keeps a token in a cookie, so it need not stay in the address, where others may read it.
+if (new URLSearchParams(location.search).has('token')) history.replaceState(null, '', location.pathname + location.hash);
 show();
 follow();
 lookForModels();

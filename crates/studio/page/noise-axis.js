@@ -62,10 +62,10 @@ export const intervalControl = ({ axis, labelledBy, onchange }) => {
   const strip = element('canvas', { width: 200, height: 18, 'aria-hidden': 'true' });
   paintNoise(strip, axis);
   const band = element('span', { class: 'band', 'aria-hidden': 'true' });
-  const end = (label, value) =>
+  const handle = (label, value) =>
     element('input', { type: 'range', min: 0, max: STEPS, step: 1, value, 'aria-label': label });
-  const first = end('Highest noise level that is guided', 0);
-  const last = end('Lowest noise level that is guided', STEPS);
+  const first = handle('Highest noise level that is guided', 0);
+  const last = handle('Lowest noise level that is guided', STEPS);
   const text = element('input', { type: 'text', class: 'exact', 'aria-labelledby': labelledBy, spellcheck: 'false' });
   const words = element('span', { class: 'muted' });
 
@@ -80,7 +80,7 @@ export const intervalControl = ({ axis, labelledBy, onchange }) => {
         ? 'every step is guided'
         : `guided at σ ${short(axis.sigma(to / STEPS))} to ${short(axis.sigma(from / STEPS))}`;
   };
-  const moved = (which) => () => {
+  const moved = (which, moving) => () => {
     const [from, to] = [Number(first.value), Number(last.value)];
     if (from >= to) {
       if (which === first) first.value = to - 1;
@@ -91,11 +91,13 @@ export const intervalControl = ({ axis, labelledBy, onchange }) => {
     const low = stop === STEPS ? '0' : short(axis.sigma(stop / STEPS));
     const high = start === 0 ? 'inf' : short(axis.sigma(start / STEPS));
     text.value = start === 0 && stop === STEPS ? 'all' : `${low}:${high}`;
-    onchange(text.value);
+    onchange(text.value, { moving });
   };
-  first.addEventListener('input', moved(first));
-  last.addEventListener('input', moved(last));
-  text.addEventListener('change', () => onchange(text.value.trim() || null));
+  for (const end of [first, last]) {
+    end.addEventListener('input', moved(end, true));
+    end.addEventListener('change', moved(end, false));
+  }
+  text.addEventListener('change', () => onchange(text.value.trim() || null, { moving: false }));
 
   const node = element(
     'div',

@@ -37,6 +37,8 @@ export class Sheet {
     listen('stopped', this.stopped);
     find('sheet-stop').addEventListener('click', () => drawing.stop());
     find('sheet-again').addEventListener('click', () => drawing.again());
+    this.place.addEventListener('keydown', (event) => this.walk(event));
+    this.place.addEventListener('focusin', ({ target }) => this.reach(this.cells.indexOf(target)));
     new ResizeObserver(() => this.resize()).observe(this.place);
   }
 
@@ -108,12 +110,26 @@ export class Sheet {
     find('sheet-again').hidden = is;
   }
 
+  /** The arrows go from image to image, so that the key Tab passes the sheet in one stop. */
+  walk(event) {
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns }[event.key];
+    const next = this.cells[this.cells.indexOf(event.target) + by];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  }
+
+  reach(index) {
+    if (index < 0) return;
+    this.cells.forEach((cell, i) => (cell.tabIndex = i === index ? 0 : -1));
+  }
+
   build(images, columns) {
     this.columns = columns;
     this.cells = Array.from({ length: images }, (_, index) =>
       element(
         'button',
-        { type: 'button', class: 'cell old', disabled: true, onclick: () => this.onopen(this.shown, index) },
+        { type: 'button', class: 'cell old', disabled: true, tabindex: index === 0 ? 0 : -1, onclick: () => this.onopen(this.shown, index) },
         element('img', { alt: '', width: this.settings.model.width, height: this.settings.model.height }),
       ),
     );
