@@ -1,7 +1,8 @@
 //! Exit codes, by the kind of error.
 
-use crate::terminal::{command, err, lost, quoted};
+use crate::terminal::{command, err, lost};
 use duet_diffusion::data::DataError;
+use duet_diffusion::words::quoted;
 use duet_diffusion::{CannotResume, Error};
 use duet_judge::ClassifierError;
 use duet_model::ModelError;

@@ -1,9 +1,10 @@
 //! `fetch`: public data sets, through the crate `hub`, which is a program of its own.
 
+use crate::clone::clone_of;
 use crate::exit::{Child, usage};
 use crate::terminal::err;
 use anyhow::{Context, Result};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// The downloader's program.
@@ -51,11 +52,4 @@ fn downloader() -> Result<Command> {
         "fetch: the downloader is not there: install it beside this program, which takes some 15 minutes on \
          two cores, with `cargo install {PACKAGE}`, or in a clone with `cargo install --path crates/hub`"
     )))
-}
-
-/// The clone that this program was built in: cargo runs it there, or it lies in the clone's target folder.
-fn clone_of(own: &Path) -> Option<PathBuf> {
-    let by_cargo = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-    let folders = by_cargo.iter().flat_map(|path| path.ancestors()).chain(own.ancestors());
-    folders.map(Path::to_path_buf).find(|path| path.join("crates/hub/Cargo.toml").is_file())
 }

@@ -1,7 +1,8 @@
 //! Ctrl-C, `kill` and a closed terminal: the first asks for an orderly end, the second, of any kind, stops at once.
 
 use anyhow::{Context, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+pub use signal_hook::consts::SIGINT;
+use signal_hook::consts::SIGTERM;
 use signal_hook::flag;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -4,6 +4,7 @@
 //! `duet train`.
 
 mod classify;
+mod clone;
 mod compare;
 mod data;
 mod drawing;
@@ -22,6 +23,7 @@ mod report;
 mod reproduce;
 mod sample;
 mod set;
+mod studio;
 mod sweep;
 pub mod terminal;
 mod train;
@@ -58,6 +60,8 @@ pub enum Verb {
     Import(import::Args),
     /// Show what training would see of a data set: counts, what is left out, a contact sheet
     Data(data::Args),
+    /// Serve a page on this machine that draws, shows how guidance works, and watches trainings
+    Studio(studio::Args),
     /// Download a public data set for --data
     Fetch(fetch::Args),
 }
@@ -79,6 +83,7 @@ impl Verb {
             Self::Export(args) => export::run(args),
             Self::Import(args) => import::run(args),
             Self::Data(args) => data::run(args),
+            Self::Studio(args) => studio::run(args),
             Self::Fetch(args) => fetch::run(args),
         }
     }

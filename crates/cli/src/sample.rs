@@ -11,9 +11,8 @@ use anyhow::Result;
 use candle_core::{Device, Tensor};
 use duet_diffusion::data::DataError;
 use duet_diffusion::files::{create_folder, create_parent, write_atomically};
-use duet_diffusion::sample::{Labels, Trajectory};
+use duet_diffusion::sample::Trajectory;
 use duet_diffusion::{FRAME_MS, Form, Frames, Plan, data, pictures};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -107,28 +106,9 @@ fn save_noise(path: &Path, plan: &Plan) -> Result<()> {
     let sampling = &plan.sampling;
     let seeds: Vec<i64> = sampling.seeds.iter().map(|&seed| seed as i64).collect();
     let seeds = Tensor::from_vec(seeds, sampling.seeds.len(), &Device::Cpu)?;
-    let tensors = [("noise", sampling.starting_noise()?), ("seeds", seeds)];
-    write_tensors(path, tensors, sampling.labels.as_ref())
-}
-
-/// A file of tensors and, if there are any, labels.
-fn write_tensors<const N: usize>(
-    path: &Path,
-    tensors: [(&str, Tensor); N],
-    labels: Option<&Labels>,
-) -> Result<()> {
-    let mut tensors = BTreeMap::from(tensors.map(|(name, tensor)| (name.to_string(), tensor)));
-    if let Some(labels) = labels {
-        let largest = |i: usize| {
-            let parts = labels.parts(i).iter();
-            parts.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |&(label, _)| i64::from(label))
-        };
-        let labels: Vec<i64> = (0..labels.len()).map(largest).collect();
-        let count = labels.len();
-        tensors.insert("labels".into(), Tensor::from_vec(labels, count, &Device::Cpu)?);
-    }
+    let tensors = plan.tensors([("noise", sampling.starting_noise()?), ("seeds", seeds)])?;
     create_parent(path)?;
-    Ok(write_atomically(path, &duet_model::weights_to_bytes(&tensors)?)?)
+    Ok(write_atomically(path, &tensors)?)
 }
 
 fn is_safetensors(path: &Path) -> bool {
@@ -182,7 +162,10 @@ fn write_images(out: &Path, output: Output, plan: &Plan, images: &Tensor) -> Res
                 picture.write_png_with(path, &plan.texts(Form::Image(i))?)?;
             }
         }
-        Output::Tensors => write_tensors(out, [("images", images.clone())], plan.sampling.labels.as_ref())?,
+        Output::Tensors => {
+            create_parent(out)?;
+            write_atomically(out, &plan.tensors([("images", images.clone())])?)?;
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! [`harmless`] shows its control characters instead of sending them to the terminal. A stream that
 //! nobody reads any more ends nothing: a training goes on, and other verbs end with their own code.
 
-use duet_diffusion::words::harmless;
+use duet_diffusion::words::{harmless, quoted};
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::sync::{Mutex, OnceLock};
@@ -98,15 +98,6 @@ pub fn status(text: Arguments) {
 pub fn command<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     let words = words.into_iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
     format!("{} {words}", program())
-}
-
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=+,@%^".contains(c);
-    match !word.is_empty() && word.chars().all(plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
 }
 
 /// Why standard output is not complete, if it is not: a full disk, but not a reader or a terminal that

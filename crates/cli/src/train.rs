@@ -3,7 +3,7 @@
 use crate::exit::{self, Interrupted, usage};
 use crate::hardware::Compute;
 use crate::images::Images;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, SIGINT};
 use crate::progress::Progress;
 use crate::terminal::{command, err, out};
 use anyhow::Result;
@@ -333,6 +333,11 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
             progress.finish();
             return stop(session, signal);
         }
+        if session.take_stop()? {
+            progress.finish();
+            err!("asked to stop by a file STOP in the run's folder");
+            return stop(session, SIGINT);
+        }
         let Stepped { report, held_out_loss, score, memorisation, warning, preview, .. } = session.step()?;
         let step = report.step;
         held_out = held_out_loss.or(held_out);
@@ -380,7 +385,7 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
     Ok(())
 }
 
-/// Saves after a signal and says how to go on.
+/// Saves after a signal or a request and says how to go on.
 fn stop(mut session: Session, signal: i32) -> Result<()> {
     let steps = session.trainer().steps();
     if steps > 0 {

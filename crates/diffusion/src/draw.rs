@@ -4,7 +4,7 @@ use crate::error::Result;
 use candle_core::{Device, Tensor};
 use duet_data::{Captions, Picture};
 use duet_model::{Purpose, Snapshot, UNet};
-use duet_sample::{Denoise, Guidance, Known, Labels, Networks, SampleError, Sampler, Trajectory};
+use duet_sample::{Denoise, Guidance, Known, Labels, Networks, SampleError, Sampler, Seen, Trajectory};
 use std::cell::Cell;
 use std::ops::Range;
 
@@ -79,10 +79,18 @@ impl<'a> Sampling<'a> {
     ///
     /// # Errors
     /// Those of the network and of `on_step`, and where sampler, guidance and beginnings do not go together.
-    pub fn draw(&self, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
+    pub fn draw(&self, mut on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Drawn> {
+        self.draw_seen(|trajectory, _| on_step(trajectory))
+    }
+
+    /// The same; `on_step` also sees what the networks saw in the step, which is nothing at a batch's start.
+    ///
+    /// # Errors
+    /// As [`Sampling::draw`].
+    pub fn draw_seen(&self, on_step: impl FnMut(&Trajectory, Option<&Seen>) -> Result<()>) -> Result<Drawn> {
         let network = self.unet.snapshot(Purpose::Prediction)?;
         let guide = self.guide.map(|unet| unet.snapshot(Purpose::Prediction)).transpose()?;
-        self.draw_with(&network, guide.as_ref(), on_step)
+        self.stepped(&network, guide.as_ref(), on_step)
     }
 
     /// The same with snapshots that the caller has taken of the networks.
@@ -95,6 +103,15 @@ impl<'a> Sampling<'a> {
         guide: Option<&Snapshot>,
         mut on_step: impl FnMut(&Trajectory) -> Result<()>,
     ) -> Result<Drawn> {
+        self.stepped(network, guide, |trajectory, _| on_step(trajectory))
+    }
+
+    fn stepped(
+        &self,
+        network: &Snapshot,
+        guide: Option<&Snapshot>,
+        mut on_step: impl FnMut(&Trajectory, Option<&Seen>) -> Result<()>,
+    ) -> Result<Drawn> {
         let evaluations = Cell::new(0);
         let mut denoise = counted(network, &evaluations);
         let mut beside = guide.map(|guide| counted(guide, &evaluations));
@@ -103,11 +120,11 @@ impl<'a> Sampling<'a> {
             let range = first..(first + self.batch).min(self.seeds.len());
             let mut trajectory = self.trajectory(range.clone())?;
             let guidance = self.guidance.of_images(range);
-            on_step(&trajectory)?;
+            on_step(&trajectory, None)?;
             while !trajectory.is_done() {
                 let guide = beside.as_mut().map(|guide| guide as &mut Denoise<'_>);
-                trajectory.step_with(&guidance, Networks { denoise: &mut denoise, guide })?;
-                on_step(&trajectory)?;
+                let seen = trajectory.step_seen(&guidance, Networks { denoise: &mut denoise, guide })?;
+                on_step(&trajectory, seen.as_ref())?;
             }
             images.push(trajectory.x().to_device(&Device::Cpu)?);
         }
@@ -154,13 +171,23 @@ impl<'a> Sampling<'a> {
     /// # Panics
     /// Where there is no image `i`.
     pub fn only(self, i: usize) -> Result<Self> {
-        let range = i..i + 1;
+        self.of_images(i..i + 1)
+    }
+
+    /// The same for a part of the images.
+    ///
+    /// # Errors
+    /// Those of candle.
+    ///
+    /// # Panics
+    /// Where the range goes beyond the images.
+    pub fn of_images(self, range: Range<usize>) -> Result<Self> {
         let tensor = |all: Tensor| part(&all, &range);
         Ok(Self {
             guidance: self.guidance.of_images(range.clone()),
             labels: self.labels.map(|labels| labels.of_images(range.clone())),
-            seeds: vec![self.seeds[i]],
-            towards: self.towards.get(i).copied().into_iter().collect(),
+            seeds: self.seeds[range.clone()].to_vec(),
+            towards: self.towards.get(range.clone()).unwrap_or_default().to_vec(),
             noise: self.noise.map(tensor).transpose()?,
             images: self.images.map(tensor).transpose()?,
             known: self.known.map(|known| known.of_images(range.clone())).transpose()?,

@@ -5,6 +5,7 @@ use crate::error::{Error, Result, option};
 use duet_sample::{GuidanceInterval, History, Interpolation, Rescale, Rule, Seeds, Strength, WeightSchedule};
 use duet_schedule::{Clip, Solver, Spacing};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::PathBuf;
 
 /// What a PNG carries, and what a sweep varies. Where an option is none, the model's run decides, or else
@@ -168,6 +169,34 @@ impl Drawing {
     pub fn of_classes(&self, labels: &[u32], names: &[String], each: usize) -> Result<Self> {
         let seeds = Seeds::new(vec![0..=each.max(1) as u64 - 1])?;
         Ok(Self { class: ClassList::of(labels, names), seeds, ..self.clone() })
+    }
+
+    /// What differs from the default, as words of the command line: `--class 3,7`, and `--guidance=-1` where a value
+    /// begins with a dash.
+    ///
+    /// # Errors
+    /// Where a path is no UTF-8.
+    pub fn flags(&self) -> Result<Vec<String>> {
+        let usual = serde_json::to_value(Self::default())?;
+        let mut words = Vec::new();
+        let Value::Object(drawing) = serde_json::to_value(self)? else { return Ok(words) };
+        for (key, value) in drawing.iter().filter(|(key, value)| usual.get(key.as_str()) != Some(*value)) {
+            let text = match value {
+                Value::Null | Value::Bool(false) => continue,
+                Value::Bool(true) => {
+                    words.push(format!("--{key}"));
+                    continue;
+                }
+                Value::String(text) => text.clone(),
+                Value::Array(values) => values.iter().map(Value::to_string).collect::<Vec<_>>().join(","),
+                value => value.to_string(),
+            };
+            match text.starts_with('-') || text.is_empty() {
+                true => words.push(format!("--{key}={text}")),
+                false => words.extend([format!("--{key}"), text]),
+            }
+        }
+        Ok(words)
     }
 
     /// Refuses what does not go together, and what is out of its range whatever the model.

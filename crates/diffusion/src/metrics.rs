@@ -4,10 +4,15 @@ use crate::error::Result;
 use crate::eval_file::CopiedShares;
 use duet_train::TrainError;
 use serde::{Deserialize, Serialize};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// Name of the file in a run's folder.
 pub const METRICS: &str = "metrics.jsonl";
+/// Read first of a file's end.
+const FIRST_PART: u64 = 1 << 14;
+/// No more is read of a file's end.
+const MOST_READ: u64 = 1 << 26;
 /// Longer metrics are those of no run.
 const MAX_METRICS: u64 = 1 << 32;
 
@@ -145,6 +150,37 @@ fn read_bytes(path: &Path) -> Result<Vec<u8>> {
     match duet_files::read(path, MAX_METRICS) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         bytes => Ok(bytes.map_err(|cause| TrainError::Read { path: path.into(), cause })?),
+    }
+}
+
+/// The lines behind a step, at most the last `most` of them. Only the end of the file is read, so a run may be looked
+/// at while it is trained. What is no such line is passed over.
+///
+/// # Errors
+/// Where the file is there and cannot be read.
+pub fn after(path: &Path, step: u64, most: usize) -> Result<Vec<Metrics>> {
+    let failed = |cause| TrainError::Read { path: path.into(), cause };
+    let mut file = match duet_files::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file.map_err(failed)?,
+    };
+    let length = file.metadata().map_err(failed)?.len();
+    let mut part = FIRST_PART.min(length);
+    loop {
+        file.seek(SeekFrom::End(-(part as i64))).map_err(failed)?;
+        let mut bytes = Vec::new();
+        (&file).take(part).read_to_end(&mut bytes).map_err(failed)?;
+        // A part begins in the middle of a line.
+        let begin =
+            if part == length { 0 } else { bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len()) };
+        let lines = bytes[begin..].split(|&byte| byte == b'\n');
+        let read: Vec<Metrics> = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+        let enough = read.first().is_some_and(|first| first.step <= step) || read.len() >= most;
+        if enough || part == length || part >= MOST_READ {
+            let mut behind: Vec<Metrics> = read.into_iter().filter(|metrics| metrics.step > step).collect();
+            return Ok(behind.split_off(behind.len().saturating_sub(most)));
+        }
+        part = (part * 4).min(length);
     }
 }
 

@@ -2,19 +2,15 @@
 
 use crate::drawing::Drawing;
 use crate::error::{Error, Result, option, setting};
+use crate::inputs::{Inputs, hash_of, read_picture};
 use crate::model::Model;
 use duet_data::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// A larger file is no picture.
-const MAX_PICTURE_BYTES: u64 = 512 << 20;
 /// The keyword under which a PNG carries its note, as JSON.
 const KEYWORD: &str = "duet";
-/// Files that are longer are not looked at, whatever a picture says of them.
-const MAX_FILE_BYTES: u64 = 1 << 32;
 
 /// All that it takes to draw a picture again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,8 +61,13 @@ impl Note {
     /// # Errors
     /// Where a file of the drawing cannot be read.
     pub fn new(drawing: &Drawing, model: &Model) -> Result<Self> {
+        Self::with_inputs(drawing, model, &Inputs::default())
+    }
+
+    /// The same where pictures may be in memory.
+    pub(crate) fn with_inputs(drawing: &Drawing, model: &Model, inputs: &Inputs) -> Result<Self> {
         let paths = [&drawing.noise, &drawing.image, &drawing.mask].into_iter().flatten();
-        let files = paths.map(|path| Ok((path.clone(), hash_of(path)?))).collect::<Result<_, Error>>()?;
+        let files = paths.map(|path| Ok((path.clone(), inputs.hash(path)?))).collect::<Result<_, Error>>()?;
         Ok(Self {
             version: env!("CARGO_PKG_VERSION").into(),
             model: model.hash()?,
@@ -103,13 +104,20 @@ impl Note {
     /// # Errors
     /// Where it cannot be read, is no PNG, or does not say how it was made.
     pub fn read(path: &Path) -> Result<(Self, Vec<(String, String)>)> {
-        let bytes = read_picture(path)?;
+        Self::read_bytes(&read_picture(path)?, path)
+    }
+
+    /// The note of a PNG file's bytes; `path` is what an error calls it.
+    ///
+    /// # Errors
+    /// As [`Note::read`].
+    pub fn read_bytes(bytes: &[u8], path: &Path) -> Result<(Self, Vec<(String, String)>)> {
         let refuse = |cause: String| DataError::Malformed {
             path: path.into(),
             cause,
             fix: "`sample` writes pictures that can be made again".into(),
         };
-        let texts = duet_data::texts_of_png(&bytes).map_err(|error| refuse(error.to_string()))?;
+        let texts = duet_data::texts_of_png(bytes).map_err(|error| refuse(error.to_string()))?;
         let note = texts.iter().find(|(keyword, _)| keyword == KEYWORD);
         let (_, note) = note.ok_or_else(|| refuse("it does not say how it was made".into()))?;
         let note: Self = serde_json::from_str(note).map_err(|error| refuse(error.to_string()))?;
@@ -141,21 +149,4 @@ impl Note {
         }
         Ok(())
     }
-}
-
-/// The bytes of a picture's file.
-pub fn read_picture(path: &Path) -> Result<Vec<u8>> {
-    let bytes = duet_files::read(path, MAX_PICTURE_BYTES);
-    Ok(bytes.map_err(|cause| DataError::Read { path: path.into(), cause })?)
-}
-
-fn hash_of(path: &Path) -> Result<String> {
-    let read = |cause| DataError::Read { path: path.into(), cause };
-    let mut file = duet_files::open(path).map_err(read)?.take(MAX_FILE_BYTES);
-    let mut hasher = blake3::Hasher::new();
-    let size = std::io::copy(&mut file, &mut hasher).map_err(read)?;
-    if size == MAX_FILE_BYTES {
-        return Err(read(std::io::ErrorKind::FileTooLarge.into()).into());
-    }
-    Ok(hasher.finalize().to_string())
 }

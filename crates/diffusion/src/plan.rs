@@ -3,8 +3,10 @@
 use crate::draw::{self, Drawn, Sampling};
 use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
+use crate::inputs::Inputs;
 use crate::model::Model;
 use crate::note::{Form, Note};
+use crate::preparation::Preparation;
 use crate::settings;
 use crate::start::{self, Start};
 use candle_core::{Device, Tensor};
@@ -29,6 +31,9 @@ pub struct Plan<'a> {
     pub columns: usize,
     /// What each image's file is called, without its ending.
     pub stems: Vec<String>,
+    classes: &'a [String],
+    /// Of each image, where there are several.
+    weights: Vec<f64>,
     row_names: Vec<String>,
     column_names: Vec<String>,
     /// Evaluations before the first step.
@@ -44,6 +49,16 @@ impl<'a> Plan<'a> {
     /// Where an option is out of its range, does not go with another or with the model ([`crate::Error::Option`] and
     /// its kind), where a file cannot be read, and where the images do not fit into memory.
     pub fn new(drawing: &Drawing, model: &'a Model, batch: usize, device: &'a Device) -> Result<Self> {
+        let (inputs, on_step) = (&Inputs::default(), &mut || Ok(()));
+        Self::prepared(drawing, model, Preparation { batch, device, inputs, on_step })
+    }
+
+    /// The same where pictures may be in memory, and the inversion of an image may be ended.
+    ///
+    /// # Errors
+    /// As [`Plan::new`], and those of `on_step`.
+    pub fn prepared(drawing: &Drawing, model: &'a Model, with: Preparation<'a, '_>) -> Result<Self> {
+        let Preparation { batch, device, inputs, on_step } = with;
         if batch == 0 {
             return Err(option("batch", " 0: at least one image is needed"));
         }
@@ -64,19 +79,22 @@ impl<'a> Plan<'a> {
         let solver = model.scheduler.solver()?.name();
         let start = Start::new(&drawing, model)?;
         check_memory(&start)?;
+        let weights = start.weights.clone();
         let guidance = match start.weights.is_empty() {
             true => guidance,
-            false => guidance.with_weights(start.weights.clone()),
+            false => guidance.with_weights(weights.clone()),
         };
-        let image = drawing.image.as_ref().map(|path| start::image(path, &start, device)).transpose()?;
+        let image =
+            drawing.image.as_ref().map(|path| start::image(path, &start, inputs, device)).transpose()?;
         let known = match (&image, &drawing.mask) {
-            (Some(image), Some(mask)) => Some(start::known(image, mask, &start)?),
+            (Some(image), Some(mask)) => Some(start::known(image, mask, &start, inputs)?),
             _ => None,
         };
         let mut noise = start.noise.map(|noise| noise.to_device(device)).transpose()?;
         let mut spent = 0;
         if let (Some(image), Some(iterations)) = (&image, drawing.invert) {
-            let (found, evaluations) = start::inverted(&drawing, model, &image.narrow(0, 0, 1)?, iterations)?;
+            let (found, evaluations) =
+                start::inverted(&drawing, model, (&image.narrow(0, 0, 1)?, iterations), on_step)?;
             noise = Some(found.repeat((start.seeds.len(), 1, 1, 1))?);
             spent = evaluations;
         }
@@ -90,10 +108,59 @@ impl<'a> Plan<'a> {
             known,
             ..Sampling::new(&model.loaded.unet, sampler, guidance, (start.labels, start.seeds), start.shape)
         };
-        let note = Note::new(&drawing, model)?;
+        let note = Note::with_inputs(&drawing, model, inputs)?;
         let (columns, stems) = (start.columns, start.stems);
         let (row_names, column_names) = (start.row_names, start.column_names);
-        Ok(Self { drawing, sampling, note, columns, stems, row_names, column_names, spent, solver })
+        let classes = &model.classes;
+        Ok(Self {
+            drawing,
+            sampling,
+            note,
+            columns,
+            stems,
+            classes,
+            weights,
+            row_names,
+            column_names,
+            spent,
+            solver,
+        })
+    }
+
+    /// The drawing with what its preset, or else the model's run, says where no option does.
+    ///
+    /// # Errors
+    /// Where there is no such preset.
+    pub fn resolved(drawing: &Drawing, model: &Model) -> Result<Drawing> {
+        settings::resolved(drawing, model)
+    }
+
+    /// How many images a drawing asks for that begins with seeds. Nothing is made of it yet.
+    ///
+    /// # Errors
+    /// Where a class is none of the model's.
+    pub fn count(drawing: &Drawing, model: &Model) -> Result<u64> {
+        start::count(drawing, model)
+    }
+
+    /// What a row of the grid is called: its class and, where there are several, its weight.
+    pub fn row_names(&self) -> &[String] {
+        &self.row_names
+    }
+
+    /// What a column of the grid is called; none where nothing differs.
+    pub fn column_names(&self) -> &[String] {
+        &self.column_names
+    }
+
+    /// The weight of guidance of image `i`.
+    pub fn weight(&self, i: usize) -> f64 {
+        self.weights.get(i).or(self.drawing.guidance.first()).copied().unwrap_or(1.0)
+    }
+
+    /// The name of a class of the model; of another label, its number.
+    pub fn class_name(&self, label: u32) -> String {
+        self.classes.get(label as usize).cloned().unwrap_or_else(|| label.to_string())
     }
 
     /// Draws everything; `on_step` as [`Sampling::draw`] has it. An error of its own ([`crate::Error::caller`]) ends
@@ -130,6 +197,24 @@ impl<'a> Plan<'a> {
         };
         let scale = self.drawing.scale.into();
         Ok(Picture::captioned_grid(&draw::pictures(images)?, self.columns, scale, &captions)?)
+    }
+
+    /// A file of tensors and, if there are any, of the images' `labels` (n) i64; of a mixture, that of its largest part.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn tensors<const N: usize>(&self, tensors: [(&str, Tensor); N]) -> Result<Vec<u8>> {
+        let mut tensors = BTreeMap::from(tensors.map(|(name, tensor)| (name.to_string(), tensor)));
+        if let Some(labels) = &self.sampling.labels {
+            let largest = |i: usize| {
+                let parts = labels.parts(i).iter();
+                parts.max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |&(label, _)| i64::from(label))
+            };
+            let labels: Vec<i64> = (0..labels.len()).map(largest).collect();
+            let count = labels.len();
+            tensors.insert("labels".into(), Tensor::from_vec(labels, count, &Device::Cpu)?);
+        }
+        Ok(duet_model::weights_to_bytes(&tensors)?)
     }
 
     /// What a PNG of this form says of itself, so that [`crate::reproduce`] draws it again.

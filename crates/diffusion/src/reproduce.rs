@@ -3,8 +3,9 @@
 use crate::draw;
 use crate::drawing::Drawing;
 use crate::error::{Error, Result};
+use crate::inputs::read_picture;
 use crate::model::Model;
-use crate::note::{Form, Note, read_picture};
+use crate::note::{Form, Note};
 use crate::plan::{FRAME_MS, Frames, Plan};
 use crate::settings::STEPS;
 use crate::sweep::{Axes, Opened};

@@ -227,6 +227,8 @@ fn occupied(path: &Path) -> bool {
 }
 
 const LOCK: &str = "LOCK";
+/// Where somebody asks for the end of the training.
+pub const STOP: &str = "STOP";
 /// Before the random part of a temporary name of older versions.
 const TEMPORARY: &str = ".tmp";
 
@@ -245,11 +247,17 @@ pub(crate) fn is_run(folder: &Path) -> bool {
 pub fn lock(path: &Path) -> Result<File> {
     let path = path.join(LOCK);
     let mut file = duet_files::append(&path).map_err(write_error(&path))?;
-    match file.try_lock() {
+    let locked = file.try_lock().or_else(|error| match error {
+        // The holder signs right after it has taken the lock, and who only looks gives it back at once.
+        TryLockError::WouldBlock => {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            file.try_lock()
+        }
+        error => Err(error),
+    });
+    match locked {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            // The holder signs right after it has taken the lock.
-            std::thread::sleep(std::time::Duration::from_millis(100));
             let mut holder = String::new();
             let _ = file.rewind();
             let _ = file.take(100).read_to_string(&mut holder);
@@ -264,4 +272,10 @@ pub fn lock(path: &Path) -> Result<File> {
     };
     sign().map_err(write_error(&path))?;
     Ok(file)
+}
+
+/// Whether a process holds a folder's lock. It takes the lock for a moment to see.
+pub fn is_locked(path: &Path) -> bool {
+    let Ok(file) = duet_files::open(&path.join(LOCK)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

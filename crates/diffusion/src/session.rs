@@ -18,7 +18,7 @@ use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
-use crate::{resume, score, snapshots};
+use crate::{resume, score, snapshots, stop};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
@@ -282,6 +282,8 @@ impl Session {
             write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
             transfer.describe().lines().try_for_each(|line| folder.log(line))?;
         }
+        // A request that came before the training is none to this one.
+        stop::take(folder.path())?;
         let (first, started) = (trainer.steps(), Instant::now());
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
@@ -426,6 +428,14 @@ impl Session {
         }
         let saved = if due(self.config.save.save_every) { Some(self.save()?) } else { None };
         Ok(Stepped { report, held_out_loss, score, memorisation, warning, preview, checkpoint: saved })
+    }
+
+    /// Whether somebody has asked for the end of this training by [`crate::ask_to_stop`]; the request is taken away.
+    ///
+    /// # Errors
+    /// Where it cannot be taken away.
+    pub fn take_stop(&self) -> Result<bool> {
+        stop::take(self.folder.path())
     }
 
     /// Whether the last step is taken.

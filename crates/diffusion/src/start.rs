@@ -6,8 +6,8 @@ use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
 use crate::file_names::{self, ClassFiles};
 use crate::files::read_tensors;
+use crate::inputs::Inputs;
 use crate::model::Model;
-use crate::note;
 use crate::settings;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{DataError, ImageSize, MAX_PIXELS, Raster};
@@ -192,6 +192,21 @@ fn choices(drawing: &Drawing, model: &Model) -> Result<Vec<Option<Choice>>> {
     }
 }
 
+/// How many images a drawing asks for that begins with seeds.
+pub fn count(drawing: &Drawing, model: &Model) -> Result<u64> {
+    let choices = choices(drawing, model)?.len();
+    let seeds = if drawing.invert.is_some() { 1 } else { drawing.seeds.to_vec().len() };
+    let of_classes_and_seeds = match drawing.interpolate {
+        None => [choices, seeds],
+        Some(between) => match between.ends() {
+            Ends::Seeds => [choices, between.count()],
+            Ends::Classes => [between.count(), seeds],
+        },
+    };
+    let numbers = of_classes_and_seeds.into_iter().chain([drawing.guidance.len().max(1)]);
+    Ok(numbers.fold(1u64, |product, number| product.saturating_mul(number as u64)))
+}
+
 /// Refuses more images than are drawn at once: the product of how many there are of each.
 fn check_count(numbers: &[usize]) -> Result<()> {
     let count = numbers.iter().try_fold(1u64, |product, &number| product.checked_mul(number as u64));
@@ -345,23 +360,27 @@ fn shares(between: Interpolation) -> impl Iterator<Item = (usize, f64)> {
 }
 
 /// The picture of `--image` for every image, (n, C, H, W) in [-1, 1].
-pub fn image(path: &Path, start: &Start, device: &Device) -> Result<Tensor> {
+pub fn image(path: &Path, start: &Start, inputs: &Inputs, device: &Device) -> Result<Tensor> {
     let (channels, height, width) = start.shape;
-    let values =
-        Tensor::from_vec(read_image(path, start.shape)?.to_unit(), (1, channels, height, width), device)?;
+    let values = read_image(path, start.shape, inputs)?.to_unit();
+    let values = Tensor::from_vec(values, (1, channels, height, width), device)?;
     Ok(values.repeat((start.seeds.len(), 1, 1, 1))?)
 }
 
 /// The image and what of it is drawn anew: where the mask is white.
-pub fn known(images: &Tensor, mask: &Path, start: &Start) -> Result<Known> {
+pub fn known(images: &Tensor, mask: &Path, start: &Start, inputs: &Inputs) -> Result<Known> {
     let (channels, height, width) = start.shape;
-    let shares = read_image(mask, (1, height, width))?.pixels().as_slice().shares();
+    let shares = read_image(mask, (1, height, width), inputs)?.pixels().as_slice().shares();
     let mask = Tensor::from_vec(shares, (1, 1, height, width), images.device())?;
     Ok(Known::new(images.clone(), mask.repeat((start.seeds.len(), channels, 1, 1))?)?)
 }
 
 /// An image file, fitted to this shape.
-fn read_image(path: &Path, (channels, height, width): (usize, usize, usize)) -> Result<Raster> {
+fn read_image(
+    path: &Path,
+    (channels, height, width): (usize, usize, usize),
+    inputs: &Inputs,
+) -> Result<Raster> {
     if ![1, 3].contains(&channels) {
         let path = path.display();
         return Err(setting(format!(
@@ -373,16 +392,16 @@ fn read_image(path: &Path, (channels, height, width): (usize, usize, usize)) -> 
         cause: error.to_string(),
         fix: "convert it to PNG, or use another".into(),
     };
-    let raster = Raster::decode(&note::read_picture(path)?, MAX_PIXELS).map_err(refuse)?;
+    let raster = Raster::decode(&inputs.picture(path)?, MAX_PIXELS).map_err(refuse)?;
     Ok(raster.fitted(channels, ImageSize::new(height, width)?)?)
 }
 
-/// The noise of which DDIM makes the images, and the evaluations that finding it took.
+/// The noise of which DDIM makes the image (1, C, H, W), and the evaluations that finding it took; `on_step` may end it.
 pub fn inverted(
     drawing: &Drawing,
     model: &Model,
-    images: &Tensor,
-    iterations: usize,
+    (image, iterations): (&Tensor, usize),
+    on_step: &mut dyn FnMut() -> Result<()>,
 ) -> Result<(Tensor, usize)> {
     let unet = &model.loaded.unet;
     let label = match (&drawing.invert_class, unet.config().num_class_embeds) {
@@ -395,13 +414,14 @@ pub fn inverted(
             }
         },
     };
-    let labels = label.map(|label| Labels::new(&vec![label; images.dims()[0]]));
+    let labels = label.map(|label| Labels::new(&[label]));
     let network = unet.snapshot(Purpose::Prediction)?;
     let evaluations = Cell::new(0);
     let mut denoise = counted(&network, &evaluations);
     let mut inversion =
-        Inversion::new(settings::inverted(drawing, model)?, images.clone(), labels, iterations)?;
+        Inversion::new(settings::inverted(drawing, model)?, image.clone(), labels, iterations)?;
     while !inversion.is_done() {
+        on_step()?;
         inversion.step(&Guidance::new(1.0, None), Networks { denoise: &mut denoise, guide: None })?;
     }
     Ok((inversion.x().clone(), evaluations.get()))

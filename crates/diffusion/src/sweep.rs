@@ -5,9 +5,10 @@ use crate::drawing::Drawing;
 use crate::error::{Result, Within, option, setting};
 use crate::files::{create_folder, write_atomically};
 use crate::find;
+use crate::inputs;
 use crate::metrics::Score;
 use crate::model::Model;
-use crate::note::{self, Form, Note};
+use crate::note::{Form, Note};
 use crate::plan::Plan;
 use crate::score::score;
 use crate::yardstick::Yardstick;
@@ -229,7 +230,7 @@ impl Sweep<'_> {
 
 fn found(picture: &Path, cell: &Path) -> Option<(Picture, Cell)> {
     let cell = serde_json::from_slice(&duet_files::read(cell, MAX_CELL).ok()?).ok()?;
-    Some((Picture::decode(&note::read_picture(picture).ok()?).ok()?, cell))
+    Some((Picture::decode(&inputs::read_picture(picture).ok()?).ok()?, cell))
 }
 
 fn axis(flag: &'static str, text: &str) -> Result<Axis> {

@@ -8,6 +8,9 @@ use crate::error::EvalError;
 pub struct Classified {
     /// The class of each image.
     pub classes: Vec<u32>,
+    /// For each image a probability for each class: softmax of -E ‖ε - ε̂‖² (Li et al. 2023, equation 4). Each class
+    /// is held against the best one over the timesteps and noises that both were tried with.
+    pub probabilities: Vec<Vec<f64>>,
     /// The number of evaluations of the network for each image.
     pub evaluations: f64,
 }
@@ -33,7 +36,7 @@ pub fn classify_by_denoising(
     let total = denoiser.schedule.len();
     let mut left: Vec<Vec<u32>> = vec![(0..classes).collect(); count];
     let mut sums = vec![vec![0f64; classes as usize]; count];
-    let (mut drawn, mut evaluations) = (0u64, 0);
+    let (mut drawn, mut evaluations, mut stages) = (0u64, 0, Vec::new());
     for &trials in trials {
         let mut rows = Vec::new();
         for trial in 0..trials {
@@ -48,6 +51,7 @@ pub fn classify_by_denoising(
             let class = row.label.unwrap_or_default();
             sums[row.image][class as usize] += errors.epsilon;
         }
+        stages.push(Stage { left: left.clone(), sums: sums.clone(), draws: drawn + trials as u64 });
         for (classes, sums) in left.iter_mut().zip(&sums) {
             classes.sort_by(|&a, &b| sums[a as usize].total_cmp(&sums[b as usize]));
             classes.truncate(classes.len().div_ceil(2));
@@ -55,8 +59,32 @@ pub fn classify_by_denoising(
         drawn += trials as u64;
         evaluations += rows.len();
     }
+    let best: Vec<u32> = left.iter().map(|classes| classes[0]).collect();
     Ok(Classified {
-        classes: left.iter().map(|classes| classes[0]).collect(),
+        probabilities: best.iter().enumerate().map(|(i, &best)| probabilities(&stages, i, best)).collect(),
+        classes: best,
         evaluations: evaluations as f64 / count as f64,
     })
+}
+
+/// What is known after a stage.
+struct Stage {
+    /// The classes of each image that were tried.
+    left: Vec<Vec<u32>>,
+    /// Of each image and class, over the draws so far.
+    sums: Vec<Vec<f64>>,
+    draws: u64,
+}
+
+fn probabilities(stages: &[Stage], image: usize, best: u32) -> Vec<f64> {
+    let mut shares = vec![0.0; stages[0].sums[image].len()];
+    for stage in stages {
+        let sums = &stage.sums[image];
+        for &class in &stage.left[image] {
+            let worse = (sums[class as usize] - sums[best as usize]) / stage.draws as f64;
+            shares[class as usize] = (-worse).exp();
+        }
+    }
+    let all: f64 = shares.iter().sum();
+    shares.iter().map(|share| share / all).collect()
 }

@@ -12,6 +12,7 @@ pub(crate) enum Pass {
 }
 
 /// The networks' answers for the images that each was asked about.
+#[derive(Debug, Clone)]
 pub(crate) struct Answers {
     given: Option<Tensor>,
     free: Option<Tensor>,
@@ -19,6 +20,7 @@ pub(crate) struct Answers {
 }
 
 /// The rows that hold the answers for an image.
+#[derive(Debug, Clone, Copy)]
 enum Rows {
     Given(u32),
     Free(u32),
@@ -35,6 +37,21 @@ impl Answers {
         };
         let rows = passes.iter().filter_map(&mut rows).collect();
         Self { given, free, rows }
+    }
+
+    /// The two answers for image `i`, (C, H, W), where each was asked for.
+    pub fn of_image(&self, i: usize) -> Result<(Option<Tensor>, Option<Tensor>), SampleError> {
+        let (given, free) = match self.rows.get(i) {
+            Some(Rows::Given(given)) => (Some(*given), None),
+            Some(Rows::Free(free)) => (None, Some(*free)),
+            Some(Rows::Both { given, free }) => (Some(*given), Some(*free)),
+            None => (None, None),
+        };
+        let row = |all: &Option<Tensor>, row: Option<u32>| {
+            let both = all.as_ref().zip(row);
+            both.map(|(all, row)| all.get(row as usize)).transpose()
+        };
+        Ok((row(&self.given, given)?, row(&self.free, free)?))
     }
 
     /// The images that have both answers, with both answers.

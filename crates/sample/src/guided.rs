@@ -61,6 +61,17 @@ impl Guidance {
         memory: &mut GuidanceMemory,
         networks: &mut Networks<'_>,
     ) -> Result<Estimate, SampleError> {
+        Ok(self.answered(state, reading, memory, networks)?.0)
+    }
+
+    /// The same, and the networks' answers that it was made of.
+    pub(crate) fn answered(
+        &self,
+        state: State<'_>,
+        reading: Reading,
+        memory: &mut GuidanceMemory,
+        networks: &mut Networks<'_>,
+    ) -> Result<(Estimate, Answers), SampleError> {
         let State { x, labels, place, .. } = state;
         let Reading { prediction, clip } = reading;
         let (passes, weights) = self.passes(state)?;
@@ -84,19 +95,20 @@ impl Guidance {
             _ => ask([&given, &away], at, networks.denoise)?.into(),
         };
         let answers = Answers::new(given, free.clone(), &passes);
-        let guided = self.combined(answers, &weights, state, prediction, memory)?;
+        let guided = self.combined(&answers, &weights, state, prediction, memory)?;
         let estimate = Estimate::new(x, &guided, prediction, place.alpha_bar, clip)?;
         let estimate = match self.history.extrapolated(&estimate, place, &mut memory.before)? {
             Some(x0) => Estimate::of_x0(x, x0, place.alpha_bar, clip)?,
             None => estimate,
         };
-        match free.filter(|_| self.renoises_with_null(state)) {
+        let estimate = match free.filter(|_| self.renoises_with_null(state)) {
             Some(free) => {
                 let of_free = Estimate::new(x, &free, prediction, place.alpha_bar, Clip::No)?;
-                Ok(Estimate { epsilon: of_free.epsilon, ..estimate })
+                Estimate { epsilon: of_free.epsilon, ..estimate }
             }
-            None => Ok(estimate),
-        }
+            None => estimate,
+        };
+        Ok((estimate, answers))
     }
 
     /// The x from which a sampler steps: x itself, or √ᾱ x̂_0 + √(1-ᾱ) ε̂ if the step puts another noise
@@ -206,7 +218,7 @@ impl Guidance {
     /// One prediction for each image.
     fn combined(
         &self,
-        answers: Answers,
+        answers: &Answers,
         weights: &[f64],
         state: State<'_>,
         prediction: Prediction,

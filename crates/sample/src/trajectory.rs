@@ -9,6 +9,7 @@ use crate::labels::Labels;
 use crate::noise::{self, initial_noise, step_noise};
 use crate::question::Networks;
 use crate::sampler::Sampler;
+use crate::seen::Seen;
 use candle_core::{Device, Tensor};
 
 /// A batch of images on its way from noise.
@@ -147,9 +148,18 @@ impl Trajectory {
     ///
     /// Errors: as [`Guidance::estimate`]; CFG++ with a sampler that evaluates the network twice in an
     /// interval.
-    pub fn step_with(&mut self, guidance: &Guidance, mut networks: Networks<'_>) -> Result<(), SampleError> {
+    pub fn step_with(&mut self, guidance: &Guidance, networks: Networks<'_>) -> Result<(), SampleError> {
+        self.step_seen(guidance, networks).map(drop)
+    }
+
+    /// As [`Trajectory::step_with`]; returns what the networks saw, or none when all steps are taken.
+    pub fn step_seen(
+        &mut self,
+        guidance: &Guidance,
+        mut networks: Networks<'_>,
+    ) -> Result<Option<Seen>, SampleError> {
         if self.is_done() {
-            return Ok(());
+            return Ok(None);
         }
         if guidance.renoise == Renoise::Null && self.sampler.asks_twice() {
             let cause = "CFG++ puts noise back once a step, and heun asks twice: use another sampler";
@@ -158,14 +168,18 @@ impl Trajectory {
         let place = self.sampler.place(self.done);
         let alpha_bar = place.alpha_bar;
         let state = State { x: &self.x, labels: self.labels.as_ref(), seeds: &self.seeds, place };
-        let estimate = guidance.estimate(state, self.sampler.reading(), &mut self.memory, &mut networks)?;
+        let reading = self.sampler.reading();
+        let (estimate, answers) = guidance.answered(state, reading, &mut self.memory, &mut networks)?;
         let Estimate { x0, epsilon } = match &self.known {
             Some(known) => known.put_into(estimate, &self.x, alpha_bar)?,
             None => estimate,
         };
         // candle records every op on a network's parameters. Without the detach, the graph of all steps
         // would stay in memory.
-        self.estimates.push(Estimate { x0: x0.detach(), epsilon: epsilon.detach() });
+        let x0 = x0.detach();
+        let (x, prediction) = (self.x.clone(), reading.prediction);
+        let seen = Seen { place, x, x0: x0.clone(), prediction, answers };
+        self.estimates.push(Estimate { x0, epsilon: epsilon.detach() });
         if self.estimates.len() > self.sampler.memory() {
             self.estimates.remove(0);
         }
@@ -176,7 +190,7 @@ impl Trajectory {
         let x = guidance.explained(&self.x, self.estimates.last(), alpha_bar)?;
         self.x = self.sampler.step(self.done, &x, &self.estimates, noise.as_ref())?.detach();
         self.done += 1;
-        Ok(())
+        Ok(Some(seen))
     }
 
     /// The noise of the next step.

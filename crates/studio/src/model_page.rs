@@ -1,0 +1,97 @@
+//! `GET /api/models` and `GET /api/model`: what can draw, and what it knows.
+
+use crate::places::{self, Place, Places, newest_checkpoint};
+use crate::refusal::Refusal;
+use crate::studio::Studio;
+use duet_diffusion::schedule::{NoiseSchedule, Solver};
+use duet_diffusion::train::checkpoint;
+use duet_diffusion::{Drawing, EXCLUDES, Error, Model, NEEDS, Plan};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// The spacings and rules that are named in `duet sample --help`.
+const SPACINGS: [&str; 5] = ["leading", "trailing", "linspace", "karras", "sigmoid"];
+const RULES: [&str; 3] = ["plain", "zero-star", "apg"];
+
+/// Every run with a checkpoint, and the chosen one.
+pub fn models(places: &Places) -> Value {
+    let step = |place: &Place| match newest_checkpoint(&place.path) {
+        Some((step, _)) => Some(Some(step)),
+        None if places::is_run(&place.path) => None,
+        None => Some(step_of(&place.path)),
+    };
+    let listed = places.all().into_iter().filter_map(|place| Some((step(&place)?, place)));
+    let models: Vec<Value> = listed
+        .enumerate()
+        .map(|(i, (step, place))| json!({"name": place.name, "step": step, "newest": i == 0}))
+        .collect();
+    json!({"models": models, "chosen": places.chosen().map(|place| place.name)})
+}
+
+fn step_of(folder: &Path) -> Option<u64> {
+    checkpoint::step_of(folder)
+}
+
+/// All that the page needs to know of a model.
+pub fn model(studio: &Studio, name: &str) -> Result<Value, Refusal> {
+    let model = studio.models.named(name, &studio.places)?;
+    let config = model.loaded.unet.config();
+    let schedule = model.scheduler.noise_schedule().map_err(Error::from)?;
+    let prediction = model.scheduler.prediction().map_err(Error::from)?;
+    let (height, width) = config.sample_size.map(|size| size.sides()).unzip();
+    let pairs = EXCLUDES.iter().flat_map(|(name, others)| others.iter().map(move |other| [*name, *other]));
+    Ok(json!({
+        "name": name, "folder": model.folder.display().to_string(), "step": step_of(&model.folder),
+        "classes": model.classes, "null_label": model.null_label.is_some(), "channels": config.in_channels,
+        "height": height, "width": width, "timesteps": schedule.len(), "sigmas": sigmas(&schedule),
+        "prediction": prediction, "drawing": usual(&model)?, "samplers": Solver::names(),
+        "spacings": SPACINGS, "rules": RULES,
+        "excludes": pairs.collect::<Vec<_>>(), "needs": NEEDS.map(|(name, other)| [name, other]),
+        "checkpoints": other_checkpoints(&model.folder),
+    }))
+}
+
+fn sigmas(schedule: &NoiseSchedule) -> Vec<f64> {
+    (0..schedule.len()).map(|t| schedule.sigma(t)).collect()
+}
+
+/// What an empty drawing stands for.
+fn usual(model: &Model) -> Result<Value, Refusal> {
+    let drawing = Plan::resolved(&Drawing::default(), model)?;
+    let scheduler = &model.scheduler;
+    let sampler = match drawing.sampler {
+        Some(sampler) => sampler,
+        None => scheduler.solver().map_err(Error::from)?,
+    };
+    let spacing = match drawing.spacing {
+        Some(spacing) => spacing,
+        None => scheduler.spacing().map_err(Error::from)?,
+    };
+    Ok(json!({
+        "guidance": drawing.guidance, "steps": drawing.steps, "sampler": sampler, "spacing": spacing,
+        "interval": drawing.interval.unwrap_or_default(), "rule": drawing.rule.unwrap_or_default(),
+        "history": drawing.history.unwrap_or_default(), "rescale": drawing.rescale,
+        "guidance-schedule": drawing.guidance_schedule, "eta": drawing.eta,
+        "clip": drawing.clip.unwrap_or(scheduler.clip()),
+    }))
+}
+
+/// The checkpoints beside this one, by their steps: each of them may guide.
+fn other_checkpoints(folder: &Path) -> Vec<u64> {
+    let beside = folder.parent().filter(|_| step_of(folder).is_some()).and_then(Path::parent);
+    let steps = beside.map(places::checkpoints).unwrap_or_default().into_iter().map(|(step, _)| step);
+    steps.filter(|step| Some(*step) != step_of(folder)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use duet_diffusion::sample::Rule;
+    use duet_diffusion::schedule::Spacing;
+
+    #[test]
+    fn every_name_that_the_page_offers_is_one() {
+        SPACINGS.iter().for_each(|name| drop(name.parse::<Spacing>().unwrap()));
+        RULES.iter().for_each(|name| drop(name.parse::<Rule>().unwrap()));
+    }
+}
