@@ -33,7 +33,15 @@ const servers = given ? [] : [await serve(), await serve('--empty')];
 const address = given ?? servers[0].at;
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
 });
 
 const faults = [];
@@ -53,7 +61,8 @@ const open = async (options, url = address) => {
   page.on('pageerror', (error) => faults.push(`error: ${error.stack}`));
   page.on('request', (request) => {
     const { protocol, origin: to, pathname } = new URL(request.url());
-    if (!['data:', 'blob:'].includes(protocol) && to !== new URL(url).origin) faults.push(`request to ${request.url()}`);
+    if (!['data:', 'blob:'].includes(protocol) && to !== new URL(url).origin)
+      faults.push(`request to ${request.url()}`);
     if (pathname === '/api/draw') page.asked.push(request.postDataJSON());
   });
   page.on('requestfailed', (request) => {
@@ -67,7 +76,8 @@ const drawn = async (page, act) => {
   const before = page.asked.filter(({ draft }) => !draft).length;
   await act();
   await page.waitForTimeout(80);
-  for (let i = 0; i < 100 && page.asked.filter(({ draft }) => !draft).length === before; i += 1) await page.waitForTimeout(50);
+  for (let i = 0; i < 100 && page.asked.filter(({ draft }) => !draft).length === before; i += 1)
+    await page.waitForTimeout(50);
   await page.locator('#sheet[aria-busy=false]').waitFor({ state: 'attached', timeout: 60000 });
   return page.asked.filter(({ draft }) => !draft).at(-1);
 };
@@ -75,28 +85,41 @@ const ready = (page) => drawn(page, () => {});
 const status = (page) => page.locator('#sheet-status').textContent();
 const go = (page, view) => page.locator(`#tab-${view}`).click();
 const slide = (locator, value, kinds = ['input', 'change']) =>
-  locator.evaluate((input, [to, events]) => {
-    input.value = to;
-    for (const kind of events) input.dispatchEvent(new Event(kind, { bubbles: true }));
-  }, [String(value), kinds]);
+  locator.evaluate(
+    (input, [to, events]) => {
+      input.value = to;
+      for (const kind of events) input.dispatchEvent(new Event(kind, { bubbles: true }));
+    },
+    [String(value), kinds],
+  );
 const type = async (locator, text) => {
   await locator.fill(text);
   await locator.press('Enter');
   await locator.blur();
 };
 const option = (page, name) => page.locator(`[data-option="${name}"]`);
-const openGroups = (page) => page.locator('details.group').evaluateAll((all) => all.forEach((one) => (one.open = true)));
+const openGroups = (page) =>
+  page.locator('details.group').evaluateAll((all) => all.forEach((one) => (one.open = true)));
 
 /** Names of controls that a screen reader has nothing to say for. */
 const unnamed = (page) =>
   page.evaluate(() =>
-    [...document.querySelectorAll('button, input, select, [role=tab], progress, meter, canvas:not([aria-hidden]), svg:not([aria-hidden]), img')]
+    [
+      ...document.querySelectorAll(
+        'button, input, select, [role=tab], progress, meter, canvas:not([aria-hidden]), svg:not([aria-hidden]), img',
+      ),
+    ]
       .filter((node) => node.checkVisibility() && node.type !== 'file')
       .filter((node) => {
         if (node.matches('canvas')) return !node.closest('[aria-label]');
-        const by = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id)?.textContent ?? '').join('');
+        const by = (node.getAttribute('aria-labelledby') ?? '')
+          .split(' ')
+          .map((id) => document.getElementById(id)?.textContent ?? '')
+          .join('');
         const label = [...(node.labels ?? [])].map((one) => one.textContent).join('');
-        const own = node.matches('button') ? node.textContent + [...node.querySelectorAll('img')].map((img) => img.alt).join('') : (node.getAttribute('alt') ?? null);
+        const own = node.matches('button')
+          ? node.textContent + [...node.querySelectorAll('img')].map((img) => img.alt).join('')
+          : (node.getAttribute('alt') ?? null);
         if (node.matches('img')) return own === null;
         return !(node.getAttribute('aria-label') || by.trim() || label.trim() || own?.trim());
       })
@@ -116,19 +139,34 @@ const pale = (page) =>
     };
     const over = ([r, g, b, a], [x, y, z]) => [r * a + x * (1 - a), g * a + y * (1 - a), b * a + z * (1 - a), 1];
     const light = (colour) => {
-      const [r, g, b] = colour.slice(0, 3).map((value) => (value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
+      const [r, g, b] = colour
+        .slice(0, 3)
+        .map((value) => (value / 255 <= 0.03928 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
       return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     const found = [];
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let text = walker.nextNode(); text; text = walker.nextNode()) {
       const node = text.parentElement;
-      if (!text.data.trim() || !node.checkVisibility({ opacityProperty: true }) || node.closest(':disabled, .off, .greyed, option')) continue;
+      if (
+        !text.data.trim() ||
+        !node.checkVisibility({ opacityProperty: true }) ||
+        node.closest(':disabled, .off, .greyed, option')
+      )
+        continue;
       const layers = [];
       for (let up = node; up; up = up.parentElement) layers.push(rgba(getComputedStyle(up).backgroundColor));
-      const ground = layers.reverse().reduce((below, layer) => over(layer, below), matchMedia('(prefers-color-scheme: dark)').matches ? [0, 0, 0, 1] : [255, 255, 255, 1]);
+      const ground = layers
+        .reverse()
+        .reduce(
+          (below, layer) => over(layer, below),
+          matchMedia('(prefers-color-scheme: dark)').matches ? [0, 0, 0, 1] : [255, 255, 255, 1],
+        );
       const style = getComputedStyle(node);
-      const [one, other] = [light(over(rgba(node instanceof SVGElement ? style.fill : style.color), ground)), light(ground)];
+      const [one, other] = [
+        light(over(rgba(node instanceof SVGElement ? style.fill : style.color), ground)),
+        light(ground),
+      ];
       const ratio = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
       const large = parseFloat(style.fontSize) >= 24;
       if (ratio < (large ? 3 : 4.5)) found.push(`${ratio.toFixed(2)} ${text.data.trim().slice(0, 40)}`);
@@ -252,7 +290,19 @@ const tests = {
       spacing: async (row) => row.locator('select').selectOption('karras'),
       clip: async (row) => row.locator('select').selectOption('dynamic'),
     };
-    const sent = { interval: '0.3:3', history: '0.5', rule: 'apg', 'guidance-schedule': 'linear', rescale: '0.5', 'cfg-plus-plus': true, 'independent-condition': true, steps: 5, sampler: 'unipc', spacing: 'karras', clip: 'dynamic' };
+    const sent = {
+      interval: '0.3:3',
+      history: '0.5',
+      rule: 'apg',
+      'guidance-schedule': 'linear',
+      rescale: '0.5',
+      'cfg-plus-plus': true,
+      'independent-condition': true,
+      steps: 5,
+      sampler: 'unipc',
+      spacing: 'karras',
+      clip: 'dynamic',
+    };
     for (const [name, act] of Object.entries(set)) {
       const row = option(page, name);
       const request = await drawn(page, () => act(row));
@@ -281,7 +331,10 @@ const tests = {
     await drawn(page, () => option(page, 'sampler').locator('select').selectOption('ddim'));
     await drawn(page, () => slide(page.locator('#w'), 3));
     const request = await drawn(page, () => page.locator('#reset').click());
-    assert.deepEqual(Object.keys(request.drawing).filter((name) => !['run', 'class', 'seeds'].includes(name)), []);
+    assert.deepEqual(
+      Object.keys(request.drawing).filter((name) => !['run', 'class', 'seeds'].includes(name)),
+      [],
+    );
     assert.ok(await page.locator('#reset').isHidden());
   },
 
@@ -358,7 +411,12 @@ const tests = {
     await go(page, 'draw');
     await page.locator('#sheet .cell').first().focus();
     await page.keyboard.press('ArrowRight');
-    assert.ok(await page.locator('#sheet .cell').nth(1).evaluate((cell) => cell === document.activeElement && cell.tabIndex === 0));
+    assert.ok(
+      await page
+        .locator('#sheet .cell')
+        .nth(1)
+        .evaluate((cell) => cell === document.activeElement && cell.tabIndex === 0),
+    );
     await go(page, 'artists');
   },
 
@@ -366,7 +424,8 @@ const tests = {
     await page.locator('#artists-view[aria-busy=false]').waitFor();
     const steps = Number(await page.locator('#way').getAttribute('max')) + 1;
     assert.equal(await page.locator('#strip .part-x .cell').count(), steps);
-    for (const key of ['x', 'given', 'x0']) assert.match(await page.locator(`#part-${key} img`).getAttribute('src'), /^data:image\/png/);
+    for (const key of ['x', 'given', 'x0'])
+      assert.match(await page.locator(`#part-${key} img`).getAttribute('src'), /^data:image\/png/);
     let both = -1;
     for (let i = 0; i < steps && both < 0; i += 1) {
       await slide(page.locator('#way'), i, ['input']);
@@ -409,7 +468,13 @@ const tests = {
     assert.ok(await page.locator('#other-seeds').isHidden());
     await page.locator('#blink').check();
     await page.locator('#pairs .both').first().hover();
-    assert.equal(await page.locator('#pairs .both .b').first().evaluate((node) => getComputedStyle(node).visibility), 'hidden');
+    assert.equal(
+      await page
+        .locator('#pairs .both .b')
+        .first()
+        .evaluate((node) => getComputedStyle(node).visibility),
+      'hidden',
+    );
     await page.locator('#blink').uncheck();
     await page.locator('#unpin').click();
     assert.ok(await page.locator('#compare-empty').isVisible());
@@ -423,7 +488,9 @@ const tests = {
     await page.locator('#sweep-each').fill('2');
     await page.locator('#sweep-form .main').click();
     await page.locator('.sweep-cell').first().waitFor();
-    await page.waitForFunction(() => /^4 cells/.test(document.getElementById('sweep-words').textContent), null, { timeout: 60000 });
+    await page.waitForFunction(() => /^4 cells/.test(document.getElementById('sweep-words').textContent), null, {
+      timeout: 60000,
+    });
     assert.equal(await page.locator('.sweep-cell img').count(), 8);
     const request = await drawn(page, () => page.locator('.sweep-cell').last().click());
     assert.deepEqual([request.drawing.guidance, request.drawing.sampler], [[4], 'unipc']);
@@ -492,7 +559,9 @@ const tests = {
     const file = { name: 'digit.png', mimeType: 'image/png', buffer: Buffer.from(picture.split(',')[1], 'base64') };
     await drawn(page, () => page.locator('#canvas-file').setInputFiles(file));
     assert.notEqual(await pixels(), before);
-    await page.locator('#canvas-file').setInputFiles({ name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('none') });
+    await page
+      .locator('#canvas-file')
+      .setInputFiles({ name: 'x.png', mimeType: 'image/png', buffer: Buffer.from('none') });
     await page.waitForFunction(() => /cannot read/.test(document.getElementById('canvas-words').textContent));
     const without = await drawn(page, () => page.locator('#start-remove').click());
     assert.equal(without.image, undefined);
@@ -538,12 +607,17 @@ const tests = {
     await drawn(page, () => option(page, 'steps').locator('.tools button').first().click());
     await drawn(page, () => type(page.locator('#seeds-text'), '50-51'));
     const drop = (bytes) =>
-      page.evaluate(([base64]) => {
-        const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-        const transfer = new DataTransfer();
-        transfer.items.add(new File([data], 'duet.png', { type: 'image/png' }));
-        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }));
-      }, [bytes.toString('base64')]);
+      page.evaluate(
+        ([base64]) => {
+          const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([data], 'duet.png', { type: 'image/png' }));
+          document.body.dispatchEvent(
+            new DragEvent('drop', { dataTransfer: transfer, bubbles: true, cancelable: true }),
+          );
+        },
+        [bytes.toString('base64')],
+      );
     await drop(readFileSync(path));
     await page.locator('#note-but-seeds:enabled').waitFor();
     await shot(page, 'note');
@@ -585,7 +659,9 @@ const tests = {
     }
     if (await page.locator('#stop:visible').count()) {
       const words = await page.locator('#run-words').textContent();
-      await page.waitForFunction((old) => document.getElementById('run-words').textContent !== old, words, { timeout: 15000 });
+      await page.waitForFunction((old) => document.getElementById('run-words').textContent !== old, words, {
+        timeout: 15000,
+      });
       await page.locator('#stop').click();
       await page.locator('#stop-no').click();
       if (!given) {
@@ -595,7 +671,11 @@ const tests = {
       }
     }
     await page.locator('.run').last().click();
-    await page.waitForFunction(() => document.getElementById('run-title').textContent === [...document.querySelectorAll('.run .name')].at(-1).textContent);
+    await page.waitForFunction(
+      () =>
+        document.getElementById('run-title').textContent ===
+        [...document.querySelectorAll('.run .name')].at(-1).textContent,
+    );
     await go(page, 'draw');
   },
 
@@ -612,11 +692,15 @@ const tests = {
       await page.keyboard.press('Tab');
       seen.add(await page.evaluate(() => document.activeElement.id));
     }
-    for (const id of ['model', 'class-all', 'seeds-text', 'seeds-dice', 'w', 'w-text', 'take-png', 'copy']) assert.ok(seen.has(id), `the key Tab reaches ${id}`);
+    for (const id of ['model', 'class-all', 'seeds-text', 'seeds-dice', 'w', 'w-text', 'take-png', 'copy'])
+      assert.ok(seen.has(id), `the key Tab reaches ${id}`);
   },
 
   async 'every view fits, is named and is legible, in light and dark'() {
-    for (const [width, height] of [[1280, 900], [360, 740]]) {
+    for (const [width, height] of [
+      [1280, 900],
+      [360, 740],
+    ]) {
       for (const colorScheme of ['light', 'dark']) {
         const page = await open({ viewport: { width, height }, colorScheme });
         await ready(page);
@@ -626,7 +710,10 @@ const tests = {
           if (view === 'artists') await page.locator('#artists-view:visible').waitFor();
           if (view === 'training') await page.locator('.curve').first().waitFor();
           const name = `${view}-${width}-${colorScheme}`;
-          assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${name} is not wider than the window`);
+          assert.ok(
+            await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+            `${name} is not wider than the window`,
+          );
           assert.deepEqual(await unnamed(page), [], `${name}: names`);
           assert.deepEqual(await pale(page), [], `${name}: contrast`);
           await shot(page, name);

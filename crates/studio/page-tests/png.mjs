@@ -31,15 +31,22 @@ export const encode = (width, height, grey, note = null) => {
   header.set([8, 0, 0, 0, 0], 8);
   const rows = Buffer.alloc((width + 1) * height);
   for (let y = 0; y < height; y += 1) {
-    for (let x = 0; x < width; x += 1) rows[y * (width + 1) + 1 + x] = Math.min(255, Math.max(0, Math.round(grey[y * width + x])));
+    for (let x = 0; x < width; x += 1)
+      rows[y * (width + 1) + 1 + x] = Math.min(255, Math.max(0, Math.round(grey[y * width + x])));
   }
   const text = note === null ? [] : [chunk('tEXt', Buffer.from(`duet\0${note}`, 'latin1'))];
-  return Buffer.concat([SIGNATURE, chunk('IHDR', header), ...text, chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0))]);
+  return Buffer.concat([
+    SIGNATURE,
+    chunk('IHDR', header),
+    ...text,
+    chunk('IDAT', deflateSync(rows)),
+    chunk('IEND', Buffer.alloc(0)),
+  ]);
 };
 
 const chunks = function* (bytes) {
   if (!bytes.subarray(0, 8).equals(SIGNATURE)) throw new Error('this is no PNG');
-  for (let at = 8; at < bytes.length; ) {
+  for (let at = 8; at < bytes.length;) {
     const length = bytes.readUInt32BE(at);
     yield { kind: bytes.toString('latin1', at + 4, at + 8), data: bytes.subarray(at + 8, at + 8 + length) };
     at += length + 12;

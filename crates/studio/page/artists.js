@@ -98,7 +98,21 @@ export class Artists {
     const { steps } = this.#way;
     const cell = (step, key, i) =>
       step[key]
-        ? element('button', { type: 'button', class: 'cell', tabindex: -1, 'data-step': i, 'aria-label': `Step ${i + 1}`, onclick: () => { this.#pause(); this.#show(i); } }, element('img', { src: png(step[key]), alt: '' }))
+        ? element(
+            'button',
+            {
+              type: 'button',
+              class: 'cell',
+              tabindex: -1,
+              'data-step': i,
+              'aria-label': `Step ${i + 1}`,
+              onclick: () => {
+                this.#pause();
+                this.#show(i);
+              },
+            },
+            element('img', { src: png(step[key]), alt: '' }),
+          )
         : element('span', { class: 'cell none', 'data-step': i, 'aria-hidden': 'true' });
     const body = PARTS.map(({ key, words }) =>
       element(
@@ -109,9 +123,23 @@ export class Artists {
       ),
     );
     const numbers = (title, value) =>
-      element('tr', { class: 'numbers muted' }, element('th', { scope: 'row' }, title), steps.map((step) => element('td', {}, value(step))));
+      element(
+        'tr',
+        { class: 'numbers muted' },
+        element('th', { scope: 'row' }, title),
+        steps.map((step) => element('td', {}, value(step))),
+      );
     find('strip').replaceChildren(
-      element('thead', {}, element('tr', { class: 'numbers muted' }, element('th', { scope: 'col' }, 'step'), steps.map((_, i) => element('th', { scope: 'col' }, String(i + 1))))),
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          { class: 'numbers muted' },
+          element('th', { scope: 'col' }, 'step'),
+          steps.map((_, i) => element('th', { scope: 'col' }, String(i + 1))),
+        ),
+      ),
       element(
         'tbody',
         {},
@@ -128,12 +156,23 @@ export class Artists {
     const { steps } = this.#way;
     const place = (step) => 10 + 580 * this.#axis.place(step.sigma);
     const guided = steps.filter((step) => step.guided).map(place);
-    const band = guided.length > 0 && shape('rect', { class: 'band', x: guided[0] - 9, y: 6, rx: 9, width: guided.at(-1) - guided[0] + 18, height: 18 });
+    const band =
+      guided.length > 0 &&
+      shape('rect', {
+        class: 'band',
+        x: guided[0] - 9,
+        y: 6,
+        rx: 9,
+        width: guided.at(-1) - guided[0] + 18,
+        height: 18,
+      });
     find('way-axis').replaceChildren(
       ...[
         shape('line', { x1: 4, x2: 596, y1: 15, y2: 15 }),
         band,
-        ...steps.map((step, i) => shape('circle', { cx: place(step), cy: 15, r: 4, 'data-step': i, class: step.guided ? 'guided' : 'plain' })),
+        ...steps.map((step, i) =>
+          shape('circle', { cx: place(step), cy: 15, r: 4, 'data-step': i, class: step.guided ? 'guided' : 'plain' }),
+        ),
       ].filter(Boolean),
     );
   }

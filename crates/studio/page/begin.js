@@ -20,7 +20,8 @@ export class Begin {
     this.#settings = settings;
     this.#canvas = new Canvas(() => this.#painted());
     find('start-on').addEventListener('change', () => this.#apply());
-    for (const radio of document.querySelectorAll('input[name=start-mode]')) radio.addEventListener('change', () => this.#mode());
+    for (const radio of document.querySelectorAll('input[name=start-mode]'))
+      radio.addEventListener('change', () => this.#mode());
     find('strength').addEventListener('input', () => {
       this.#touched = true;
       find('strength-value').textContent = find('strength').value;
@@ -129,15 +130,17 @@ export class Begin {
       const order = probabilities.map((share, i) => ({ share, name: classes[i] })).sort((a, b) => b.share - a.share);
       words.textContent = `It thinks of ${order[0].name}.`;
       find('probabilities').replaceChildren(
-        ...order.slice(0, MOST_SHOWN).map(({ share, name }) =>
-          element(
-            'li',
-            {},
-            element('span', { class: 'name' }, name),
-            element('meter', { min: 0, max: 1, value: share, 'aria-label': name }),
-            element('span', { class: 'share muted' }, `${(share * 100).toFixed(1)} %`),
+        ...order
+          .slice(0, MOST_SHOWN)
+          .map(({ share, name }) =>
+            element(
+              'li',
+              {},
+              element('span', { class: 'name' }, name),
+              element('meter', { min: 0, max: 1, value: share, 'aria-label': name }),
+              element('span', { class: 'share muted' }, `${(share * 100).toFixed(1)} %`),
+            ),
           ),
-        ),
       );
     } catch (error) {
       if (controller.signal.aborted) return;

@@ -46,7 +46,8 @@ export class Canvas {
 
   /** Makes the canvas fit a model. */
   fit({ width, height, channels }) {
-    if (this.size && this.size.width === width && this.size.height === height && this.size.channels === channels) return;
+    if (this.size && this.size.width === width && this.size.height === height && this.size.channels === channels)
+      return;
     this.size = { width, height, channels };
     this.zoom = Math.max(1, Math.round(SIDE / Math.max(width, height)));
     for (const canvas of [this.picture, this.mask]) {
@@ -88,7 +89,12 @@ export class Canvas {
 
   #remember() {
     const of = (canvas) => this.#context(canvas).getImageData(0, 0, canvas.width, canvas.height);
-    this.undone.push({ picture: of(this.picture), mask: of(this.mask), hasPicture: this.hasPicture, hasMask: this.hasMask });
+    this.undone.push({
+      picture: of(this.picture),
+      mask: of(this.mask),
+      hasPicture: this.hasPicture,
+      hasMask: this.hasMask,
+    });
     if (this.undone.length > MOST_UNDONE) this.undone.shift();
   }
 
@@ -154,7 +160,9 @@ export class Canvas {
     const { width, height } = this.size;
     const [x, y] = this.spot ?? [Math.floor(width / 2), Math.floor(height / 2)];
     const middle = ([a, b]) => [(a + 0.5) * this.zoom, (b + 0.5) * this.zoom];
-    this.spot = way ? [Math.min(width - 1, Math.max(0, x + way[0])), Math.min(height - 1, Math.max(0, y + way[1]))] : [x, y];
+    this.spot = way
+      ? [Math.min(width - 1, Math.max(0, x + way[0])), Math.min(height - 1, Math.max(0, y + way[1]))]
+      : [x, y];
     if (event.key === ' ') {
       this.penDown = !this.penDown;
       if (this.penDown) {

@@ -5,7 +5,8 @@ import { element, find, png } from './dom.js';
 /** The settings in which two drawings differ. */
 const differences = (one, other) => {
   const names = new Set([...Object.keys(one), ...Object.keys(other)]);
-  const text = (value) => (value === undefined ? 'as the model' : Array.isArray(value) ? value.join(', ') : String(value));
+  const text = (value) =>
+    value === undefined ? 'as the model' : Array.isArray(value) ? value.join(', ') : String(value);
   return [...names]
     .filter((name) => JSON.stringify(one[name]) !== JSON.stringify(other[name]))
     .map((name) => ({ name, a: text(one[name]), b: text(other[name]) }));
@@ -55,13 +56,25 @@ export class Compare {
     }
     const changed = differences(a.request.drawing, b.request.drawing);
     if (JSON.stringify([a.request.image, a.request.mask]) !== JSON.stringify([b.request.image, b.request.mask])) {
-      changed.push({ name: 'image', a: a.request.image ? 'a picture' : 'none', b: b.request.image ? 'a picture' : 'none' });
+      changed.push({
+        name: 'image',
+        a: a.request.image ? 'a picture' : 'none',
+        b: b.request.image ? 'a picture' : 'none',
+      });
     }
     find('changed').replaceChildren(
       ...(changed.length === 0
         ? [element('li', {}, 'Nothing differs yet. Change one setting.')]
         : changed.map(({ name, a: from, b: to }) =>
-            element('li', {}, element('code', {}, `--${name}`), ' ', element('span', { class: 'a' }, from), ' → ', element('span', { class: 'b' }, to)),
+            element(
+              'li',
+              {},
+              element('code', {}, `--${name}`),
+              ' ',
+              element('span', { class: 'a' }, from),
+              ' → ',
+              element('span', { class: 'b' }, to),
+            ),
           )),
     );
     const others = changed.some(({ name }) => name === 'seeds' || name === 'class');
@@ -76,7 +89,13 @@ export class Compare {
     for (const image of b.images) rest.set(key(image), [...(rest.get(key(image)) ?? []), image]);
     const pairs = a.images.map((image) => [image, rest.get(key(image))?.shift()]).filter(([, other]) => other);
     const figure = (image, letter) =>
-      element('img', { src: png(image.png), class: letter, alt: `${letter.toUpperCase()}: class ${image.class}, seed ${image.seed}, w ${image.weight}`, width: this.#settings.model.width, height: this.#settings.model.height });
+      element('img', {
+        src: png(image.png),
+        class: letter,
+        alt: `${letter.toUpperCase()}: class ${image.class}, seed ${image.seed}, w ${image.weight}`,
+        width: this.#settings.model.width,
+        height: this.#settings.model.height,
+      });
     find('pairs').replaceChildren(
       ...pairs.map(([one, other]) =>
         element(

@@ -6,7 +6,13 @@ import { element } from './dom.js';
 /** A slider with the number beside it. */
 export const numberControl = ({ low, high, step, labelledBy, asText, onchange }) => {
   const slider = element('input', { type: 'range', min: low, max: high, step, 'aria-labelledby': labelledBy });
-  const field = element('input', { type: 'number', min: low, step: 'any', class: 'number', 'aria-labelledby': labelledBy });
+  const field = element('input', {
+    type: 'number',
+    min: low,
+    step: 'any',
+    class: 'number',
+    'aria-labelledby': labelledBy,
+  });
   const tell = (value, moving) => onchange(asText ? String(value) : value, { moving });
   slider.addEventListener('input', () => {
     field.value = slider.value;
@@ -135,7 +141,8 @@ export const historyControl = ({ labelledBy, onchange }) => {
   const low = field('Lowest noise level of history', '0.5');
   const high = field('Highest noise level of history', '3');
   const text = () => {
-    const levels = low.value.trim() || high.value.trim() ? `:${low.value.trim() || '0.5'}:${high.value.trim() || '3'}` : '';
+    const levels =
+      low.value.trim() || high.value.trim() ? `:${low.value.trim() || '0.5'}:${high.value.trim() || '3'}` : '';
     return `${weight.value.trim() || '0'}${levels}`;
   };
   slider.addEventListener('input', () => {
@@ -168,11 +175,20 @@ export const interpolateControl = ({ labelledBy, onchange }) => {
   const select = element(
     'select',
     { 'aria-labelledby': labelledBy },
-    [['', 'no'], ['seeds', 'the two seeds'], ['classes', 'the two classes']].map(([value, words]) =>
-      element('option', { value }, words),
-    ),
+    [
+      ['', 'no'],
+      ['seeds', 'the two seeds'],
+      ['classes', 'the two classes'],
+    ].map(([value, words]) => element('option', { value }, words)),
   );
-  const number = element('input', { type: 'number', min: 2, max: 1000, class: 'number', value: 10, 'aria-label': 'Images between' });
+  const number = element('input', {
+    type: 'number',
+    min: 2,
+    max: 1000,
+    class: 'number',
+    value: 10,
+    'aria-label': 'Images between',
+  });
   const tell = () => onchange(select.value ? `${select.value}:${number.value || 10}` : null, { moving: false });
   select.addEventListener('change', () => {
     number.hidden = !select.value;

@@ -26,7 +26,10 @@ const thinned = (points) => {
 /** A figure with a line for each of `lines: [{words, kind, points: [[step, value]]}]`; null for less than two points. */
 export const curve = ({ title, lines, logarithmic = false, last }) => {
   const drawn = lines
-    .map((line) => ({ ...line, points: thinned(line.points.filter(([, value]) => Number.isFinite(value) && (!logarithmic || value > 0))) }))
+    .map((line) => ({
+      ...line,
+      points: thinned(line.points.filter(([, value]) => Number.isFinite(value) && (!logarithmic || value > 0))),
+    }))
     .filter(({ points }) => points.length > 0);
   const values = drawn.flatMap(({ points }) => points.map(([, value]) => value));
   if (values.length < 2) return null;
@@ -43,13 +46,20 @@ export const curve = ({ title, lines, logarithmic = false, last }) => {
     return [
       shape('line', { class: 'grid', x1: LEFT, x2: width - RIGHT, y1: row, y2: row }),
       shape('text', { x: LEFT - 6, y: row + 4, 'text-anchor': 'end' }, short(value)),
-      shape('text', { x: column, y: HEIGHT - 8, 'text-anchor': part === 1 ? 'end' : 'middle' }, String(Math.round(part * last))),
+      shape(
+        'text',
+        { x: column, y: HEIGHT - 8, 'text-anchor': part === 1 ? 'end' : 'middle' },
+        String(Math.round(part * last)),
+      ),
     ];
   });
   const paths = drawn.map(({ kind, points }) =>
     points.length === 1
       ? shape('circle', { class: kind, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 })
-      : shape('polyline', { class: kind, points: points.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(' ') }),
+      : shape('polyline', {
+          class: kind,
+          points: points.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(' '),
+        }),
   );
   const ends = drawn.map(({ words, points }) => `${words} ${short(points.at(-1)[1])}`);
   return element(
@@ -59,8 +69,19 @@ export const curve = ({ title, lines, logarithmic = false, last }) => {
       'figcaption',
       {},
       element('span', { class: 'title' }, title),
-      drawn.map(({ words, kind, points }) => element('span', { class: `key ${kind}` }, `${words} ${short(points.at(-1)[1])}`)),
+      drawn.map(({ words, kind, points }) =>
+        element('span', { class: `key ${kind}` }, `${words} ${short(points.at(-1)[1])}`),
+      ),
     ),
-    shape('svg', { viewBox: `0 0 ${width} ${HEIGHT}`, role: 'img', 'aria-label': `${title} over ${last} steps. Now: ${ends.join(', ')}.` }, ticks, paths),
+    shape(
+      'svg',
+      {
+        viewBox: `0 0 ${width} ${HEIGHT}`,
+        role: 'img',
+        'aria-label': `${title} over ${last} steps. Now: ${ends.join(', ')}.`,
+      },
+      ticks,
+      paths,
+    ),
   );
 };

@@ -13,8 +13,7 @@ const fill = (node, properties, children) => {
   return node;
 };
 
-export const element = (tag, properties = {}, ...children) =>
-  fill(document.createElement(tag), properties, children);
+export const element = (tag, properties = {}, ...children) => fill(document.createElement(tag), properties, children);
 
 export const shape = (tag, properties = {}, ...children) =>
   fill(document.createElementNS(SVG, tag), properties, children);

@@ -14,7 +14,9 @@ const meaning = (weight, cfg) => {
   if (weight > 0 && weight < 1) return 'Between the free artist and the one who knows the class.';
   if (weight === 1) return 'The one who knows the class paints alone: no guidance.';
   if (weight < 0) return 'Away from the class.';
-  return weight > 5 ? 'The difference is exaggerated: right, and all alike.' : 'The difference between the two is exaggerated.';
+  return weight > 5
+    ? 'The difference is exaggerated: right, and all alike.'
+    : 'The difference between the two is exaggerated.';
 };
 
 const classKnob = (settings) => {
@@ -35,7 +37,10 @@ const classKnob = (settings) => {
     const share = (index) => before.find((part) => part.index === index)?.share ?? 1 / indices.length;
     const value =
       asMixture && indices.length > 1
-        ? writeMixture(indices.map((index) => ({ index, share: share(index) })), names())
+        ? writeMixture(
+            indices.map((index) => ({ index, share: share(index) })),
+            names(),
+          )
         : writeList(indices, names());
     settings.set('class', value);
   };
@@ -43,7 +48,11 @@ const classKnob = (settings) => {
     const now = chosen();
     const isAll = now.length === names().length && names().length > 2;
     if (isAll) choose([index], false);
-    else if (now.includes(index)) choose(now.filter((one) => one !== index), mixed.checked);
+    else if (now.includes(index))
+      choose(
+        now.filter((one) => one !== index),
+        mixed.checked,
+      );
     else choose(mixed.checked ? [...now, index] : [...now, index].sort((a, b) => a - b), mixed.checked);
   };
 
@@ -59,7 +68,15 @@ const classKnob = (settings) => {
     const parts = mixture() ?? [];
     if (shares.children.length !== parts.length) {
       shares.replaceChildren(
-        ...parts.map(() => element('label', { class: 'share' }, element('span'), element('input', { type: 'range', min: 0, max: 1, step: 0.01 }), element('output'))),
+        ...parts.map(() =>
+          element(
+            'label',
+            { class: 'share' },
+            element('span'),
+            element('input', { type: 'range', min: 0, max: 1, step: 0.01 }),
+            element('output'),
+          ),
+        ),
       );
     }
     [...shares.children].forEach((line, i) => {
@@ -103,7 +120,15 @@ const classKnob = (settings) => {
   mixed.addEventListener('change', () => {
     const now = chosen();
     if (!mixed.checked) choose(now, false);
-    else choose(now.length > 1 && now.length < 5 ? now : names().map((_, i) => i).slice(0, 2), true);
+    else
+      choose(
+        now.length > 1 && now.length < 5
+          ? now
+          : names()
+              .map((_, i) => i)
+              .slice(0, 2),
+        true,
+      );
   });
 
   return () => {

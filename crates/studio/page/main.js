@@ -35,7 +35,9 @@ let looked = 0;
 const nameOf = (name) => name.replace(/^runs\//, '');
 
 const showModels = ({ models }) => {
-  const known = models.map(({ name, step }) => element('option', { value: name }, step === null ? nameOf(name) : `${nameOf(name)}, step ${step}`));
+  const known = models.map(({ name, step }) =>
+    element('option', { value: name }, step === null ? nameOf(name) : `${nameOf(name)}, step ${step}`),
+  );
   find('model').replaceChildren(...known);
 };
 
@@ -49,7 +51,8 @@ const openModel = async (name) => {
     return false;
   }
   const select = find('model');
-  if (![...select.options].some(({ value }) => value === name)) select.append(element('option', { value: name }, nameOf(name)));
+  if (![...select.options].some(({ value }) => value === name))
+    select.append(element('option', { value: name }, nameOf(name)));
   select.value = name;
   find('workshop').hidden = view === 'training';
   settings.use({ ...model, name, width: model.width ?? SIDE, height: model.height ?? SIDE });
@@ -182,7 +185,8 @@ const follow = () => {
 addEventListener('popstate', follow);
 
 // The server keeps a token in a cookie, so it need not stay in the address, where others may read it.
-if (new URLSearchParams(location.search).has('token')) history.replaceState(null, '', location.pathname + location.hash);
+if (new URLSearchParams(location.search).has('token'))
+  history.replaceState(null, '', location.pathname + location.hash);
 show();
 follow();
 lookForModels();

@@ -24,8 +24,7 @@ const NUMBERS = {
 };
 const RULE_WORDS = { plain: 'plain', 'zero-star': 'zero-star (CFG-Zero*)', apg: 'apg (projected)' };
 
-const kinds = (names, words = {}) =>
-  names.map((value) => ({ value, words: words[value], numbers: NUMBERS[value] }));
+const kinds = (names, words = {}) => names.map((value) => ({ value, words: words[value], numbers: NUMBERS[value] }));
 
 /** What the flags are, in groups. `control` makes the control from the model. */
 const GROUPS = [
@@ -162,7 +161,13 @@ const GROUPS = [
             kinds: [
               { value: 'none' },
               { value: 'static', numbers: [{ word: 'limit', usual: '1' }] },
-              { value: 'dynamic', numbers: [{ word: 'ratio', usual: '0.995' }, { word: 'largest', usual: 'inf' }] },
+              {
+                value: 'dynamic',
+                numbers: [
+                  { word: 'ratio', usual: '0.995' },
+                  { word: 'largest', usual: 'inf' },
+                ],
+              },
             ],
             ...more,
           }),
@@ -219,7 +224,12 @@ const row = (option, settings) => {
     element(
       'div',
       { class: 'head' },
-      element('span', { class: 'names' }, element('span', { class: 'title', id: labelId }, title), element('code', { class: 'muted' }, `--${name}`)),
+      element(
+        'span',
+        { class: 'names' },
+        element('span', { class: 'title', id: labelId }, title),
+        element('code', { class: 'muted' }, `--${name}`),
+      ),
       element('span', { class: 'tools' }, reset, ask),
     ),
     control.node,
@@ -255,7 +265,12 @@ export const optionsPanel = (place, settings) => {
       const shown = options.filter(({ needsClasses }) => !needsClasses || settings.model.classes.length > 0);
       const made = shown.map((option) => row(option, settings));
       rows.push(...made);
-      return element('details', { class: 'group', open }, element('summary', {}, title), made.map(({ node }) => node));
+      return element(
+        'details',
+        { class: 'group', open },
+        element('summary', {}, title),
+        made.map(({ node }) => node),
+      );
     });
     place.replaceChildren(...groups, reset);
   };

@@ -22,7 +22,9 @@ export class Runs {
     find('stop').addEventListener('click', () => find('stop-sure').showModal());
     find('stop-no').addEventListener('click', () => find('stop-sure').close());
     find('stop-yes').addEventListener('click', () => this.#stop());
-    find('preview-step').addEventListener('input', () => this.#preview(this.#previews[Number(find('preview-step').value)]));
+    find('preview-step').addEventListener('input', () =>
+      this.#preview(this.#previews[Number(find('preview-step').value)]),
+    );
   }
 
   enter() {
@@ -124,25 +126,47 @@ export class Runs {
 
   #curves(steps) {
     const rows = this.#rows;
-    const line = (words, kind, value) => ({ words, kind, points: rows.map((row) => [row.step, value(row)]).filter(([, number]) => Number.isFinite(number)) });
+    const line = (words, kind, value) => ({
+      words,
+      kind,
+      points: rows.map((row) => [row.step, value(row)]).filter(([, number]) => Number.isFinite(number)),
+    });
     const last = Math.max(steps, rows.at(-1)?.step ?? 0);
     const figures = [
-      curve({ title: 'Loss', logarithmic: true, last, lines: [line('training', 'one', (row) => row.loss), line('held-out', 'two', (row) => row.held_out_loss)] }),
+      curve({
+        title: 'Loss',
+        logarithmic: true,
+        last,
+        lines: [line('training', 'one', (row) => row.loss), line('held-out', 'two', (row) => row.held_out_loss)],
+      }),
       curve({ title: 'Learning rate', last, lines: [line('rate', 'one', (row) => row.learning_rate)] }),
       curve({ title: 'Class accuracy', last, lines: [line('accuracy', 'one', (row) => row.score?.accuracy)] }),
-      curve({ title: 'Fréchet distance (lower is closer)', last, logarithmic: true, lines: [line('distance', 'two', (row) => row.score?.frechet)] }),
+      curve({
+        title: 'Fréchet distance (lower is closer)',
+        last,
+        logarithmic: true,
+        lines: [line('distance', 'two', (row) => row.score?.frechet)],
+      }),
       curve({
         title: 'Precision and recall',
         last,
-        lines: [line('precision', 'one', (row) => row.score?.precision), line('recall', 'two', (row) => row.score?.recall)],
+        lines: [
+          line('precision', 'one', (row) => row.score?.precision),
+          line('recall', 'two', (row) => row.score?.recall),
+        ],
       }),
       curve({
         title: 'Copies of training images',
         last,
-        lines: [line('copied', 'one', (row) => row.memorisation?.copied_share), line('memorised', 'two', (row) => row.memorisation?.memorised_share)],
+        lines: [
+          line('copied', 'one', (row) => row.memorisation?.copied_share),
+          line('memorised', 'two', (row) => row.memorisation?.memorised_share),
+        ],
       }),
     ].filter(Boolean);
-    find('curves').replaceChildren(...(figures.length > 0 ? figures : [element('p', { class: 'muted' }, 'Curves come with the second step.')]));
+    find('curves').replaceChildren(
+      ...(figures.length > 0 ? figures : [element('p', { class: 'muted' }, 'Curves come with the second step.')]),
+    );
   }
 
   #takePreviews(previews) {

@@ -150,4 +150,15 @@ export class Settings extends EventTarget {
 const FIRST_CLASSES = Array.from({ length: MOST_AT_FIRST }, (_, i) => `@${i}`).join(',');
 
 /** What a drawing holds beside settings: the model, files, and how a grid is written. */
-const NOT_SETTINGS = ['run', 'preset', 'noise', 'image', 'mask', 'strength', 'invert', 'invert-class', 'scale', 'no-captions'];
+const NOT_SETTINGS = [
+  'run',
+  'preset',
+  'noise',
+  'image',
+  'mask',
+  'strength',
+  'invert',
+  'invert-class',
+  'scale',
+  'no-captions',
+];

@@ -51,7 +51,9 @@ export class Sheet {
   begun({ images, steps, columns, rows, heads, draft, request }) {
     const whole = draft ? Math.max(images, this.cells.length) : images;
     if (whole !== this.cells.length || columns !== this.columns) this.build(whole, columns);
-    [...this.place.querySelectorAll('.row:not(.heads) .row-head')].forEach((head, i) => (head.textContent = rows[i] ?? ''));
+    [...this.place.querySelectorAll('.row:not(.heads) .row-head')].forEach(
+      (head, i) => (head.textContent = rows[i] ?? ''),
+    );
     this.heads.forEach((head, i) => (head.textContent = heads[i] ?? ''));
     for (const cell of this.cells) cell.classList.add('old');
     this.shown = { request, images: [], draft };
@@ -129,7 +131,13 @@ export class Sheet {
     this.cells = Array.from({ length: images }, (_, index) =>
       element(
         'button',
-        { type: 'button', class: 'cell old', disabled: true, tabindex: index === 0 ? 0 : -1, onclick: () => this.onopen(this.shown, index) },
+        {
+          type: 'button',
+          class: 'cell old',
+          disabled: true,
+          tabindex: index === 0 ? 0 : -1,
+          onclick: () => this.onopen(this.shown, index),
+        },
         element('img', { alt: '', width: this.settings.model.width, height: this.settings.model.height }),
       ),
     );

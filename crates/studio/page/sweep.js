@@ -8,7 +8,11 @@ import { firstSeeds } from './seeds.js';
 const NUMBERS = ['steps', 'eta'];
 
 /** Values as `sweep` separates them: by semicolons where they have commas themselves. */
-const split = (text) => text.split(text.includes(';') ? ';' : ',').map((part) => part.trim()).filter(Boolean);
+const split = (text) =>
+  text
+    .split(text.includes(';') ? ';' : ',')
+    .map((part) => part.trim())
+    .filter(Boolean);
 
 const valueOf = (name, text) => {
   if (name === 'guidance') return text.split(',').map(Number);
@@ -23,10 +27,16 @@ export class Sweep {
   constructor(backend, settings) {
     this.#backend = backend;
     this.#settings = settings;
-    for (const [axis, first] of [['rows', 'guidance'], ['columns', 'steps']]) {
+    for (const [axis, first] of [
+      ['rows', 'guidance'],
+      ['columns', 'steps'],
+    ]) {
       const select = find(`sweep-${axis}`);
       const none = axis === 'columns' ? [element('option', { value: '' }, 'nothing')] : [];
-      select.replaceChildren(...none, ...SWEPT.map(({ name, title }) => element('option', { value: name }, `${title} (--${name})`)));
+      select.replaceChildren(
+        ...none,
+        ...SWEPT.map(({ name, title }) => element('option', { value: name }, `${title} (--${name})`)),
+      );
       select.value = first;
       select.addEventListener('change', () => this.#suggest(axis));
       this.#suggest(axis);
@@ -42,9 +52,14 @@ export class Sweep {
     const name = find(`sweep-${axis}`).value;
     const field = find(`sweep-${axis}-values`);
     const names = this.#settings.model?.classes ?? [];
-    const classes = names.slice(0, 3).map((_, i) => asked(i, names)).join(',');
+    const classes = names
+      .slice(0, 3)
+      .map((_, i) => asked(i, names))
+      .join(',');
     field.disabled = name === '';
-    field.value = ['class', 'negative'].includes(name) ? classes : (SWEPT.find((one) => one.name === name)?.values ?? '');
+    field.value = ['class', 'negative'].includes(name)
+      ? classes
+      : (SWEPT.find((one) => one.name === name)?.values ?? '');
   }
 
   #axis(axis) {
@@ -89,13 +104,18 @@ export class Sweep {
     for (const { row, column, place } of cells) {
       if (controller.signal.aborted) break;
       words.textContent = `Cell ${done + 1} of ${cells.length} …`;
-      const changed = { [rows.name]: valueOf(rows.name, row), ...(columns.name && { [columns.name]: valueOf(columns.name, column) }) };
+      const changed = {
+        [rows.name]: valueOf(rows.name, row),
+        ...(columns.name && { [columns.name]: valueOf(columns.name, column) }),
+      };
       await this.#cell({ ...base, drawing: { ...base.drawing, ...changed } }, place, changed, controller.signal);
       done += 1;
     }
     if (this.#controller !== controller) return;
     find('sweep-stop').hidden = true;
-    words.textContent = controller.signal.aborted ? `Stopped after ${done} of ${cells.length} cells.` : `${cells.length} cells. A click on a cell takes its settings.`;
+    words.textContent = controller.signal.aborted
+      ? `Stopped after ${done} of ${cells.length} cells.`
+      : `${cells.length} cells. A click on a cell takes its settings.`;
   }
 
   #table(rows, columns) {
@@ -114,7 +134,16 @@ export class Sweep {
       ),
     );
     find('sweep-table').replaceChildren(
-      element('thead', {}, element('tr', {}, element('td'), columns.values.map((column) => element('th', { scope: 'col' }, head(columns, column))))),
+      element(
+        'thead',
+        {},
+        element(
+          'tr',
+          {},
+          element('td'),
+          columns.values.map((column) => element('th', { scope: 'col' }, head(columns, column))),
+        ),
+      ),
       element('tbody', {}, body),
     );
     return cells;
@@ -124,7 +153,9 @@ export class Sweep {
     const images = element('button', {
       type: 'button',
       class: 'sweep-cell',
-      'aria-label': `Take ${Object.entries(changed).map(([name, value]) => `${name} ${value}`).join(', ')}`,
+      'aria-label': `Take ${Object.entries(changed)
+        .map(([name, value]) => `${name} ${value}`)
+        .join(', ')}`,
       onclick: () => this.#settings.setAll(changed),
     });
     place.setAttribute('aria-busy', 'true');

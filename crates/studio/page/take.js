@@ -186,6 +186,8 @@ export class Bring {
     find('message').textContent = [
       other ? '' : `${drawing.run} is not here, so the settings are used with the model that is open.`,
       lost.length > 0 ? `The drawing began with a file (${lost.join(', ')}), which does not come back.` : '',
-    ].join(' ').trim();
+    ]
+      .join(' ')
+      .trim();
   }
 }
