@@ -638,6 +638,26 @@ const tests = {
     await drawn(page, () => page.locator('#start-remove').click());
   },
 
+  async 'what a picture says of CFG++ comes back with its own weight'(page) {
+    await drawn(page, () => option(page, 'cfg-plus-plus').locator('input').check());
+    const own = await page.locator('#w-text').inputValue();
+    await drawn(page, () => option(page, 'cfg-plus-plus').locator('.tools button').first().click());
+    const usual = await page.locator('#w-text').inputValue();
+    assert.notEqual(own, usual);
+    await drawn(page, () => option(page, 'cfg-plus-plus').locator('input').check());
+    await drawn(page, () => type(page.locator('#w-text'), '0.9'));
+    const download = page.waitForEvent('download');
+    await page.locator('#take-png').click();
+    const path = join(folder, 'cfg.png');
+    await (await download).saveAs(path);
+    await drawn(page, () => page.locator('#reset').click());
+    await page.locator('#open-file').setInputFiles(path);
+    await page.locator('#note-all:enabled').waitFor();
+    const request = await drawn(page, () => page.locator('#note-all').click());
+    assert.deepEqual([request.drawing.guidance, request.drawing['cfg-plus-plus']], [[0.9], true]);
+    await drawn(page, () => page.locator('#reset').click());
+  },
+
   async 'another model is opened'(page) {
     const values = await page.locator('#model option').evaluateAll((all) => all.map(({ value }) => value));
     if (values.length < 2) return;

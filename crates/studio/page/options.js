@@ -261,13 +261,14 @@ export const optionsPanel = (place, settings) => {
   const build = () => {
     built = settings.model;
     rows = [];
-    const groups = GROUPS.map(({ title, open, options }) => {
+    const before = [...place.querySelectorAll('details')];
+    const groups = GROUPS.map(({ title, open, options }, i) => {
       const shown = options.filter(({ needsClasses }) => !needsClasses || settings.model.classes.length > 0);
       const made = shown.map((option) => row(option, settings));
       rows.push(...made);
       return element(
         'details',
-        { class: 'group', open },
+        { class: 'group', open: before[i]?.open ?? open },
         element('summary', {}, title),
         made.map(({ node }) => node),
       );

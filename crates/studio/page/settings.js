@@ -62,8 +62,12 @@ export class Settings extends EventTarget {
 
   setAll(values, { moving = false } = {}) {
     for (const [name, value] of Object.entries(values)) {
-      delete this.changes[name];
-      if (value !== null && !same(value, this.usual(name))) this.changes[name] = value;
+      if (value === null) delete this.changes[name];
+      else this.changes[name] = value;
+    }
+    // What is usual may depend on the other values, so it is compared once all of them are there.
+    for (const name of Object.keys(values)) {
+      if (same(this.changes[name], this.usual(name))) delete this.changes[name];
     }
     this.tell(moving);
   }
@@ -72,6 +76,7 @@ export class Settings extends EventTarget {
   replace(drawing) {
     const seeds = drawing.seeds ?? this.changes.seeds;
     this.changes = {};
+    this.start = null;
     const kept = Object.entries({ ...drawing, seeds }).filter(
       ([name, value]) => !NOT_SETTINGS.includes(name) && value !== null && value !== undefined && value !== false,
     );

@@ -178,13 +178,14 @@ export class Bring {
 
   async #use(withSeeds) {
     const { drawing } = this.#note;
-    const other = await this.#openModel(drawing.run);
+    const { model } = this.#settings;
+    const isOpen = model?.folder === drawing.run || (await this.#openModel(drawing.run));
     const kept = withSeeds ? drawing : { ...drawing, seeds: undefined };
     this.#settings.replace(kept);
     find('note').close();
     const lost = ['image', 'mask', 'noise'].filter((name) => drawing[name]);
     find('message').textContent = [
-      other ? '' : `${drawing.run} is not here, so the settings are used with the model that is open.`,
+      isOpen ? '' : `${drawing.run} is not here, so the settings are used with the model that is open.`,
       lost.length > 0 ? `The drawing began with a file (${lost.join(', ')}), which does not come back.` : '',
     ]
       .join(' ')
