@@ -309,7 +309,7 @@ const tests = {
       if (name in sent) assert.equal(request.drawing[name], sent[name], name);
       else assert.ok(request.drawing[name], name);
       assert.match(await status(page), /images? in/, `${name}: ${await status(page)}`);
-      const back = await drawn(page, () => row.locator('.tools button').first().click());
+      const back = await drawn(page, () => row.locator('.row-tools button').first().click());
       assert.equal(back.drawing[name], undefined, `${name} goes back`);
     }
   },
@@ -319,12 +319,12 @@ const tests = {
     await drawn(page, () => row.locator('select').selectOption('apg'));
     let request = await drawn(page, () => type(row.locator('.parameters input').nth(1), '5'));
     assert.equal(request.drawing.rule, 'apg:0:5');
-    await drawn(page, () => row.locator('.tools button').first().click());
+    await drawn(page, () => row.locator('.row-tools button').first().click());
     const spacing = option(page, 'spacing');
     await spacing.locator('select').selectOption('list');
     request = await drawn(page, () => type(spacing.locator('.parameters input'), '999,600,300,100'));
     assert.equal(request.drawing.spacing, '999,600,300,100');
-    await drawn(page, () => spacing.locator('.tools button').first().click());
+    await drawn(page, () => spacing.locator('.row-tools button').first().click());
   },
 
   async 'all settings go back at once'(page) {
@@ -348,7 +348,7 @@ const tests = {
     await last.focus();
     request = await drawn(page, () => page.keyboard.press('PageDown'));
     assert.match(request.drawing.interval, /^[\d.e-]+:inf$/);
-    await drawn(page, () => row.locator('.tools button').first().click());
+    await drawn(page, () => row.locator('.row-tools button').first().click());
   },
 
   async 'what does not go together is greyed with the reason'(page) {
@@ -359,7 +359,7 @@ const tests = {
     const other = option(page, 'independent-condition');
     assert.ok(await other.locator('input').isDisabled());
     assert.match(await other.locator('.reason').textContent(), /--negative/);
-    await drawn(page, () => option(page, 'negative').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'negative').locator('.row-tools button').first().click());
     assert.ok(await other.locator('input').isEnabled());
   },
 
@@ -368,13 +368,13 @@ const tests = {
     await drawn(page, () => type(option(page, 'interval').locator('input.exact'), '8:1'));
     await page.locator('[data-error=interval]:visible').waitFor();
     assert.match(await page.locator('[data-error=interval]').textContent(), /8:1|8 .*1/);
-    await drawn(page, () => option(page, 'interval').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'interval').locator('.row-tools button').first().click());
     refusing = false;
     assert.equal(await page.locator('[data-error]:visible').count(), 0);
   },
 
   async 'help of each option opens'(page) {
-    const ask = option(page, 'rescale').locator('.tools button').last();
+    const ask = option(page, 'rescale').locator('.row-tools button').last();
     await ask.click();
     assert.equal(await ask.getAttribute('aria-expanded'), 'true');
     assert.ok(await option(page, 'rescale').locator('.help').isVisible());
@@ -387,7 +387,7 @@ const tests = {
     const request = await drawn(page, () => option(page, 'interpolate').locator('select').selectOption('seeds'));
     assert.equal(request.drawing.interpolate, 'seeds:10');
     assert.equal(await page.locator('#sheet .row:not(.heads)').first().locator('.cell').count(), 10);
-    await drawn(page, () => option(page, 'interpolate').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'interpolate').locator('.row-tools button').first().click());
     await drawn(page, () => type(page.locator('#seeds-text'), '0-3'));
   },
 
@@ -502,7 +502,7 @@ const tests = {
     await page.locator('#sweep-table .error').waitFor();
     refusing = false;
     await page.locator('#w-reset').click();
-    await drawn(page, () => option(page, 'sampler').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'sampler').locator('.row-tools button').first().click());
   },
 
   async 'a drawing is where the images begin'(page) {
@@ -604,7 +604,7 @@ const tests = {
     await page.context().grantPermissions(['clipboard-write', 'clipboard-read']);
     await page.locator('#copy').click();
     await page.waitForFunction(() => /Copied|Marked/.test(document.getElementById('take-words').textContent));
-    await drawn(page, () => option(page, 'steps').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'steps').locator('.row-tools button').first().click());
     await drawn(page, () => type(page.locator('#seeds-text'), '50-51'));
     const drop = (bytes) =>
       page.evaluate(
@@ -641,7 +641,7 @@ const tests = {
   async 'what a picture says of CFG++ comes back with its own weight'(page) {
     await drawn(page, () => option(page, 'cfg-plus-plus').locator('input').check());
     const own = await page.locator('#w-text').inputValue();
-    await drawn(page, () => option(page, 'cfg-plus-plus').locator('.tools button').first().click());
+    await drawn(page, () => option(page, 'cfg-plus-plus').locator('.row-tools button').first().click());
     const usual = await page.locator('#w-text').inputValue();
     assert.notEqual(own, usual);
     await drawn(page, () => option(page, 'cfg-plus-plus').locator('input').check());

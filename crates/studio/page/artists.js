@@ -90,7 +90,8 @@ export class Artists {
     find('eq-w').textContent = way.weight;
     this.#strip();
     this.#drawAxis();
-    this.#show(stays ? this.#at : way.steps.length - 1);
+    const guiding = way.steps.findLastIndex((step) => step.free);
+    this.#show(stays ? this.#at : Math.max(0, guiding));
   }
 
   /** Every step side by side: a row for each part, a column for each step. */

@@ -230,7 +230,7 @@ const row = (option, settings) => {
         element('span', { class: 'title', id: labelId }, title),
         element('code', { class: 'muted' }, `--${name}`),
       ),
-      element('span', { class: 'tools' }, reset, ask),
+      element('span', { class: 'row-tools' }, reset, ask),
     ),
     control.node,
     reason,
