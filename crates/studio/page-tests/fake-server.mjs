@@ -122,6 +122,7 @@ const MODELS = [
     folder: 'runs/00002-fashion/checkpoints/step-004000',
     step: 4000,
     classes: FASHION,
+    channels: 3,
     checkpoints: [],
   },
 ];

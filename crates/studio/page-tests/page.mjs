@@ -664,6 +664,11 @@ const tests = {
     const request = await drawn(page, () => page.locator('#model').selectOption(values[1]));
     assert.equal(request.drawing.run, values[1]);
     assert.equal(await page.locator('#class-buttons b').count(), 0, 'names are text');
+    const { channels } = await page.evaluate(
+      async (name) => (await fetch(`/api/model?${new URLSearchParams({ name })}`)).json(),
+      values[1],
+    );
+    assert.equal(await page.locator('#brush-colour').getAttribute('hidden'), channels === 1 ? '' : null);
     await drawn(page, () => page.locator('#model').selectOption(values[0]));
   },
 
