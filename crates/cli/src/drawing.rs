@@ -227,4 +227,42 @@ mod tests {
             assert!(refused(words.clone()), "{words:?}");
         }
     }
+
+    /// What the library prints as flags is what the command line reads.
+    #[test]
+    fn the_flags_of_a_drawing_are_read_back_as_the_drawing() {
+        let base = serde_json::json!({});
+        let values = serde_json::json!({
+            "run": "-x y", "preset": "original", "class": "3:0.5+8:0.5", "seeds": "0-2,9", "guidance": [-1.0, 2.5],
+            "guidance-schedule": "-1,2", "interval": "0.3:5", "rescale": 0.7, "rule": "apg:0.5", "history": "0.5:0.3:5",
+            "cfg-plus-plus": true, "negative": "-1", "independent-condition": true, "guide-with": "step-000050",
+            "guide-null": true, "steps": 9, "sampler": "dpmpp-2m-sde", "spacing": "999,500,100", "eta": 1e-7,
+            "clip": "dynamic:0.9", "noise": "a b.safetensors", "image": "it's.png", "strength": 1e-7, "mask": "m.png",
+            "invert": 3, "invert-class": "2", "interpolate": "seeds:5", "scale": 7, "no-captions": true,
+        });
+        let of = |value: serde_json::Value| -> Drawing {
+            let mut all = serde_json::to_value(Drawing::default()).unwrap();
+            all.as_object_mut().unwrap().extend(value.as_object().unwrap().clone());
+            serde_json::from_value(all).unwrap()
+        };
+        let read = |drawing: &Drawing| {
+            let words = drawing.flags().unwrap();
+            let matches =
+                command().try_get_matches_from(&words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+            DrawingArgs::from_arg_matches(&matches).unwrap().drawing().unwrap()
+        };
+        assert_eq!(of(base).flags().unwrap(), Vec::<String>::new());
+        for (key, value) in values.as_object().unwrap() {
+            let mut alone = serde_json::json!({});
+            alone[key] = value.clone();
+            for (one, needed) in NEEDS.iter().rev() {
+                if alone.get(one).is_some() {
+                    alone[*needed] = values[*needed].clone();
+                }
+            }
+            let drawing = of(alone);
+            assert_ne!(drawing, Drawing::default(), "{key}");
+            assert_eq!(read(&drawing), drawing, "{key}");
+        }
+    }
 }

@@ -449,6 +449,8 @@ impl Session {
     /// Where the run's folder cannot be written.
     pub fn finish(mut self) -> Result<PathBuf> {
         let step = self.trainer.steps();
+        // There is nothing left to stop.
+        self.take_stop()?;
         // A run that was killed between its last save and what follows it is finished now.
         checkpoint::prune_but(&self.folder.checkpoints(), step, self.config.save.keep, self.rise.before)?;
         let time = self.started.elapsed();

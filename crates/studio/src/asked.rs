@@ -151,14 +151,30 @@ fn drawing(given: &Map<String, Value>) -> Result<Drawing, Refusal> {
             };
             return Err(Refusal::bad(error).of(key));
         }
-        let mut alone = base.clone();
-        alone[key] = value.clone();
-        if let Err(error) = serde_json::from_value::<Drawing>(alone) {
-            return Err(Refusal::bad(format!("{key} {error}")).of(key));
-        }
-        all[key] = value.clone();
+        all[key] = read_option(&base, key, value)?;
     }
     serde_json::from_value(all).map_err(|error| Refusal::bad(error.to_string()))
+}
+
+/// The value of an option, which may be a number where a flag's text is one, and a text where the number is one.
+fn read_option(base: &Value, key: &str, value: &Value) -> Result<Value, Refusal> {
+    let fault = |value: &Value| {
+        let mut alone = base.clone();
+        alone[key] = value.clone();
+        serde_json::from_value::<Drawing>(alone).err()
+    };
+    let Some(error) = fault(value) else { return Ok(value.clone()) };
+    let other = match value {
+        Value::String(text) => serde_json::from_str(text).ok().filter(Value::is_number),
+        Value::Number(number) => Some(number.to_string().into()),
+        _ => None,
+    };
+    if let Some(other) = other.filter(|other| fault(other).is_none()) {
+        return Ok(other);
+    }
+    let error = error.to_string();
+    let said = if error.starts_with(key) { error } else { format!("{key} {error}") };
+    Err(Refusal::bad(said).of(key))
 }
 
 fn from_base64(text: &str) -> Result<Vec<u8>, Refusal> {
@@ -208,6 +224,10 @@ mod tests {
             ..Drawing::default()
         };
         assert_eq!(some.drawing, expected);
+        let texts = json!({"steps": "9", "rescale": "0.5", "eta": "1", "history": 0.75, "scale": "3"});
+        let numbers = json!({"steps": 9, "rescale": 0.5, "eta": 1, "history": "0.75", "scale": 3});
+        let read = |drawing: Value| wanted(json!({"drawing": drawing})).unwrap().drawing;
+        assert_eq!(read(texts), read(numbers));
     }
 
     #[test]

@@ -14,5 +14,7 @@ mod report;
 mod sample;
 #[cfg(unix)]
 mod sets;
+#[cfg(all(unix, feature = "studio"))]
+mod studio;
 mod support;
 mod train;

@@ -13,23 +13,30 @@ fn a_stopped_and_resumed_run_ends_in_the_same_bytes() {
     let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
     let out = dir.path().join("stopped");
     let mut arguments = vec!["train", "--config", config, "--data", data, "--out", "stopped"];
-    for (signal, code, after) in [("-INT", 130, 7), ("-TERM", 143, 31)] {
+    for (signal, code, after) in [("-INT", 130, 7), ("-TERM", 143, 31), ("STOP", 130, 43)] {
         let mut child = duet(dir.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let started = Instant::now();
         while lines(&out.join("metrics.jsonl")) < after {
             assert!(started.elapsed() < Duration::from_secs(120), "no progress");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let killed =
-            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        if signal == "STOP" {
+            duet_diffusion::ask_to_stop(&out).unwrap();
+        } else {
+            let mut kill = std::process::Command::new("kill");
+            assert!(kill.args([signal, &child.id().to_string()]).status().unwrap().success());
+        }
         assert_eq!(child.wait().unwrap().code(), Some(code));
         let mut text = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
         assert!(text.contains("duet train --resume stopped"), "{text}");
         arguments = vec!["train", "--resume", "stopped"];
     }
+    assert!(!out.join("STOP").exists());
+    // One that nobody has taken away is not of this training.
+    std::fs::write(out.join("STOP"), "").unwrap();
     run(dir.path(), &["train", "--resume", "stopped", "--threads", "1"], 0);
+    assert!(!out.join("STOP").exists());
     let last = |run: &str| files(&dir.path().join(run).join("checkpoints/step-000060"));
     assert_eq!(last("unbroken"), last("stopped"));
     for file in ["metrics.jsonl", "config.toml", "samples/step-000060.png"] {

@@ -3,7 +3,10 @@ use crate::support::{
     CONFIG, assert_reproduces, configured, draw_grid, drawn, images, own_run, refused, text, train, trained,
 };
 use duet_diffusion::data::{Dataset, Shape, Splits};
-use duet_diffusion::{Device, Drawing, Model, NewRun, Plan, Resume, RunConfig, Session};
+use duet_diffusion::metrics::after;
+use duet_diffusion::{
+    Device, Drawing, Model, NewRun, Plan, Resume, RunConfig, Session, ask_to_stop, is_trained,
+};
 use std::path::Path;
 use toml::Table;
 
@@ -221,6 +224,47 @@ fn only_one_session_trains_a_run() {
     assert!(error.contains("another process trains this run (process "), "{error}");
     drop(first);
     open().unwrap();
+}
+
+#[test]
+fn a_training_is_asked_to_stop_and_one_that_is_over_is_not() {
+    let (_dir, run) = own_run();
+    let stop = run.join("STOP");
+    assert!(!is_trained(&run));
+    let error = refused(ask_to_stop(&run));
+    assert!(error.contains("no process trains this run now") && !stop.exists(), "{error}");
+    std::fs::write(&stop, "").unwrap();
+    let session = Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
+    assert!(!stop.exists(), "what is stale is removed");
+    assert!(is_trained(&run) && !session.take_stop().unwrap());
+    ask_to_stop(&run).unwrap();
+    assert!(session.take_stop().unwrap() && !session.take_stop().unwrap());
+    drop(session);
+    assert!(!is_trained(&run));
+    assert!(!is_trained(Path::new("no/such/run")));
+}
+
+#[test]
+fn the_end_of_metrics_is_read_without_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("metrics.jsonl");
+    let steps = |step: u64, most: usize| -> Vec<u64> {
+        after(&path, step, most).unwrap().iter().map(|row| row.step).collect()
+    };
+    assert_eq!(steps(0, 10), Vec::<u64>::new());
+    let line =
+        |step: u64| format!("{{\"step\":{step},\"loss\":0.5,\"grad_norm\":1.0,\"learning_rate\":0.001}}\n");
+    let mut text: String = (1..=5000).map(line).collect();
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(steps(4997, 10), [4998, 4999, 5000]);
+    assert_eq!(steps(5000, 10), Vec::<u64>::new());
+    assert_eq!(steps(0, 3), [4998, 4999, 5000]);
+    assert_eq!(steps(0, 10_000), (1..=5000).collect::<Vec<u64>>());
+    assert_eq!(steps(100, 10_000), (101..=5000).collect::<Vec<u64>>());
+    // The last line is being written, and one is none.
+    text += "no line\n{\"step\":5001,\"lo";
+    std::fs::write(&path, &text).unwrap();
+    assert_eq!(steps(4999, 10), [5000]);
 }
 
 /// Values of a table by dotted key, with their lines.

@@ -115,6 +115,10 @@ fn a_denoiser_knows_the_classes_it_explains_best() {
     let data = Labelled { images: &images, labels: None };
     let found = classify_by_denoising(&mut denoiser, data, 4, &[4, 8], 0).unwrap();
     assert_eq!(found.classes, expected);
+    for (probabilities, class) in found.probabilities.iter().zip(&found.classes) {
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-12 && probabilities.len() == 4);
+        assert!(probabilities.iter().all(|p| *p <= probabilities[*class as usize] && *p >= 0.0));
+    }
     // Four classes four times, then two of them eight times.
     assert_eq!(found.evaluations, 32.0);
 }

@@ -5,5 +5,6 @@ mod ddim;
 mod guidance;
 mod refused;
 mod schedulers;
+mod seen;
 mod solvers;
 mod text;
