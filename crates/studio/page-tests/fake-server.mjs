@@ -90,7 +90,7 @@ const MODEL = {
     interval: '1:8',
     rule: 'plain',
     history: '0.75',
-    rescale: '0',
+    rescale: 0,
     clip: 'static',
     eta: 0,
     'guidance-schedule': 'constant',
@@ -194,6 +194,9 @@ const planOf = ({ drawing, image, mask }) => {
   if (drawing['cfg-plus-plus'] && full.guidance.some((w) => w < 0 || w > 1))
     throw new Refused(`--guidance ${full.guidance}: with --cfg-plus-plus it is 0 to 1`, 'guidance');
   if (full.eta > 0 && full.sampler !== 'ddim') throw new Refused(`--eta ${full.eta}: goes with ddim alone`, 'eta');
+  for (const name of ['rescale', 'strength', 'eta', 'steps']) {
+    if (typeof (full[name] ?? 0) !== 'number') throw new Refused(`${name}: expected a number`, name);
+  }
   const between = /^(seeds|classes):(\d+)$/.exec(drawing.interpolate ?? '');
   const seeds = drawing.invert
     ? [0]

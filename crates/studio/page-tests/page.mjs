@@ -97,6 +97,10 @@ const type = async (locator, text) => {
   await locator.press('Enter');
   await locator.blur();
 };
+const downloaded = async (page, act) => {
+  const [file] = await Promise.all([page.waitForEvent('download'), act()]);
+  return file;
+};
 const option = (page, name) => page.locator(`[data-option="${name}"]`);
 const openGroups = (page) =>
   page.locator('details.group').evaluateAll((all) => all.forEach((one) => (one.open = true)));
@@ -295,7 +299,7 @@ const tests = {
       history: '0.5',
       rule: 'apg',
       'guidance-schedule': 'linear',
-      rescale: '0.5',
+      rescale: 0.5,
       'cfg-plus-plus': true,
       'independent-condition': true,
       steps: 5,
@@ -397,9 +401,8 @@ const tests = {
     const words = await page.locator('#detail-words').textContent();
     await page.keyboard.press('ArrowRight');
     assert.notEqual(await page.locator('#detail-words').textContent(), words);
-    const saved = page.waitForEvent('download');
-    await page.locator('#detail-save').click();
-    assert.match((await saved).suggestedFilename(), /\.png$/);
+    const saved = await downloaded(page, () => page.locator('#detail-save').click());
+    assert.match(saved.suggestedFilename(), /\.png$/);
     await page.keyboard.press('Escape');
     assert.ok(await page.locator('#detail').isHidden());
     await page.locator('#sheet .cell').first().click();
@@ -517,17 +520,18 @@ const tests = {
     };
     let request = await drawn(page, () => stroke([0.3, 0.2], [0.7, 0.25], [0.5, 0.5], [0.7, 0.7], [0.3, 0.8]));
     assert.ok(request.image.startsWith('iVBOR'));
-    assert.equal(request.drawing.strength, '0.6');
+    assert.equal(request.drawing.strength, 0.6);
     assert.ok(await page.locator('#start-chip').isVisible());
     request = await drawn(page, () => slide(page.locator('#strength'), 0.8));
-    assert.equal(request.drawing.strength, '0.8');
+    assert.equal(request.drawing.strength, 0.8);
     await drawn(page, () => page.locator('input[name=start-mode][value=mask]').check());
     request = await drawn(page, () => stroke([0.6, 0.6], [0.8, 0.8]));
     assert.ok(request.mask.startsWith('iVBOR'));
     await shot(page, 'begin-mask');
-    const saved = page.waitForEvent('download');
-    await page.locator('#command-pictures button', { hasText: 'mask.png' }).click();
-    assert.equal((await saved).suggestedFilename(), 'mask.png');
+    const saved = await downloaded(page, () =>
+      page.locator('#command-pictures button', { hasText: 'mask.png' }).click(),
+    );
+    assert.equal(saved.suggestedFilename(), 'mask.png');
     request = await drawn(page, () => page.locator('input[name=start-mode][value=invert]').check());
     assert.equal(request.drawing.invert, 2);
     assert.equal(request.drawing.strength, undefined);
@@ -585,9 +589,7 @@ const tests = {
 
   async 'files, the command, and settings that come back'(page) {
     const take = async (form) => {
-      const download = page.waitForEvent('download');
-      await page.locator(`#take-${form}`).click();
-      const file = await download;
+      const file = await downloaded(page, () => page.locator(`#take-${form}`).click());
       const path = join(folder, `${form}-${file.suggestedFilename()}`);
       await file.saveAs(path);
       return path;
@@ -646,10 +648,9 @@ const tests = {
     assert.notEqual(own, usual);
     await drawn(page, () => option(page, 'cfg-plus-plus').locator('input').check());
     await drawn(page, () => type(page.locator('#w-text'), '0.9'));
-    const download = page.waitForEvent('download');
-    await page.locator('#take-png').click();
+    const download = await downloaded(page, () => page.locator('#take-png').click());
     const path = join(folder, 'cfg.png');
-    await (await download).saveAs(path);
+    await download.saveAs(path);
     await drawn(page, () => page.locator('#reset').click());
     await page.locator('#open-file').setInputFiles(path);
     await page.locator('#note-all:enabled').waitFor();

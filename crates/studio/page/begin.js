@@ -4,7 +4,7 @@ import { Canvas } from './canvas.js';
 import { asked } from './classes.js';
 import { element, find } from './dom.js';
 
-const STRENGTH = '0.6';
+const STRENGTH = 0.6;
 const MOST_SHOWN = 10;
 
 export class Begin {
@@ -58,7 +58,7 @@ export class Begin {
     find('invert-rows').hidden = mode !== 'invert';
     find('mask-hint').hidden = mode !== 'mask';
     if (!this.#touched) {
-      find('strength').value = mode === 'mask' ? '1' : STRENGTH;
+      find('strength').value = mode === 'mask' ? 1 : STRENGTH;
       find('strength-value').textContent = find('strength').value;
     }
     if (mode === 'mask' && !this.#canvas.hasMask) document.querySelector('input[name=tool][value=mask]').checked = true;
@@ -90,7 +90,7 @@ export class Begin {
       start.invert = Math.max(1, Number(find('invert').value) || 2);
       if (find('invert-class').value) start['invert-class'] = find('invert-class').value;
     } else {
-      start.strength = find('strength').value;
+      start.strength = Number(find('strength').value);
       if (mode === 'mask' && this.#canvas.hasMask) start.mask = await this.#canvas.maskImage();
     }
     this.#settings.begin(start);

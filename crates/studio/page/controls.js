@@ -4,7 +4,7 @@
 import { element } from './dom.js';
 
 /** A slider with the number beside it. */
-export const numberControl = ({ low, high, step, labelledBy, asText, onchange }) => {
+export const numberControl = ({ low, high, step, labelledBy, onchange }) => {
   const slider = element('input', { type: 'range', min: low, max: high, step, 'aria-labelledby': labelledBy });
   const field = element('input', {
     type: 'number',
@@ -13,7 +13,7 @@ export const numberControl = ({ low, high, step, labelledBy, asText, onchange })
     class: 'number',
     'aria-labelledby': labelledBy,
   });
-  const tell = (value, moving) => onchange(asText ? String(value) : value, { moving });
+  const tell = (value, moving) => onchange(value, { moving });
   slider.addEventListener('input', () => {
     field.value = slider.value;
     tell(Number(slider.value), true);

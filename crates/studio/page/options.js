@@ -110,7 +110,7 @@ const GROUPS = [
         name: 'rescale',
         title: 'Rescale',
         help: 'Bring the standard deviation of the guided prediction (as v) back to that of the conditional one: 0 not at all, 1 fully (Lin et al. 2023).',
-        control: (_, more) => numberControl({ low: 0, high: 1, step: 0.05, asText: true, ...more }),
+        control: (_, more) => numberControl({ low: 0, high: 1, step: 0.05, ...more }),
       },
       {
         name: 'cfg-plus-plus',

@@ -7,7 +7,7 @@ const USUAL = {
   guidance: [2],
   'guidance-schedule': 'constant',
   interval: 'all',
-  rescale: '0',
+  rescale: 0,
   rule: 'plain',
   history: '0',
   'cfg-plus-plus': false,

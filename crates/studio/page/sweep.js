@@ -5,7 +5,7 @@ import { element, find, png } from './dom.js';
 import { SWEPT } from './options.js';
 import { firstSeeds } from './seeds.js';
 
-const NUMBERS = ['steps', 'eta'];
+const NUMBERS = ['steps', 'eta', 'rescale'];
 
 /** Values as `sweep` separates them: by semicolons where they have commas themselves. */
 const split = (text) =>
