@@ -197,6 +197,8 @@ const planOf = ({ drawing, image, mask }) => {
   for (const name of ['rescale', 'strength', 'eta', 'steps']) {
     if (typeof (full[name] ?? 0) !== 'number') throw new Refused(`${name}: expected a number`, name);
   }
+  if (/^\d/.test(full.spacing) && full.spacing.split(',').length !== full.steps)
+    throw new Refused(`steps: the list of timesteps has others than ${full.steps}`, 'steps');
   const between = /^(seeds|classes):(\d+)$/.exec(drawing.interpolate ?? '');
   const seeds = drawing.invert
     ? [0]

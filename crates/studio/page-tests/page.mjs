@@ -280,6 +280,7 @@ const tests = {
 
   async 'every setting reaches the drawing, and goes back to the model'(page) {
     await openGroups(page);
+    await drawn(page, () => page.locator('#class-buttons button').first().click());
     const set = {
       interval: async (row) => type(row.locator('input.exact'), '0.3:3'),
       history: async (row) => slide(row.locator('input[type=range]'), 0.5),
@@ -316,6 +317,7 @@ const tests = {
       const back = await drawn(page, () => row.locator('.row-tools button').first().click());
       assert.equal(back.drawing[name], undefined, `${name} goes back`);
     }
+    await drawn(page, () => page.locator('#class-all').click());
   },
 
   async 'parameters of a choice are part of its text'(page) {
@@ -328,7 +330,8 @@ const tests = {
     await spacing.locator('select').selectOption('list');
     request = await drawn(page, () => type(spacing.locator('.parameters input'), '999,600,300,100'));
     assert.equal(request.drawing.spacing, '999,600,300,100');
-    await drawn(page, () => spacing.locator('.row-tools button').first().click());
+    assert.equal(request.drawing.steps, 4);
+    await drawn(page, () => page.locator('#reset').click());
   },
 
   async 'all settings go back at once'(page) {
@@ -630,7 +633,12 @@ const tests = {
     request = await drawn(page, () => page.locator('#note-all').click());
     assert.deepEqual([request.drawing.steps, request.drawing.seeds], [7, '2-3']);
     refusing = true;
-    const plain = await page.locator('#sheet .cell img').first().getAttribute('src');
+    const plain = await page.evaluate(() => {
+      const canvas = document.createElement('canvas');
+      [canvas.width, canvas.height] = [28, 28];
+      canvas.getContext('2d').fillRect(8, 8, 8, 8);
+      return canvas.toDataURL();
+    });
     await drop(Buffer.from(plain.split(',')[1], 'base64'));
     await page.locator('#note-words.error').waitFor();
     refusing = false;

@@ -26,7 +26,7 @@ const RULE_WORDS = { plain: 'plain', 'zero-star': 'zero-star (CFG-Zero*)', apg: 
 
 const kinds = (names, words = {}) => names.map((value) => ({ value, words: words[value], numbers: NUMBERS[value] }));
 
-/** What the flags are, in groups. `control` makes the control from the model. */
+/** What the flags are, in groups. `control` makes the control from the model, and `also` is what else a value sets. */
 const GROUPS = [
   {
     title: 'Guidance',
@@ -83,12 +83,13 @@ const GROUPS = [
       {
         name: 'spacing',
         title: 'Spacing',
-        help: 'Which timesteps are visited. The list names them, such as 999,500,100.',
+        help: 'Which timesteps are visited. A list names each of them, such as 999,500,100, and so sets the steps.',
         control: (model, more) =>
           choiceControl({
             kinds: [...kinds(model.spacings), { value: 'list', words: 'a list', example: '999,500,100' }],
             ...more,
           }),
+        also: (value) => (/^\d/.test(value) ? { steps: value.split(',').length } : {}),
       },
     ],
   },
@@ -216,7 +217,7 @@ const row = (option, settings) => {
   const error = element('p', { class: 'error', role: 'alert', 'data-error': name, hidden: true });
   const control = option.control(settings.model, {
     labelledBy: labelId,
-    onchange: (value, more) => settings.set(name, value, more),
+    onchange: (value, more) => settings.setAll({ [name]: value, ...option.also?.(value) }, more),
   });
   const node = element(
     'div',

@@ -42,6 +42,10 @@ export class Settings extends EventTarget {
   /** What a setting is if nobody changes it. */
   usual(name) {
     if (this.changes['cfg-plus-plus'] && name in CFG_PLUS_PLUS) return CFG_PLUS_PLUS[name];
+    const { sampler, eta } = this.changes;
+    if (name === 'sampler' && eta) return 'ddim';
+    if (name === 'eta' && sampler && sampler !== this.model?.drawing.sampler) return 0;
+    if (name === 'history' && this.start?.invert) return '0';
     const asked = ['negative', 'guide-with', 'independent-condition'].some((other) => this.changes[other]);
     if (name === 'guidance' && this.model && !this.model.null_label && !asked) return [1];
     return this.model?.drawing[name] ?? USUAL[name] ?? null;
@@ -146,7 +150,9 @@ export class Settings extends EventTarget {
       const rival = one === name ? other : other === name ? one : null;
       if (rival && this.isGiven(rival)) return `Does not go together with --${rival}.`;
     }
-    if (name === 'cfg-plus-plus' && this.changes.sampler === 'heun') return 'Does not go together with --sampler heun.';
+    const { sampler } = this.changes;
+    if (name === 'cfg-plus-plus' && sampler === 'heun') return 'Does not go together with --sampler heun.';
+    if (name === 'eta' && sampler && sampler !== 'ddim') return `Only --sampler ddim has it, not ${sampler}.`;
     if (name === 'guide-null' && !this.model.null_label) return 'The model has no null label.';
     return null;
   }
