@@ -6,7 +6,7 @@ const WIDE = 520;
 /** On a phone a smaller picture keeps its numbers legible. */
 const NARROW = 320;
 const HEIGHT = 220;
-const LEFT = 52;
+const LEFT = 62;
 const RIGHT = 12;
 const TOP = 12;
 const BOTTOM = 28;

@@ -5,6 +5,9 @@ import { element, find, short } from './dom.js';
 
 /** Milliseconds between two looks. */
 const PACE = 2000;
+/** A preview is shown in whole multiples of its size, about so large. */
+const PREVIEW_WIDTH = 600;
+const PREVIEW_HEIGHT = 560;
 
 export class Runs {
   #backend;
@@ -19,6 +22,11 @@ export class Runs {
 
   constructor(backend) {
     this.#backend = backend;
+    find('preview').addEventListener('load', ({ target }) => {
+      const { naturalWidth: width, naturalHeight: height } = target;
+      const zoom = Math.floor(Math.min(PREVIEW_WIDTH / width, PREVIEW_HEIGHT / height));
+      target.style.width = `${width * Math.max(1, zoom)}px`;
+    });
     find('stop').addEventListener('click', () => find('stop-sure').showModal());
     find('stop-no').addEventListener('click', () => find('stop-sure').close());
     find('stop-yes').addEventListener('click', () => this.#stop());
