@@ -57,6 +57,14 @@ fn checks(hub: bool) -> Vec<Check> {
             "clippy of parquet",
             "clippy --release --package duet-data --features parquet --all-targets -- -D warnings",
         ),
+        check(
+            "tests of studio",
+            "test --release --package duet-cli --package xtask --features xtask/studio --test cli studio",
+        ),
+        check(
+            "clippy of studio",
+            "clippy --release --package duet-cli --package xtask --features xtask/studio --all-targets -- -D warnings",
+        ),
         strict(check("docs", "doc --release --workspace --exclude duet-hub --no-deps")),
     ]
 }

@@ -9,7 +9,7 @@ use duet_cli::terminal::out;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
@@ -47,6 +47,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "duet-train",
         ],
     ),
+    ("duet-studio", &["duet-diffusion", "duet-files"]),
     (
         "duet-cli",
         &[
@@ -57,6 +58,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
             "duet-model",
             "duet-optim",
             "duet-sample",
+            "duet-studio",
             "duet-train",
         ],
     ),

@@ -70,7 +70,7 @@ fn usual(model: &Model) -> Result<Value, Refusal> {
     Ok(json!({
         "guidance": drawing.guidance, "steps": drawing.steps, "sampler": sampler, "spacing": spacing,
         "interval": drawing.interval.unwrap_or_default(), "rule": drawing.rule.unwrap_or_default(),
-        "history": drawing.history.unwrap_or_default(), "rescale": drawing.rescale.to_string(),
+        "history": drawing.history.unwrap_or_default(), "rescale": drawing.rescale,
         "guidance-schedule": drawing.guidance_schedule, "eta": drawing.eta,
         "clip": drawing.clip.unwrap_or(scheduler.clip()),
     }))
