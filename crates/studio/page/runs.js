@@ -5,6 +5,7 @@ import { element, find, short } from './dom.js';
 
 /** Milliseconds between two looks. */
 const PACE = 2000;
+const SAVES = 'It saves after this step and stops …';
 /** A preview is shown in whole multiples of its size, about so large. */
 const PREVIEW_WIDTH = 600;
 const PREVIEW_HEIGHT = 560;
@@ -122,6 +123,8 @@ export class Runs {
     const steps = told ?? this.#rows.at(-1)?.step ?? 0;
     find('run-title').textContent = name;
     find('stop').hidden = !training;
+    if (!training && find('stop-words').textContent === SAVES)
+      find('stop-words').textContent = 'It has saved and stopped.';
     const now = this.#rows.at(-1)?.step ?? 0;
     find('run-words').textContent = training
       ? `A process trains it: step ${now} of ${steps}.`
@@ -183,6 +186,7 @@ export class Runs {
     this.#previews = previews;
     find('preview-part').hidden = previews.length === 0;
     if (previews.length === 0) return;
+    slider.hidden = previews.length < 2;
     slider.max = previews.length - 1;
     if (!atEnd) return;
     slider.value = previews.length - 1;
@@ -212,7 +216,7 @@ export class Runs {
     words.textContent = 'Asked to save and stop …';
     try {
       await this.#backend.stop(this.#chosen);
-      words.textContent = 'It saves after this step and stops. “training” goes away when it has.';
+      words.textContent = SAVES;
     } catch (error) {
       words.textContent = error.message;
       words.classList.add('error');
