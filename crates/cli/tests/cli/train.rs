@@ -13,36 +13,66 @@ fn a_stopped_and_resumed_run_ends_in_the_same_bytes() {
     let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
     let out = dir.path().join("stopped");
     let mut arguments = vec!["train", "--config", config, "--data", data, "--out", "stopped"];
-    for (signal, code, after) in [("-INT", 130, 7), ("-TERM", 143, 31), ("STOP", 130, 43)] {
+    for (signal, code, after) in [("-INT", 130, 7), ("-TERM", 143, 31)] {
         let mut child = duet(dir.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
         let started = Instant::now();
         while lines(&out.join("metrics.jsonl")) < after {
             assert!(started.elapsed() < Duration::from_secs(120), "no progress");
             std::thread::sleep(Duration::from_millis(2));
         }
-        if signal == "STOP" {
-            duet_diffusion::ask_to_stop(&out).unwrap();
-        } else {
-            let mut kill = std::process::Command::new("kill");
-            assert!(kill.args([signal, &child.id().to_string()]).status().unwrap().success());
-        }
+        let killed =
+            std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
         assert_eq!(child.wait().unwrap().code(), Some(code));
         let mut text = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
         assert!(text.contains("duet train --resume stopped"), "{text}");
         arguments = vec!["train", "--resume", "stopped"];
     }
-    assert!(!out.join("STOP").exists());
-    // One that nobody has taken away is not of this training.
-    std::fs::write(out.join("STOP"), "").unwrap();
     run(dir.path(), &["train", "--resume", "stopped", "--threads", "1"], 0);
-    assert!(!out.join("STOP").exists());
     let last = |run: &str| files(&dir.path().join(run).join("checkpoints/step-000060"));
     assert_eq!(last("unbroken"), last("stopped"));
     for file in ["metrics.jsonl", "config.toml", "samples/step-000060.png"] {
         let bytes = |run: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
         assert_eq!(bytes("unbroken"), bytes("stopped"), "{file}");
     }
+}
+
+/// By a file in its folder, a training is asked to save and stop, and goes on as after a signal.
+#[test]
+fn a_run_that_is_asked_to_stop_saves_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, config) = (images(dir.path()), config(dir.path()));
+    let (data, config) = (data.to_str().unwrap(), config.to_str().unwrap());
+    let out = dir.path().join("run");
+    // More steps than it takes before it is asked.
+    std::fs::write(config, std::fs::read_to_string(config).unwrap().replace("steps = 60", "steps = 6000"))
+        .unwrap();
+    let arguments = ["train", "--config", config, "--data", data, "--out", "run"];
+    let mut child = duet(dir.path(), &arguments).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while lines(&out.join("metrics.jsonl")) < 7 {
+        assert!(started.elapsed() < Duration::from_secs(120), "no progress");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    duet_diffusion::ask_to_stop(&out).unwrap();
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut text).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{text}");
+    assert!(text.contains("asked to stop") && text.contains("duet train --resume run"), "{text}");
+    assert!(!out.join("STOP").exists());
+    let stopped = lines(&out.join("metrics.jsonl"));
+    assert!(out.join(format!("checkpoints/step-{stopped:06}")).is_dir());
+    // A request that nobody took away is none to the next training.
+    std::fs::write(out.join("STOP"), "").unwrap();
+    let mut child = duet(dir.path(), &["train", "--resume", "run"]).spawn().unwrap();
+    while lines(&out.join("metrics.jsonl")) < stopped + 3 {
+        assert!(child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_secs(240));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(!out.join("STOP").exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 fn lines(path: &Path) -> usize {
