@@ -125,6 +125,38 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 #[test]
+fn what_was_shown_before_the_server_was_killed_is_whole_and_drawn_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    train(dir, "runs/00001-tiny");
+    let mut studio = Studio::start(dir);
+    let drawing = json!({"drawing": {"seeds": "0-99", "steps": 60}});
+    let mut answer = BufReader::new(studio.begin("/api/draw", &drawing));
+    let (mut shown, mut line) = (Vec::new(), String::new());
+    while shown.len() < 20 {
+        line.clear();
+        assert!(answer.read_line(&mut line).unwrap() > 0);
+        shown.extend(image(&line));
+    }
+    studio.child.kill().unwrap();
+    let mut rest = String::new();
+    // What had been sent may still come, and no more.
+    let _ = answer.read_to_string(&mut rest);
+    shown.extend(rest.lines().filter_map(image));
+    assert!(shown.len() < 200);
+    let again = Studio::start(dir);
+    let all = String::from_utf8(again.post("/api/draw", &drawing)).unwrap();
+    let all: Vec<String> = all.lines().filter_map(image).collect();
+    assert_eq!(shown, all[..shown.len()]);
+}
+
+/// The text of the image of a line, if it is one.
+fn image(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    Some(line.get("png")?.as_str()?.to_string())
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn clients_that_vanish_leave_memory_and_threads_where_they_were() {
     let dir = tempfile::tempdir().unwrap();

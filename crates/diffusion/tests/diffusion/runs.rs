@@ -241,6 +241,16 @@ fn a_training_is_asked_to_stop_and_one_that_is_over_is_not() {
     assert!(session.take_stop().unwrap() && !session.take_stop().unwrap());
     drop(session);
     assert!(!is_trained(&run));
+    // Who only looks holds the lock for a moment, which stops no training from beginning.
+    let lock = std::fs::File::open(run.join("LOCK")).unwrap();
+    lock.lock_shared().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            lock.unlock().unwrap();
+        });
+        Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
+    });
     assert!(!is_trained(Path::new("no/such/run")));
 }
 
