@@ -1,7 +1,7 @@
 // What the page asks, answered over HTTP. Another backend has the same functions.
 
 /** An answer that is no success. `option` names the flag at fault, where it is one's. */
-export class Refusal extends Error {
+class Refusal extends Error {
   constructor(message, option = null) {
     super(message);
     this.option = option;

@@ -1,6 +1,6 @@
 // The three that matter most: which class, which seeds, and how strongly the class is followed.
 
-import { asked, readList, readMixture, writeList, writeMixture } from './classes.js';
+import { readList, readMixture, writeList, writeMixture } from './classes.js';
 import { count, element, find } from './dom.js';
 import { countSeeds, firstSeed, seedsFrom } from './seeds.js';
 
@@ -196,10 +196,4 @@ const weightKnob = (settings) => {
 export const knobs = (settings) => {
   const shows = [classKnob(settings), seedKnob(settings), weightKnob(settings)];
   settings.addEventListener('change', () => shows.forEach((show) => show()));
-};
-
-/** The text of one class, as the flag takes it. */
-export const classNamed = (name, names) => {
-  const index = names.indexOf(name);
-  return index < 0 ? name : asked(index, names);
 };

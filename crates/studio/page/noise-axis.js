@@ -36,7 +36,7 @@ export class NoiseAxis {
 }
 
 /** A strip that becomes less noisy from left to right, by the noise that each level has. */
-export const paintNoise = (canvas, axis) => {
+const paintNoise = (canvas, axis) => {
   const { width, height } = canvas;
   const context = canvas.getContext('2d');
   const image = context.createImageData(width, height);

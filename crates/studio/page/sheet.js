@@ -5,12 +5,14 @@ import { count, duration, element, find, png } from './dom.js';
 /** The smallest side of an image on the sheet, in CSS pixels. */
 const LEAST = 28;
 const MOST = 112;
+/** Names with longer words stand above their row on a phone. */
+const LONG = 4;
 
-/** How large a cell is where so many stand in a row of this width, as a multiple of the image's side. */
-export const cellSize = (width, columns, side) => {
+/** How large a cell is where so many stand in a row of this width, as whole pixels of the screen for each of the image's. */
+const cellSize = (width, columns, side) => {
   const room = Math.floor(width / columns) - 4;
   const wanted = Math.max(LEAST, Math.min(MOST, room));
-  const whole = Math.floor(wanted / side) * side;
+  const whole = (Math.floor((wanted * devicePixelRatio) / side) * side) / devicePixelRatio;
   return whole >= LEAST ? whole : wanted;
 };
 
@@ -55,6 +57,10 @@ export class Sheet {
       (head, i) => (head.textContent = rows[i] ?? ''),
     );
     this.heads.forEach((head, i) => (head.textContent = heads[i] ?? ''));
+    const longest = Math.max(1, ...rows.flatMap((row) => row.split(/\s/)).map((word) => word.length));
+    this.place.style.setProperty('--head', `${longest + 1}ch`);
+    this.place.classList.toggle('long', longest > LONG);
+    this.resize();
     for (const cell of this.cells) cell.classList.add('old');
     this.shown = { request, images: [], draft };
     this.bar.max = steps;
@@ -160,7 +166,6 @@ export class Sheet {
       element('div', { class: 'cells' }, this.heads),
     );
     this.place.replaceChildren(top, ...rows);
-    this.resize();
   }
 
   resize() {
