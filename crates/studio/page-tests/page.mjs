@@ -189,7 +189,7 @@ const tests = {
     await ready(page);
     assert.match(await status(page), /images? in/);
     assert.ok((await page.locator('#sheet .cell:not(.old) img[src^="data:image/png"]').count()) > 0);
-    assert.match(await page.locator('#command').textContent(), /^duet sample/);
+    assert.match(await page.locator('#command').textContent(), /^(duet|cargo xtask) sample /);
   },
 
   async 'classes are chosen by name, several at once'(page) {
