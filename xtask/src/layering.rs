@@ -42,6 +42,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "duet-judge",
             "duet-model",
             "duet-optim",
+            "duet-random",
             "duet-sample",
             "duet-schedule",
             "duet-train",

@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     augment: Option<f64>,
     /// Begin from a model: a run, a checkpoint, or any folder of diffusers that `sample` takes. The run has its network,
-    /// noise schedule and settings of drawing. Classes are matched by name; new ones begin at the null label's row
+    /// noise schedule and settings of drawing. Classes are matched by name
     #[arg(long, value_name = "MODEL")]
     from: Option<String>,
     /// Which of a checkpoint's weights to begin from: averaged, which draw, or raw, from which training goes on

@@ -5,6 +5,7 @@ use crate::from::{FromConfig, FromWeights};
 use crate::model::Model;
 use candle_core::{Device, Tensor};
 use duet_data::Splits;
+use duet_random::Draws;
 use duet_train::{TrainError, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,7 +50,8 @@ pub struct Transfer {
 pub struct CarriedClasses {
     /// In both.
     pub kept: Vec<String>,
-    /// In the run alone. They begin at the null label's row, or, in a model without one, at the mean of its classes.
+    /// In the run alone. They begin around the null label's row, as far from it as the model's classes are, each in a
+    /// direction of its own; in a model without a null label, around the mean of its classes.
     pub new: Vec<String>,
     /// In the model alone.
     pub dropped: Vec<String>,
@@ -173,20 +175,29 @@ fn carry_classes(
         }
     };
     let width = rows.first().map_or(0, Vec::len);
-    let known = rows.len() - usize::from(model.null_label.is_some());
-    let mean =
-        || (0..width).map(|i| rows[..known].iter().map(|row| row[i]).sum::<f32>() / known.max(1) as f32);
+    let known = &rows[..rows.len() - usize::from(model.null_label.is_some())];
+    let mean = |i: usize| known.iter().map(|row| row[i]).sum::<f32>() / known.len().max(1) as f32;
     let null: Vec<f32> = match model.null_label {
         Some(row) => rows[row as usize].clone(),
-        None => mean().collect(),
+        None => (0..width).map(mean).collect(),
     };
-    let row_of = |name: &String| {
-        let found = model.classes.iter().position(|class| class == name);
-        found.map_or(&null, |row| &rows[row])
+    let spread = spread(known, &null);
+    let row_of = |name: &String| match model.classes.iter().position(|class| class == name) {
+        Some(row) => rows[row].clone(),
+        None => {
+            let mut draws = Draws::new(trainer.options().seed, &format!("row of the new class {name}"), 0);
+            null.iter().map(|value| value + (spread * draws.normal()) as f32).collect()
+        }
     };
-    let ordered: Vec<f32> = names.iter().map(row_of).chain([&null]).flatten().copied().collect();
+    let ordered: Vec<f32> = names.iter().map(row_of).chain([null.clone()]).flatten().collect();
     values.insert(CLASS_ROWS.into(), Tensor::from_vec(ordered, (names.len() + 1, width), device)?);
     Ok(carried)
+}
+
+/// How far the rows of classes are from the null label's, in each number: the root of the mean square.
+fn spread(rows: &[Vec<f32>], null: &[f32]) -> f64 {
+    let squares = rows.iter().flat_map(|row| row.iter().zip(null).map(|(a, b)| f64::from(a - b).powi(2)));
+    (squares.sum::<f64>() / (rows.len() * null.len()).max(1) as f64).sqrt()
 }
 
 /// Adapts the first and the last layer from grey to colour, or from colour to grey: a colour image of equal channels

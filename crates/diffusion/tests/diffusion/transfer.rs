@@ -153,13 +153,33 @@ fn tiny() -> Splits {
     configured("digits", CONFIG, dir.path(), &images(dir.path())).load_data().unwrap()
 }
 
+/// The root of the mean square of two rows' difference.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    (a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>() / a.len() as f32).sqrt()
+}
+
 #[test]
-fn classes_are_matched_by_name_and_new_ones_begin_at_the_null_row() {
+fn classes_are_matched_by_name_and_new_ones_begin_around_the_null_row() {
     let model = Model::open(trained(), &Device::Cpu).unwrap();
     let before = rows(&model.loaded.parameters);
-    let run = begun(trained(), splits(1, 8, &["above", "right", "below"]), Vec::new());
     let null = &before[2];
-    assert_eq!(rows(run.trainer().parameters()), [null, &before[1], null, null].map(Clone::clone));
+    let run = begun(trained(), splits(1, 8, &["above", "right", "below"]), Vec::new());
+    let found = rows(run.trainer().parameters());
+    assert_eq!((&found[1], &found[3]), (&before[1], null));
+    // As far from it as the model's own classes, and each in a direction of its own.
+    let spread =
+        (distance(&before[0], null).powi(2) + distance(&before[1], null).powi(2)).sqrt() / 2f32.sqrt();
+    for new in [&found[0], &found[2]] {
+        let off = distance(new, null) / spread;
+        assert!((0.6..1.6).contains(&off), "{off}");
+    }
+    assert!(distance(&found[0], &found[2]) > spread);
+    // A row follows from seed and name, not from the order.
+    let other = begun(trained(), splits(1, 8, &["below", "above"]), Vec::new());
+    assert_eq!(rows(other.trainer().parameters())[..2], [found[2].clone(), found[0].clone()]);
+    let seeded = begun(trained(), splits(1, 8, &["below"]), vec![("train.seed", Value::Integer(1))]);
+    assert_ne!(rows(seeded.trainer().parameters())[0], found[2]);
+
     let classes = &run.transfer().unwrap().classes;
     assert_eq!(classes.kept, ["right"]);
     assert_eq!(classes.new, ["above", "below"]);
@@ -171,13 +191,14 @@ fn classes_are_matched_by_name_and_new_ones_begin_at_the_null_row() {
 }
 
 #[test]
-fn a_model_whose_rows_are_all_classes_gives_new_ones_their_mean() {
+fn a_model_whose_rows_are_all_classes_gets_their_mean_as_null_row() {
     let dir = tempfile::tempdir().unwrap();
     let folder = foreign(dir.path(), small(Some(2)), Some(&["left", "right"]));
     let before = rows(&Model::open(&folder, &Device::Cpu).unwrap().loaded.parameters);
     let mean: Vec<f32> = before[0].iter().zip(&before[1]).map(|(a, b)| (a + b) / 2.0).collect();
     let run = begun(&folder, splits(1, 8, &["right", "new"]), Vec::new());
-    assert_eq!(rows(run.trainer().parameters()), [before[1].clone(), mean.clone(), mean]);
+    let found = rows(run.trainer().parameters());
+    assert_eq!((&found[0], &found[2]), (&before[1], &mean));
 }
 
 #[test]
