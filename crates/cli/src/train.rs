@@ -88,10 +88,10 @@ pub struct Args {
     from: Option<String>,
     /// Which of a checkpoint's weights to begin from: averaged, which draw, or raw, from which training goes on
     /// [default: averaged]
-    #[arg(long, value_name = "averaged|raw", requires = "from")]
+    #[arg(long, value_name = "averaged|raw")]
     from_weights: Option<FromWeights>,
     /// Parameters that stay as they are: names, what names begin with up to a dot, or either with * for any
-    /// characters, such as down_blocks or "*.norm1.*"; several with commas
+    /// characters and ? for one, such as down_blocks or "*.norm1.*"; several with commas
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     freeze: Vec<String>,
     /// Seed of every random draw [default: 0]

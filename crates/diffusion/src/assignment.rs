@@ -79,6 +79,10 @@ fn find(asked: &str) -> Result<String, String> {
     if asked.strip_prefix(DIFFUSERS).is_some_and(|key| !key.is_empty() && !key.contains('.')) {
         return Ok(asked.into());
     }
+    if let Some((table, keys)) = tables().into_iter().find(|(table, _)| *table == asked) {
+        let first = keys.first().copied().unwrap_or_default();
+        return Err(format!("{table} is a table: name a key of it, such as {table}.{first}"));
+    }
     let keys = keys();
     let meant: Vec<&String> = keys.iter().filter(|key| *key == asked || bare(key) == asked).collect();
     match meant[..] {

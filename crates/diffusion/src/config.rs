@@ -195,6 +195,12 @@ impl RunConfig {
         if let Some(path) = file {
             own = read(path)?.parse().within(format!("{}", path.display()))?;
         }
+        // The hash that a file notes is that of the file's own model.
+        if flags.iter().any(|(key, _)| *key == "from.model")
+            && let Some(Value::Table(from)) = own.get_mut("from")
+        {
+            from.remove("hash");
+        }
         for (key, value) in flags {
             merge(&mut own, nested(key, value));
         }
@@ -328,7 +334,7 @@ impl RunConfig {
             out_channels: shape.channels,
             num_class_embeds: Some(data.train.classes().len() + 1),
             num_train_timesteps: Some(self.diffusion.timesteps),
-            ..self.model.unet()?
+            ..self.model.unet(self.diffusion.timesteps)?
         };
         let described = || format!("the network for {} (--image-size resizes images)", data.describe());
         config.validate().within(described())?;

@@ -43,16 +43,7 @@ impl Model {
     /// # Errors
     /// Where there is no such folder or model, or where a file of it is damaged or not supported.
     pub fn open(name: impl AsRef<Path>, device: &Device) -> Result<Self> {
-        let name = name.as_ref();
-        let mut looks = 1;
-        loop {
-            let folder = find::model_folder(name)?;
-            let model = load_from(folder.clone(), device);
-            if model.is_ok() || folder.exists() || looks == LOOKS {
-                return model;
-            }
-            looks += 1;
-        }
+        read_model(name.as_ref(), |folder| load_from(folder.into(), device))
     }
 
     /// The model that a drawing names, with the one that leads it away.
@@ -95,6 +86,19 @@ impl Model {
             add(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
         }
         Ok(hasher.finalize().to_string())
+    }
+}
+
+/// What is read of the model that a name stands for. A checkpoint that is pruned meanwhile is looked for again.
+pub(crate) fn read_model<T>(name: &Path, read: impl Fn(&Path) -> Result<T>) -> Result<T> {
+    let mut looks = 1;
+    loop {
+        let folder = find::model_folder(name)?;
+        let found = read(&folder);
+        if found.is_ok() || folder.exists() || looks == LOOKS {
+            return found;
+        }
+        looks += 1;
     }
 }
 

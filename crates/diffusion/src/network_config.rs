@@ -37,6 +37,14 @@ fn time_scale_shift() -> String {
 /// What `[model.diffusers]` cannot set, because images, classes and noise schedule decide it.
 const DECIDED: [&str; 5] =
     ["sample_size", "in_channels", "out_channels", "num_class_embeds", "num_train_timesteps"];
+/// What the other keys of `[model]` set, by diffusers' names and by theirs.
+const PLAIN: [(&str, &str); 5] = [
+    ("block_out_channels", "block_out_channels"),
+    ("layers_per_block", "layers_per_block"),
+    ("add_attention", "mid_attention"),
+    ("norm_num_groups", "norm_num_groups"),
+    ("resnet_time_scale_shift", "resnet_time_scale_shift"),
+];
 /// What no training keeps of another network.
 const DROPOUT: &str = "dropout";
 /// What stands for Python's None.
@@ -47,8 +55,8 @@ impl NetworkConfig {
     ///
     /// # Errors
     /// A key of `diffusers` that is unknown, decided elsewhere, or has a value that is not supported.
-    pub(crate) fn unet(&self) -> Result<UNetConfig> {
-        let plain = self.plain();
+    pub(crate) fn unet(&self, timesteps: usize) -> Result<UNetConfig> {
+        let plain = UNetConfig { num_train_timesteps: Some(timesteps), ..self.plain() };
         if self.diffusers.is_empty() {
             return Ok(plain);
         }
@@ -58,6 +66,11 @@ impl NetworkConfig {
             if DECIDED.contains(&key.as_str()) {
                 let problem = format!("model.diffusers.{key}: images, classes and noise schedule decide it");
                 return Err(setting(problem));
+            }
+            if let Some((_, own)) = PLAIN.iter().find(|(name, _)| name == key) {
+                return Err(setting(format!(
+                    "model.diffusers.{key}: set model.{own} instead, which is the same"
+                )));
             }
             let value = if value.as_str() == Some(NONE) { Json::Null } else { serde_json::to_value(value)? };
             keys.insert(key.clone(), value);
@@ -151,13 +164,14 @@ mod tests {
                 "up_block_types": ["UpBlock2D", "ResnetUpsampleBlock2D"], "norm_num_groups": 8, "act_fn": "gelu",
                 "freq_shift": 1, "flip_sin_to_cos": false, "mid_block_type": null, "add_attention": false,
                 "attention_head_dim": null, "num_class_embeds": 11, "dropout": 0.1, "sample_size": 32}"#,
+            r#"{"time_embedding_type": "learned", "num_train_timesteps": 50}"#,
             "{}",
         ] {
             let unet = of_json(text);
             let network = NetworkConfig::of(&unet).unwrap();
             let text = toml::to_string(&network).unwrap();
             let read: NetworkConfig = toml::from_str(&text).unwrap();
-            assert_eq!(decided(read.unet().unwrap(), &unet), unet, "{text}");
+            assert_eq!(decided(read.unet(1000).unwrap(), &unet), unet, "{text}");
         }
     }
 
@@ -173,7 +187,7 @@ mod tests {
             resnet_time_scale_shift: "scale_shift".into(),
             diffusers: Table::new(),
         };
-        assert_eq!(NetworkConfig::of(&network.unet().unwrap()).unwrap(), network);
+        assert_eq!(NetworkConfig::of(&network.unet(1000).unwrap()).unwrap(), network);
     }
 
     #[test]
@@ -182,11 +196,12 @@ mod tests {
             ("in_channels", Value::Integer(3), "model.diffusers.in_channels"),
             ("act_fn", Value::String("sine".into()), "act_fn"),
             ("atention", Value::Integer(3), "atention"),
-            ("layers_per_block", Value::String("two".into()), "layers_per_block"),
+            ("layers_per_block", Value::Integer(2), "set model.layers_per_block instead"),
+            ("freq_shift", Value::String("two".into()), "freq_shift"),
         ] {
             let mut network = NetworkConfig::of(&UNetConfig::diffusers_defaults()).unwrap();
             network.diffusers.insert(key.into(), value);
-            let error = network.unet().unwrap_err().chain();
+            let error = network.unet(1000).unwrap_err().chain();
             assert!(error.contains(expected), "{error}");
         }
     }

@@ -146,6 +146,7 @@ impl NewRun {
     pub fn warnings(&self) -> Result<Vec<String>> {
         let mut warnings: Vec<String> =
             self.config.diffusion.warning()?.into_iter().map(|w| w.to_string()).collect();
+        warnings.extend(self.beginning.iter().flat_map(|beginning| beginning.warnings.clone()));
         if self.config.train.label_dropout == 1.0 {
             warnings.push(
                 "label_dropout is 1: every label is hidden, so the classes are never learned and no image \
@@ -190,19 +191,22 @@ fn begin(
     device: &Device,
 ) -> Result<Option<Beginning>> {
     let Some(from) = &mut config.from else { return Ok(None) };
-    let found = find::model_folder(Path::new(&from.model)).in_option("from")?;
-    let absolute = std::path::absolute(&found).unwrap_or(found);
-    let path = absolute.to_str().ok_or_else(|| {
-        setting(format!(
-            "{}: a model to begin from needs a path of UTF-8, which is noted",
-            absolute.display()
-        ))
-    })?;
-    from.model = path.into();
     let beginning = Beginning::new(from, trainer, data, device)?;
+    from.model.clone_from(&beginning.transfer.model);
     from.hash = Some(beginning.transfer.hash.clone());
     beginning.set(trainer)?;
     Ok(Some(beginning))
+}
+
+/// An error of the model that a run's configuration names, which no option does.
+fn of_file(config: &Path, error: Error) -> Error {
+    match error {
+        Error::InOption { name: "from", source } => Error::In {
+            what: format!("{}: [from], the model that the run began from", config.display()),
+            source,
+        },
+        error => error,
+    }
 }
 
 /// What may change where a run goes on; all else is as it began.
@@ -364,7 +368,10 @@ impl Session {
         let (step, beginning) = match &found {
             Some(found) => (checkpoint::load(&mut trainer, found, &device)?.step, None),
             // The weights that it began from are nowhere but where they were.
-            None => (0, begin(&mut config, &mut trainer, &data, &device)?),
+            None => (
+                0,
+                begin(&mut config, &mut trainer, &data, &device).map_err(|error| of_file(&path, error))?,
+            ),
         };
         config.save.save_every = changes.save_every.unwrap_or(config.save.save_every);
         config.save.keep = changes.keep.unwrap_or(config.save.keep);

@@ -2,13 +2,15 @@
 
 use crate::error::{Result, Within, setting};
 use crate::from::{FromConfig, FromWeights};
-use crate::model::Model;
+use crate::model::{Model, read_model};
+use crate::network_config::NetworkConfig;
 use candle_core::{Device, Tensor};
 use duet_data::Splits;
+use duet_model::UNetConfig;
 use duet_random::Draws;
 use duet_train::{TrainError, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What was taken over, in the run's folder.
@@ -51,7 +53,8 @@ pub struct CarriedClasses {
     /// In both.
     pub kept: Vec<String>,
     /// In the run alone. They begin around the null label's row, as far from it as the model's classes are, each in a
-    /// direction of its own; in a model without a null label, around the mean of its classes.
+    /// direction of its own; in a model without a null label, around the mean of its classes. In a model without
+    /// classes, they begin at zero.
     pub new: Vec<String>,
     /// In the model alone.
     pub dropped: Vec<String>,
@@ -60,10 +63,13 @@ pub struct CarriedClasses {
 impl Transfer {
     /// For people, a line for each kind.
     pub fn describe(&self) -> String {
+        // A comma in a name would make two of it.
+        let told = |name: &String| if name.contains(',') { format!("{name:?}") } else { name.clone() };
+        let joined = |names: &[String]| names.iter().map(told).collect::<Vec<_>>().join(", ");
         let listed = |names: &[String]| match names {
             [] => "none".into(),
-            names if names.len() <= LISTED => names.join(", "),
-            names => format!("{} and {} more", names[..LISTED].join(", "), names.len() - LISTED),
+            names if names.len() <= LISTED => joined(names),
+            names => format!("{} and {} more", joined(&names[..LISTED]), names.len() - LISTED),
         };
         let (model, weights) = (&self.model, self.weights);
         let mut lines =
@@ -91,6 +97,8 @@ pub struct Beginning {
     values: BTreeMap<String, Tensor>,
     /// What was done to them.
     pub transfer: Transfer,
+    /// What the network was not trained for.
+    pub warnings: Vec<String>,
 }
 
 impl Beginning {
@@ -100,7 +108,7 @@ impl Beginning {
     /// Where the model cannot be opened, is not the one whose hash is noted, or does not fit: with the first tensor
     /// and both shapes.
     pub fn new(from: &FromConfig, trainer: &Trainer, data: &Splits, device: &Device) -> Result<Self> {
-        let model = Model::open(&from.model, device).in_option("from")?;
+        let (model, mut values) = read(from, device).in_option("from")?;
         let hash = model.hash()?;
         if let Some(noted) = from.hash.as_ref().filter(|noted| **noted != hash) {
             return Err(setting(format!(
@@ -109,38 +117,31 @@ impl Beginning {
                 from.model
             )));
         }
-        let mut values = match from.weights {
-            FromWeights::Averaged => {
-                let named =
-                    |(name, var): (&str, &candle_core::Var)| (name.to_string(), var.as_tensor().clone());
-                model.loaded.parameters.iter().map(named).collect()
-            }
-            FromWeights::Raw => checkpoint::raw_weights(&model.folder, device).in_option("from")?,
-        };
+        let folder = std::path::absolute(&model.folder).unwrap_or_else(|_| model.folder.clone());
+        let noted = folder.to_str().ok_or_else(|| {
+            let problem = "a model to begin from needs a path of UTF-8, which is noted";
+            setting(format!("{}: {problem}", folder.display()))
+        })?;
+        let there: BTreeSet<String> = values.keys().cloned().collect();
         let classes = carry_classes(&mut values, &model, data, trainer, device)?;
         let channels = carry_channels(&mut values, &model, data)?;
-        check_fit(&values, trainer, &model.folder).in_option("from")?;
+        check_fit(&values, trainer, &model, data).in_option("from")?;
         let shape = data.train.shape();
         let sides = model.loaded.unet.config().sample_size.map(|size| size.sides());
         let here = (shape.height, shape.width);
-        let is_new = |name: &&str| !values.contains_key(*name);
+        let names = trainer.parameters().iter().map(|(name, _)| name);
         let transfer = Transfer {
-            model: from.model.clone(),
+            model: noted.into(),
             hash,
             weights: from.weights,
-            tensors: values.len(),
-            new_tensors: trainer
-                .parameters()
-                .iter()
-                .map(|(name, _)| name)
-                .filter(is_new)
-                .map(Into::into)
-                .collect(),
+            tensors: there.len(),
+            new_tensors: names.filter(|name| !there.contains(*name)).map(Into::into).collect(),
             classes,
             channels,
             image_size: sides.filter(|&there| there != here).map(|there| [there, here]),
         };
-        Ok(Self { values, transfer })
+        let warnings = differences(&model, trainer)?;
+        Ok(Self { values, transfer, warnings })
     }
 
     /// Sets the weights of a trainer that has taken no step, and their averages.
@@ -150,6 +151,39 @@ impl Beginning {
     pub fn set(&self, trainer: &mut Trainer) -> Result<()> {
         Ok(trainer.begin_from(&self.values)?)
     }
+}
+
+/// The model and those of its weights that are asked for, by name.
+fn read(from: &FromConfig, device: &Device) -> Result<(Model, BTreeMap<String, Tensor>)> {
+    read_model(Path::new(&from.model), |folder| {
+        let model = Model::open(folder, device)?;
+        let values = match from.weights {
+            FromWeights::Averaged => {
+                let named =
+                    |(name, var): (&str, &candle_core::Var)| (name.to_string(), var.as_tensor().clone());
+                model.loaded.parameters.iter().map(named).collect()
+            }
+            FromWeights::Raw => checkpoint::raw_weights(folder, device)?,
+        };
+        Ok((model, values))
+    })
+}
+
+/// Where the run asks something else of the network than what it learnt: weights do not tell, so that nothing fails.
+fn differences(model: &Model, trainer: &Trainer) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let (learnt, asked) = (model.scheduler.prediction()?, trainer.diffusion().prediction);
+    if learnt != asked {
+        found.push(format!("the model predicts {learnt}, and this run trains it for {asked}"));
+    }
+    if model.scheduler.noise_schedule()? != *trainer.schedule() {
+        found.push("the noise schedule is not the model's: its timesteps mean other noise".into());
+    }
+    let decided = |config: &UNetConfig| NetworkConfig::of(config);
+    if decided(model.loaded.unet.config())? != decided(trainer.unet().config())? {
+        found.push("the network differs from the model's where weights do not show it (see [model])".into());
+    }
+    Ok(found)
 }
 
 /// Puts the rows of the class embedding in the order of the new classes, the null label's last.
@@ -175,7 +209,8 @@ fn carry_classes(
         }
     };
     let width = rows.first().map_or(0, Vec::len);
-    let known = &rows[..rows.len() - usize::from(model.null_label.is_some())];
+    // Without label dropout, the null label's row is there and was never trained.
+    let known = &rows[..model.classes.len().min(rows.len())];
     let mean = |i: usize| known.iter().map(|row| row[i]).sum::<f32>() / known.len().max(1) as f32;
     let null: Vec<f32> = match model.null_label {
         Some(row) => rows[row as usize].clone(),
@@ -232,12 +267,20 @@ fn carry_channels(
 }
 
 /// Refuses weights of another network, by the first tensor in the order of names.
-fn check_fit(values: &BTreeMap<String, Tensor>, trainer: &Trainer, folder: &Path) -> Result<()> {
+fn check_fit(
+    values: &BTreeMap<String, Tensor>,
+    trainer: &Trainer,
+    model: &Model,
+    data: &Splits,
+) -> Result<()> {
+    let (there, here) = (model.loaded.unet.config().in_channels, data.train.shape().channels);
     let refuse = |difference: String| {
-        let reason = format!(
-            "does not fit the run's network: {difference}; without a [model] of one's own, the run takes the model's network"
-        );
-        Err(TrainError::Checkpoint { path: folder.into(), reason }.into())
+        let fix = match there == here || [there, here] == [1, 3] || [there, here] == [3, 1] {
+            true => "without a [model] of one's own, the run takes the model's network".into(),
+            false => format!("the model is for images of {there} channels, and these have {here}"),
+        };
+        let reason = format!("does not fit the run's network: {difference}; {fix}");
+        Err(TrainError::Checkpoint { path: model.folder.clone(), reason }.into())
     };
     let parameters = trainer.parameters();
     let drawn = trainer.ema_parameters();

@@ -9,13 +9,16 @@ use wildmatch::WildMatch;
 const SHOWN: usize = 3;
 
 /// The parameters that the patterns name. A pattern is a name, or what names begin with up to a dot; `*` stands for
-/// any characters.
+/// any characters, and `?` for one.
 ///
 /// # Errors
 /// A pattern that names no parameter, with the nearest names; patterns that leave nothing to train.
 pub fn frozen(patterns: &[String], names: &[&str]) -> Result<BTreeSet<String>, TrainError> {
     let mut found = BTreeSet::new();
-    for pattern in patterns {
+    for pattern in patterns.iter().map(|pattern| pattern.trim()) {
+        if pattern.is_empty() {
+            return Err(TrainError::Option("freeze: an empty pattern names nothing; leave it out".into()));
+        }
         let (whole, below) = (WildMatch::new(pattern), WildMatch::new(&format!("{pattern}.*")));
         let named = names.iter().filter(|name| whole.matches(name) || below.matches(name));
         let named: Vec<String> = named.map(|name| name.to_string()).collect();
@@ -82,17 +85,18 @@ mod tests {
         assert_eq!(named(&["*norm1*"]), NAMES[2..4]);
         assert_eq!(named(&["*.norm1"]), NAMES[2..4]);
         assert_eq!(named(&["conv_in.bias", "*.norm1.*"]), [NAMES[0], NAMES[2], NAMES[3]]);
+        assert_eq!(named(&[" conv_in.bias ", "down_blocks.?"]), [NAMES[0], NAMES[2], NAMES[3]]);
         assert!(named(&[]).is_empty());
     }
 
     #[test]
     fn a_pattern_that_names_nothing_is_answered_with_the_nearest_names() {
-        for (pattern, nearest) in [("down_block", "down_blocks"), ("conv_inn.*", "conv_in"), ("", "conv_in")]
-        {
+        for (pattern, nearest) in [("down_block", "down_blocks"), ("conv_inn.*", "conv_in")] {
             let error = refused(pattern);
             assert!(error.contains(nearest) && error.contains(&format!("{pattern:?}")), "{error}");
         }
         assert!(refused("conv").contains("no parameter"));
+        assert!(refused(" ").contains("an empty pattern"));
     }
 
     #[test]

@@ -211,7 +211,69 @@ fn a_model_without_classes_gets_them_and_begins_as_it_is() {
     for label in 0..3 {
         assert_close(&predicted(run.trainer().unet(), &image(16), Some(label)), &expected);
     }
-    assert_eq!(run.transfer().unwrap().new_tensors, [] as [&str; 0]);
+    let transfer = run.transfer().unwrap();
+    assert_eq!(transfer.new_tensors, ["class_embedding.weight"]);
+    assert_eq!(transfer.tensors, model.loaded.parameters.len());
+}
+
+#[test]
+fn a_learned_embedding_of_time_is_trained_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let learned = UNetConfig {
+        time_embedding_type: "learned".into(),
+        num_train_timesteps: Some(100),
+        ..small(Some(3))
+    };
+    let run = begun(&foreign(dir.path(), learned, None), splits(1, 16, &["0", "1"]), Vec::new());
+    assert_eq!(run.trainer().unet().config().num_train_timesteps, Some(100));
+}
+
+#[test]
+fn a_row_that_was_never_trained_is_no_class() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let flags = vec![("train.label_dropout", Value::Float(0.0))];
+    let config = config_from(trained(), flags).unwrap();
+    let mut session = Session::start(config, splits(1, 8, &["left", "right"]), &source, Device::Cpu).unwrap();
+    session.step().unwrap();
+    session.save().unwrap();
+    drop(session);
+    let before = rows(&Model::open(&source, &Device::Cpu).unwrap().loaded.parameters);
+    let mean: Vec<f32> = before[0].iter().zip(&before[1]).map(|(a, b)| (a + b) / 2.0).collect();
+    let run = begun(&source, splits(1, 8, &["left", "new"]), Vec::new());
+    let null = &rows(run.trainer().parameters())[2];
+    assert!(distance(null, &mean) < 1e-6 && distance(null, &before[2]) > 0.1);
+}
+
+#[test]
+fn the_noise_that_a_run_learnt_most_and_how_it_draws_come_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    let flags = vec![
+        ("train.loss_weighting", Value::String("log_normal:1.293:0.8".into())),
+        ("sample.guidance", Value::Float(3.5)),
+        ("train.learning_rate", Value::Float(0.5)),
+    ];
+    let config = config_from(trained(), flags).unwrap();
+    let mut session = Session::start(config, splits(1, 8, &["left", "right"]), &source, Device::Cpu).unwrap();
+    session.save().unwrap();
+    let config = config_from(&source, Vec::new()).unwrap();
+    assert_eq!(config.train.loss_weighting.to_string(), "log_normal:1.293:0.8");
+    assert_eq!((config.sample.guidance, config.train.learning_rate), (3.5, 3e-3));
+}
+
+#[test]
+fn what_the_network_did_not_learn_is_warned_about() {
+    let warned = |key, value: &str| {
+        let flags = vec![(key, Value::String(value.into()))];
+        begun(trained(), splits(1, 8, &["left", "right"]), flags).warnings().unwrap().join("; ")
+    };
+    assert!(
+        warned("diffusion.prediction", "x0").contains("the model predicts v, and this run trains it for x0")
+    );
+    assert!(warned("diffusion.schedule", "linear").contains("noise schedule is not the model's"));
+    assert!(warned("model.diffusers.act_fn", "gelu").contains("the network differs from the model's"));
+    assert_eq!(warned("train.optimizer", "muon"), "");
 }
 
 #[test]
@@ -347,6 +409,16 @@ fn a_model_with_another_hash_than_the_noted_one_is_refused() {
     let flags = vec![("from.hash", Value::String("0123".into()))];
     let config = config_from(trained(), flags).unwrap();
     let data = splits(1, 8, &["left", "right"]);
-    let error = refused(NewRun::new(config, data, Device::Cpu).map(drop));
+    let error = refused(NewRun::new(config, data.clone(), Device::Cpu).map(drop));
     assert!(error.contains("0123") && error.contains("leave `hash` out"), "{error}");
+    // A file's hash is of the file's model, not of the flag's.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("old.toml");
+    std::fs::write(&file, "[from]\nmodel = \"elsewhere\"\nhash = \"0123\"\n").unwrap();
+    let flag = ("from.model", Value::String(trained().display().to_string()));
+    let config = RunConfig::resolve("digits", Some(&file), vec![flag]).unwrap();
+    NewRun::new(config, data, Device::Cpu).map(drop).unwrap();
+    let weights = ("from.weights", Value::String("raw".into()));
+    let error = refused(RunConfig::resolve("digits", None, vec![weights]));
+    assert!(error.contains("[from] needs `model`"), "{error}");
 }

@@ -69,11 +69,9 @@ fn drawings_that_wait_are_limited() {
     let (_dir, runs, run) = own_runs();
     let client = serve(&runs);
     let long = json!({"drawing": {"run": run, "seeds": "0-99", "steps": 100}});
-    let waiting: Vec<_> = (0..17).map(|_| client.begin("/api/draw", long.clone())).collect();
-    let refused = std::iter::repeat_with(|| {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        client.post("/api/draw", json!({"drawing": {"run": run}}))
-    });
+    // More than have room: some of them are drawn while the others come.
+    let waiting: Vec<_> = (0..60).map(|_| client.begin("/api/draw", long.clone())).collect();
+    let refused = std::iter::repeat_with(|| client.post("/api/draw", json!({"drawing": {"run": run}})));
     let refused = refused.take(100).find(|answer| answer.status == 503).unwrap().refused(503);
     assert!(refused.contains("16 drawings are waiting"), "{refused}");
     drop(waiting);

@@ -65,8 +65,13 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
 /// # Errors
 /// A file that is missing or damaged; a checkpoint without its training state.
 pub fn raw_weights(folder: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>, TrainError> {
+    let path = folder.join(STATE_FILE);
+    if !path.exists() {
+        let reason = "it is not there, so this model has averaged weights alone, and no raw ones";
+        return Err(TrainError::checkpoint(&path, reason));
+    }
     Manifest::verify(folder)?;
-    let tensors = read_tensors(&folder.join(STATE_FILE), device)?;
+    let tensors = read_tensors(&path, device)?;
     let named = |(key, value): (String, Tensor)| {
         let name = key.strip_prefix(WEIGHTS)?.strip_prefix('.')?;
         Some((name.to_string(), value))
