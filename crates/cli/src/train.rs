@@ -333,7 +333,7 @@ fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
             progress.finish();
             return stop(session, signal);
         }
-        if session.take_stop()? {
+        if session.take_stop() {
             progress.finish();
             err!("asked to stop by a file STOP in the run's folder");
             return stop(session, SIGINT);

@@ -73,6 +73,7 @@ mod settings;
 mod snapshots;
 mod start;
 mod stop;
+mod stop_file;
 mod sweep;
 pub mod tensorboard;
 mod tfrecord;

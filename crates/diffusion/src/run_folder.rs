@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::events::{EVENTS, Event};
 use crate::files::{create_parent, remove_files, write_atomically};
 use crate::metrics::{METRICS, Metrics, StepHistory};
+use crate::stop_file::{self, STOP};
 use duet_train::{Disk, RealDisk, TrainError, create_folders, folder_above};
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -49,6 +50,7 @@ impl RunFolder {
         let lock = lock(path)?;
         // Another start may have been faster.
         refuse_occupied()?;
+        stop_file::remove_old(path)?;
         write_whole(&path.join(CONFIG), config)?;
         let last = Board::put_right(path, &Sources { config, metrics: b"", previews: &BTreeMap::new() })?;
         Self::with_files(path, lock, last)
@@ -223,12 +225,10 @@ fn occupied(path: &Path) -> bool {
     path.is_file()
         || entries
             .map(|entry| entry.file_name())
-            .any(|name| name != LOCK && !is_half(&name.to_string_lossy()))
+            .any(|name| name != LOCK && name != STOP && !is_half(&name.to_string_lossy()))
 }
 
 const LOCK: &str = "LOCK";
-/// Where somebody asks for the end of the training.
-pub const STOP: &str = "STOP";
 /// Before the random part of a temporary name of older versions.
 const TEMPORARY: &str = ".tmp";
 

@@ -18,7 +18,7 @@ use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
-use crate::{resume, score, snapshots, stop};
+use crate::{resume, score, snapshots, stop, stop_file};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, UNet};
@@ -286,8 +286,6 @@ impl Session {
             write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
             transfer.describe().lines().try_for_each(|line| folder.log(line))?;
         }
-        // A request that came before the training is none to this one.
-        stop::take(folder.path())?;
         let (first, started) = (trainer.steps(), Instant::now());
         let (of, described) = (config.train.steps, data.describe());
         folder.log(&format!("step {first} of {of}: {described}"))?;
@@ -347,6 +345,8 @@ impl Session {
         let name = &find::named(name)?;
         // Before a checkpoint is looked for: whoever trains the run may remove it.
         let lock = run_folder::lock(&run)?;
+        // At once: a request that comes while images and network are read is one to this training.
+        stop_file::remove_old(&run)?;
         checkpoint::restore(&RealDisk, &run.join(CHECKPOINTS))?;
         let history = StepHistory::read(&run)?;
         let found = find_checkpoint(name, &run, &history, changes.restart)?;
@@ -437,11 +437,9 @@ impl Session {
         Ok(Stepped { report, held_out_loss, score, memorisation, warning, preview, checkpoint: saved })
     }
 
-    /// Whether somebody has asked for the end of this training by [`crate::ask_to_stop`]; the request is taken away.
-    ///
-    /// # Errors
-    /// Where it cannot be taken away.
-    pub fn take_stop(&self) -> Result<bool> {
+    /// Whether somebody has asked for the end of this training by [`crate::ask_to_stop`]. The request is taken away; one
+    /// that cannot be removed counts too, and is warned about.
+    pub fn take_stop(&self) -> bool {
         stop::take(self.folder.path())
     }
 
@@ -457,7 +455,7 @@ impl Session {
     pub fn finish(mut self) -> Result<PathBuf> {
         let step = self.trainer.steps();
         // There is nothing left to stop.
-        self.take_stop()?;
+        self.take_stop();
         // A run that was killed between its last save and what follows it is finished now.
         checkpoint::prune_but(&self.folder.checkpoints(), step, self.config.save.keep, self.rise.before)?;
         let time = self.started.elapsed();
@@ -705,5 +703,31 @@ fn find_checkpoint(name: &Path, run: &Path, history: &StepHistory, restart: bool
             refuse(CannotResume::NoCheckpoint { steps: history.last() })
         }
         None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stop::ask_to_stop;
+
+    #[test]
+    fn a_request_that_comes_while_images_are_read_stops_the_training() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, run) = (dir.path().join("tiny.toml"), dir.path().join("run"));
+        let tiny = "[model]\nblock_out_channels = [8, 16]\nattention_levels = []\nnorm_num_groups = 4\n\
+                    [train]\nsteps = 9\nbatch = 2\n[save]\nheld_out_images = 2\n";
+        std::fs::write(&file, tiny).unwrap();
+        let config = RunConfig::resolve("digits", Some(&file), vec![]).unwrap();
+        let data = config.load_data().unwrap();
+        drop(Session::start(config, data.clone(), &run, Device::Cpu).unwrap());
+        std::fs::write(run.join("STOP"), "").unwrap();
+        let images = |_: &RunConfig, _: &Path| {
+            assert!(!run.join("STOP").exists(), "what is stale is removed before");
+            ask_to_stop(&run)?;
+            Ok(data)
+        };
+        let session = Session::resume_on(&run, &Resume::default(), Device::Cpu, images).unwrap();
+        assert!(session.take_stop());
     }
 }

@@ -1,9 +1,8 @@
-//! The file `STOP` in a run's folder: somebody asks the process that trains the run to save and stop.
+//! Asking the process that trains a run to save and stop.
 
 use crate::error::{Result, setting};
-use crate::run_folder::{STOP, is_locked, write_whole};
-use duet_train::TrainError;
-use std::io::ErrorKind;
+use crate::run_folder::{is_locked, write_whole};
+use crate::stop_file::{STOP, remove};
 use std::path::Path;
 
 /// Whether a process trains the run.
@@ -22,15 +21,13 @@ pub fn ask_to_stop(run: &Path) -> Result<()> {
     write_whole(&run.join(STOP), "stop\n")
 }
 
-/// Takes the request away, if there is one.
-pub(crate) fn take(run: &Path) -> Result<bool> {
-    let path = run.join(STOP);
-    if std::fs::symlink_metadata(&path).is_err() {
-        return Ok(false);
-    }
-    match std::fs::remove_file(&path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(cause) => Err(TrainError::Write { path, cause }.into()),
-    }
+/// Whether there is a request, which is taken away. One that cannot be removed is a request too, with a warning.
+pub(crate) fn take(run: &Path) -> bool {
+    remove(run).unwrap_or_else(|(path, cause)| {
+        log::warn!(
+            "{}: this request to stop cannot be removed: {cause}; remove it before the run goes on",
+            path.display()
+        );
+        true
+    })
 }

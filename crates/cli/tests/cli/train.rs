@@ -71,8 +71,13 @@ fn a_run_that_is_asked_to_stop_saves_and_goes_on() {
         std::thread::sleep(Duration::from_millis(2));
     }
     assert!(!out.join("STOP").exists());
-    child.kill().unwrap();
-    child.wait().unwrap();
+    // One that cannot be removed never costs the steps that were taken.
+    std::fs::create_dir(out.join("STOP")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let stopped = lines(&out.join("metrics.jsonl"));
+    assert!(out.join(format!("checkpoints/step-{stopped:06}")).is_dir());
+    let text = run(dir.path(), &["train", "--resume", "run"], 2);
+    assert!(text.contains("STOP: what has this name asks") && text.contains("remove it"), "{text}");
 }
 
 fn lines(path: &Path) -> usize {

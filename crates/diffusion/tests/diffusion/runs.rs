@@ -236,9 +236,9 @@ fn a_training_is_asked_to_stop_and_one_that_is_over_is_not() {
     std::fs::write(&stop, "").unwrap();
     let session = Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
     assert!(!stop.exists(), "what is stale is removed");
-    assert!(is_trained(&run) && !session.take_stop().unwrap());
+    assert!(is_trained(&run) && !session.take_stop());
     ask_to_stop(&run).unwrap();
-    assert!(session.take_stop().unwrap() && !session.take_stop().unwrap());
+    assert!(session.take_stop() && !session.take_stop());
     drop(session);
     assert!(!is_trained(&run));
     // Who only looks holds the lock for a moment, which stops no training from beginning.
@@ -252,6 +252,30 @@ fn a_training_is_asked_to_stop_and_one_that_is_over_is_not() {
         Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
     });
     assert!(!is_trained(Path::new("no/such/run")));
+}
+
+#[test]
+fn a_stop_that_cannot_be_removed_stops_the_training_and_is_named_before_the_next() {
+    let (dir, run) = own_run();
+    let stop = run.join("STOP");
+    let mut session = Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu).unwrap();
+    std::fs::create_dir(&stop).unwrap();
+    assert!(session.take_stop());
+    session.save().unwrap();
+    session.finish().unwrap();
+    let named = |error: String| {
+        let words = ["STOP: what has this name asks", "remove it"];
+        assert!(words.iter().all(|words| error.contains(words)), "{error}");
+    };
+    named(refused(Session::resume(run.to_str().unwrap(), &Resume::default(), Device::Cpu)));
+    let new = dir.path().join("new");
+    std::fs::create_dir_all(new.join("STOP")).unwrap();
+    let config = configured("digits", CONFIG, dir.path(), &images(dir.path()));
+    let data = config.load_data().unwrap();
+    named(refused(Session::start(config.clone(), data.clone(), &new, Device::Cpu)));
+    std::fs::remove_dir(new.join("STOP")).unwrap();
+    std::fs::write(new.join("STOP"), "").unwrap();
+    assert!(!Session::start(config, data, &new, Device::Cpu).unwrap().take_stop());
 }
 
 #[test]

@@ -43,9 +43,9 @@ fn a_training_is_seen_and_asked_to_stop() {
     assert_eq!(listed["runs"][1]["training"], false);
     // It has no checkpoint, so it is no model yet.
     assert_eq!(client.get("/api/models").good()["chosen"], finished);
-    assert!(!session.take_stop().unwrap());
+    assert!(!session.take_stop());
     assert_eq!(client.post("/api/stop", json!({"name": name})).good(), json!({}));
-    assert!(session.take_stop().unwrap() && !session.take_stop().unwrap());
+    assert!(session.take_stop() && !session.take_stop());
     session.save().unwrap();
     drop(session);
     assert_eq!(client.get("/api/models").good()["chosen"], name);
