@@ -20,7 +20,8 @@ pub struct Args {
     /// your runs and stop your trainings, and what is sent is not encrypted. It needs --token
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     listen: IpAddr,
-    /// What everybody has to show, at least 16 letters and digits. The address that is printed has it
+    /// What everybody has to show, at least 16 letters and digits. The address that is printed has it. Other accounts of
+    /// this machine see command lines, so there set the environment variable DUET_TOKEN instead
     #[arg(long)]
     token: Option<String>,
     /// Open the page in the desktop's browser
@@ -56,22 +57,33 @@ mod serve {
     use std::io::{IsTerminal, stdin};
     use std::process::{Command, Stdio};
 
+    /// The environment variable for the token, which other accounts cannot see.
+    const TOKEN: &str = "DUET_TOKEN";
+
     pub fn run(args: Args) -> Result<()> {
         let Args { run, runs, port, listen, token, open, threads } = args;
+        let of_environment = token.is_none();
+        let token = token.or_else(|| Some(std::env::var_os(TOKEN)?.to_string_lossy().into_owned()));
         set_threads(threads)?;
         let interrupt = Interrupt::listen()?;
         let program = program().to_string();
         let server =
             Server::bind(Settings { run, runs, listen, port, token, program }).map_err(
                 |error| match error {
-                    Error::NoToken(_) | Error::Token | Error::Model(_) => {
+                    Error::Token if of_environment => {
+                        usage(error.to_string().replacen("token", TOKEN, 1))
+                    }
+                    Error::NoToken(_) | Error::Token | Error::Model(_) | Error::Runs(_) => {
                         usage(format!("--{error}").replacen("--run: ", "--run ", 1))
                     }
                     error => error.into(),
                 },
             )?;
-        let address = server.address();
-        out!("the page is at {address}");
+        out!("the page is at {}", server.address());
+        if listen.is_unspecified() {
+            err!("put this machine's name in the place of THIS-MACHINE");
+        }
+        let address = server.address_here();
         if !listen.is_loopback() {
             err!(
                 "warning: who has the token can draw, see the runs and stop trainings; what is sent is not encrypted"

@@ -411,7 +411,7 @@ const gets = {
       answer,
       flags.empty
         ? { models: [], chosen: null }
-        : { models: MODELS.map(({ name, step }, i) => ({ name, step, newest: i === 0 })), chosen: MODEL.name },
+        : { models: MODELS.map(({ name, step }) => ({ name, step })), chosen: MODEL.name },
     ),
   model(query, answer) {
     const model = MODELS.find(({ name, folder }) => [name, folder].includes(query.get('name')));

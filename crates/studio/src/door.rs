@@ -69,13 +69,15 @@ impl Door {
             return Ok(host);
         }
         let port = self.address.port();
-        let own = ["127.0.0.1", "localhost", "[::1]"].iter().any(|name| {
+        let with_port = self.address.to_string();
+        let listened = with_port.strip_suffix(&format!(":{port}")).unwrap_or(&with_port);
+        let own = ["127.0.0.1", "localhost", "[::1]", listened].iter().any(|name| {
             let rest = host.strip_prefix(name);
             rest.is_some_and(|rest| rest == format!(":{port}") || rest.is_empty() && port == 80)
         });
         match own {
             true => Ok(host),
-            false => refuse("this server answers to 127.0.0.1 and localhost with its port alone"),
+            false => refuse("this server answers to its own address and localhost, with its port, alone"),
         }
     }
 }
@@ -161,6 +163,14 @@ mod tests {
         assert_eq!(status(&door, "GET", "/", &[]), 421);
         assert_eq!(status(&door, "GET", "/", &[("host", "localhost:8420"), ("host", "localhost:8420")]), 421);
         assert_eq!(status(&door, "GET", "http://localhost:8420/", &[("host", "localhost:8420")]), 421);
+    }
+
+    #[test]
+    fn the_address_that_is_listened_at_gets_in() {
+        let host = |host| [("host", host)];
+        assert_eq!(status(&door("127.0.0.2:8420", None), "GET", "/", &host("127.0.0.2:8420")), 200);
+        assert_eq!(status(&door("127.0.0.2:80", None), "GET", "/", &host("127.0.0.2")), 200);
+        assert_eq!(status(&door("127.0.0.1:8420", None), "GET", "/", &host("127.0.0.2:8420")), 421);
     }
 
     #[test]

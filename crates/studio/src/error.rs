@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// Errors of a server. What is wrong with a request is answered to who asks.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum Error {
     /// The model that the page should begin with is not there.
     #[error("{0}")]
     Model(String),
+    /// The folder of runs is not there.
+    #[error("runs {}: there is no such folder", .0.display())]
+    Runs(PathBuf),
     /// The system gives no threads or timers.
     #[error("the server cannot run: {0}")]
     Runtime(io::Error),

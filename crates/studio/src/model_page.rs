@@ -21,10 +21,8 @@ pub fn models(places: &Places) -> Value {
         None => Some(step_of(&place.path)),
     };
     let listed = places.all().into_iter().filter_map(|place| Some((step(&place)?, place)));
-    let models: Vec<Value> = listed
-        .enumerate()
-        .map(|(i, (step, place))| json!({"name": place.name, "step": step, "newest": i == 0}))
-        .collect();
+    let models: Vec<Value> =
+        listed.map(|(step, place)| json!({"name": place.name, "step": step})).collect();
     json!({"models": models, "chosen": places.chosen().map(|place| place.name)})
 }
 

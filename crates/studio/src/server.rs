@@ -13,8 +13,8 @@ use duet_diffusion::find::{LATEST, RUNS};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -75,7 +75,7 @@ impl Server {
     /// Begins to listen.
     ///
     /// # Errors
-    /// Where the model is not there, an address beyond this machine comes without a token, or nothing can listen there.
+    /// Where the model or the folder of runs is not there, an address beyond this machine comes without a token, or nothing can listen there.
     pub fn bind(settings: Settings) -> Result<Self, Error> {
         let Settings { run, runs, listen, port, token, program } = settings;
         if token.as_ref().is_some_and(|token| !is_token(token)) {
@@ -83,6 +83,10 @@ impl Server {
         }
         if !listen.is_loopback() && token.is_none() {
             return Err(Error::NoToken(listen));
+        }
+        // Before the first training there is no such folder yet.
+        if !runs.is_dir() && (runs != Path::new(RUNS) || runs.exists()) {
+            return Err(Error::Runs(runs));
         }
         if run != LATEST {
             duet_diffusion::find::model_folder(&run).map_err(|error| Error::Model(error.chain()))?;
@@ -108,11 +112,29 @@ impl Server {
         Ok(Self { listener, address, token, studio: Arc::new(studio), door, runtime })
     }
 
-    /// Where a browser finds the page.
+    /// Where a browser finds the page. `THIS-MACHINE` is in the place of the machine's name where the server listens at
+    /// all of its addresses.
     pub fn address(&self) -> String {
+        match self.address.ip().is_unspecified() {
+            true => self.page_at(&format!("THIS-MACHINE:{}", self.address.port())),
+            false => self.page_at(&self.address.to_string()),
+        }
+    }
+
+    /// Where a browser of this machine finds the page.
+    pub fn address_here(&self) -> String {
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        self.page_at(&SocketAddr::new(ip, self.address.port()).to_string())
+    }
+
+    fn page_at(&self, host: &str) -> String {
         match &self.token {
-            Some(token) => format!("http://{}/?token={token}", self.address),
-            None => format!("http://{}/", self.address),
+            Some(token) => format!("http://{host}/?token={token}"),
+            None => format!("http://{host}/"),
         }
     }
 

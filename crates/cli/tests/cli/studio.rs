@@ -205,6 +205,12 @@ fn what_the_program_cannot_serve_is_said_with_its_code() {
     assert!(text.contains("--token: at least 16 characters"), "{text}");
     let text = run(dir.path(), &["studio", "--run", "none"], 2);
     assert!(text.contains("--run") && text.contains("none: there is no such folder"), "{text}");
+    let mut command = duet(dir.path(), &["studio"]);
+    let ended = command.env("DUET_TOKEN", "short").stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(2) && text.contains("DUET_TOKEN: at least 16 characters"), "{text}");
+    let text = run(dir.path(), &["studio", "--runs", "none"], 2);
+    assert!(text.contains("--runs none: there is no such folder"), "{text}");
     // Without a model there is a page that says how to get one.
     let studio = Studio::start(dir.path());
     assert_eq!(studio.signalled(), Some(130));

@@ -55,13 +55,17 @@ fn more_than_this_machine_needs_a_token_and_is_told_what_it_means() {
         assert!(matches!(bound("127.0.0.1", Some(token)), Err(Error::Token)), "{token}");
     }
     let server = bound("0.0.0.0", Some("0123456789abcdef")).unwrap();
-    assert!(server.address().ends_with("/?token=0123456789abcdef"));
+    let port = server.address_here().split([':', '/']).nth(4).unwrap().to_string();
+    assert_eq!(server.address(), format!("http://THIS-MACHINE:{port}/?token=0123456789abcdef"));
+    assert_eq!(server.address_here(), format!("http://127.0.0.1:{port}/?token=0123456789abcdef"));
 }
 
 #[test]
 fn a_model_that_is_not_there_is_named_at_the_start() {
     let refused = Server::bind(Settings { run: "no/such/run".into(), ..Settings::default() }).err().unwrap();
     assert!(refused.to_string().contains("no/such/run"), "{refused}");
+    let refused = Server::bind(Settings { runs: "no/such/runs".into(), ..Settings::default() }).err().unwrap();
+    assert_eq!(refused.to_string(), "runs no/such/runs: there is no such folder");
 }
 
 #[test]

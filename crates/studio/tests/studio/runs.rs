@@ -1,6 +1,6 @@
 //! Watching trainings, and runs that are deleted, damaged or still being written.
 
-use crate::support::{begin, encoded, own_runs, serve, server, trained};
+use crate::support::{begin, copy, encoded, own_runs, serve, server, trained};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -66,6 +66,21 @@ fn a_newer_checkpoint_is_noticed() {
 }
 
 #[test]
+fn the_newest_run_with_a_whole_model_is_chosen() {
+    let (_dir, runs, whole) = own_runs();
+    let damaged = runs.join("00002-damaged");
+    copy(Path::new(&whole), &damaged);
+    let client = serve(&runs);
+    let chosen = || client.get("/api/models").good()["chosen"].clone();
+    assert_eq!(chosen(), damaged.display().to_string());
+    for step in ["step-000060", "step-000050", "step-000025"] {
+        std::fs::write(damaged.join("checkpoints").join(step).join("manifest.json"), "{").unwrap();
+    }
+    assert_eq!(chosen(), whole);
+    assert_eq!(client.post("/api/draw", json!({"drawing": {"run": "latest"}, "draft": 1})).status, 200);
+}
+
+#[test]
 fn a_run_that_is_damaged_deleted_or_half_written_is_a_message() {
     let (_dir, runs, run) = own_runs();
     let client = serve(&runs);
@@ -100,7 +115,7 @@ fn a_run_that_is_damaged_deleted_or_half_written_is_a_message() {
     assert_eq!(client.get("/api/models").good(), json!({"models": [], "chosen": null}));
     assert_eq!(client.get("/api/runs").good(), json!({"runs": []}));
     let refused = client.post("/api/draw", json!({"drawing": {}})).refused(404);
-    assert!(refused.contains("there is no run with a checkpoint yet"), "{refused}");
+    assert!(refused.contains("there is no run with a whole checkpoint yet"), "{refused}");
 }
 
 #[test]
