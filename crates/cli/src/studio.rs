@@ -70,9 +70,7 @@ mod serve {
         let server =
             Server::bind(Settings { run, runs, listen, port, token, program }).map_err(
                 |error| match error {
-                    Error::Token if of_environment => {
-                        usage(error.to_string().replacen("token", TOKEN, 1))
-                    }
+                    Error::Token if of_environment => usage(error.to_string().replacen("token", TOKEN, 1)),
                     Error::NoToken(_) | Error::Token | Error::Model(_) | Error::Runs(_) => {
                         usage(format!("--{error}").replacen("--run: ", "--run ", 1))
                     }

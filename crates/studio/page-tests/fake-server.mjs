@@ -410,8 +410,8 @@ const gets = {
     json(
       answer,
       flags.empty
-        ? { models: [], chosen: null }
-        : { models: MODELS.map(({ name, step }) => ({ name, step })), chosen: MODEL.name },
+        ? { models: [], chosen: null, program: 'duet' }
+        : { models: MODELS.map(({ name, step }) => ({ name, step })), chosen: MODEL.name, program: 'duet' },
     ),
   model(query, answer) {
     const model = MODELS.find(({ name, folder }) => [name, folder].includes(query.get('name')));
@@ -426,6 +426,8 @@ const gets = {
     const rows = Array.from({ length: Math.max(0, step - after) }, (_, i) => rowOf(after + i + 1, steps));
     json(answer, {
       rows,
+      last: step,
+      resume: `duet train --resume ${query.get('name')}`,
       previews: Array.from({ length: Math.floor(step / 50) }, (_, i) => (i + 1) * 50),
       training,
       steps,

@@ -761,7 +761,7 @@ const tests = {
     if (given) return;
     const page = await open({ viewport: { width: 360, height: 740 } }, servers[1].at);
     await page.locator('#empty').waitFor();
-    assert.match(await page.locator('#empty').textContent(), /cargo xtask train/);
+    assert.match(await page.locator('#empty').textContent(), /duet train/);
     await shot(page, 'empty');
     await page.locator('#empty-training').click();
     await page.locator('#runs-empty').waitFor();

@@ -72,7 +72,8 @@ const lookForModels = async () => {
   try {
     const answer = await backend.models();
     showModels(answer);
-    const { models, chosen } = answer;
+    const { models, chosen, program } = answer;
+    for (const place of document.querySelectorAll('.program')) place.textContent = program;
     const name = settings.model?.name ?? chosen ?? models[0]?.name ?? null;
     if (settings.model) find('model').value = name;
     else if (name !== null) {

@@ -117,8 +117,15 @@ export class Runs {
   async #update(controller) {
     const name = this.#chosen;
     const after = this.#rows.at(-1)?.step ?? 0;
-    const { rows, previews, training, steps: told } = await this.#backend.run(name, after, controller);
+    const answer = await this.#backend.run(name, after, controller);
     if (controller.signal.aborted || name !== this.#chosen) return;
+    if (answer.last < after) {
+      // It went on from an older step, or was trained anew under its name.
+      this.#forget(name);
+      await this.#update(controller);
+      return;
+    }
+    const { rows, previews, training, steps: told, resume } = answer;
     this.#rows = this.#rows.concat(rows);
     const steps = told ?? this.#rows.at(-1)?.step ?? 0;
     find('run-title').textContent = name;
@@ -130,7 +137,7 @@ export class Runs {
       ? `A process trains it: step ${now} of ${steps}.`
       : now >= steps
         ? `Done: ${steps} steps.`
-        : `Nobody trains it. It stands at step ${now} of ${steps}; “duet train --resume ${name}” goes on.`;
+        : `Nobody trains it. It stands at step ${now} of ${steps}; “${resume}” goes on.`;
     if (rows.length > 0 || find('curves').children.length === 0) this.#curves(steps);
     this.#takePreviews(previews);
   }

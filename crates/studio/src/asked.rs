@@ -85,9 +85,9 @@ pub struct Wanted {
 }
 
 impl DrawBody {
-    /// The drawing with its pictures.
-    pub fn wanted(&self) -> Result<Wanted, Refusal> {
-        let mut drawing = drawing(&self.drawing)?;
+    /// The drawing with its pictures; `program` is what commands call the program.
+    pub fn wanted(&self, program: &str) -> Result<Wanted, Refusal> {
+        let mut drawing = drawing(&self.drawing, program)?;
         let mut inputs = Inputs::default();
         for (picture, name, option) in [(&self.image, PICTURE, "image"), (&self.mask, MASK, "mask")] {
             if let Some(picture) = picture {
@@ -135,7 +135,7 @@ fn checked_client(client: &Option<String>) -> Result<Option<String>, Refusal> {
 }
 
 /// A drawing of the options that are given, each read as its flag is.
-fn drawing(given: &Map<String, Value>) -> Result<Drawing, Refusal> {
+fn drawing(given: &Map<String, Value>, program: &str) -> Result<Drawing, Refusal> {
     let usual = Drawing::default();
     let base = serde_json::to_value(&usual).map_err(|error| Refusal::bad(error.to_string()))?;
     let mut all = base.clone();
@@ -146,7 +146,7 @@ fn drawing(given: &Map<String, Value>) -> Result<Drawing, Refusal> {
         }
         if ["noise", "image", "mask"].contains(&key.as_str()) && !value.is_null() {
             let error = match key.as_str() {
-                "noise" => "noise: files of noise are read by `duet sample` alone".into(),
+                "noise" => format!("noise: files of noise are read by `{program} sample` alone"),
                 _ => format!("{key}: names a file; send the picture itself, beside the drawing"),
             };
             return Err(Refusal::bad(error).of(key));
@@ -203,7 +203,7 @@ mod tests {
     use serde_json::json;
 
     fn wanted(body: Value) -> Result<Wanted, Refusal> {
-        read::<DrawBody>(body.to_string().as_bytes())?.wanted()
+        read::<DrawBody>(body.to_string().as_bytes())?.wanted("cargo xtask")
     }
 
     fn refused(body: Value) -> (u16, Option<String>, String) {
@@ -248,6 +248,8 @@ mod tests {
             assert_eq!((status, named.as_deref()), (400, Some(option)), "{error}");
             assert!(error.starts_with(option), "{error}");
         }
+        let (_, _, error) = refused(json!({"drawing": {"noise": "noise.safetensors"}}));
+        assert!(error.contains("`cargo xtask sample`"), "{error}");
         let (status, option, error) = refused(json!({"drawing": {"class": "x".repeat(5000)}}));
         assert_eq!((status, option.as_deref()), (413, Some("class")));
         assert!(error.contains("4096"), "{error}");

@@ -1,6 +1,6 @@
 //! `GET /api/models` and `GET /api/model`: what can draw, and what it knows.
 
-use crate::places::{self, Place, Places, newest_checkpoint};
+use crate::places::{self, Place, newest_checkpoint};
 use crate::refusal::Refusal;
 use crate::studio::Studio;
 use duet_diffusion::schedule::{NoiseSchedule, Solver};
@@ -13,17 +13,16 @@ use std::path::Path;
 const SPACINGS: [&str; 5] = ["leading", "trailing", "linspace", "karras", "sigmoid"];
 const RULES: [&str; 3] = ["plain", "zero-star", "apg"];
 
-/// Every run with a checkpoint, and the chosen one.
-pub fn models(places: &Places) -> Value {
+/// Every run with a checkpoint, the chosen one, and how commands call the program.
+pub fn models(Studio { places, program, .. }: &Studio) -> Value {
     let step = |place: &Place| match newest_checkpoint(&place.path) {
         Some((step, _)) => Some(Some(step)),
         None if places::is_run(&place.path) => None,
         None => Some(step_of(&place.path)),
     };
     let listed = places.all().into_iter().filter_map(|place| Some((step(&place)?, place)));
-    let models: Vec<Value> =
-        listed.map(|(step, place)| json!({"name": place.name, "step": step})).collect();
-    json!({"models": models, "chosen": places.chosen().map(|place| place.name)})
+    let models: Vec<Value> = listed.map(|(step, place)| json!({"name": place.name, "step": step})).collect();
+    json!({"models": models, "chosen": places.chosen().map(|place| place.name), "program": program})
 }
 
 fn step_of(folder: &Path) -> Option<u64> {

@@ -166,7 +166,7 @@ fn named(query: NamedQuery) -> Result<Named, Refusal> {
 }
 
 async fn models(State(studio): Shared) -> Result<Response, Refusal> {
-    reading(move || Ok(json(&model_page::models(&studio.places)))).await
+    reading(move || Ok(json(&model_page::models(&studio)))).await
 }
 
 async fn model(State(studio): Shared, query: NamedQuery) -> Result<Response, Refusal> {
@@ -180,7 +180,7 @@ async fn runs(State(studio): Shared) -> Result<Response, Refusal> {
 
 async fn run(State(studio): Shared, query: NamedQuery) -> Result<Response, Refusal> {
     let Named { name, after, .. } = named(query)?;
-    reading(move || Ok(json(&watched::run(&studio.places, &name, after)?))).await
+    reading(move || Ok(json(&watched::run(&studio, &name, after)?))).await
 }
 
 async fn preview(State(studio): Shared, query: NamedQuery) -> Result<Response, Refusal> {
@@ -218,30 +218,33 @@ async fn classify(State(studio): Shared, asked: Request) -> Result<Response, Ref
 }
 
 /// A drawing's request, with its pictures decoded on a thread of their own.
-async fn drawn(asked: Request) -> Result<(DrawBody, asked::Wanted, Option<String>), Refusal> {
-    let body = body(asked).await?;
+async fn drawn(
+    studio: &Arc<Studio>,
+    asked: Request,
+) -> Result<(DrawBody, asked::Wanted, Option<String>), Refusal> {
+    let (body, studio) = (body(asked).await?, studio.clone());
     reading(move || {
         let asked: DrawBody = asked::read(&body)?;
-        let (wanted, client) = (asked.wanted()?, asked.client()?);
+        let (wanted, client) = (asked.wanted(&studio.program)?, asked.client()?);
         Ok((asked, wanted, client))
     })
     .await
 }
 
 async fn steps(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, client) = drawn(asked).await?;
+    let (asked, wanted, client) = drawn(&studio, asked).await?;
     let index = asked.index.unwrap_or(0);
     let found = computed(studio, client, move |studio, cancel| steps::steps(studio, &wanted, index, cancel));
     Ok(json(&found.await?))
 }
 
 async fn command(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, _) = drawn(asked).await?;
+    let (asked, wanted, _) = drawn(&studio, asked).await?;
     reading(move || Ok(json(&file::command(&studio, &wanted, asked.form)?))).await
 }
 
 async fn file(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (DrawBody { form, index, .. }, wanted, client) = drawn(asked).await?;
+    let (DrawBody { form, index, .. }, wanted, client) = drawn(&studio, asked).await?;
     let work = move |studio: &Studio, cancel: &Cancel| file::file(studio, &wanted, (form, index), cancel);
     let file::File { name, kind, bytes } = computed(studio, client, work).await?;
     let name: String =
@@ -254,7 +257,7 @@ async fn file(State(studio): Shared, asked: Request) -> Result<Response, Refusal
 }
 
 async fn draw(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, client) = drawn(asked).await?;
+    let (asked, wanted, client) = drawn(&studio, asked).await?;
     let (sender, mut receiver) = unbounded_channel();
     let for_work = studio.clone();
     let waits = studio.queue.push(client, move |cancel| {

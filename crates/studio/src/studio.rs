@@ -30,7 +30,7 @@ impl Studio {
         of_plan: impl FnOnce(Plan<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
         let model = self.models.of(&wanted.drawing, &self.places)?;
-        check_limits(&wanted.drawing, &model)?;
+        check_limits(&wanted.drawing, &model, &self.program)?;
         let preparation = Preparation {
             batch: BATCH,
             device: &Device::Cpu,
@@ -46,11 +46,11 @@ impl Studio {
     }
 }
 
-fn check_limits(drawing: &Drawing, model: &Model) -> Result<(), Refusal> {
+fn check_limits(drawing: &Drawing, model: &Model, program: &str) -> Result<(), Refusal> {
     let images = Plan::count(drawing, model)?;
     if images > limits::IMAGES {
         return Err(Refusal::beyond(format!(
-            "{images} images: at most {} are drawn at once here; `duet sample` draws more",
+            "{images} images: at most {} are drawn at once here; `{program} sample` draws more",
             limits::IMAGES
         ))
         .of("seeds"));
@@ -60,7 +60,7 @@ fn check_limits(drawing: &Drawing, model: &Model) -> Result<(), Refusal> {
     let evaluations = images.saturating_mul(steps).max(inversion);
     if evaluations > limits::EVALUATIONS {
         return Err(Refusal::beyond(format!(
-            "{images} images of {steps} steps: images times steps are at most {} here; `duet sample` draws more",
+            "{images} images of {steps} steps: images times steps are at most {} here; `{program} sample` draws more",
             limits::EVALUATIONS
         ))
         .of("steps"));

@@ -3,7 +3,9 @@
 use crate::limits;
 use crate::places::{Places, is_own_file, newest_checkpoint};
 use crate::refusal::Refusal;
+use crate::studio::Studio;
 use duet_diffusion::metrics::{self, METRICS, Metrics};
+use duet_diffusion::words::quoted;
 use duet_diffusion::{RunConfig, ask_to_stop, is_trained};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -30,12 +32,17 @@ pub fn runs(places: &Places) -> Value {
     json!({"runs": runs})
 }
 
-/// What a run wrote after a step.
-pub fn run(places: &Places, name: &str, after: u64) -> Result<Value, Refusal> {
+/// What a run wrote after a step, its last step, and the command that goes on with it.
+pub fn run(Studio { places, program, .. }: &Studio, name: &str, after: u64) -> Result<Value, Refusal> {
     let path = places.run(name)?;
+    let rows = rows(&path, after, limits::ROWS)?;
+    let last = match rows.last() {
+        Some(last) => last.step,
+        None => last_step(&path)?,
+    };
     Ok(json!({
-        "rows": rows(&path, after, limits::ROWS)?, "previews": previews(&path), "training": is_trained(&path),
-        "steps": steps(&path),
+        "rows": rows, "last": last, "previews": previews(&path), "training": is_trained(&path),
+        "steps": steps(&path), "resume": format!("{program} train --resume {}", quoted(name)),
     }))
 }
 
@@ -62,6 +69,11 @@ fn rows(run: &Path, after: u64, most: usize) -> Result<Vec<Metrics>, Refusal> {
         true => Ok(metrics::after(&path, after, most)?),
         false => Ok(Vec::new()),
     }
+}
+
+/// The last step that a run has noted, 0 before the first.
+fn last_step(run: &Path) -> Result<u64, Refusal> {
+    Ok(rows(run, 0, 1)?.last().map_or(0, |row| row.step))
 }
 
 /// Steps of the whole run; none where its configuration cannot be read.

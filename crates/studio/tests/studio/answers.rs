@@ -41,7 +41,7 @@ fn models_say_what_the_page_needs_of_them() {
     let models = server().get("/api/models").good();
     assert_eq!(
         models,
-        json!({"models": [{"name": trained(), "step": 60}], "chosen": trained()})
+        json!({"models": [{"name": trained(), "step": 60}], "chosen": trained(), "program": "duet"})
     );
     let model = server().get(&format!("/api/model?name={}", encoded(&trained()))).good();
     assert_eq!(model["folder"], format!("{}/checkpoints/step-000060", trained()));

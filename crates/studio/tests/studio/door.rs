@@ -64,7 +64,8 @@ fn more_than_this_machine_needs_a_token_and_is_told_what_it_means() {
 fn a_model_that_is_not_there_is_named_at_the_start() {
     let refused = Server::bind(Settings { run: "no/such/run".into(), ..Settings::default() }).err().unwrap();
     assert!(refused.to_string().contains("no/such/run"), "{refused}");
-    let refused = Server::bind(Settings { runs: "no/such/runs".into(), ..Settings::default() }).err().unwrap();
+    let refused =
+        Server::bind(Settings { runs: "no/such/runs".into(), ..Settings::default() }).err().unwrap();
     assert_eq!(refused.to_string(), "runs no/such/runs: there is no such folder");
 }
 

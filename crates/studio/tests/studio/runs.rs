@@ -1,6 +1,7 @@
 //! Watching trainings, and runs that are deleted, damaged or still being written.
 
-use crate::support::{begin, copy, encoded, own_runs, serve, server, trained};
+use crate::support::{begin, copy, encoded, own_runs, serve, serve_with, server, trained};
+use duet_studio::Settings;
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +21,10 @@ fn a_run_tells_its_metrics_behind_a_step_and_its_previews() {
         run["rows"].as_array().unwrap().iter().map(|row| row["step"].as_u64().unwrap()).collect();
     assert_eq!(steps, [58, 59, 60]);
     assert!(run["rows"][0]["loss"].is_f64() && run["rows"][2]["held_out_loss"].is_f64());
-    assert_eq!(run["previews"], json!([60]));
+    assert_eq!((&run["last"], &run["previews"]), (&json!(60), &json!([60])));
+    // Who has steps that are no more there sees it.
+    let beyond = server().get(&format!("/api/run?name={name}&after=99")).good();
+    assert_eq!((&beyond["rows"], &beyond["last"]), (&json!([]), &json!(60)));
     let all = server().get(&format!("/api/run?name={name}")).good();
     assert_eq!(all["rows"].as_array().unwrap().len(), 60);
     let preview = server().get(&format!("/api/preview?name={name}&step=60"));
@@ -63,6 +67,21 @@ fn a_newer_checkpoint_is_noticed() {
     assert_eq!(step(), 50);
     std::fs::rename(&aside, &newest).unwrap();
     assert_eq!(step(), 60);
+}
+
+#[test]
+fn commands_name_the_program_and_quote_the_run() {
+    let (_dir, runs, run) = own_runs();
+    let spaced = runs.join("it's mine");
+    std::fs::rename(&run, &spaced).unwrap();
+    let client = serve_with(Settings { runs, program: "cargo xtask".into(), ..Settings::default() });
+    assert_eq!(client.get("/api/models").good()["program"], "cargo xtask");
+    let name = spaced.display().to_string();
+    let told = client.get(&format!("/api/run?name={}", encoded(&name))).good();
+    let quoted = name.replace('\'', r"'\''");
+    assert_eq!(told["resume"], format!("cargo xtask train --resume '{quoted}'"));
+    let drawing = json!({"drawing": {"run": name, "seeds": "0-999"}});
+    assert!(client.post("/api/draw", drawing).refused(413).contains("`cargo xtask sample` draws more"));
 }
 
 #[test]
@@ -112,7 +131,7 @@ fn a_run_that_is_damaged_deleted_or_half_written_is_a_message() {
     let refused = draw().refused(404);
     assert!(refused.contains("there is no such run or model here now"), "{refused}");
     client.get(&format!("/api/run?name={name}")).refused(404);
-    assert_eq!(client.get("/api/models").good(), json!({"models": [], "chosen": null}));
+    assert_eq!(client.get("/api/models").good(), json!({"models": [], "chosen": null, "program": "duet"}));
     assert_eq!(client.get("/api/runs").good(), json!({"runs": []}));
     let refused = client.post("/api/draw", json!({"drawing": {}})).refused(404);
     assert!(refused.contains("there is no run with a whole checkpoint yet"), "{refused}");
