@@ -400,6 +400,14 @@ const posts = {
     if (note === null) throw new Refused('This PNG says nothing of how it was drawn.');
     json(answer, JSON.parse(note));
   },
+  /** No request of the contract: a test asks for a run that begins again. */
+  again(body, answer) {
+    Object.assign(
+      runs.find(({ name }) => name === body.name),
+      { step: 3, training: true },
+    );
+    json(answer, {});
+  },
   stop(body, answer) {
     runs.find(({ name }) => name === body.name).training = false;
     json(answer, {});

@@ -702,6 +702,14 @@ const tests = {
         await page.locator('#stop').click();
         await page.locator('#stop-yes').click();
         await page.locator('#stop').waitFor({ state: 'hidden', timeout: 10000 });
+        await page.evaluate(() =>
+          fetch('/api/again', {
+            method: 'POST',
+            body: JSON.stringify({ name: document.getElementById('run-title').textContent }),
+          }),
+        );
+        // Curves of before the run began again are gone.
+        await page.waitForFunction(() => /: step \d\d? of/.test(document.getElementById('run-words').textContent));
       }
     }
     await page.locator('.run').last().click();

@@ -22,6 +22,7 @@ mod model_page;
 mod models;
 mod note;
 mod page;
+mod patient;
 mod places;
 mod refusal;
 mod routes;

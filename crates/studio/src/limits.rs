@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-/// Bytes of a request.
+/// Bytes of a request that may have pictures.
 pub const BODY: usize = 24 << 20;
+/// Bytes of any other, and of one that waits for no other.
+pub const SMALL_BODY: usize = 256 << 10;
+/// Bytes of all larger requests together; more of them wait.
+pub const BODIES: usize = 4 * BODY;
 /// Bytes of a picture's file.
 pub const PICTURE: usize = 8 << 20;
 /// Pixels of a picture.
@@ -32,5 +36,9 @@ pub const CLIENT: usize = 64;
 pub const TOKEN: usize = 16;
 /// A connection is closed that does not say in this time what it asks.
 pub const HEAD_TIME: Duration = Duration::from_secs(15);
+/// A connection is closed that takes nothing of its answer in this time.
+pub const WRITE_TIME: Duration = Duration::from_secs(30);
+/// Steps of a drawing that wait until its client takes them; more are left out.
+pub const WAITING_STEPS: usize = 64;
 /// A request is refused whose body is not there in this time.
 pub const BODY_TIME: Duration = Duration::from_secs(30);

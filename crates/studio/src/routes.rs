@@ -20,8 +20,11 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Lines of a drawing that are no steps: its beginning, its images, and its end or its fault.
+const LINES: usize = limits::IMAGES as usize + 3;
 
 type Shared = State<Arc<Studio>>;
 
@@ -92,8 +95,15 @@ async fn page_file(asked: Request) -> Result<Response, Refusal> {
     Ok(([(header::CONTENT_TYPE, kind)], bytes).into_response())
 }
 
-/// The body of a request, within its limits.
-async fn body(asked: Request) -> Result<Bytes, Refusal> {
+/// The body of a request. While it is kept, it counts among all bodies.
+struct Read {
+    bytes: Bytes,
+    /// None of a small one.
+    place: Option<OwnedSemaphorePermit>,
+}
+
+/// The body of a request that has at most so many bytes.
+async fn body(studio: &Studio, asked: Request, most: usize) -> Result<Read, Refusal> {
     let kind =
         asked.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if kind.split(';').next().map(str::trim) != Some("application/json") {
@@ -102,12 +112,15 @@ async fn body(asked: Request) -> Result<Bytes, Refusal> {
     }
     let announced =
         asked.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let beyond = || Refusal::beyond(format!("a request has at most {} bytes", limits::BODY));
-    if announced.is_some_and(|bytes: u64| bytes > limits::BODY as u64) {
+    let beyond = || Refusal::beyond(format!("this request has at most {most} bytes"));
+    let length: u64 = announced.unwrap_or(most as u64);
+    if length > most as u64 {
         return Err(beyond());
     }
-    match tokio::time::timeout(limits::BODY_TIME, to_bytes(asked.into_body(), limits::BODY)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
+    let place =
+        if length > limits::SMALL_BODY as u64 { Some(room(studio, length as u32).await?) } else { None };
+    match tokio::time::timeout(limits::BODY_TIME, to_bytes(asked.into_body(), most)).await {
+        Ok(Ok(bytes)) => Ok(Read { bytes, place }),
         Ok(Err(error)) => Err(match std::error::Error::source(&error) {
             Some(cause) if cause.to_string().contains("length limit") => beyond(),
             _ => Refusal::bad("the body of the request did not come whole"),
@@ -115,6 +128,21 @@ async fn body(asked: Request) -> Result<Bytes, Refusal> {
         Err(_) => {
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the body of the request did not come in time"))
         }
+    }
+}
+
+/// Waits for room for a large body.
+async fn room(studio: &Studio, bytes: u32) -> Result<OwnedSemaphorePermit, Refusal> {
+    let room = studio.bodies.clone().acquire_many_owned(bytes);
+    match tokio::time::timeout(limits::BODY_TIME, room).await {
+        Ok(Ok(place)) => Ok(place),
+        _ => Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "large requests have at most {} bytes together, and others are being answered; try again",
+                limits::BODIES
+            ),
+        )),
     }
 }
 
@@ -190,23 +218,23 @@ async fn preview(State(studio): Shared, query: NamedQuery) -> Result<Response, R
 }
 
 async fn stop(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let NameBody { name } = asked::read(&body(asked).await?)?;
+    let NameBody { name } = asked::read(&body(&studio, asked, limits::SMALL_BODY).await?.bytes)?;
     reading(move || Ok(json(&watched::stop(&studio.places, &name)?))).await
 }
 
-async fn note(asked: Request) -> Result<Response, Refusal> {
-    let body = body(asked).await?;
+async fn note(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
+    let body = body(&studio, asked, limits::BODY).await?;
     reading(move || {
-        let asked: PictureBody = asked::read(&body)?;
+        let asked: PictureBody = asked::read(&body.bytes)?;
         Ok(json(&note::note(&asked.bytes()?)?))
     })
     .await
 }
 
 async fn classify(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let body = body(asked).await?;
+    let Read { bytes, place: _place } = body(&studio, asked, limits::BODY).await?;
     let (asked, picture) = reading(move || {
-        let asked: ClassifyBody = asked::read(&body)?;
+        let asked: ClassifyBody = asked::read(&bytes)?;
         let picture = asked.raster()?;
         Ok((asked, picture))
     })
@@ -217,34 +245,42 @@ async fn classify(State(studio): Shared, asked: Request) -> Result<Response, Ref
     Ok(json(&found.await?))
 }
 
+/// A drawing that is asked for, its pictures decoded.
+struct ToDraw {
+    asked: DrawBody,
+    wanted: asked::Wanted,
+    client: Option<String>,
+    /// Its body's among all bodies.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
 /// A drawing's request, with its pictures decoded on a thread of their own.
-async fn drawn(
-    studio: &Arc<Studio>,
-    asked: Request,
-) -> Result<(DrawBody, asked::Wanted, Option<String>), Refusal> {
-    let (body, studio) = (body(asked).await?, studio.clone());
+async fn drawn(studio: &Arc<Studio>, asked: Request) -> Result<ToDraw, Refusal> {
+    let Read { bytes, place } = body(studio, asked, limits::BODY).await?;
+    let studio = studio.clone();
     reading(move || {
-        let asked: DrawBody = asked::read(&body)?;
+        let asked: DrawBody = asked::read(&bytes)?;
         let (wanted, client) = (asked.wanted(&studio.program)?, asked.client()?);
-        Ok((asked, wanted, client))
+        Ok(ToDraw { asked, wanted, client, _place: place })
     })
     .await
 }
 
 async fn steps(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, client) = drawn(&studio, asked).await?;
+    let ToDraw { asked, wanted, client, _place } = drawn(&studio, asked).await?;
     let index = asked.index.unwrap_or(0);
     let found = computed(studio, client, move |studio, cancel| steps::steps(studio, &wanted, index, cancel));
     Ok(json(&found.await?))
 }
 
 async fn command(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, _) = drawn(&studio, asked).await?;
+    let ToDraw { asked, wanted, _place, .. } = drawn(&studio, asked).await?;
     reading(move || Ok(json(&file::command(&studio, &wanted, asked.form)?))).await
 }
 
 async fn file(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (DrawBody { form, index, .. }, wanted, client) = drawn(&studio, asked).await?;
+    let ToDraw { asked: DrawBody { form, index, .. }, wanted, client, _place } =
+        drawn(&studio, asked).await?;
     let work = move |studio: &Studio, cancel: &Cancel| file::file(studio, &wanted, (form, index), cancel);
     let file::File { name, kind, bytes } = computed(studio, client, work).await?;
     let name: String =
@@ -257,27 +293,33 @@ async fn file(State(studio): Shared, asked: Request) -> Result<Response, Refusal
 }
 
 async fn draw(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
-    let (asked, wanted, client) = drawn(&studio, asked).await?;
-    let (sender, mut receiver) = unbounded_channel();
+    let ToDraw { asked, wanted, client, _place: place } = drawn(&studio, asked).await?;
+    let (sender, mut receiver) = channel(LINES + limits::WAITING_STEPS);
     let for_work = studio.clone();
     let waits = studio.queue.push(client, move |cancel| {
-        let say = |value| drop(sender.send(Ok(value)));
+        let say = |value: Value| {
+            // Who computes waits for no client: steps that nobody takes are left out, and there is room for the others.
+            if value["kind"] != "step" || sender.capacity() > LINES {
+                drop(sender.try_send(Ok(value)));
+            }
+        };
         if let Err(refusal) = draw::draw(&for_work, &wanted, asked.draft, cancel, say) {
             // Whoever asked may be gone.
-            let _ = sender.send(Err(refusal));
+            let _ = sender.try_send(Err(refusal));
         }
     })?;
     // What is refused before anything is drawn is an answer with its own status.
     let first = receiver.recv().await.unwrap_or_else(|| Err(unanswered(&waits)))?;
-    let lines = Lines { first: Some(first), receiver, _waits: waits };
+    let lines = Lines { first: Some(first), receiver, _waits: waits, _place: place };
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
 
 /// A line of JSON for each thing that is ready. Whoever drops them cancels the drawing.
 struct Lines {
     first: Option<Value>,
-    receiver: UnboundedReceiver<Result<Value, Refusal>>,
+    receiver: Receiver<Result<Value, Refusal>>,
     _waits: Waits,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Stream for Lines {

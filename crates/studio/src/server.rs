@@ -4,6 +4,7 @@ use crate::door::Door;
 use crate::error::Error;
 use crate::limits;
 use crate::models::Models;
+use crate::patient::Patient;
 use crate::places::Places;
 use crate::routes::router;
 use crate::studio::Studio;
@@ -100,6 +101,7 @@ impl Server {
             places: Places::new(runs, Some(run)),
             models: Models::default(),
             queue: Queue::default(),
+            bodies: Arc::new(Semaphore::new(limits::BODIES)),
             program,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -187,6 +189,7 @@ async fn accept(listener: TcpListener, app: Router, is_over: impl Fn() -> bool) 
 async fn answer(stream: TcpStream, app: Router, _place: OwnedSemaphorePermit) {
     // Lines of a drawing go out as they come.
     let _ = stream.set_nodelay(true);
+    let stream = Patient::new(stream, limits::WRITE_TIME);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits::HEAD_TIME)

@@ -7,6 +7,8 @@ use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::work::{Cancel, Queue};
 use duet_diffusion::{Device, Drawing, Model, Plan, Preparation};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Images of a drawing that are drawn at once, and shown as soon as they are.
 const BATCH: usize = 16;
@@ -16,6 +18,8 @@ pub struct Studio {
     pub places: Places,
     pub models: Models,
     pub queue: Queue,
+    /// Bytes that large bodies may still have, all together.
+    pub bodies: Arc<Semaphore>,
     /// How commands call the program.
     pub program: String,
 }

@@ -1,9 +1,9 @@
 //! A request beyond a limit is refused with what the limit is.
 
-use crate::support::{base64, own_runs, serve, server, trained};
+use crate::support::{base64, own_runs, parse, serve, server, trained};
 use duet_data::Picture;
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read, Write};
 
 #[track_caller]
 fn beyond(path: &str, body: Value, option: &str, limit: &str) {
@@ -65,13 +65,50 @@ fn a_body_is_limited_whether_its_length_is_told_or_not() {
 }
 
 #[test]
+fn requests_without_pictures_are_small_and_wait_for_no_large_ones() {
+    let refused = server().post("/api/stop", json!({"name": "x".repeat(300 << 10)})).refused(413);
+    assert!(refused.contains("at most 262144"), "{refused}");
+    let (_dir, runs, run) = own_runs();
+    let client = serve(&runs);
+    let head = format!(
+        "POST /api/note HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/json\r\nContent-Length: 25165824\r\n\r\n",
+        client.port
+    );
+    let begun = || {
+        let mut stream = client.connect();
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let held: Vec<_> = (0..4).map(|_| begun()).collect();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(client.post("/api/draw", json!({"drawing": {"run": run}, "draft": 1})).status, 200);
+    // A fifth large one waits until another is gone.
+    let large = json!({"picture": "A".repeat(1 << 20)});
+    let mut fifth = client.begin("/api/note", large);
+    fifth.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+    assert!(fifth.read(&mut [0; 64]).is_err());
+    drop(held);
+    fifth.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let mut all = Vec::new();
+    fifth.read_to_end(&mut all).unwrap();
+    assert_eq!(parse(&all).status, 400);
+}
+
+#[test]
 fn drawings_that_wait_are_limited() {
     let (_dir, runs, run) = own_runs();
     let client = serve(&runs);
     let long = json!({"drawing": {"run": run, "seeds": "0-99", "steps": 100}});
-    // More than have room: some of them are drawn while the others come.
-    let waiting: Vec<_> = (0..60).map(|_| client.begin("/api/draw", long.clone())).collect();
-    let refused = std::iter::repeat_with(|| client.post("/api/draw", json!({"drawing": {"run": run}})));
+    let mut waiting: Vec<_> = (0..17).map(|_| client.begin("/api/draw", long.clone())).collect();
+    let refused = std::iter::repeat_with(|| {
+        let mut stream = client.begin("/api/draw", long.clone());
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
+        let mut all = Vec::new();
+        // One that waits is not answered yet.
+        let _ = stream.read_to_end(&mut all);
+        waiting.push(stream);
+        parse(&all)
+    });
     let refused = refused.take(100).find(|answer| answer.status == 503).unwrap().refused(503);
     assert!(refused.contains("16 drawings are waiting"), "{refused}");
     drop(waiting);
