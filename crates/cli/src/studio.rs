@@ -152,8 +152,8 @@ mod build {
         let own = std::env::current_exe().context("where is this program?")?;
         let Some(clone) = clone_of(&own).filter(|_| program() != "duet") else {
             return Err(usage(
-                "studio: this program was built without the page; `cargo install --path crates/cli --features studio` in a \
-                 clone builds it with the page, and so does `cargo install duet-cli --features studio`",
+                "studio: this program was built without the page; build it in the repository: `cargo install --path \
+                 crates/cli --features studio`",
             ));
         };
         if cfg!(windows) {
