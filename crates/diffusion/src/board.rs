@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::tensorboard::{Event, Value, sides};
 use crate::tfrecord::Records;
 use duet_train::TrainError;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -75,7 +75,8 @@ impl Board {
     pub fn step(&mut self, line: &str, images_per_second: f64) -> Result<()> {
         self.wall_time = now().max(self.wall_time + TICK);
         let speed = Some(images_per_second as f32);
-        self.add(of_line(line.as_bytes(), Times { wall_time: self.wall_time, speed }))
+        let times = Times { wall_time: self.wall_time, speed };
+        self.add(numbers_of(line.as_bytes()).map(|(step, numbers)| of_step(step, &numbers, times)))
     }
 
     /// Adds the preview of the last step.
@@ -104,13 +105,13 @@ impl Sources<'_> {
         file.write_all(&version.record())?;
         file.write_all(&config.record())?;
         for line in self.metrics.split(|&byte| byte == b'\n') {
-            let Some(step) = step_of(line) else { continue };
+            let Some((step, numbers)) = numbers_of(line) else { continue };
             let known = clock.steps.get(&step);
             wall_time = known.map_or(0.0, |times| times.wall_time).max(wall_time + TICK);
             let times = Times { wall_time, speed: known.and_then(|times| times.speed) };
             let picture = self.previews.get(&step).and_then(|path| duet_files::read(path, MAX_PREVIEW).ok());
             let preview = picture.and_then(|png| of_preview(step, wall_time, png));
-            for event in of_line(line, times).into_iter().chain(preview) {
+            for event in std::iter::once(of_step(step, &numbers, times)).chain(preview) {
                 file.write_all(&event.record())?;
             }
         }
@@ -189,10 +190,16 @@ fn open(path: &Path) -> Option<(BufReader<File>, u64)> {
     Some((BufReader::new(file), length))
 }
 
-/// The numbers of a line of the metrics; none where it is no such line.
-fn of_line(line: &[u8], Times { wall_time, speed }: Times) -> Option<Event> {
+/// The step of a line of the metrics, and what the line says of it; none where it is no such line.
+fn numbers_of(line: &[u8]) -> Option<(u64, Map<String, Json>)> {
+    let Json::Object(numbers) = serde_json::from_slice(line).ok()? else { return None };
+    Some((numbers.get("step")?.as_u64()?, numbers))
+}
+
+/// The event of a step.
+fn of_step(step: u64, numbers: &Map<String, Json>, Times { wall_time, speed }: Times) -> Event {
     let mut values = Vec::new();
-    for (key, value) in serde_json::from_slice::<Json>(line).ok()?.as_object()? {
+    for (key, value) in numbers {
         match key.as_str() {
             "step" => {}
             "held_out_loss" => add_numbers("held_out/loss", value, &mut values),
@@ -202,7 +209,7 @@ fn of_line(line: &[u8], Times { wall_time, speed }: Times) -> Option<Event> {
         }
     }
     values.extend(speed.map(|speed| (SPEED.to_string(), Value::Scalar(speed))));
-    Some(Event { wall_time, step: step_of(line)?, values })
+    Event { wall_time, step, values }
 }
 
 /// Every number under a key, with the keys that lead to it as its tag.
@@ -213,10 +220,6 @@ fn add_numbers(tag: &str, value: &Json, values: &mut Vec<(String, Value)>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         add_numbers(&format!("{tag}/{key}"), value, values);
     }
-}
-
-fn step_of(line: &[u8]) -> Option<u64> {
-    serde_json::from_slice::<Json>(line).ok()?.get("step")?.as_u64()
 }
 
 /// The event of a preview; none where it is no PNG.
@@ -259,7 +262,8 @@ mod tests {
     fn every_number_of_the_metrics_has_a_tag() {
         let line = r#"{"step":7,"loss":0.5,"held_out_loss":0.25,"new":1,"score":{"accuracy":0.75},
             "memorisation":{"copied_share":0.0,"copied_by_class":{"left/right":0.5}}}"#;
-        let event = of_line(line.as_bytes(), Times { wall_time: 1.0, speed: Some(9.0) }).unwrap();
+        let (step, numbers) = numbers_of(line.as_bytes()).unwrap();
+        let event = of_step(step, &numbers, Times { wall_time: 1.0, speed: Some(9.0) });
         let expected = [
             ("train/loss", 0.5),
             ("held_out/loss", 0.25),
