@@ -1,4 +1,5 @@
 //! New networks, and refused configurations and inputs.
+use crate::networks::{odd, one_level};
 use candle_core::{DType, Device, Tensor};
 use duet_model::{ModelError, UNet, UNetConfig, load_folder, weights_to_bytes};
 use std::collections::BTreeMap;
@@ -187,25 +188,7 @@ fn inputs_are_checked_with_names_and_values() {
 /// One level, no middle block, one head for all channels, right-and-bottom padding, rectangles.
 #[test]
 fn unusual_networks_run_and_every_parameter_has_a_finite_gradient() {
-    let one_level = UNetConfig {
-        down_block_types: vec!["DownBlock2D".into()],
-        up_block_types: vec!["UpBlock2D".into()],
-        block_out_channels: vec![8],
-        mid_block_type: None,
-        num_class_embeds: None,
-        ..tiny()
-    };
-    let odd = UNetConfig {
-        attention_head_dim: None,
-        downsample_padding: 0,
-        layers_per_block: 3,
-        mid_block_scale_factor: 2.0,
-        center_input_sample: true,
-        time_embedding_dim: Some(20),
-        norm_num_groups: 1,
-        ..tiny()
-    };
-    for config in [one_level, odd] {
+    for config in [one_level(tiny()), odd(tiny())] {
         let (unet, parameters) = UNet::seeded(&config, 0, &Device::Cpu).unwrap();
         let x = Tensor::randn(0f32, 1.0, (2, 1, 6, 10), &Device::Cpu).unwrap();
         let t = Tensor::new(&[3u32, 900], &Device::Cpu).unwrap();

@@ -20,36 +20,38 @@ pub fn plain() -> UNetConfig {
     }
 }
 
+/// The same with one level, no middle and no classes.
+pub fn one_level(base: UNetConfig) -> UNetConfig {
+    UNetConfig {
+        down_block_types: strings(&["DownBlock2D"]),
+        up_block_types: strings(&["UpBlock2D"]),
+        block_out_channels: vec![8],
+        mid_block_type: None,
+        num_class_embeds: None,
+        ..base
+    }
+}
+
+/// The same with settings that are seldom used.
+pub fn odd(base: UNetConfig) -> UNetConfig {
+    UNetConfig {
+        attention_head_dim: None,
+        downsample_padding: 0,
+        layers_per_block: 3,
+        mid_block_scale_factor: 2.0,
+        center_input_sample: true,
+        time_embedding_dim: Some(20),
+        norm_num_groups: 1,
+        ..base
+    }
+}
+
 /// Networks that differ in everything that a configuration can change.
 pub fn networks() -> Vec<(&'static str, UNetConfig)> {
     vec![
         ("plain", plain()),
-        (
-            "one level without a middle",
-            UNetConfig {
-                down_block_types: strings(&["DownBlock2D"]),
-                up_block_types: strings(&["UpBlock2D"]),
-                block_out_channels: vec![8],
-                mid_block_type: None,
-                num_class_embeds: None,
-                ..plain()
-            },
-        ),
-        (
-            "odd settings",
-            UNetConfig {
-                attention_head_dim: None,
-                downsample_padding: 0,
-                layers_per_block: 3,
-                mid_block_scale_factor: 2.0,
-                center_input_sample: true,
-                time_embedding_dim: Some(20),
-                norm_num_groups: 1,
-                flip_sin_to_cos: false,
-                freq_shift: 1.0,
-                ..plain()
-            },
-        ),
+        ("one level without a middle", one_level(plain())),
+        ("odd settings", UNetConfig { flip_sin_to_cos: false, freq_shift: 1.0, ..odd(plain()) }),
         (
             "three levels, odd widths",
             UNetConfig {

@@ -1,5 +1,5 @@
 //! The network on the kernels' tape against the same network as a candle graph.
-use crate::networks::{networks, plain, strings};
+use crate::networks::{networks, one_level, plain};
 use candle_core::{Device, Tensor};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::{
@@ -218,16 +218,7 @@ fn a_snapshot_keeps_the_weights_of_its_moment() {
 
 #[test]
 fn multiply_adds_are_counted_as_direct_sums() {
-    let config = UNetConfig {
-        in_channels: 1,
-        out_channels: 1,
-        down_block_types: strings(&["DownBlock2D"]),
-        up_block_types: strings(&["UpBlock2D"]),
-        block_out_channels: vec![8],
-        mid_block_type: None,
-        num_class_embeds: None,
-        ..plain()
-    };
+    let config = one_level(UNetConfig { in_channels: 1, out_channels: 1, ..plain() });
     let (unet, _) = UNet::seeded(&config, 0, &CPU).unwrap();
     // conv_in, a residual block, two over joined features with shortcuts, conv_out; the time
     // embedding 8 → 32 → 32 and its three projections to 8.
