@@ -20,3 +20,32 @@ macro_rules! serde_as_text {
         }
     )+};
 }
+
+/// Text of a `Copy` type whose values have plain names: `Display`, `FromStr` and serde, by a table `[(&str, Type); N]`
+/// that names every value. An unknown name is answered with `what` it is and with the names.
+///
+/// The crate that uses this macro must depend on `serde`.
+#[macro_export]
+macro_rules! names_as_text {
+    ($type:ty, $what:literal, $names:ident) => {
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter) -> ::std::fmt::Result {
+                f.write_str($names.iter().find(|(_, value)| value == self).map_or("", |(name, _)| name))
+            }
+        }
+
+        impl ::std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let found = $names.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+                found.ok_or_else(|| {
+                    let names = $names.map(|(name, _)| name).join(", ");
+                    format!("{} \"{text}\": use one of {names}", $what)
+                })
+            }
+        }
+
+        $crate::serde_as_text!($type);
+    };
+}

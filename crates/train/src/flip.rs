@@ -2,8 +2,6 @@
 
 use duet_data::Shape;
 use duet_random::Draws;
-use std::fmt;
-use std::str::FromStr;
 
 /// Whether training mirrors images at random. The network is not told, so mirror images are drawn too; they must
 /// mean the same as the images. Those of letters and digits do not.
@@ -49,19 +47,4 @@ pub fn mirror(shape: Shape, [in_x, in_y]: [bool; 2], image: &mut [f32]) {
     }
 }
 
-impl fmt::Display for Flip {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(NAMES.iter().find(|(_, flip)| flip == self).map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for Flip {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, flip)| *flip);
-        found.ok_or_else(|| format!("flip \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", ")))
-    }
-}
-
-duet_schedule::serde_as_text!(Flip);
+duet_schedule::names_as_text!(Flip, "flip", NAMES);

@@ -1,8 +1,6 @@
 //! Which optimiser moves which parameter of the network.
 
 use duet_model::AUGMENT_EMBEDDING;
-use std::fmt;
-use std::str::FromStr;
 
 /// The optimiser of the parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,24 +20,7 @@ impl Optimizer {
     }
 }
 
-impl fmt::Display for Optimizer {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(NAMES.iter().find(|(_, optimizer)| optimizer == self).map_or("", |(name, _)| name))
-    }
-}
-
-impl FromStr for Optimizer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = NAMES.iter().find(|(name, _)| *name == text).map(|(_, optimizer)| *optimizer);
-        found.ok_or_else(|| {
-            format!("optimizer \"{text}\": use one of {}", NAMES.map(|(name, _)| name).join(", "))
-        })
-    }
-}
-
-duet_schedule::serde_as_text!(Optimizer);
+duet_schedule::names_as_text!(Optimizer, "optimizer", NAMES);
 
 /// The layers whose input is an image, a timestep, a class or an augmentation, and the layer whose output is an image.
 const OUTER: [&str; 6] = [
