@@ -125,7 +125,8 @@ fn load_guide(name: &Path, model: &Model, device: &Device) -> Result<Model> {
     Ok(guide)
 }
 
-fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
+/// The model of a folder that was found.
+pub(crate) fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
     if folder.join(MANIFEST_FILE).exists() && !Manifest::verify_model(&folder)? {
         log::info!(
             "{}: its training state is not there: it draws, and no training goes on from it",

@@ -2,11 +2,10 @@
 
 use crate::error::{Result, Within, setting};
 use crate::from::{FromConfig, FromWeights};
-use crate::model::{Model, read_model};
+use crate::model::{Model, load_from, read_model};
 use crate::network_config::NetworkConfig;
 use candle_core::{Device, Tensor};
 use duet_data::Splits;
-use duet_model::UNetConfig;
 use duet_random::Draws;
 use duet_train::{TrainError, Trainer, checkpoint};
 use serde::{Deserialize, Serialize};
@@ -156,7 +155,7 @@ impl Beginning {
 /// The model and those of its weights that are asked for, by name.
 fn read(from: &FromConfig, device: &Device) -> Result<(Model, BTreeMap<String, Tensor>)> {
     read_model(Path::new(&from.model), |folder| {
-        let model = Model::open(folder, device)?;
+        let model = load_from(folder.into(), device)?;
         let values = match from.weights {
             FromWeights::Averaged => {
                 let named =
@@ -179,8 +178,7 @@ fn differences(model: &Model, trainer: &Trainer) -> Result<Vec<String>> {
     if model.scheduler.noise_schedule()? != *trainer.schedule() {
         found.push("the noise schedule is not the model's: its timesteps mean other noise".into());
     }
-    let decided = |config: &UNetConfig| NetworkConfig::of(config);
-    if decided(model.loaded.unet.config())? != decided(trainer.unet().config())? {
+    if NetworkConfig::of(model.loaded.unet.config())? != NetworkConfig::of(trainer.unet().config())? {
         found.push("the network differs from the model's where weights do not show it (see [model])".into());
     }
     Ok(found)
