@@ -96,7 +96,7 @@ impl RunFolder {
 
     /// Where the preview of a step goes.
     pub fn preview(&self, step: u64) -> PathBuf {
-        self.path.join(PREVIEWS).join(format!("step-{step:06}.png"))
+        preview_path(&self.path, step)
     }
 
     /// Adds the preview of the last step. The next save waits until it is on disk.
@@ -163,6 +163,11 @@ impl RunFolder {
         self.events.write_all(line.as_bytes()).map_err(write_error(self.path.join(EVENTS)))?;
         Ok(())
     }
+}
+
+/// Where the preview of a run's step is.
+pub fn preview_path(run: &Path, step: u64) -> PathBuf {
+    run.join(PREVIEWS).join(format!("step-{step:06}.png"))
 }
 
 /// The pictures of a run by their steps.

@@ -18,6 +18,11 @@ pub struct Place {
 }
 
 impl Place {
+    /// σ = √((1-ᾱ)/ᾱ), the noise level at which the network is evaluated; infinite where ᾱ = 0.
+    pub fn sigma(&self) -> f64 {
+        ((1.0 - self.alpha_bar) / self.alpha_bar).sqrt()
+    }
+
     /// The number of noise levels before the one of this evaluation.
     pub(crate) fn level(&self) -> usize {
         self.interval + usize::from(self.at_end)

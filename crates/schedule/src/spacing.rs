@@ -51,6 +51,9 @@ pub enum Spacing {
 }
 
 impl Spacing {
+    /// The names that a person can use, beside a list.
+    pub const NAMES: [&'static str; 5] = ["leading", "trailing", "linspace", "karras", "sigmoid"];
+
     /// `n` timesteps of `schedule`, strictly falling, the first at most T-1.
     ///
     /// Every rule gives exactly `n` for 1 ≤ `n` ≤ T. Timesteps that rounding makes equal are moved apart,

@@ -3,7 +3,7 @@
 use crate::asked::{FileForm, MASK, PICTURE, Wanted};
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::studio::Studio;
+use crate::studio::{Studio, check_index};
 use crate::work::Cancel;
 use duet_diffusion::data::encode_apng;
 use duet_diffusion::words::quoted;
@@ -35,13 +35,8 @@ pub fn file(
                 file("duet.png", "image/png", bytes)
             }
             FileForm::Image => {
-                let images = plan.sampling.seeds.len();
                 let index = index.unwrap_or(0);
-                if index >= images {
-                    return Err(Refusal::bad(format!(
-                        "index {index}: the drawing has {images} images, from 0 on"
-                    )));
-                }
+                check_index(&plan, index)?;
                 plan.sampling = plan.sampling.only(index)?;
                 let images = plan.draw(|_| on_step())?.images;
                 let bytes = pictures(&images)?[0].encode_png_with(&plan.texts(Form::Image(index))?);

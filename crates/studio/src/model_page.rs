@@ -3,15 +3,12 @@
 use crate::places::{self, Place, newest_checkpoint};
 use crate::refusal::Refusal;
 use crate::studio::Studio;
-use duet_diffusion::schedule::{NoiseSchedule, Solver};
+use duet_diffusion::sample::Rule;
+use duet_diffusion::schedule::{NoiseSchedule, Solver, Spacing};
 use duet_diffusion::train::checkpoint;
 use duet_diffusion::{Drawing, EXCLUDES, Error, Model, NEEDS, Plan};
 use serde_json::{Value, json};
 use std::path::Path;
-
-/// The spacings and rules that are named in `duet sample --help`.
-const SPACINGS: [&str; 5] = ["leading", "trailing", "linspace", "karras", "sigmoid"];
-const RULES: [&str; 3] = ["plain", "zero-star", "apg"];
 
 /// Every run with a checkpoint, the chosen one, and how commands call the program.
 pub fn models(Studio { places, program, .. }: &Studio) -> Value {
@@ -42,7 +39,7 @@ pub fn model(studio: &Studio, name: &str) -> Result<Value, Refusal> {
         "classes": model.classes, "null_label": model.null_label.is_some(), "channels": config.in_channels,
         "height": height, "width": width, "timesteps": schedule.len(), "sigmas": sigmas(&schedule),
         "prediction": prediction, "drawing": usual(&model)?, "samplers": Solver::names(),
-        "spacings": SPACINGS, "rules": RULES,
+        "spacings": Spacing::NAMES, "rules": Rule::names(),
         "excludes": pairs.collect::<Vec<_>>(), "needs": NEEDS.map(|(name, other)| [name, other]),
         "checkpoints": other_checkpoints(&model.folder),
     }))
@@ -83,12 +80,11 @@ fn other_checkpoints(folder: &Path) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use duet_diffusion::sample::Rule;
-    use duet_diffusion::schedule::Spacing;
 
     #[test]
     fn every_name_that_the_page_offers_is_one() {
-        SPACINGS.iter().for_each(|name| drop(name.parse::<Spacing>().unwrap()));
-        RULES.iter().for_each(|name| drop(name.parse::<Rule>().unwrap()));
+        Spacing::NAMES.iter().for_each(|name| drop(name.parse::<Spacing>().unwrap()));
+        Rule::names().iter().for_each(|name| drop(name.parse::<Rule>().unwrap()));
+        assert_eq!(Rule::names(), ["plain", "zero-star", "apg"]);
     }
 }

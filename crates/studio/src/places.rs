@@ -3,12 +3,8 @@
 use crate::refusal::Refusal;
 use duet_diffusion::find::{BEST, LATEST};
 use duet_diffusion::train::checkpoint;
+use duet_diffusion::{CHECKPOINTS, CONFIG};
 use std::path::{Path, PathBuf};
-
-/// A run's configuration, without which a folder is no run.
-const CONFIG: &str = "config.toml";
-/// Where a run keeps its checkpoints.
-const CHECKPOINTS: &str = "checkpoints";
 
 /// Where runs are, and the model that was named beside them.
 pub struct Places {
@@ -111,7 +107,7 @@ fn is_step(name: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a folder is a run's.
+/// Whether a folder is a run's, with a configuration of its own and no link to one elsewhere.
 pub fn is_run(folder: &Path) -> bool {
     is_own_file(&folder.join(CONFIG))
 }

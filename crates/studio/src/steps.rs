@@ -4,7 +4,7 @@ use crate::asked::Wanted;
 use crate::draw::{Told, base64};
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::studio::Studio;
+use crate::studio::{Studio, check_index};
 use crate::work::Cancel;
 use duet_diffusion::candle_core::Tensor;
 use duet_diffusion::sample::{Seen, Views};
@@ -14,10 +14,8 @@ use serde_json::{Value, json};
 /// The steps of image `index` of the drawing, and the image.
 pub fn steps(studio: &Studio, wanted: &Wanted, index: usize, cancel: &Cancel) -> Result<Value, Refusal> {
     studio.with_plan(wanted, cancel, |mut plan| {
-        let (images, count) = (plan.sampling.seeds.len(), plan.sampling.sampler.steps().len());
-        if index >= images {
-            return Err(Refusal::bad(format!("index {index}: the drawing has {images} images, from 0 on")));
-        }
+        check_index(&plan, index)?;
+        let count = plan.sampling.sampler.steps().len();
         if count > limits::SHOWN_STEPS {
             let error = format!("steps {count}: at most {} are shown one by one", limits::SHOWN_STEPS);
             return Err(Refusal::beyond(error).of("steps"));
@@ -45,10 +43,9 @@ fn step(seen: &Seen) -> duet_diffusion::Result<Value> {
         (Some(given), Some(free)) => Some(((given - free)? / 2.0)?),
         _ => None,
     };
-    let (alpha_bar, timestep) = (seen.place.alpha_bar, seen.place.timestep);
     let one = |image: &Tensor| png(&image.unsqueeze(0)?);
     Ok(json!({
-        "timestep": timestep, "sigma": ((1.0 - alpha_bar) / alpha_bar).sqrt(), "alpha_bar": alpha_bar,
+        "timestep": seen.place.timestep, "sigma": seen.place.sigma(), "alpha_bar": seen.place.alpha_bar,
         "guided": difference.is_some(), "x": png(&seen.x)?, "x0": png(&seen.x0)?,
         "given": given.as_ref().map(one).transpose()?, "free": free.as_ref().map(one).transpose()?,
         "difference": difference.as_ref().map(one).transpose()?,

@@ -50,6 +50,15 @@ impl Studio {
     }
 }
 
+/// Refuses an image that the drawing has not.
+pub fn check_index(plan: &Plan, index: usize) -> Result<(), Refusal> {
+    let images = plan.sampling.seeds.len();
+    match index < images {
+        true => Ok(()),
+        false => Err(Refusal::bad(format!("index {index}: the drawing has {images} images, from 0 on"))),
+    }
+}
+
 fn check_limits(drawing: &Drawing, model: &Model, program: &str) -> Result<(), Refusal> {
     let images = Plan::count(drawing, model)?;
     if images > limits::IMAGES {

@@ -6,21 +6,17 @@ use crate::refusal::Refusal;
 use crate::studio::Studio;
 use duet_diffusion::metrics::{self, METRICS, Metrics};
 use duet_diffusion::words::quoted;
-use duet_diffusion::{RunConfig, ask_to_stop, is_trained};
+use duet_diffusion::{CONFIG, LAST_STEPS, RunConfig, ask_to_stop, is_trained, preview_path};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The loss of a list is the mean of so many last steps.
-const LAST: usize = 50;
-/// Where a run keeps its previews.
-const PREVIEWS: &str = "samples";
 /// Larger files are no previews.
 const PREVIEW_BYTES: u64 = 64 << 20;
 
 /// Every run with where it is. What of it is not there yet, or damaged, is null.
 pub fn runs(places: &Places) -> Value {
     let run = |name: String, path: &Path| {
-        let last = rows(path, 0, LAST).unwrap_or_default();
+        let last = rows(path, 0, LAST_STEPS).unwrap_or_default();
         let loss = last.iter().map(|row| row.loss).sum::<f64>() / last.len() as f64;
         let step = last.last().map(|row| row.step).or_else(|| newest_checkpoint(path).map(|(step, _)| step));
         json!({
@@ -78,22 +74,11 @@ fn last_step(run: &Path) -> Result<u64, Refusal> {
 
 /// Steps of the whole run; none where its configuration cannot be read.
 fn steps(run: &Path) -> Option<u64> {
-    let path = run.join("config.toml");
+    let path = run.join(CONFIG);
     is_own_file(&path).then(|| RunConfig::load(&path).ok()).flatten().map(|(config, _)| config.train.steps)
 }
 
-fn preview_path(run: &Path, step: u64) -> PathBuf {
-    run.join(PREVIEWS).join(format!("step-{step:06}.png"))
-}
-
 fn previews(run: &Path) -> Vec<u64> {
-    let entries = std::fs::read_dir(run.join(PREVIEWS)).into_iter().flatten().flatten();
-    let step = |entry: std::fs::DirEntry| {
-        let name = entry.file_name();
-        let step = name.to_str()?.strip_prefix("step-")?.strip_suffix(".png")?.parse().ok()?;
-        is_own_file(&preview_path(run, step)).then_some(step)
-    };
-    let mut steps: Vec<u64> = entries.filter_map(step).collect();
-    steps.sort_unstable();
-    steps
+    let steps = duet_diffusion::previews(run).into_keys();
+    steps.filter(|&step| is_own_file(&preview_path(run, step))).collect()
 }

@@ -50,6 +50,11 @@ macro_rules! rules {
             fn texts() -> String {
                 [$($settings::texts(),)+].join(", ")
             }
+
+            /// The names that a person can use: what each rule's texts begin with.
+            pub fn names() -> Vec<&'static str> {
+                [$($settings::texts(),)+].iter().filter_map(|texts| texts.split(' ').next()).collect()
+            }
         }
 
         $(impl From<$settings> for Rule {
