@@ -68,6 +68,20 @@ impl Model {
         Ok(self)
     }
 
+    /// A model of its parts, with the meaning of the class embedding's rows.
+    pub(crate) fn assembled(
+        mut loaded: LoadedModel,
+        scheduler: DiffusersScheduler,
+        sample: Option<SampleConfig>,
+        folder: PathBuf,
+    ) -> Result<Self> {
+        let rows = ClassRows::read(&loaded)?;
+        let has_rows = loaded.unet.config().num_class_embeds.is_some();
+        let null_is_assumed = has_rows && !rows.has_names && !rows.has_null_label;
+        let (classes, null_label) = (rows.classes, with_null_last(&mut loaded, rows.null_label)?);
+        Ok(Self { loaded, scheduler, classes, null_label, folder, sample, guide: None, null_is_assumed })
+    }
+
     /// Hash of the network's configuration and weights and of the scheduler.
     ///
     /// # Errors
@@ -133,19 +147,15 @@ pub(crate) fn load_from(folder: PathBuf, device: &Device) -> Result<Model> {
             folder.display()
         );
     }
-    let mut loaded = duet_model::load_folder(&folder, device)?;
+    let loaded = duet_model::load_folder(&folder, device)?;
     let missing = || Error::NoScheduler { folder: folder.clone(), path: folder.join(SCHEDULER_FILE) };
     let scheduler = scheduler_of(&folder)?.ok_or_else(missing)?;
-    let rows = ClassRows::read(&loaded)?;
-    let has_rows = loaded.unet.config().num_class_embeds.is_some();
-    let null_is_assumed = has_rows && !rows.has_names && !rows.has_null_label;
-    let (classes, null_label) = (rows.classes, with_null_last(&mut loaded, rows.null_label)?);
     let copy = folder.join(CONFIG_COPY);
     let sample = match copy.is_file() {
         true => Some(RunConfig::load(&copy)?.0.sample),
         false => None,
     };
-    Ok(Model { loaded, scheduler, classes, null_label, folder, sample, guide: None, null_is_assumed })
+    Model::assembled(loaded, scheduler, sample, folder)
 }
 
 /// Reads a scheduler's configuration, with a warning of keys that are passed over.

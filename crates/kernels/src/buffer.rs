@@ -18,8 +18,8 @@ pub struct Buffer {
 
 /// The largest number of bytes in the store. The store avoids asking the system for new pages in every
 /// step. All these bytes were in use at the same time before, so keeping them does not raise a process's
-/// peak.
-const KEPT: usize = 4 << 30;
+/// peak. (A `usize` cannot hold it everywhere.)
+const KEPT: u64 = 4 << 30;
 
 struct Store {
     /// Sorted by the number of lines; among equals, the newest is last.
@@ -46,7 +46,7 @@ impl Store {
 
     fn keep(&mut self, lines: Vec<CacheLine>) {
         let bytes = lines.capacity() * size_of::<CacheLine>();
-        if self.bytes + bytes <= KEPT && bytes > 0 {
+        if (self.bytes + bytes) as u64 <= KEPT && bytes > 0 {
             self.bytes += bytes;
             let at = self.free.partition_point(|free| free.capacity() <= lines.capacity());
             self.free.insert(at, lines);

@@ -64,14 +64,20 @@ pub(crate) fn dispatch<K: WithSimd>(kernel: K) -> K::Output {
     }
 }
 
-/// a · b + c, fused if the processor has the instruction. (pulp's portable version would call a function.)
+/// Whether a · b + c of this instruction set would call a function for each lane.
+#[inline(always)]
+fn calls_functions<S: Simd>() -> bool {
+    #[cfg(target_arch = "wasm32")]
+    if TypeId::of::<S>() == TypeId::of::<pulp::wasm::Simd128>() {
+        return true;
+    }
+    TypeId::of::<S>() == TypeId::of::<Scalar128b>()
+}
+
+/// a · b + c, fused if the processor has the instruction.
 #[inline(always)]
 pub(crate) fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    if TypeId::of::<S>() == TypeId::of::<Scalar128b>() {
-        simd.add_f32s(simd.mul_f32s(a, b), c)
-    } else {
-        simd.mul_add_f32s(a, b, c)
-    }
+    if calls_functions::<S>() { simd.add_f32s(simd.mul_f32s(a, b), c) } else { simd.mul_add_f32s(a, b, c) }
 }
 
 /// The first `lanes` values at `from`, zeros after them.

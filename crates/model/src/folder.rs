@@ -4,7 +4,7 @@ use crate::config::UNetConfig;
 use crate::error::ModelError;
 use crate::parameters::Parameters;
 use crate::unet::UNet;
-use crate::weights::{self, find_weights};
+use crate::weights::{self, WEIGHTS_FILE, find_weights};
 use candle_core::{Device, Tensor};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -63,18 +63,40 @@ fn in_file(path: &Path, error: ModelError) -> ModelError {
 /// before diffusers 0.15, and all tensors may have the prefix `_orig_mod.` or `module.`.
 /// Errors as [`load_folder`].
 pub fn load_files(path: &Path, weights_path: &Path, device: &Device) -> Result<LoadedModel, ModelError> {
-    let text = read_config(path)?;
+    assembled(&read_config(path)?, (path, weights_path), device, || weights::read(weights_path, device))
+}
+
+/// As [`load_folder`], from the text of a configuration and the bytes of a weights file. `folder` is what errors call
+/// their place; nothing is read there.
+///
+/// Errors as [`load_folder`].
+pub fn load_bytes(
+    config: &str,
+    weights: &[u8],
+    folder: &Path,
+    device: &Device,
+) -> Result<LoadedModel, ModelError> {
+    let places = (folder.join(CONFIG_FILE), folder.join(WEIGHTS_FILE));
+    assembled(config, (&places.0, &places.1), device, || weights::from_bytes(weights, &places.1, device))
+}
+
+/// A network of a configuration, and of tensors that are read when the configuration is known to be right.
+fn assembled(
+    text: &str,
+    (path, weights_path): (&Path, &Path),
+    device: &Device,
+    tensors: impl FnOnce() -> Result<BTreeMap<String, Tensor>, ModelError>,
+) -> Result<LoadedModel, ModelError> {
     let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
-    let config = UNetConfig::from_json(&text).map_err(|error| in_file(path, error))?;
-    let mut notes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text)?;
+    let config = UNetConfig::from_json(text).map_err(|error| in_file(path, error))?;
+    let mut notes: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text)?;
     notes.retain(|key, _| key.starts_with('_'));
     config.check_memory(1).map_err(|error| in_file(path, error))?;
     if let Some((height, width)) = config.sample_size.map(|size| size.sides()) {
         config.check_pass(height, width).map_err(|error| in_file(path, error))?;
     }
-    let tensors = weights::read(weights_path, device)?;
     let (unet, parameters) =
-        UNet::from_tensors(&config, tensors, device).map_err(|error| in_file(weights_path, error))?;
+        UNet::from_tensors(&config, tensors()?, device).map_err(|error| in_file(weights_path, error))?;
     Ok(LoadedModel { unet, parameters, folder, notes })
 }
 

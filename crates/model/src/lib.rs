@@ -35,7 +35,9 @@ mod weights;
 
 pub use config::{SampleSize, UNetConfig};
 pub use error::ModelError;
-pub use folder::{CONFIG_FILE, LoadedModel, load_files, load_folder, read_folder_config, weights_to_bytes};
+pub use folder::{
+    CONFIG_FILE, LoadedModel, load_bytes, load_files, load_folder, read_folder_config, weights_to_bytes,
+};
 pub use memory::{available_memory, check_memory};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};

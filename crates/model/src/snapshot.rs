@@ -135,6 +135,8 @@ impl Snapshot<'_> {
         labels: Option<&Tensor>,
     ) -> std::result::Result<Tensor, ModelError> {
         let inputs = self.unet.inputs(&NetworkInputs { x, t, labels, augment_labels: None })?;
+        // A browser has no other device, and a page carries nothing that it does not use.
+        #[cfg(not(target_arch = "wasm32"))]
         if !x.device().is_cpu() {
             let mut graph = CandleGraph(self.unet.device());
             return Ok(self.unet.run(&mut graph, inputs.given(|x| Ok(x.clone()))?)?.detach());

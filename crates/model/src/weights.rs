@@ -2,7 +2,7 @@
 
 use crate::error::ModelError;
 use crate::parameters::Parameters;
-use crate::tensors::read_tensors;
+use crate::tensors::{read_tensors, tensors_from_bytes};
 use candle_core::{Device, Tensor};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,8 +90,22 @@ pub(crate) fn read(weights: &Path, device: &Device) -> Result<BTreeMap<String, T
             read_tensors(weights, device)?
         }
     };
+    of_today(tensors, weights)
+}
+
+/// The tensors of a file's bytes, under today's names; `path` is what errors call it.
+pub(crate) fn from_bytes(
+    bytes: &[u8],
+    path: &Path,
+    device: &Device,
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let in_file = |error: ModelError| ModelError::File { path: path.into(), reason: error.to_string() };
+    of_today(tensors_from_bytes(bytes, device).map_err(in_file)?, path)
+}
+
+fn of_today(tensors: BTreeMap<String, Tensor>, path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     renamed(unwrapped(tensors))
-        .map_err(|error| ModelError::File { path: weights.into(), reason: error.to_string() })
+        .map_err(|error| ModelError::File { path: path.into(), reason: error.to_string() })
 }
 
 #[derive(Deserialize)]
