@@ -9,7 +9,7 @@ use duet_cli::terminal::out;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 15] = [
+const ALLOWED: [(&str, &[&str]); 16] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
     ("duet-schedule", &[]),
@@ -49,6 +49,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
         ],
     ),
     ("duet-studio", &["duet-diffusion", "duet-files"]),
+    ("duet-web", &["duet-diffusion", "duet-studio"]),
     (
         "duet-cli",
         &[

@@ -9,6 +9,8 @@ mod compare;
 mod data;
 mod drawing;
 mod ema;
+#[cfg(feature = "studio")]
+mod engine;
 mod eval;
 pub mod exit;
 mod export;
@@ -18,6 +20,7 @@ mod images;
 mod import;
 mod interrupt;
 mod models;
+mod page;
 pub mod progress;
 mod report;
 mod reproduce;
@@ -28,6 +31,8 @@ mod sweep;
 pub mod terminal;
 mod train;
 mod verify;
+#[cfg(not(feature = "studio"))]
+mod with_page;
 
 use std::process::ExitCode;
 
@@ -62,6 +67,8 @@ pub enum Verb {
     Data(data::Args),
     /// Serve a page on this machine that draws, shows how guidance works, and watches trainings
     Studio(studio::Args),
+    /// Write the page that draws as one file with the model in it, which works offline in any browser
+    Page(page::Args),
     /// Download a public data set for --data
     Fetch(fetch::Args),
 }
@@ -84,6 +91,7 @@ impl Verb {
             Self::Import(args) => import::run(args),
             Self::Data(args) => data::run(args),
             Self::Studio(args) => studio::run(args),
+            Self::Page(args) => page::run(args),
             Self::Fetch(args) => fetch::run(args),
         }
     }

@@ -1,6 +1,7 @@
 // Uses the page as a person does, in a real browser, and checks what it shows and what it asks for.
 //
-// node page.mjs [ADDRESS]           of a server that has a model; without one, the fake server is used
+// node page.mjs [ADDRESS]           of a server that has a model, or the file: of a page that works alone; without one, the
+//                                   fake server is used
 // CHROMIUM=/path/to/chromium        the browser; SHOTS=FOLDER also keeps pictures of every view
 
 import assert from 'node:assert/strict';
@@ -9,15 +10,17 @@ import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
+import { launch } from './browser.mjs';
 
 /** Milliseconds that a machine with other work may take. */
 const PATIENCE = 15000;
-const VIEWS = ['draw', 'artists', 'compare', 'begin', 'training'];
 const here = fileURLToPath(new URL('.', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'duet-page-'));
 const shots = process.env.SHOTS;
 const given = process.argv[2];
+/** The page computes by itself, and there are no trainings. */
+const alone = given?.startsWith('file:') ?? false;
+const VIEWS = ['draw', 'artists', 'compare', 'begin', ...(alone ? [] : ['training'])];
 
 /** Starts a fake server on a free port, and gives its process and address. */
 const serve = async (...flags) => {
@@ -31,22 +34,24 @@ const serve = async (...flags) => {
 
 const servers = given ? [] : [await serve(), await serve('--empty')];
 const address = given ?? servers[0].at;
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
-});
+const browser = await launch();
 
 const faults = [];
 /** While a refusal is provoked, the browser tells of its status. */
 let refusing = false;
+
+/** In a page that works alone, what its workers are asked, and when one is stopped. */
+const watchWorkers = () => {
+  const { postMessage, terminate } = Worker.prototype;
+  Worker.prototype.postMessage = function (message, ...rest) {
+    if (message.request === 'draw') window.workerAsked(message.body);
+    return postMessage.call(this, message, ...rest);
+  };
+  Worker.prototype.terminate = function () {
+    window.workerStopped();
+    return terminate.call(this);
+  };
+};
 
 const open = async (options, url = address) => {
   const context = await browser.newContext({ acceptDownloads: true, ...options });
@@ -61,13 +66,18 @@ const open = async (options, url = address) => {
   page.on('pageerror', (error) => faults.push(`error: ${error.stack}`));
   page.on('request', (request) => {
     const { protocol, origin: to, pathname } = new URL(request.url());
-    if (!['data:', 'blob:'].includes(protocol) && to !== new URL(url).origin)
+    if (!['data:', 'blob:'].includes(protocol) && (alone ? request.url() !== url : to !== new URL(url).origin))
       faults.push(`request to ${request.url()}`);
     if (pathname === '/api/draw') page.asked.push(request.postDataJSON());
   });
   page.on('requestfailed', (request) => {
     if (request.url().endsWith('/api/draw')) page.cancelled += 1;
   });
+  if (alone) {
+    await page.exposeFunction('workerAsked', (body) => page.asked.push(JSON.parse(body)));
+    await page.exposeFunction('workerStopped', () => (page.cancelled += 1));
+    await page.addInitScript(watchWorkers);
+  }
   await page.goto(url);
   return page;
 };
@@ -246,7 +256,7 @@ const tests = {
     const request = await drawn(page, () => page.mouse.up());
     const asked = page.asked.slice(before);
     const drafts = asked.filter(({ draft }) => draft);
-    assert.ok(drafts.length > 0 && drafts.every(({ draft }) => draft === 8), 'drafts of 8 images');
+    assert.ok(drafts.length > 0 && drafts.every(({ draft }) => draft === (alone ? 4 : 8)), 'drafts of few images');
     assert.ok(drafts.length <= 13, 'no more drafts than moves');
     assert.equal(asked.at(-1).draft, undefined);
     assert.ok(Math.abs(request.drawing.guidance[0] - Number(await page.locator('#w').inputValue())) < 1e-9);
@@ -682,6 +692,10 @@ const tests = {
   },
 
   async 'a training is watched'(page) {
+    if (alone) {
+      assert.ok(await page.locator('#tab-training').isHidden());
+      return;
+    }
     await go(page, 'training');
     await page.locator('.run').first().waitFor();
     await page.locator('.curve').first().waitFor();

@@ -86,3 +86,44 @@ export const decode = (bytes) => {
   }
   return { width, height, grey };
 };
+
+/** The chunks of a PNG: their kinds and data. */
+const chunksOf = (png) => {
+  const chunks = [];
+  for (let at = SIGNATURE.length; at < png.length; ) {
+    const length = png.readUInt32BE(at);
+    chunks.push([png.toString('latin1', at + 4, at + 8), png.subarray(at + 8, at + 8 + length)]);
+    at += length + 12;
+  }
+  return chunks;
+};
+
+/** PNGs of one size as an APNG, each shown for so many milliseconds. */
+export const moving = (frames, milliseconds) => {
+  const all = frames.map(chunksOf);
+  const header = all[0].find(([kind]) => kind === 'IHDR')[1];
+  const parts = [SIGNATURE, chunk('IHDR', header)];
+  const control = Buffer.alloc(8);
+  control.writeUInt32BE(frames.length, 0);
+  parts.push(chunk('acTL', control));
+  let number = 0;
+  all.forEach((chunks, i) => {
+    const frame = Buffer.alloc(26);
+    frame.writeUInt32BE(number++, 0);
+    header.copy(frame, 4, 0, 8);
+    frame.writeUInt16BE(milliseconds, 20);
+    frame.writeUInt16BE(1000, 22);
+    parts.push(chunk('fcTL', frame));
+    const rows = Buffer.concat(chunks.filter(([kind]) => kind === 'IDAT').map(([, data]) => data));
+    const data = deflateSync(inflateSync(rows), { level: 9 });
+    if (i === 0) {
+      parts.push(chunk('IDAT', data));
+      return;
+    }
+    const numbered = Buffer.alloc(4);
+    numbered.writeUInt32BE(number++);
+    parts.push(chunk('fdAT', Buffer.concat([numbered, data])));
+  });
+  parts.push(chunk('IEND', Buffer.alloc(0)));
+  return Buffer.concat(parts);
+};

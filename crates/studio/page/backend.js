@@ -54,7 +54,9 @@ const fileName = (answer) => {
 
 const of = (name, rest = {}) => new URLSearchParams({ name, ...rest });
 
-export const http = {
+export const backend = {
+  /** Images of a draft while a hand moves, and for how many milliseconds one may still come meanwhile. */
+  draft: { images: 8, patience: 700 },
   models: (options) => get('models', options),
   model: (name, options) => get(`model?${of(name)}`, options),
   async *draw(request, options) {

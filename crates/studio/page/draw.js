@@ -1,11 +1,7 @@
 // Asks for images. Only the newest wish counts: an answer to an earlier one is cancelled.
 
-/** Images of a draft, while a hand moves. */
-const DRAFT = 8;
 /** A hand that has not moved for so long has stopped. */
 const STILL = 350;
-/** A draft may still come for so long while the hand moves on, or else nothing would ever be seen. */
-const PATIENCE = 700;
 /** Changes that come together are one. */
 const TOGETHER = 40;
 
@@ -14,7 +10,8 @@ export class Draw extends EventTarget {
   #settings;
   #running = null;
   #timer = 0;
-  #waiting = false;
+  /** What is drawn after the running draft: so many images, or null for all; undefined for nothing. */
+  #next = undefined;
 
   constructor(backend, settings) {
     super();
@@ -41,16 +38,21 @@ export class Draw extends EventTarget {
 
   #moved() {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#run(null), STILL);
-    const { draft, since } = this.#running ?? {};
-    if (draft && performance.now() - since < PATIENCE) this.#waiting = true;
-    else this.#run(DRAFT);
+    this.#timer = setTimeout(() => this.#soon(null), STILL);
+    this.#soon(this.#backend.draft.images);
+  }
+
+  /** Draws after the draft that is running: without patience for it, nothing would be seen while the hand moves on. */
+  #soon(draft) {
+    const { draft: running, since } = this.#running ?? {};
+    if (running && performance.now() - since < this.#backend.draft.patience) this.#next = draft;
+    else this.#run(draft);
   }
 
   #cancel() {
     this.#running?.controller.abort();
     this.#running = null;
-    this.#waiting = false;
+    this.#next = undefined;
   }
 
   async #run(draft) {
@@ -72,7 +74,7 @@ export class Draw extends EventTarget {
     }
     if (signal.aborted) return;
     this.#running = null;
-    if (this.#waiting) this.#run(DRAFT);
+    if (this.#next !== undefined) this.#run(this.#next);
   }
 
   #tell(kind, detail = {}) {

@@ -1,7 +1,7 @@
 // The page: it opens a model and joins the parts.
 
 import { Artists } from './artists.js';
-import { http as backend } from './backend.js';
+import { backend } from './backend.js';
 import { Begin } from './begin.js';
 import { Compare } from './compare.js';
 import { detailDialog } from './detail.js';
@@ -15,7 +15,8 @@ import { Sheet } from './sheet.js';
 import { Sweep } from './sweep.js';
 import { Bring, Take } from './take.js';
 
-const VIEWS = ['draw', 'artists', 'compare', 'begin', 'training'];
+/** A page without a server has no trainings to watch. */
+const VIEWS = ['draw', 'artists', 'compare', 'begin', ...(backend.runs ? ['training'] : [])];
 /** The side of images where a model does not say it. */
 const SIDE = 32;
 /** The views in which the sheet of images stands. */
@@ -188,6 +189,8 @@ addEventListener('popstate', follow);
 // The server keeps a token in a cookie, so it need not stay in the address, where others may read it.
 if (new URLSearchParams(location.search).has('token'))
   history.replaceState(null, '', location.pathname + location.hash);
+find('tab-training').hidden = !VIEWS.includes('training');
+find('about').textContent = backend.about ?? '';
 show();
 follow();
 lookForModels();

@@ -2,11 +2,11 @@
 
 use crate::limits;
 use crate::refusal::Refusal;
-use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use duet_diffusion::data::Raster;
 use duet_diffusion::{Drawing, Inputs};
+use http::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};

@@ -1,27 +1,25 @@
 //! `POST /api/draw`: the images of a drawing, each as soon as it is done.
 
+use crate::answers::Answers;
 use crate::asked::Wanted;
+use crate::cancel::Cancel;
 use crate::refusal::Refusal;
-use crate::studio::Studio;
-use crate::work::Cancel;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use duet_diffusion::candle_core::Tensor;
 use duet_diffusion::sample::Labels;
 use duet_diffusion::{Form, Plan, pictures};
 use serde_json::{Value, json};
-use std::time::Instant;
 
 /// Says each thing that is ready; the first one says how many there will be.
 pub fn draw(
-    studio: &Studio,
+    answers: &Answers<'_>,
     wanted: &Wanted,
     draft: Option<usize>,
     cancel: &Cancel,
     mut say: impl FnMut(Value),
 ) -> Result<(), Refusal> {
-    let started = Instant::now();
-    studio.with_plan(wanted, cancel, |mut plan| {
+    answers.with_plan(wanted, cancel, |mut plan| {
         let all = plan.sampling.seeds.len();
         let told = Told::of(&plan);
         let images = draft.unwrap_or(all).clamp(1, all);
@@ -47,10 +45,7 @@ pub fn draw(
             }
             Ok(())
         })?;
-        say(json!({
-            "kind": "done", "summary": plan.summary(), "evaluations": drawn.evaluations,
-            "milliseconds": started.elapsed().as_millis() as u64,
-        }));
+        say(json!({"kind": "done", "summary": plan.summary(), "evaluations": drawn.evaluations}));
         Ok(())
     })
 }

@@ -1,10 +1,10 @@
 //! `POST /api/file`: the bytes that `sample` writes, and `POST /api/command`: the words that make it write them.
 
+use crate::answers::{Answers, check_index};
 use crate::asked::{FileForm, MASK, PICTURE, Wanted};
+use crate::cancel::Cancel;
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::studio::{Studio, check_index};
-use crate::work::Cancel;
 use duet_diffusion::data::encode_apng;
 use duet_diffusion::words::quoted;
 use duet_diffusion::{Drawing, FRAME_MS, Form, Frames, Plan, pictures};
@@ -12,19 +12,22 @@ use serde_json::{Value, json};
 
 /// A file to save.
 pub struct File {
+    /// What it may be called.
     pub name: String,
+    /// Its media type.
     pub kind: &'static str,
+    /// All of it.
     pub bytes: Vec<u8>,
 }
 
 /// Draws the file.
 pub fn file(
-    studio: &Studio,
+    answers: &Answers<'_>,
     wanted: &Wanted,
     (form, index): (FileForm, Option<usize>),
     cancel: &Cancel,
 ) -> Result<File, Refusal> {
-    studio.with_plan(wanted, cancel, |mut plan| {
+    answers.with_plan(wanted, cancel, |mut plan| {
         check_size(&plan, form)?;
         let on_step = || cancel.check();
         let file = |name: &str, kind, bytes| File { name: name.into(), kind, bytes };
@@ -80,9 +83,8 @@ fn check_size(plan: &Plan, form: FileForm) -> Result<(), Refusal> {
 }
 
 /// The command that draws the same bytes, and the pictures that have to lie beside it under their names.
-pub fn command(studio: &Studio, wanted: &Wanted, form: FileForm) -> Result<Value, Refusal> {
-    let model = studio.models.of(&wanted.drawing, &studio.places)?;
-    let drawing = Drawing { run: model.folder.display().to_string(), ..wanted.drawing.clone() };
+pub fn command(answers: &Answers<'_>, wanted: &Wanted, form: FileForm) -> Result<Value, Refusal> {
+    let drawing = Drawing { run: answers.model.folder.display().to_string(), ..wanted.drawing.clone() };
     let mut words = vec!["sample".to_string()];
     words.extend(drawing.flags()?);
     let out: &[&str] = match form {
@@ -97,5 +99,5 @@ pub fn command(studio: &Studio, wanted: &Wanted, form: FileForm) -> Result<Value
         .into_iter()
         .filter_map(|(path, name)| path.as_ref().map(|_| name))
         .collect();
-    Ok(json!({"command": format!("{} {}", studio.program, words.join(" ")), "pictures": pictures}))
+    Ok(json!({"command": format!("{} {}", answers.program, words.join(" ")), "pictures": pictures}))
 }

@@ -12,28 +12,32 @@
 //! # Ok::<(), duet_studio::Error>(())
 //! ```
 
+// What the server alone asks is not called without it.
+#![cfg_attr(not(feature = "server"), allow(dead_code))]
+
+mod alone;
+mod answer;
+mod answers;
 mod asked;
-mod door;
+mod cancel;
 mod draw;
-mod error;
 mod file;
 mod limits;
-mod model_page;
-mod models;
+mod model;
 mod note;
 mod page;
-mod patient;
-mod places;
 mod refusal;
-mod routes;
+#[cfg(feature = "server")]
 mod server;
 mod steps;
-mod studio;
-mod watched;
-mod work;
 
-pub use error::Error;
-pub use server::{Server, Settings};
+pub use alone::Alone;
+pub use answer::Said;
+pub use answers::Answers;
+pub use file::File;
+pub use refusal::Refusal;
+#[cfg(feature = "server")]
+pub use server::{Error, Server, Settings};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

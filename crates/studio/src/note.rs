@@ -1,11 +1,9 @@
 //! `POST /api/note`: what a PNG says of itself, and `POST /api/classify`: what a picture shows.
 
-use crate::asked::ClassifyBody;
+use crate::cancel::Cancel;
 use crate::refusal::Refusal;
-use crate::studio::Studio;
-use crate::work::Cancel;
 use duet_diffusion::data::Raster;
-use duet_diffusion::{Note, classify};
+use duet_diffusion::{Model, Note, classify};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -16,14 +14,8 @@ pub fn note(bytes: &[u8]) -> Result<Value, Refusal> {
 }
 
 /// What the model takes a picture for.
-pub fn classified(
-    studio: &Studio,
-    asked: &ClassifyBody,
-    picture: Raster,
-    cancel: &Cancel,
-) -> Result<Value, Refusal> {
-    let model = studio.models.named(&asked.run, &studio.places)?;
-    let found = classify::raster(&model, picture, || cancel.check());
+pub fn classified(model: &Model, picture: Raster, cancel: &Cancel) -> Result<Value, Refusal> {
+    let found = classify::raster(model, picture, || cancel.check());
     if cancel.is_cancelled() {
         return Err(Refusal::cancelled());
     }

@@ -8,7 +8,7 @@ macro_rules! files {
 }
 
 /// Every file of the page; a test compares the list with the folder.
-const FILES: &[(&str, &[u8])] = files![
+pub const FILES: &[(&str, &[u8])] = files![
     "artists.js",
     "backend.js",
     "begin.js",

@@ -1,21 +1,24 @@
 //! An answer that is no success.
 
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
 use duet_diffusion::Error;
 use duet_diffusion::data::DataError;
 use duet_diffusion::train::TrainError;
+use http::StatusCode;
 use serde_json::{Value, json};
 
 /// What is wrong, and with which option of a drawing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal {
+    /// As HTTP has it.
     pub status: StatusCode,
+    /// In words.
     pub error: String,
+    /// The option at fault, where it is one's.
     pub option: Option<String>,
 }
 
 impl Refusal {
+    /// With a status and words.
     pub fn new(status: StatusCode, error: impl Into<String>) -> Self {
         Self { status, error: error.into(), option: None }
     }
@@ -87,12 +90,5 @@ fn option_of(error: &Error) -> Option<String> {
         | Error::Excludes { name, .. } => Some((*name).into()),
         Error::In { source, .. } => option_of(source),
         _ => None,
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.status, [(header::CONTENT_TYPE, "application/json")], self.to_json().to_string())
-            .into_response()
     }
 }

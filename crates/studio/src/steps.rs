@@ -1,19 +1,24 @@
 //! `POST /api/steps`: what the two artists see in each step of an image.
 
+use crate::answers::{Answers, check_index};
 use crate::asked::Wanted;
+use crate::cancel::Cancel;
 use crate::draw::{Told, base64};
 use crate::limits;
 use crate::refusal::Refusal;
-use crate::studio::{Studio, check_index};
-use crate::work::Cancel;
 use duet_diffusion::candle_core::Tensor;
 use duet_diffusion::sample::{Seen, Views};
 use duet_diffusion::{Form, pictures};
 use serde_json::{Value, json};
 
 /// The steps of image `index` of the drawing, and the image.
-pub fn steps(studio: &Studio, wanted: &Wanted, index: usize, cancel: &Cancel) -> Result<Value, Refusal> {
-    studio.with_plan(wanted, cancel, |mut plan| {
+pub fn steps(
+    answers: &Answers<'_>,
+    wanted: &Wanted,
+    index: usize,
+    cancel: &Cancel,
+) -> Result<Value, Refusal> {
+    answers.with_plan(wanted, cancel, |mut plan| {
         check_index(&plan, index)?;
         let count = plan.sampling.sampler.steps().len();
         if count > limits::SHOWN_STEPS {

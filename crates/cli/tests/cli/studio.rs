@@ -215,3 +215,37 @@ fn what_the_program_cannot_serve_is_said_with_its_code() {
     let studio = Studio::start(dir.path());
     assert_eq!(studio.signalled(), Some(130));
 }
+
+#[test]
+fn a_page_is_one_file_that_names_nothing_of_this_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    train(dir, "runs/00001-tiny");
+    std::fs::write(dir.join("engine.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let folder = dir.join("runs/00001-tiny");
+    let (folder, engine) = (folder.to_str().unwrap(), ["--engine", "engine.wasm"]);
+    let text = run(dir, &[&["page", "--run", folder, "--out", "page.html"][..], &engine].concat(), 0);
+    assert!(
+        text.contains("page.html: 0.") && text.contains("The weights of the model are rounded to"),
+        "{text}"
+    );
+    let page = std::fs::read_to_string(dir.join("page.html")).unwrap();
+    assert!(
+        page.contains(r#""folder":"runs/00001-tiny""#) && page.contains("left"),
+        "the model is in the page"
+    );
+    for outside in [dir.to_str().unwrap(), "src=\"", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    for (arguments, words) in [
+        (&["page", "--out", "page.png"][..], "use x.html"),
+        (&["page", "--out", "x.html", "--engine", "none.wasm"], "--engine none.wasm"),
+        (&["page", "--out", "x.html", "--engine", "runs/00001-tiny/config.toml"], "no WebAssembly module"),
+        (&["page", "--out", "x.html", "--run", "none"], "none"),
+    ] {
+        let output = duet(dir, arguments).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && text.contains(words), "{arguments:?}: {text}");
+        assert!(!dir.join("x.html").exists());
+    }
+}

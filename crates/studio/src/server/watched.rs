@@ -1,9 +1,9 @@
 //! `GET /api/runs`, `/api/run` and `/api/preview`, and `POST /api/stop`: what a training does.
 
 use crate::limits;
-use crate::places::{Places, is_own_file, newest_checkpoint};
 use crate::refusal::Refusal;
-use crate::studio::Studio;
+use crate::server::places::{Places, is_own_file, newest_checkpoint};
+use crate::server::studio::Studio;
 use duet_diffusion::metrics::{self, METRICS, Metrics};
 use duet_diffusion::words::quoted;
 use duet_diffusion::{CONFIG, LAST_STEPS, RunConfig, ask_to_stop, is_trained, preview_path};

@@ -1,48 +1,39 @@
-//! What all requests share, and how a drawing is made ready for them.
+//! A model with what its answers need, and how a drawing is made ready for them.
 
 use crate::asked::Wanted;
+use crate::cancel::Cancel;
 use crate::limits;
-use crate::models::Models;
-use crate::places::Places;
 use crate::refusal::Refusal;
-use crate::work::{Cancel, Queue};
 use duet_diffusion::{Device, Drawing, Model, Plan, Preparation};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
 
-/// Images of a drawing that are drawn at once, and shown as soon as they are.
-const BATCH: usize = 16;
-
-/// Places, open models and the queue.
-pub struct Studio {
-    pub places: Places,
-    pub models: Models,
-    pub queue: Queue,
-    /// Bytes that large bodies may still have, all together.
-    pub bodies: Arc<Semaphore>,
+/// A model, and what is said of it.
+pub struct Answers<'a> {
+    /// Draws and classifies.
+    pub model: &'a Model,
+    /// Images of a drawing that are drawn at once, and shown as soon as they are.
+    pub batch: usize,
     /// How commands call the program.
-    pub program: String,
+    pub program: &'a str,
 }
 
-impl Studio {
+impl Answers<'_> {
     /// Makes a drawing ready within the limits, and does something with it. The fault of work that nobody waits for is
     /// that it is cancelled.
-    pub fn with_plan<T>(
+    pub(crate) fn with_plan<T>(
         &self,
         wanted: &Wanted,
         cancel: &Cancel,
         of_plan: impl FnOnce(Plan<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let model = self.models.of(&wanted.drawing, &self.places)?;
-        check_limits(&wanted.drawing, &model, &self.program)?;
+        check_limits(&wanted.drawing, self.model, self.program)?;
         let preparation = Preparation {
-            batch: BATCH,
+            batch: self.batch,
             device: &Device::Cpu,
             inputs: &wanted.inputs,
             on_step: &mut || cancel.check(),
         };
         let done =
-            Plan::prepared(&wanted.drawing, &model, preparation).map_err(Refusal::from).and_then(of_plan);
+            Plan::prepared(&wanted.drawing, self.model, preparation).map_err(Refusal::from).and_then(of_plan);
         match cancel.is_cancelled() {
             true => Err(Refusal::cancelled()),
             false => done,
@@ -51,7 +42,7 @@ impl Studio {
 }
 
 /// Refuses an image that the drawing has not.
-pub fn check_index(plan: &Plan, index: usize) -> Result<(), Refusal> {
+pub(crate) fn check_index(plan: &Plan, index: usize) -> Result<(), Refusal> {
     let images = plan.sampling.seeds.len();
     match index < images {
         true => Ok(()),

@@ -1,34 +1,12 @@
 //! The one thread that computes, and what waits for it.
 
+use crate::cancel::Cancel;
 use crate::limits;
 use crate::refusal::Refusal;
-use axum::http::StatusCode;
+use http::StatusCode;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-
-/// Tells a piece of work that nobody waits for it any more.
-#[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
-
-impl Cancel {
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Ends work of the library where it is cancelled.
-    pub fn check(&self) -> duet_diffusion::Result<()> {
-        match self.is_cancelled() {
-            true => Err(duet_diffusion::Error::caller("cancelled")),
-            false => Ok(()),
-        }
-    }
-}
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Cancels the work when whoever waits for it is gone.
 #[derive(Debug)]

@@ -1,47 +1,27 @@
-//! `GET /api/models` and `GET /api/model`: what can draw, and what it knows.
+//! `GET /api/model`: what a model knows.
 
-use crate::places::{self, Place, newest_checkpoint};
 use crate::refusal::Refusal;
-use crate::studio::Studio;
 use duet_diffusion::sample::Rule;
 use duet_diffusion::schedule::{NoiseSchedule, Solver, Spacing};
 use duet_diffusion::train::checkpoint;
 use duet_diffusion::{Drawing, EXCLUDES, Error, Model, NEEDS, Plan};
 use serde_json::{Value, json};
-use std::path::Path;
 
-/// Every run with a checkpoint, the chosen one, and how commands call the program.
-pub fn models(Studio { places, program, .. }: &Studio) -> Value {
-    let step = |place: &Place| match newest_checkpoint(&place.path) {
-        Some((step, _)) => Some(Some(step)),
-        None if places::is_run(&place.path) => None,
-        None => Some(step_of(&place.path)),
-    };
-    let listed = places.all().into_iter().filter_map(|place| Some((step(&place)?, place)));
-    let models: Vec<Value> = listed.map(|(step, place)| json!({"name": place.name, "step": step})).collect();
-    json!({"models": models, "chosen": places.chosen().map(|place| place.name), "program": program})
-}
-
-fn step_of(folder: &Path) -> Option<u64> {
-    checkpoint::step_of(folder)
-}
-
-/// All that the page needs to know of a model.
-pub fn model(studio: &Studio, name: &str) -> Result<Value, Refusal> {
-    let model = studio.models.named(name, &studio.places)?;
+/// All that the page needs to know of a model; `checkpoints` are the steps of those that may guide it.
+pub fn model(model: &Model, name: &str, checkpoints: &[u64]) -> Result<Value, Refusal> {
     let config = model.loaded.unet.config();
     let schedule = model.scheduler.noise_schedule().map_err(Error::from)?;
     let prediction = model.scheduler.prediction().map_err(Error::from)?;
     let (height, width) = config.sample_size.map(|size| size.sides()).unzip();
     let pairs = EXCLUDES.iter().flat_map(|(name, others)| others.iter().map(move |other| [*name, *other]));
     Ok(json!({
-        "name": name, "folder": model.folder.display().to_string(), "step": step_of(&model.folder),
+        "name": name, "folder": model.folder.display().to_string(), "step": checkpoint::step_of(&model.folder),
         "classes": model.classes, "null_label": model.null_label.is_some(), "channels": config.in_channels,
         "height": height, "width": width, "timesteps": schedule.len(), "sigmas": sigmas(&schedule),
-        "prediction": prediction, "drawing": usual(&model)?, "samplers": Solver::names(),
+        "prediction": prediction, "drawing": usual(model)?, "samplers": Solver::names(),
         "spacings": Spacing::NAMES, "rules": Rule::names(),
         "excludes": pairs.collect::<Vec<_>>(), "needs": NEEDS.map(|(name, other)| [name, other]),
-        "checkpoints": other_checkpoints(&model.folder),
+        "checkpoints": checkpoints,
     }))
 }
 
@@ -68,13 +48,6 @@ fn usual(model: &Model) -> Result<Value, Refusal> {
         "guidance-schedule": drawing.guidance_schedule, "eta": drawing.eta,
         "clip": drawing.clip.unwrap_or(scheduler.clip()),
     }))
-}
-
-/// The checkpoints beside this one, by their steps: each of them may guide.
-fn other_checkpoints(folder: &Path) -> Vec<u64> {
-    let beside = folder.parent().filter(|_| step_of(folder).is_some()).and_then(Path::parent);
-    let steps = beside.map(places::checkpoints).unwrap_or_default().into_iter().map(|(step, _)| step);
-    steps.filter(|step| Some(*step) != step_of(folder)).collect()
 }
 
 #[cfg(test)]

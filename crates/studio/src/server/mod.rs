@@ -1,14 +1,26 @@
 //! Listening, and the threads of the server.
 
-use crate::door::Door;
-use crate::error::Error;
+mod door;
+mod error;
+mod listed;
+mod models;
+mod patient;
+mod places;
+mod routes;
+mod studio;
+mod watched;
+mod work;
+
+pub use error::Error;
+
 use crate::limits;
-use crate::models::Models;
-use crate::patient::Patient;
-use crate::places::Places;
-use crate::routes::router;
-use crate::studio::Studio;
-use crate::work::Queue;
+use crate::server::door::Door;
+use crate::server::models::Models;
+use crate::server::patient::Patient;
+use crate::server::places::Places;
+use crate::server::routes::router;
+use crate::server::studio::Studio;
+use crate::server::work::Queue;
 use axum::Router;
 use duet_diffusion::find::{LATEST, RUNS};
 use hyper::server::conn::http1;

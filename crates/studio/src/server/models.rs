@@ -1,8 +1,8 @@
 //! Models that stay open.
 
 use crate::limits;
-use crate::places::{Places, newest_checkpoint};
 use crate::refusal::Refusal;
+use crate::server::places::{Places, newest_checkpoint};
 use duet_diffusion::train::MANIFEST_FILE;
 use duet_diffusion::{Device, Drawing, Model};
 use std::path::{Path, PathBuf};

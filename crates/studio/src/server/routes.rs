@@ -1,11 +1,13 @@
 //! Each request with what answers it.
 
 use crate::asked::{self, ClassifyBody, DrawBody, NameBody, PictureBody};
-use crate::door::{Door, Shown};
+use crate::cancel::Cancel;
 use crate::refusal::Refusal;
-use crate::studio::Studio;
-use crate::work::{Cancel, Waits};
-use crate::{draw, file, limits, model_page, note, page, steps, watched};
+use crate::server::door::{Door, Shown};
+use crate::server::studio::Studio;
+use crate::server::work::Waits;
+use crate::server::{listed, watched};
+use crate::{draw, file, limits, model, note, page, steps};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Query, Request, State};
@@ -20,6 +22,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -27,6 +30,13 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 const LINES: usize = limits::IMAGES as usize + 3;
 
 type Shared = State<Arc<Studio>>;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, "application/json")], self.to_json().to_string())
+            .into_response()
+    }
+}
 
 /// Everything that the server answers.
 pub fn router(studio: Arc<Studio>, door: Arc<Door>) -> Router {
@@ -194,12 +204,16 @@ fn named(query: NamedQuery) -> Result<Named, Refusal> {
 }
 
 async fn models(State(studio): Shared) -> Result<Response, Refusal> {
-    reading(move || Ok(json(&model_page::models(&studio)))).await
+    reading(move || Ok(json(&listed::models(&studio)))).await
 }
 
 async fn model(State(studio): Shared, query: NamedQuery) -> Result<Response, Refusal> {
     let Named { name, .. } = named(query)?;
-    reading(move || Ok(json(&model_page::model(&studio, &name)?))).await
+    reading(move || {
+        let model = studio.models.named(&name, &studio.places)?;
+        Ok(json(&model::model(&model, &name, &listed::other_checkpoints(&model.folder))?))
+    })
+    .await
 }
 
 async fn runs(State(studio): Shared) -> Result<Response, Refusal> {
@@ -240,8 +254,9 @@ async fn classify(State(studio): Shared, asked: Request) -> Result<Response, Ref
     })
     .await?;
     let client = asked.client()?;
-    let found =
-        computed(studio, client, move |studio, cancel| note::classified(studio, &asked, picture, cancel));
+    let found = computed(studio, client, move |studio, cancel| {
+        note::classified(&*studio.models.named(&asked.run, &studio.places)?, picture, cancel)
+    });
     Ok(json(&found.await?))
 }
 
@@ -269,20 +284,27 @@ async fn drawn(studio: &Arc<Studio>, asked: Request) -> Result<ToDraw, Refusal> 
 async fn steps(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
     let ToDraw { asked, wanted, client, _place } = drawn(&studio, asked).await?;
     let index = asked.index.unwrap_or(0);
-    let found = computed(studio, client, move |studio, cancel| steps::steps(studio, &wanted, index, cancel));
+    let found = computed(studio, client, move |studio, cancel| {
+        studio.with_model(&wanted.drawing, |answers| steps::steps(answers, &wanted, index, cancel))
+    });
     Ok(json(&found.await?))
 }
 
 async fn command(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
     let ToDraw { asked, wanted, _place, .. } = drawn(&studio, asked).await?;
-    reading(move || Ok(json(&file::command(&studio, &wanted, asked.form)?))).await
+    reading(move || {
+        studio.with_model(&wanted.drawing, |answers| Ok(json(&file::command(answers, &wanted, asked.form)?)))
+    })
+    .await
 }
 
 async fn file(State(studio): Shared, asked: Request) -> Result<Response, Refusal> {
     let ToDraw { asked: DrawBody { form, index, .. }, wanted, client, _place } =
         drawn(&studio, asked).await?;
-    let work = move |studio: &Studio, cancel: &Cancel| file::file(studio, &wanted, (form, index), cancel);
-    let file::File { name, kind, bytes } = computed(studio, client, work).await?;
+    let file = computed(studio, client, move |studio, cancel| {
+        studio.with_model(&wanted.drawing, |answers| file::file(answers, &wanted, (form, index), cancel))
+    });
+    let file::File { name, kind, bytes } = file.await?;
     let name: String =
         name.chars().map(|c| if c.is_ascii_graphic() && c != '"' && c != '\\' { c } else { '-' }).collect();
     let headers = [
@@ -297,13 +319,19 @@ async fn draw(State(studio): Shared, asked: Request) -> Result<Response, Refusal
     let (sender, mut receiver) = channel(LINES + limits::WAITING_STEPS);
     let for_work = studio.clone();
     let waits = studio.queue.push(client, move |cancel| {
-        let say = |value: Value| {
+        let started = Instant::now();
+        let say = |mut value: Value| {
+            if value["kind"] == "done" {
+                value["milliseconds"] = (started.elapsed().as_millis() as u64).into();
+            }
             // Who computes waits for no client: steps that nobody takes are left out, and there is room for the others.
             if value["kind"] != "step" || sender.capacity() > LINES {
                 drop(sender.try_send(Ok(value)));
             }
         };
-        if let Err(refusal) = draw::draw(&for_work, &wanted, asked.draft, cancel, say) {
+        let drawn = for_work
+            .with_model(&wanted.drawing, |answers| draw::draw(answers, &wanted, asked.draft, cancel, say));
+        if let Err(refusal) = drawn {
             // Whoever asked may be gone.
             let _ = sender.try_send(Err(refusal));
         }
