@@ -105,7 +105,7 @@ pub use plan::{FRAME_MS, Frames, Plan};
 pub use preparation::Preparation;
 pub use presets::{PRESETS, Preset};
 pub use record::{Checkpoint, Course, LAST_STEPS, Network, RunRecord};
-pub use report::report;
+pub use report::{report, training_curves};
 pub use reproduce::{Reproduced, reproduce};
 pub use rise::{RISEN, Rise};
 pub use run_folder::{CHECKPOINTS, CONFIG, preview_path, previews};

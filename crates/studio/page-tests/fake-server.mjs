@@ -271,7 +271,7 @@ const way = (plan, index) => {
 };
 
 const runs = [
-  { name: 'runs/00004-digits', steps: 400, step: 120, training: true },
+  { name: 'runs/00004-digits', steps: 4000, step: 120, training: true },
   { name: 'runs/00003-digits', steps: 6000, step: 6000, training: false },
   { name: 'runs/00002-fashion', steps: 8000, step: 4000, training: false },
 ];
@@ -279,23 +279,29 @@ setInterval(() => {
   for (const run of runs) if (run.training && run.step < run.steps) run.step += 1;
 }, 250).unref();
 const lossAt = (step) => 0.03 + 0.9 / (1 + step / 20) + 0.01 * Math.sin(step * 1.7);
-const rowOf = (step, steps) => ({
-  step,
-  loss: lossAt(step),
-  grad_norm: 0.1,
-  learning_rate: 1e-3 * Math.min(1, step / 40) * (1 - step / steps) + 1e-6,
-  ...(step % 50 === 0 && {
-    held_out_loss: lossAt(step) * 1.1,
-    score: {
-      accuracy: 1 - 0.9 / (1 + step / 60),
-      frechet: 20 / (1 + step / 30),
-      precision: 0.8,
-      recall: 0.5 * (step / steps),
-      density: 0.9,
-      coverage: 0.4,
-    },
-  }),
-});
+const accuracyAt = (step) => 1 - 0.9 / (1 + step / 60);
+/** A curve in the form of the contract; `lines` are `[class, words, value at a step]`. */
+const curveOf = (title, step, lines) => {
+  const steps = Array.from({ length: 101 }, (_, i) => 1 + ((step - 1) * i) / 100);
+  const polylines = lines.map(([kind, , at]) => {
+    const points = steps.map((one) => `${52 + (248 * one) / step},${(166 - 150 * at(one)).toFixed(1)}`);
+    return `<polyline class="${kind}" points="${points.join(' ')}"/>`;
+  });
+  const keys = lines.map(([kind, words, at]) => {
+    const last = kind === 'raw' ? '' : `: ${at(step).toPrecision(4)}`;
+    return `<span class="key"><i class="${kind}"></i>${words}${last}</span>`;
+  });
+  const grid = '<line class="grid" x1="52" x2="300" y1="91" y2="91"/><text x="46" y="95" text-anchor="end">0.5</text>';
+  return `<figure class="curve"><h3>${title}</h3><svg viewBox="0 0 320 200" role="img" aria-label="${title}">${grid}${polylines.join('')}</svg><figcaption>${keys.join('')}</figcaption></figure>`;
+};
+const curvesOf = (step) =>
+  step < 2
+    ? ''
+    : curveOf('Loss', step, [
+        ['raw', 'each step', lossAt],
+        ['one', 'training, mean of 2 steps', lossAt],
+        ['two', 'held-out', (at) => lossAt(at) * 1.1],
+      ]) + curveOf('Class accuracy of drawn images', step, [['two', 'accuracy', accuracyAt]]);
 
 const json = (answer, value, status = 200) => {
   answer.writeHead(status, { 'content-type': 'application/json' });
@@ -431,9 +437,8 @@ const gets = {
   run(query, answer) {
     const { step, steps, training } = runs.find(({ name }) => name === query.get('name'));
     const after = Number(query.get('after') ?? 0);
-    const rows = Array.from({ length: Math.max(0, step - after) }, (_, i) => rowOf(after + i + 1, steps));
     json(answer, {
-      rows,
+      curves: step > after ? curvesOf(step) : null,
       last: step,
       resume: `duet train --resume ${query.get('name')}`,
       previews: Array.from({ length: Math.floor(step / 50) }, (_, i) => (i + 1) * 50),

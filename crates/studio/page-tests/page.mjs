@@ -732,6 +732,12 @@ const tests = {
         document.getElementById('run-title').textContent ===
         [...document.querySelectorAll('.run .name')].at(-1).textContent,
     );
+    // The curves of a run that nobody trains stay as they are.
+    if (await page.locator('#stop:visible').count()) return go(page, 'draw');
+    const figure = await page.locator('.curve').first().elementHandle();
+    await page.waitForResponse((answer) => answer.url().includes('/api/run?'));
+    await page.waitForResponse((answer) => answer.url().includes('/api/run?'));
+    assert.ok(await figure.evaluate((node) => node.isConnected));
     await go(page, 'draw');
   },
 

@@ -1,6 +1,5 @@
 // Watch training: runs, their curves and their previews, as they are written.
 
-import { curve } from './curves.js';
 import { element, find, short } from './dom.js';
 
 /** Milliseconds between two looks. */
@@ -14,7 +13,7 @@ export class Runs {
   #backend;
   #timer = 0;
   #chosen = null;
-  #rows = [];
+  #last = 0;
   #previews = [];
   #shownPreview = null;
   #visible = false;
@@ -101,7 +100,7 @@ export class Runs {
 
   #forget(name) {
     this.#chosen = name;
-    this.#rows = [];
+    this.#last = 0;
     this.#previews = [];
     this.#shownPreview = null;
     find('preview-part').hidden = true;
@@ -116,75 +115,35 @@ export class Runs {
 
   async #update(controller) {
     const name = this.#chosen;
-    const after = this.#rows.at(-1)?.step ?? 0;
-    const answer = await this.#backend.run(name, after, controller);
+    const answer = await this.#backend.run(name, this.#last, controller);
     if (controller.signal.aborted || name !== this.#chosen) return;
-    if (answer.last < after) {
+    if (answer.last < this.#last) {
       // It went on from an older step, or was trained anew under its name.
       this.#forget(name);
       await this.#update(controller);
       return;
     }
-    const { rows, previews, training, steps: told, resume } = answer;
-    this.#rows = this.#rows.concat(rows);
-    const steps = told ?? this.#rows.at(-1)?.step ?? 0;
+    const { curves, last, previews, training, resume } = answer;
+    const steps = answer.steps ?? last;
+    this.#last = last;
     find('run-title').textContent = name;
     find('stop').hidden = !training;
     if (!training && find('stop-words').textContent === SAVES)
       find('stop-words').textContent = 'It has saved and stopped.';
-    const now = this.#rows.at(-1)?.step ?? 0;
     find('run-words').textContent = training
-      ? `A process trains it: step ${now} of ${steps}.`
-      : now >= steps
+      ? `A process trains it: step ${last} of ${steps}.`
+      : last >= steps
         ? `Done: ${steps} steps.`
-        : `Nobody trains it. It stands at step ${now} of ${steps}; “${resume}” goes on.`;
-    if (rows.length > 0 || find('curves').children.length === 0) this.#curves(steps);
+        : `Nobody trains it. It stands at step ${last} of ${steps}; “${resume}” goes on.`;
+    if (curves !== null || find('curves').children.length === 0) this.#curves(curves ?? '');
     this.#takePreviews(previews);
   }
 
-  #curves(steps) {
-    const rows = this.#rows;
-    const line = (words, kind, value) => ({
-      words,
-      kind,
-      points: rows.map((row) => [row.step, value(row)]).filter(([, number]) => Number.isFinite(number)),
-    });
-    const last = Math.max(steps, rows.at(-1)?.step ?? 0);
-    const figures = [
-      curve({
-        title: 'Loss',
-        logarithmic: true,
-        last,
-        lines: [line('training', 'one', (row) => row.loss), line('held-out', 'two', (row) => row.held_out_loss)],
-      }),
-      curve({ title: 'Learning rate', last, lines: [line('rate', 'one', (row) => row.learning_rate)] }),
-      curve({ title: 'Class accuracy', last, lines: [line('accuracy', 'one', (row) => row.score?.accuracy)] }),
-      curve({
-        title: 'Fréchet distance (lower is closer)',
-        last,
-        logarithmic: true,
-        lines: [line('distance', 'two', (row) => row.score?.frechet)],
-      }),
-      curve({
-        title: 'Precision and recall',
-        last,
-        lines: [
-          line('precision', 'one', (row) => row.score?.precision),
-          line('recall', 'two', (row) => row.score?.recall),
-        ],
-      }),
-      curve({
-        title: 'Copies of training images',
-        last,
-        lines: [
-          line('copied', 'one', (row) => row.memorisation?.copied_share),
-          line('memorised', 'two', (row) => row.memorisation?.memorised_share),
-        ],
-      }),
-    ].filter(Boolean);
-    find('curves').replaceChildren(
-      ...(figures.length > 0 ? figures : [element('p', { class: 'muted' }, 'Curves come with the second step.')]),
-    );
+  /** Shows the figures of the server, which are HTML that it drew from numbers alone. */
+  #curves(html) {
+    const { body } = new DOMParser().parseFromString(html, 'text/html');
+    const none = element('p', { class: 'muted' }, 'Curves come with the second step.');
+    find('curves').replaceChildren(...(body.children.length > 0 ? body.children : [none]));
   }
 
   #takePreviews(previews) {

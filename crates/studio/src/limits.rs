@@ -22,7 +22,7 @@ pub const EVALUATIONS: u64 = 20_000;
 pub const SHOWN_STEPS: usize = 250;
 /// Pixels of a file that is drawn, with all of its frames.
 pub const DRAWN_PIXELS: u64 = 256_000_000;
-/// Lines of metrics in an answer, the last ones.
+/// Steps in a curve, the last ones.
 pub const ROWS: usize = 50_000;
 /// Drawings that wait for the one that is drawn.
 pub const QUEUE: usize = 16;

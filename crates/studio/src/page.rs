@@ -16,7 +16,6 @@ pub const FILES: &[(&str, &[u8])] = files![
     "classes.js",
     "compare.js",
     "controls.js",
-    "curves.js",
     "detail.js",
     "dom.js",
     "draw.js",

@@ -3,11 +3,12 @@
 use super::html::{escape, significant};
 use std::fmt::Write;
 
-const WIDTH: f64 = 400.0;
-const HEIGHT: f64 = 240.0;
+/// Small, so that the numbers are legible on a phone.
+const WIDTH: f64 = 320.0;
+const HEIGHT: f64 = 200.0;
 /// Room for the numbers on the axes.
 const LEFT: f64 = 52.0;
-const RIGHT: f64 = 18.0;
+const RIGHT: f64 = 20.0;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 34.0;
 /// Parts that a long line is cut into; of each, the lowest and the highest point are drawn.

@@ -96,7 +96,7 @@ fn denoising_loss(eval: &EvalFile) -> Option<String> {
         eval.denoising_loss.as_ref()?.iter().map(|at| (at.t as f64, at.loss)).collect();
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let title = "Held-out loss by timestep";
-    let lines = [Line { class: "smooth", points, marked: true }];
+    let lines = [Line { class: "one", points, marked: true }];
     let svg = Chart { label: title, x_name: "t", lines: &lines, may_be_logarithmic: true }.svg()?;
     Some(format!("<div class=\"charts\">\n{}</div>\n", figure(title, &svg, &[])))
 }

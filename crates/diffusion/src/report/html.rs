@@ -43,12 +43,15 @@ pub fn data_uri(png: &[u8]) -> String {
 }
 
 /// A picture of a chart with its title and keys.
-pub fn figure(title: &str, svg: &str, keys: &[(&str, &str)]) -> String {
-    let key = |(class, name): &(&str, &str)| {
+pub fn figure(title: &str, svg: &str, keys: &[(&str, String)]) -> String {
+    let key = |(class, name): &(&str, String)| {
         format!("<span class=\"key\"><i class=\"{class}\"></i>{}</span>", escape(name))
     };
     let keys: String = keys.iter().map(key).collect();
-    format!("<figure>\n<h3>{}</h3>\n{svg}<figcaption>{keys}</figcaption>\n</figure>\n", escape(title))
+    format!(
+        "<figure class=\"curve\">\n<h3>{}</h3>\n{svg}<figcaption>{keys}</figcaption>\n</figure>\n",
+        escape(title)
+    )
 }
 
 /// A table of names and values.

@@ -5,6 +5,9 @@ mod eval;
 pub(crate) mod html;
 mod page;
 mod picture;
+mod training;
+
+pub use training::training_curves;
 
 use crate::error::Result;
 use crate::files::{create_parent, write_atomically};

@@ -1,10 +1,9 @@
 //! The page that `report` writes.
 
-use super::chart::{Chart, Line, smooth};
 use super::eval;
-use super::html::{escape, figure, grouped, pairs, significant};
+use super::html::{escape, grouped, pairs, significant};
 use super::picture::Shown;
-use crate::metrics::Score;
+use super::training::training_curves;
 use crate::record::{LAST_STEPS, RunRecord};
 use crate::words::duration;
 use std::fmt::Write;
@@ -12,8 +11,6 @@ use std::fmt::Write;
 const STYLE: &str = include_str!("report.css");
 /// Nothing is loaded and nothing runs, whatever a name may hold.
 const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
-/// A curve is smoothed over this share of its steps.
-const SMOOTHED_PARTS: usize = 50;
 /// The last picture is enlarged by a whole number up to so many pixels.
 const LARGE: u32 = 960;
 /// Rows of a picture have at most so many names.
@@ -127,48 +124,13 @@ fn pictures(run: &RunRecord, previews: &[Preview]) -> String {
 }
 
 fn curves(run: &RunRecord) -> String {
-    let width = (run.metrics.len() / SMOOTHED_PARTS).max(1);
-    let values = |value: fn(&crate::metrics::Metrics) -> Option<f64>| -> Vec<(f64, f64)> {
-        run.metrics.iter().filter_map(|m| Some((m.step as f64, value(m)?))).collect()
-    };
-    let raw_and_smooth = |points: Vec<(f64, f64)>| {
-        let smooth = smooth(&points, width);
-        let line = |class, points| Line { class, points, marked: false };
-        vec![line("raw", points), line("smooth", smooth)]
-    };
-    let held_out = Line { class: "held-out", points: values(|m| m.held_out_loss), marked: true };
-    let held_out = Some(held_out).filter(|line| !line.points.is_empty());
-    let mut loss = raw_and_smooth(values(|m| Some(m.loss)));
-    let has_held_out = held_out.is_some();
-    loss.extend(held_out);
-    let mean = format!("mean of {width} steps");
-    let smoothed = [("raw", "each step"), ("smooth", mean.as_str())];
-    let keys = [&smoothed[..], &[("held-out", "held-out")][..usize::from(has_held_out)]].concat();
-    let rate = vec![Line { class: "smooth", points: values(|m| Some(m.learning_rate)), marked: false }];
-    let scored = |value: fn(&Score) -> f64| {
-        let points = run.metrics.iter().filter_map(|m| Some((m.step as f64, value(m.score.as_ref()?))));
-        vec![Line { class: "held-out", points: points.collect(), marked: true }]
-    };
-    let charts = [
-        chart("Loss", &loss, &keys, true),
-        chart("Norm of the gradient", &raw_and_smooth(values(|m| Some(m.grad_norm))), &smoothed, true),
-        chart("Learning rate", &rate, &[], false),
-        chart("Class accuracy of drawn images", &scored(|score| score.accuracy), &[], false),
-        chart("Fréchet distance of drawn images", &scored(|score| score.frechet), &[], true),
-    ];
-    let charts: String = charts.into_iter().flatten().collect();
-    match charts.is_empty() {
+    let curves = training_curves(&run.metrics);
+    match curves.is_empty() {
         true => "<section>\n<h2>Curves</h2>\n<p>There are less than two steps yet.</p>\n</section>\n".into(),
         false => {
-            format!("<section>\n<h2>Curves</h2>\n<div class=\"charts\">\n{charts}</div>\n</section>\n")
+            format!("<section>\n<h2>Curves</h2>\n<div class=\"charts\">\n{curves}</div>\n</section>\n")
         }
     }
-}
-
-/// A chart over the steps with the keys (CSS class, name) to its lines.
-fn chart(title: &str, lines: &[Line], keys: &[(&str, &str)], may_be_logarithmic: bool) -> Option<String> {
-    let chart = Chart { label: title, x_name: "step", lines, may_be_logarithmic };
-    Some(figure(title, &chart.svg()?, keys))
 }
 
 fn checkpoints(run: &RunRecord) -> String {

@@ -69,7 +69,7 @@ fn a_report_shows_curves_pictures_and_settings(dir: &Path) {
         "<title>run</title>",
         "trained on data: 67 training and 13 test images",
         "aria-label=\"Loss\"",
-        "class=\"held-out\"",
+        ">held-out: ",
         "aria-label=\"Learning rate\"",
         "alt=\"Images drawn after step 60\"",
         "data:image/png;base64,iVBOR",

@@ -6,7 +6,7 @@ use crate::server::places::{Places, is_own_file, newest_checkpoint};
 use crate::server::studio::Studio;
 use duet_diffusion::metrics::{self, METRICS, Metrics};
 use duet_diffusion::words::quoted;
-use duet_diffusion::{CONFIG, LAST_STEPS, RunConfig, ask_to_stop, is_trained, preview_path};
+use duet_diffusion::{CONFIG, LAST_STEPS, RunConfig, ask_to_stop, is_trained, preview_path, training_curves};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -16,7 +16,7 @@ const PREVIEW_BYTES: u64 = 64 << 20;
 /// Every run with where it is. What of it is not there yet, or damaged, is null.
 pub fn runs(places: &Places) -> Value {
     let run = |name: String, path: &Path| {
-        let last = rows(path, 0, LAST_STEPS).unwrap_or_default();
+        let last = rows(path, LAST_STEPS).unwrap_or_default();
         let loss = last.iter().map(|row| row.loss).sum::<f64>() / last.len() as f64;
         let step = last.last().map(|row| row.step).or_else(|| newest_checkpoint(path).map(|(step, _)| step));
         json!({
@@ -28,16 +28,16 @@ pub fn runs(places: &Places) -> Value {
     json!({"runs": runs})
 }
 
-/// What a run wrote after a step, its last step, and the command that goes on with it.
+/// Where a run is, its curves if it has steps after this one, and the command that goes on with it.
 pub fn run(Studio { places, program, .. }: &Studio, name: &str, after: u64) -> Result<Value, Refusal> {
     let path = places.run(name)?;
-    let rows = rows(&path, after, limits::ROWS)?;
-    let last = match rows.last() {
-        Some(last) => last.step,
-        None => last_step(&path)?,
+    let last = rows(&path, 1)?.last().map_or(0, |row| row.step);
+    let curves = match last > after {
+        true => Some(training_curves(&rows(&path, limits::ROWS)?)),
+        false => None,
     };
     Ok(json!({
-        "rows": rows, "last": last, "previews": previews(&path), "training": is_trained(&path),
+        "curves": curves, "last": last, "previews": previews(&path), "training": is_trained(&path),
         "steps": steps(&path), "resume": format!("{program} train --resume {}", quoted(name)),
     }))
 }
@@ -59,17 +59,13 @@ pub fn stop(places: &Places, name: &str) -> Result<Value, Refusal> {
     Ok(json!({}))
 }
 
-fn rows(run: &Path, after: u64, most: usize) -> Result<Vec<Metrics>, Refusal> {
+/// The last rows of a run's metrics, at most `most`.
+fn rows(run: &Path, most: usize) -> Result<Vec<Metrics>, Refusal> {
     let path = run.join(METRICS);
     match is_own_file(&path) {
-        true => Ok(metrics::after(&path, after, most)?),
+        true => Ok(metrics::after(&path, 0, most)?),
         false => Ok(Vec::new()),
     }
-}
-
-/// The last step that a run has noted, 0 before the first.
-fn last_step(run: &Path) -> Result<u64, Refusal> {
-    Ok(rows(run, 0, 1)?.last().map_or(0, |row| row.step))
 }
 
 /// Steps of the whole run; none where its configuration cannot be read.

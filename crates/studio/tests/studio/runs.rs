@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 #[test]
-fn a_run_tells_its_metrics_behind_a_step_and_its_previews() {
+fn a_run_tells_its_curves_and_its_previews() {
     let runs = server().get("/api/runs").good();
     let run = &runs["runs"][0];
     assert_eq!(
@@ -17,16 +17,16 @@ fn a_run_tells_its_metrics_behind_a_step_and_its_previews() {
     assert!(run["loss"].as_f64().unwrap() > 0.0);
     let name = encoded(&trained());
     let run = server().get(&format!("/api/run?name={name}&after=57")).good();
-    let steps: Vec<u64> =
-        run["rows"].as_array().unwrap().iter().map(|row| row["step"].as_u64().unwrap()).collect();
-    assert_eq!(steps, [58, 59, 60]);
-    assert!(run["rows"][0]["loss"].is_f64() && run["rows"][2]["held_out_loss"].is_f64());
+    let curves = run["curves"].as_str().unwrap();
+    assert!(curves.contains("<h3>Loss</h3>") && curves.contains(">held-out: "), "{curves}");
+    // They are those of all steps.
+    assert_eq!(server().get(&format!("/api/run?name={name}")).good()["curves"], curves);
     assert_eq!((&run["last"], &run["previews"]), (&json!(60), &json!([60])));
     // Who has steps that are no more there sees it.
-    let beyond = server().get(&format!("/api/run?name={name}&after=99")).good();
-    assert_eq!((&beyond["rows"], &beyond["last"]), (&json!([]), &json!(60)));
-    let all = server().get(&format!("/api/run?name={name}")).good();
-    assert_eq!(all["rows"].as_array().unwrap().len(), 60);
+    for after in [60, 99] {
+        let known = server().get(&format!("/api/run?name={name}&after={after}")).good();
+        assert_eq!((&known["curves"], &known["last"]), (&json!(null), &json!(60)));
+    }
     let preview = server().get(&format!("/api/preview?name={name}&step=60"));
     assert!(preview.status == 200 && preview.body.starts_with(b"\x89PNG"));
     assert_eq!(preview.header("content-type"), Some("image/png"));
@@ -109,12 +109,9 @@ fn a_run_that_is_damaged_deleted_or_half_written_is_a_message() {
     // A line that is still being written.
     let mut metrics = std::fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
     metrics.write_all(b"{\"step\": 61, \"lo").unwrap();
-    assert_eq!(
-        client.get(&format!("/api/run?name={name}&after=59")).good()["rows"].as_array().unwrap().len(),
-        1
-    );
+    assert_eq!(client.get(&format!("/api/run?name={name}&after=59")).good()["last"], 60);
     std::fs::write(path.join("metrics.jsonl"), b"\xff\xfe\n{}\n[1,2]\n").unwrap();
-    assert_eq!(client.get(&format!("/api/run?name={name}")).good()["rows"], json!([]));
+    assert_eq!(client.get(&format!("/api/run?name={name}")).good()["last"], 0);
     assert!(client.get("/api/runs").good()["runs"][0]["loss"].is_null());
     std::fs::write(path.join("config.toml"), "no [ toml").unwrap();
     assert!(client.get("/api/runs").good()["runs"][0]["steps"].is_null());
