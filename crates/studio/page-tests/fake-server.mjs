@@ -70,6 +70,23 @@ const picture = (values) =>
   ).toString('base64');
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
+const DRAWING = {
+  guidance: [1.7],
+  steps: 9,
+  sampler: 'dpmpp-2m-sde',
+  spacing: 'trailing',
+  interval: '1:8',
+  rule: 'plain',
+  history: '0.75',
+  rescale: 0,
+  clip: 'static',
+  eta: 0,
+  'guidance-schedule': 'constant',
+};
+const PRESETS = [
+  { name: 'digits', drawing: DRAWING },
+  { name: 'original', drawing: { ...DRAWING, steps: 25, sampler: 'ddim', interval: 'all', history: '0' } },
+];
 const MODEL = {
   name: 'runs/00003-digits',
   folder: 'runs/00003-digits/checkpoints/step-006000',
@@ -82,19 +99,8 @@ const MODEL = {
   timesteps: TIMESTEPS,
   sigmas,
   prediction: 'epsilon',
-  drawing: {
-    guidance: [1.7],
-    steps: 9,
-    sampler: 'dpmpp-2m-sde',
-    spacing: 'trailing',
-    interval: '1:8',
-    rule: 'plain',
-    history: '0.75',
-    rescale: 0,
-    clip: 'static',
-    eta: 0,
-    'guidance-schedule': 'constant',
-  },
+  drawing: DRAWING,
+  presets: PRESETS,
   samplers: ['ddim', 'ddpm', 'euler', 'heun', 'dpmpp-2m', 'dpmpp-2m-sde', 'unipc'],
   spacings: ['leading', 'trailing', 'linspace', 'karras', 'sigmoid'],
   rules: ['plain', 'zero-star', 'apg'],
@@ -168,6 +174,7 @@ const planOf = ({ drawing, image, mask }) => {
   const model = MODELS.find(({ name, folder }) => [name, folder].includes(drawing.run)) ?? MODEL;
   const full = {
     ...model.drawing,
+    ...PRESETS.find(({ name }) => name === drawing.preset)?.drawing,
     ...(drawing['cfg-plus-plus'] ? { guidance: [0.6], interval: 'all' } : {}),
     ...drawing,
   };

@@ -69,6 +69,17 @@ const GROUPS = [
     open: true,
     options: [
       {
+        name: 'preset',
+        title: 'Preset',
+        help: 'Draw with the sampling settings of this preset of train, instead of those of the run. What you do not set yourself, w and guidance too, is then as the preset has it.',
+        control: (model, more) =>
+          selectControl({
+            none: 'none: as the run draws',
+            options: model.presets.map(({ name }) => ({ value: name })),
+            ...more,
+          }),
+      },
+      {
         name: 'steps',
         title: 'Steps',
         help: 'Network evaluations of each image; the two passes of guidance count as one.',

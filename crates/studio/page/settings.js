@@ -39,16 +39,22 @@ export class Settings extends EventTarget {
   /** `{image, mask}` in base64, and `strength`, `invert` and `invert-class` where they are given. */
   start = null;
 
+  /** What the settings are that nobody changes: the preset's, or else the model's own. */
+  #own() {
+    const { presets, drawing } = this.model ?? { presets: [], drawing: {} };
+    return presets.find(({ name }) => name === this.changes.preset)?.drawing ?? drawing;
+  }
+
   /** What a setting is if nobody changes it. */
   usual(name) {
     if (this.changes['cfg-plus-plus'] && name in CFG_PLUS_PLUS) return CFG_PLUS_PLUS[name];
     const { sampler, eta } = this.changes;
     if (name === 'sampler' && eta) return 'ddim';
-    if (name === 'eta' && sampler && sampler !== this.model?.drawing.sampler) return 0;
+    if (name === 'eta' && sampler && sampler !== this.#own().sampler) return 0;
     if (name === 'history' && this.start?.invert) return '0';
     const asked = ['negative', 'guide-with', 'independent-condition'].some((other) => this.changes[other]);
     if (name === 'guidance' && this.model && !this.model.null_label && !asked) return [1];
-    return this.model?.drawing[name] ?? USUAL[name] ?? null;
+    return this.#own()[name] ?? USUAL[name] ?? null;
   }
 
   value(name) {
@@ -163,7 +169,6 @@ const FIRST_CLASSES = Array.from({ length: MOST_AT_FIRST }, (_, i) => `@${i}`).j
 /** What a drawing holds beside settings: the model, files, and how a grid is written. */
 const NOT_SETTINGS = [
   'run',
-  'preset',
   'noise',
   'image',
   'mask',

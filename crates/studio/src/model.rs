@@ -4,7 +4,7 @@ use crate::refusal::Refusal;
 use duet_diffusion::sample::Rule;
 use duet_diffusion::schedule::{NoiseSchedule, Solver, Spacing};
 use duet_diffusion::train::checkpoint;
-use duet_diffusion::{Drawing, EXCLUDES, Error, Model, NEEDS, Plan};
+use duet_diffusion::{Drawing, EXCLUDES, Error, Model, NEEDS, PRESETS, Plan};
 use serde_json::{Value, json};
 
 /// All that the page needs to know of a model; `checkpoints` are the steps of those that may guide it.
@@ -14,12 +14,17 @@ pub fn model(model: &Model, name: &str, checkpoints: &[u64]) -> Result<Value, Re
     let prediction = model.scheduler.prediction().map_err(Error::from)?;
     let (height, width) = config.sample_size.map(|size| size.sides()).unzip();
     let pairs = EXCLUDES.iter().flat_map(|(name, others)| others.iter().map(move |other| [*name, *other]));
+    let preset = |name: &str| {
+        let drawing = Drawing { preset: Some(name.into()), ..Drawing::default() };
+        Ok(json!({"name": name, "drawing": usual(drawing, model)?}))
+    };
+    let presets: Result<Vec<Value>, Refusal> = PRESETS.iter().map(|one| preset(one.name)).collect();
     Ok(json!({
         "name": name, "folder": model.folder.display().to_string(), "step": checkpoint::step_of(&model.folder),
         "classes": model.classes, "null_label": model.null_label.is_some(), "channels": config.in_channels,
         "height": height, "width": width, "timesteps": schedule.len(), "sigmas": sigmas(&schedule),
-        "prediction": prediction, "drawing": usual(model)?, "samplers": Solver::names(),
-        "spacings": Spacing::NAMES, "rules": Rule::names(),
+        "prediction": prediction, "drawing": usual(Drawing::default(), model)?, "presets": presets?,
+        "samplers": Solver::names(), "spacings": Spacing::NAMES, "rules": Rule::names(),
         "excludes": pairs.collect::<Vec<_>>(), "needs": NEEDS.map(|(name, other)| [name, other]),
         "checkpoints": checkpoints,
     }))
@@ -29,9 +34,9 @@ fn sigmas(schedule: &NoiseSchedule) -> Vec<f64> {
     (0..schedule.len()).map(|t| schedule.sigma(t)).collect()
 }
 
-/// What an empty drawing stands for.
-fn usual(model: &Model) -> Result<Value, Refusal> {
-    let drawing = Plan::resolved(&Drawing::default(), model)?;
+/// What a drawing without any other option stands for.
+fn usual(drawing: Drawing, model: &Model) -> Result<Value, Refusal> {
+    let drawing = Plan::resolved(&drawing, model)?;
     let scheduler = &model.scheduler;
     let sampler = match drawing.sampler {
         Some(sampler) => sampler,

@@ -2,6 +2,7 @@
 
 use crate::support::{base64, bytes_of, encoded, server, trained};
 use duet_data::Picture;
+use duet_diffusion::{PRESETS, RunConfig};
 use serde_json::{Value, json};
 
 #[test]
@@ -49,6 +50,10 @@ fn models_say_what_the_page_needs_of_them() {
     assert_eq!((&model["height"], &model["channels"], &model["step"]), (&json!(8), &json!(1), &json!(60)));
     assert_eq!(model["sigmas"].as_array().unwrap().len(), 1000);
     assert_eq!(model["drawing"]["steps"], 4);
+    for (preset, told) in PRESETS.iter().zip(model["presets"].as_array().unwrap()) {
+        let steps = RunConfig::preset(preset.name).unwrap().sample.steps;
+        assert_eq!((&told["name"], &told["drawing"]["steps"]), (&json!(preset.name), &json!(steps)));
+    }
     assert_eq!(model["checkpoints"], json!([25, 50]));
     for (key, one) in [("samplers", "unipc"), ("spacings", "karras"), ("rules", "apg")] {
         assert!(model[key].as_array().unwrap().contains(&json!(one)), "{model}");
