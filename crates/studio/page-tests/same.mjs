@@ -41,7 +41,9 @@ const values = async (page, drawing) =>
       await image.decode();
       const canvas = new OffscreenCanvas(image.width, image.height).getContext('2d');
       canvas.drawImage(image, 0, 0);
-      all.push(...canvas.getImageData(0, 0, image.width, image.height).data);
+      const { data } = canvas.getImageData(0, 0, image.width, image.height);
+      // Of red, green, blue and opacity, the last is no value of the image.
+      all.push(...data.filter((_, i) => i % 4 !== 3));
     }
     return all;
   }, drawing);
