@@ -74,9 +74,11 @@ class Computer {
 
   #ask(request, say = () => {}) {
     const answered = new Promise((done, fail) => {
+      let refusal = null;
       this.#worker.onmessage = ({ data: { kind, value } }) => {
-        if (kind === 'end') done();
-        else if (kind === 'refused') fail(new Refusal(value.error, value.option));
+        // The end is the last word, of a refusal too: a word that came after it would be taken for the next answer.
+        if (kind === 'end') refusal ? fail(refusal) : done();
+        else if (kind === 'refused') refusal = new Refusal(value.error, value.option);
         else if (kind === 'broken') this.#fail(new Broken(`The page cannot compute: ${value}`));
         else say(kind, value);
       };
@@ -95,20 +97,21 @@ const ask = async (request, body, { signal } = {}, say) => {
   const before = turn;
   let next;
   turn = new Promise((done) => (next = done));
-  const stop = () => {
-    computer.end(signal.reason);
+  const stop = (reason) => {
+    computer.end(reason);
     computer = new Computer();
   };
+  const cancel = () => stop(signal.reason);
   try {
     await before;
     signal?.throwIfAborted();
-    signal?.addEventListener('abort', stop);
+    signal?.addEventListener('abort', cancel);
     await computer.ask({ request, body: JSON.stringify(body) }, say);
   } catch (error) {
-    if (error instanceof Broken) stop();
+    if (error instanceof Broken) stop(error);
     throw error;
   } finally {
-    signal?.removeEventListener('abort', stop);
+    signal?.removeEventListener('abort', cancel);
     next();
   }
 };
