@@ -31,31 +31,45 @@ const joined = (planes) => {
   return to;
 };
 
+/** What the page computes with. */
+const NEEDED = ['Worker', 'WebAssembly', 'DecompressionStream'];
+
 /** The model's files without its weights, how commands call Duet, and what is said of the weights. */
-const about = JSON.parse(held('duet-about'));
+const about = (() => {
+  try {
+    return JSON.parse(held('duet-about'));
+  } catch {
+    return { files: {} };
+  }
+})();
 const name = about.files.folder;
-const script = URL.createObjectURL(new Blob([held('duet-worker')], { type: 'text/javascript' }));
+
+/** What the file holds, ready for a worker. */
 const parts = (async () => {
-  const [engine, weights] = await Promise.all([unpacked('duet-engine'), unpacked('duet-weights')]);
-  return { module: await WebAssembly.compile(engine), weights: joined(weights) };
+  const missing = NEEDED.find((part) => !(part in globalThis));
+  if (missing) throw new Error(`This browser is too old for this page: it has no ${missing}.`);
+  const whole = Promise.all([unpacked('duet-engine'), unpacked('duet-weights')]);
+  const [engine, weights] = await whole.catch(() => {
+    throw new Error('This file is not whole. Get it again.');
+  });
+  const module = await WebAssembly.compile(engine).catch((error) => {
+    throw new Error(`This browser cannot run what this page computes with: ${error.message}`);
+  });
+  const script = URL.createObjectURL(new Blob([held('duet-worker')], { type: 'text/javascript' }));
+  return { module, weights: joined(weights), script };
 })();
 
 /** A worker with the model open, which answers one request after the other. */
 class Computer {
-  #worker = new Worker(script);
+  #worker = null;
   #fail;
   #ended;
   #opened;
+  #isEnded = false;
 
   constructor() {
     this.#ended = new Promise((_, fail) => (this.#fail = fail));
-    this.#worker.onerror = (event) => {
-      event.preventDefault();
-      this.#fail(new Broken(`The page cannot compute: ${event.message}`));
-    };
-    this.#opened = parts.then(({ module, weights }) =>
-      this.#ask({ module, weights, files: JSON.stringify(about.files), program: about.program }),
-    );
+    this.#opened = this.#open();
     // Whoever asks hears of it.
     for (const promise of [this.#ended, this.#opened]) promise.catch(() => {});
   }
@@ -68,8 +82,20 @@ class Computer {
 
   /** Stops in the middle of whatever it does. */
   end(reason) {
-    this.#worker.terminate();
+    this.#isEnded = true;
+    this.#worker?.terminate();
     this.#fail(reason);
+  }
+
+  async #open() {
+    const { module, weights, script } = await parts;
+    if (this.#isEnded) return;
+    this.#worker = new Worker(script);
+    this.#worker.onerror = (event) => {
+      event.preventDefault();
+      this.#fail(new Broken(`The page cannot compute: ${event.message}`));
+    };
+    await this.#ask({ module, weights, files: JSON.stringify(about.files), program: about.program });
   }
 
   #ask(request, say = () => {}) {
@@ -126,7 +152,10 @@ export const backend = {
   /** Images of a draft while a hand moves, and for how many milliseconds one may still come meanwhile. */
   draft: { images: 4, patience: 3000 },
   about: about.note,
-  models: async () => ({ models: [{ name, step: null }], chosen: name, program: about.program }),
+  async models() {
+    await parts;
+    return { models: [{ name, step: null }], chosen: name, program: about.program };
+  },
   model: (_, options) => answer('model', {}, options),
   async *draw(request, options) {
     const began = performance.now();

@@ -9,6 +9,7 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+const FIRST: &str = include_str!("../page-alone/first.js");
 const BACKEND: &str = include_str!("../page-alone/backend.js");
 const WORKER: &str = include_str!("../page-alone/worker.js");
 /// Nothing comes from elsewhere, and nothing is sent.
@@ -36,7 +37,7 @@ impl Alone<'_> {
     pub fn html(&self) -> String {
         let mut html = text_of("index.html");
         for (old, new) in [
-            ("<meta charset=\"utf-8\">\n", self.policy()),
+            ("<meta charset=\"utf-8\">\n", first()),
             ("<link rel=\"icon\" href=\"icon.svg\" type=\"image/svg+xml\">\n", icon()),
             ("<link rel=\"stylesheet\" href=\"studio.css\">\n", style()),
             ("<script type=\"module\" src=\"main.js\"></script>\n", modules()),
@@ -45,12 +46,6 @@ impl Alone<'_> {
             html = html.replacen(old, &new, 1);
         }
         html
-    }
-
-    fn policy(&self) -> String {
-        format!(
-            "<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n"
-        )
     }
 
     /// The model and what computes, as elements that no browser reads as anything.
@@ -74,6 +69,14 @@ impl Alone<'_> {
 fn text_of(name: &str) -> String {
     let (_, bytes) = page::file(name).unwrap_or_default();
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// What comes before all else: the policy, and who says why the page does not begin.
+fn first() -> String {
+    format!(
+        "<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <script>\n{FIRST}</script>\n"
+    )
 }
 
 fn icon() -> String {
@@ -142,7 +145,7 @@ mod tests {
             assert!(html.contains(part), "{part}");
         }
         assert!(html.trim_end().ends_with("</html>"));
-        // Scripts end only where they are meant to: import map, main, worker, about, engine, weights.
-        assert_eq!(html.matches("</script>").count(), 6);
+        // Scripts end only where they are meant to: first, import map, main, worker, about, engine, weights.
+        assert_eq!(html.matches("</script>").count(), 7);
     }
 }
