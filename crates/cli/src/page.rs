@@ -106,7 +106,8 @@ mod write {
     fn note_of(rounded: &Rounded) -> String {
         let Rounded { bits, apart, .. } = rounded;
         format!(
-            "The weights of the model are rounded to {} bits. That changes grey values by {apart:.2} of 255 at the most.",
+            "The weights of the model are rounded to {} bits. In the images that were compared, that changes grey values \
+             by at most {apart:.2} of 255.",
             bits + SIGN_AND_EXPONENT
         )
     }

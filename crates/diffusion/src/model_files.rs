@@ -117,7 +117,8 @@ fn images(model: &Model, of: &Model) -> Result<Vec<f32>> {
 fn grey_levels_apart(a: &[f32], b: &[f32]) -> f64 {
     let levels =
         a.iter().zip(b).map(|(a, b)| f64::from(a.clamp(-1.0, 1.0) - b.clamp(-1.0, 1.0)).abs() * 127.5);
-    levels.fold(0.0, f64::max)
+    // What is no number is no small difference.
+    levels.fold(0.0, |most: f64, level| if level > most || level.is_nan() { level } else { most })
 }
 
 #[cfg(test)]
