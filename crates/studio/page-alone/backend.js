@@ -151,6 +151,8 @@ const answer = async (request, body, options) => {
 export const backend = {
   /** Images of a draft while a hand moves, and for how many milliseconds one may still come meanwhile. */
   draft: { images: 4, patience: 3000 },
+  /** What the command draws, beside what is on the screen. */
+  same: 'This command draws the same with Duet, where the model is, within one grey level of 255.',
   about: about.note,
   async models() {
     await parts;

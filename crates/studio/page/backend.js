@@ -57,6 +57,8 @@ const of = (name, rest = {}) => new URLSearchParams({ name, ...rest });
 export const backend = {
   /** Images of a draft while a hand moves, and for how many milliseconds one may still come meanwhile. */
   draft: { images: 8, patience: 700 },
+  /** What the command draws, beside what is on the screen. */
+  same: 'This command draws the same bytes.',
   models: (options) => get('models', options),
   model: (name, options) => get(`model?${of(name)}`, options),
   async *draw(request, options) {

@@ -191,6 +191,7 @@ if (new URLSearchParams(location.search).has('token'))
   history.replaceState(null, '', location.pathname + location.hash);
 find('tab-training').hidden = !VIEWS.includes('training');
 find('about').textContent = backend.about ?? '';
+find('same').textContent = backend.same;
 show();
 follow();
 lookForModels();
