@@ -4,12 +4,13 @@ use crate::clone::clone_of;
 use crate::exit::{Child, usage};
 use crate::terminal::err;
 use anyhow::{Context, Result};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Every browser has these instructions since 2023.
-const FLAGS: &str = "-Ctarget-feature=+simd128";
+const INSTRUCTIONS: &str = "-Ctarget-feature=+simd128";
 /// Debian's own compiler, which builds the target's standard library of its sources.
 const DEBIAN: [&str; 3] =
     ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library/std/Cargo.toml"];
@@ -31,13 +32,27 @@ pub fn built() -> Result<PathBuf> {
         .arg(clone.join("Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
-        .env("RUSTFLAGS", FLAGS);
+        .env("CARGO_ENCODED_RUSTFLAGS", flags());
     err!("building what computes in the browser; the first time takes some minutes");
     let status = cargo.status().with_context(|| format!("cannot run {}", cargo.get_program().display()))?;
     match status.success() {
         true => Ok(target.join(TARGET).join("page/duet_web.wasm")),
-        false => Err(Child(1).into()),
+        false => Err(Child(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
     }
+}
+
+/// The compiler's flags, as cargo has them: a separator between two. The module goes to others, so it does not name the
+/// folders of whoever builds it.
+fn flags() -> OsString {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let folders = [(std::env::home_dir(), "home"), (cargo, "cargo")];
+    let mut flags = OsString::from(INSTRUCTIONS);
+    for (folder, name) in folders.into_iter().filter_map(|(folder, name)| Some((folder?, name))) {
+        flags.push("\u{1f}--remap-path-prefix=");
+        flags.push(folder);
+        flags.push(format!("={name}"));
+    }
+    flags
 }
 
 /// A cargo that builds for browsers.
