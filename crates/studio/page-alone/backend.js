@@ -158,7 +158,10 @@ export const backend = {
     await parts;
     return { models: [{ name, step: null }], chosen: name, program: about.program };
   },
-  model: (_, options) => answer('model', {}, options),
+  async model(wanted, options) {
+    if (wanted !== name) throw new Refusal(`${wanted} is not here: this page holds one model.`);
+    return answer('model', {}, options);
+  },
   async *draw(request, options) {
     const began = performance.now();
     const lines = new ReadableStream({
