@@ -202,6 +202,19 @@ const tests = {
     assert.match(await page.locator('#command').textContent(), /^(duet|cargo xtask) sample /);
   },
 
+  async 'a refusal is the whole answer to its request, and other models are refused'(page) {
+    if (!alone) return;
+    const told = await page.evaluate(async () => {
+      const { backend } = await import('duet/backend.js');
+      const { chosen: run } = await backend.models();
+      const words = (asked) => asked.then(({ command }) => command).catch(({ message }) => message);
+      const command = (seeds) => words(backend.command({ drawing: { run, class: '@0', seeds }, form: 'png' }));
+      return Promise.all([command('x'), command('1'), command('y'), command('2'), words(backend.model('other'))]);
+    });
+    for (const [i, word] of [/seeds x/, /--seeds 1/, /seeds y/, /--seeds 2/, /^other is not here/].entries())
+      assert.match(told[i] ?? '', word);
+  },
+
   async 'classes are chosen by name, several at once'(page) {
     const names = await page.locator('#class-buttons button').allTextContents();
     const button = (i) => page.locator('#class-buttons button').nth(i);
