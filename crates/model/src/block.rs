@@ -32,8 +32,14 @@ impl BlockLayer {
         })
     }
 
-    fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, embedding: &G::X) -> Result<G::X> {
-        let h = self.residual.forward(graph, x, embedding)?;
+    fn forward<G: Graph>(
+        &self,
+        graph: &mut G,
+        x: &G::X,
+        shared: Option<G::X>,
+        embedding: &G::X,
+    ) -> Result<G::X> {
+        let h = self.residual.forward_of(graph, x, shared.as_ref(), embedding)?;
         match &self.attention {
             Some(attention) => attention.forward(graph, &h),
             None => Ok(h),
@@ -82,17 +88,18 @@ impl Down {
         })
     }
 
-    /// Returns the last feature map, and pushes every feature map to `skips`.
+    /// Returns the last feature map, and pushes every feature map to `skips`. Where x consists of copies, it comes with the
+    /// images without copies.
     pub fn forward<G: Graph>(
         &self,
         graph: &mut G,
-        x: G::X,
+        (x, mut shared): (G::X, Option<G::X>),
         embedding: &G::X,
         skips: &mut Vec<G::X>,
     ) -> Result<G::X> {
         let mut h = x;
         for layer in &self.layers {
-            h = layer.forward(graph, &h, embedding)?;
+            h = layer.forward(graph, &h, shared.take(), embedding)?;
             skips.push(h.clone());
         }
         if let Some(downsampler) = &self.downsampler {
@@ -185,7 +192,7 @@ impl Up {
         for layer in &self.layers {
             let Some(skip) = skips.pop() else { candle_core::bail!("more layers on the way up than skips") };
             let joined = graph.concat(&h, &skip)?;
-            h = layer.forward(graph, &joined, embedding)?;
+            h = layer.forward(graph, &joined, None, embedding)?;
         }
         match &self.upsampler {
             Some(Resampler::Conv(conv)) => graph.conv_of_doubled(&h, conv),

@@ -21,8 +21,10 @@ impl<X> Addends<'_, X> {
 
 /// What the network gets of a batch of B images, as a graph has it.
 pub(crate) struct Given<'a, G: Graph> {
-    /// (B, C, H, W)
+    /// (B / copies, C, H, W)
     pub x: G::X,
+    /// How often the batch has each image, all of them one after the other each time.
+    pub copies: usize,
     /// Timesteps (B)
     pub t: &'a G::Times,
     /// Rows of the class embedding (B); none for a network without classes.
@@ -71,6 +73,10 @@ pub(crate) trait Graph {
     fn divide_by_times(&mut self, x: &Self::X, t: &Self::Times) -> Result<Self::X>;
     /// softmax(q kᵀ / √(C / heads)) v over pixels.
     fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
+    /// The images, `copies` times over. Only a graph that is given such images needs it.
+    fn repeated(&mut self, _x: &Self::X, copies: usize) -> Result<Self::X> {
+        candle_core::bail!("this graph has each image once, not {copies} times")
+    }
     /// x (B, E) plus the rows of a table (rows, E).
     fn add_rows(&mut self, x: &Self::X, name: &str, table: &Tensor, labels: &Self::Labels)
     -> Result<Self::X>;

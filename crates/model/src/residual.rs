@@ -62,7 +62,20 @@ impl Residual {
 
     /// x (B, C, H, W) and the activated embedding (B, E) → (B, O, H', W').
     pub fn forward<G: Graph>(&self, graph: &mut G, x: &G::X, activated_embedding: &G::X) -> Result<G::X> {
-        let h = graph.norm(x, &self.norm1, self.activation, None)?;
+        self.forward_of(graph, x, None, activated_embedding)
+    }
+
+    /// The same of x that consists of copies of `shared`, whose first norm and convolution are computed once.
+    pub fn forward_of<G: Graph>(
+        &self,
+        graph: &mut G,
+        x: &G::X,
+        shared: Option<&G::X>,
+        activated_embedding: &G::X,
+    ) -> Result<G::X> {
+        // Without a time term in the first convolution, its result would have no copies.
+        let before = shared.filter(|_| !self.modulates && self.resize == Resize::Keep).unwrap_or(x);
+        let h = graph.norm(before, &self.norm1, self.activation, None)?;
         let time = graph.linear(activated_embedding, &self.time_emb_proj, Addends::nothing())?;
         let sum = Addends { time: (!self.modulates).then_some(&time), ..Addends::nothing() };
         let (x, h) = match self.resize {

@@ -69,7 +69,7 @@ impl UNet {
     pub fn multiply_adds(&self, height: usize, width: usize) -> std::result::Result<u64, ModelError> {
         let x = Tensor::zeros((1, self.config().in_channels, height, width), DType::F32, self.device())?;
         let labels = self.config().num_class_embeds.map(|_| vec![0]);
-        let inputs = Inputs { x, t: vec![0.0], labels, augment_labels: None };
+        let inputs = Inputs { x, copies: 1, t: vec![0.0], labels, augment_labels: None };
         let snapshot = self.snapshot(Purpose::Prediction)?;
         let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: &snapshot };
         self.run(&mut graph, inputs.given(channels_last)?)?;
@@ -142,12 +142,27 @@ impl Snapshot<'_> {
             return Ok(self.unet.run(&mut graph, inputs.given(|x| Ok(x.clone()))?)?.detach());
         }
         // A small batch is shared among all threads. Predictions do not depend on the chunks.
-        let chunk = inputs.len().div_ceil(rayon::current_num_threads()).clamp(1, MOST);
-        let parts = inputs.chunks(chunk)?.into_par_iter().map(|(_, part)| {
+        let threads = rayon::current_num_threads();
+        let inputs = inputs.once(MOST)?;
+        // Copies on several threads are sooner there than what they share is computed once.
+        let inputs = match inputs.x.dim(0)? < threads {
+            true => Inputs { x: inputs.x.repeat((inputs.copies, 1, 1, 1))?, copies: 1, ..inputs },
+            false => inputs,
+        };
+        let (images, copies) = (inputs.x.dim(0)?, inputs.copies);
+        let chunk = images.div_ceil(threads).clamp(1, MOST / copies);
+        let parts = inputs.chunks_of_copies(chunk)?.into_par_iter().map(|part| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
             channels_first(&self.unet.run(&mut graph, part.given(channels_last)?)?)
         });
-        Ok(Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let of_copy = |copy: usize| {
+            parts.iter().map(move |part| {
+                let images = part.dim(0)? / copies;
+                part.narrow(0, copy * images, images)
+            })
+        };
+        Ok(Tensor::cat(&(0..copies).flat_map(of_copy).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     fn value_and_gradients<F>(&self, inputs: &Inputs, objective: F) -> Result<(f64, Gradients)>
@@ -311,6 +326,10 @@ impl Graph for TapeGraph<'_> {
 
     fn double(&mut self, x: &Images) -> Result<Images> {
         Ok(self.tape.double(x))
+    }
+
+    fn repeated(&mut self, x: &Images, copies: usize) -> Result<Images> {
+        Ok(self.tape.repeated(x, copies))
     }
 
     fn halve(&mut self, x: &Images) -> Result<Images> {

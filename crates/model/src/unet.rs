@@ -120,12 +120,12 @@ impl UNet {
         let t = t.to_dtype(DType::F32)?.to_vec1::<f32>()?;
         t.iter().try_for_each(|&t| self.time_embedding.check(t)).map_err(ModelError::Input)?;
         let labels = labels.map(|labels| labels.to_vec1()).transpose()?;
-        Ok(Inputs { x, t, labels, augment_labels: augment_labels.cloned() })
+        Ok(Inputs { x, copies: 1, t, labels, augment_labels: augment_labels.cloned() })
     }
 
     /// The network over a graph's operations.
     pub(crate) fn run<G: Graph>(&self, graph: &mut G, given: Given<G>) -> Result<G::X> {
-        let Given { x, t, labels, augment_labels } = given;
+        let Given { x, copies, t, labels, augment_labels } = given;
         let mut embedding = self.time_embedding.forward(graph, t)?;
         if let (Some((name, table)), Some(labels)) = (&self.class_embedding, labels) {
             embedding = graph.add_rows(&embedding, name, table, labels)?;
@@ -135,10 +135,13 @@ impl UNet {
             embedding = graph.linear(&told, layer, sum)?;
         }
         let embedding = graph.activation(&embedding, self.config.activation())?;
-        let mut h = graph.conv(&x, &self.conv_in, Addends::nothing())?;
+        // What comes before the first time term is the same for all copies of an image.
+        let first = graph.conv(&x, &self.conv_in, Addends::nothing())?;
+        let mut h = if copies > 1 { graph.repeated(&first, copies)? } else { first.clone() };
+        let mut shared = (copies > 1).then_some(first);
         let mut skips = vec![h.clone()];
         for down in &self.down {
-            h = down.forward(graph, h, &embedding, &mut skips)?;
+            h = down.forward(graph, (h, shared.take()), &embedding, &mut skips)?;
         }
         if let Some(middle) = &self.middle {
             h = middle.forward(graph, &h, &embedding)?;
@@ -237,8 +240,10 @@ pub struct NetworkInputs<'a> {
 
 /// Checked inputs of the network.
 pub(crate) struct Inputs {
-    /// (B, C, H, W)
+    /// (B / copies, C, H, W)
     pub x: Tensor,
+    /// How often the batch has each image, all of them one after the other each time.
+    pub copies: usize,
     /// Timesteps (B)
     pub t: Vec<f32>,
     pub labels: Option<Vec<u32>>,
@@ -247,9 +252,44 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Number of images.
+    /// Number of images, with all copies.
     pub fn len(&self) -> usize {
         self.t.len()
+    }
+
+    /// The same with each image once, where the batch consists of copies, at most `most` of each. The two passes of guidance
+    /// are such a batch.
+    pub fn once(self, most: usize) -> Result<Self> {
+        if self.augment_labels.is_some() {
+            return Ok(self);
+        }
+        let values: Vec<f32> = self.x.flatten_all()?.to_vec1()?;
+        let (batch, image) = (self.len(), values.len() / self.len().max(1));
+        let repeats = |copies: &usize| {
+            let period = batch / copies * image;
+            batch % copies == 0
+                && values.iter().zip(&values[period..]).all(|(a, b)| a.to_bits() == b.to_bits())
+        };
+        let copies = (2..=most.min(batch)).rev().find(repeats).unwrap_or(1);
+        Ok(Self { x: self.x.narrow(0, 0, batch / copies)?, copies, ..self })
+    }
+
+    /// Parts of at most `count` images with all their copies.
+    pub fn chunks_of_copies(&self, count: usize) -> Result<Vec<Self>> {
+        let images = self.x.dim(0)?;
+        let part = |first: usize| {
+            let range = first..images.min(first + count);
+            let copies = (0..self.copies).map(|copy| copy * images);
+            let rows: Vec<usize> = copies.flat_map(|from| range.clone().map(move |i| from + i)).collect();
+            Ok(Self {
+                x: self.x.narrow(0, first, range.len())?,
+                copies: self.copies,
+                t: rows.iter().map(|&row| self.t[row]).collect(),
+                labels: self.labels.as_ref().map(|labels| rows.iter().map(|&row| labels[row]).collect()),
+                augment_labels: None,
+            })
+        };
+        (0..images).step_by(count).map(part).collect()
     }
 
     /// The inputs of a graph that takes timesteps and labels as numbers; `form` makes its `X` of a tensor.
@@ -259,19 +299,21 @@ impl Inputs {
     ) -> Result<Given<'_, G>> {
         Ok(Given {
             x: form(&self.x)?,
+            copies: self.copies,
             t: &self.t,
             labels: self.labels.as_deref(),
             augment_labels: self.augment_labels.as_ref().map(form).transpose()?,
         })
     }
 
-    /// Parts of at most `count` images, with their ranges.
+    /// Parts of at most `count` images of a batch without copies, with their ranges.
     pub fn chunks(&self, count: usize) -> Result<Vec<(Range<usize>, Self)>> {
         let part = |first: usize| {
             let range = first..self.len().min(first + count);
             let told = |told: &Tensor| told.narrow(0, first, range.len());
             let inputs = Self {
                 x: self.x.narrow(0, first, range.len())?,
+                copies: 1,
                 t: self.t[range.clone()].to_vec(),
                 labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
                 augment_labels: self.augment_labels.as_ref().map(told).transpose()?,

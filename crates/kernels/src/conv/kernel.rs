@@ -85,9 +85,18 @@ impl Kernel {
         Algorithm::of(sizes) == Algorithm::Winograd
     }
 
-    /// y = conv(x, w), with what the epilogue adds; x (B, H, W, C), y (B, H', W', O).
+    /// y = conv(x, w), with what the epilogue adds; x (B, H, W, C), y (B, H', W', O). With y (N·B, H', W', O) each image has
+    /// N results, which differ by the epilogue alone.
     pub fn forward(&self, sizes: &Sizes, batch: usize, x: &[f32], epilogue: Epilogue, y: &mut [f32]) {
-        match Algorithm::of(sizes) {
+        let copies = sizes.copies(batch, y.len());
+        let algorithm = Algorithm::of(sizes);
+        if copies > 1 && algorithm != Algorithm::Winograd {
+            for (copy, y) in y.chunks_exact_mut(batch * sizes.out_image()).enumerate() {
+                self.forward(sizes, batch, x, epilogue.of_copy(copy, batch, sizes), y);
+            }
+            return;
+        }
+        match algorithm {
             Algorithm::Winograd => winograd::forward(sizes, batch, x, self.winograd(), epilogue, y),
             Algorithm::Patches => patches::forward(sizes, batch, x, self.patches(), epilogue, y),
             Algorithm::Thin(adjoint) => {

@@ -61,7 +61,8 @@ impl ConvWeights {
 /// The terms that are added to a convolution's result before it is stored: (y + time + residual) · scale.
 #[derive(Clone, Copy)]
 pub struct Sum<'a> {
-    /// (B, 1, 1, O): one value for each image and channel.
+    /// (B, 1, 1, O): one value for each image and channel. On a tape that only runs forward also (N·B, 1, 1, O): each image
+    /// then has N results, those of the first terms first, for the price of one convolution.
     pub time: Option<&'a Images>,
     /// Images of the result's shape.
     pub residual: Option<&'a Images>,
@@ -88,6 +89,15 @@ impl Tape {
         self.convolve(x, weights, sizes, sum)
     }
 
+    /// The images, `copies` times over, on a tape that only runs forward.
+    pub fn repeated(&mut self, x: &Images, copies: usize) -> Images {
+        assert!(!self.records, "repeated images have no gradient");
+        let [batch, height, width, channels] = x.shape;
+        let mut y = Buffer::scratch(copies * x.values.len());
+        y.chunks_exact_mut(x.values.len().max(1)).for_each(|y| y.copy_from_slice(&x.values));
+        self.push([copies * batch, height, width, channels], y, false, None)
+    }
+
     /// Nearest-neighbour doubling of height and width, then a convolution of stride 1.
     pub fn conv_of_doubled(
         &mut self,
@@ -108,7 +118,10 @@ impl Tape {
         let (batch, channels, kernel) = (x.shape[0], sizes.channels, &weights.kernel);
         assert_eq!(x.shape[3], kernel.channels, "channels of x and weights of {}", weights.name);
         let (out_height, out_width) = sizes.out();
-        let shape = [batch, out_height, out_width, kernel.outputs];
+        // Each image has as many results as it has time terms.
+        let copies = sum.time.map_or(1, |time| time.shape[0] / batch.max(1)).max(1);
+        assert!(copies == 1 || !self.records, "several results of an image have no gradient");
+        let shape = [copies * batch, out_height, out_width, kernel.outputs];
         // If no output depends on several pixels, the batch is computed as one long image.
         let mut parts = batch;
         if sizes.is_pointwise() && sum.time.is_none() {
@@ -116,12 +129,17 @@ impl Tape {
         }
         let mut bias = Buffer::copy(&kernel.bias);
         if let Some(time) = sum.time {
-            assert_eq!(time.shape, [batch, 1, 1, kernel.outputs], "the time term of {}", weights.name);
+            assert_eq!(
+                time.shape,
+                [copies * batch, 1, 1, kernel.outputs],
+                "the time term of {}",
+                weights.name
+            );
             bias = Buffer::copy(&time.values);
             bias.chunks_exact_mut(kernel.outputs).for_each(|row| passes::add(row, &kernel.bias));
         }
         let residual = sum.residual.map(|residual| residual.values());
-        self.multiply_adds += (shape.iter().product::<usize>() * channels * sizes.taps()) as u64;
+        self.multiply_adds += (shape.iter().product::<usize>() / copies * channels * sizes.taps()) as u64;
         let mut y = Buffer::scratch(shape.iter().product());
         kernel.forward(
             &sizes,

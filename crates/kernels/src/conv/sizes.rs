@@ -54,6 +54,11 @@ impl Sizes {
         self.channels * self.height * self.width / if self.doubled { 4 } else { 1 }
     }
 
+    /// How many results of `len` values in all each of `batch` images has.
+    pub fn copies(&self, batch: usize, len: usize) -> usize {
+        (len / (batch * self.out_image()).max(1)).max(1)
+    }
+
     /// The number of values of an output image.
     pub fn out_image(&self) -> usize {
         self.outputs * self.out().0 * self.out().1
@@ -98,6 +103,14 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
+    /// That of results `copy * batch` and after.
+    pub fn of_copy(&self, copy: usize, batch: usize, sizes: &Sizes) -> Self {
+        let part = |all: &'a [f32], image: usize| &all[copy * batch * image..][..batch * image];
+        let bias = if self.bias.len() == sizes.outputs { self.bias } else { part(self.bias, sizes.outputs) };
+        let residual = self.residual.map(|residual| part(residual, sizes.out_image()));
+        Self { bias, residual, ..*self }
+    }
+
     pub fn bias_of(&self, image: usize, outputs: usize) -> &'a [f32] {
         if self.bias.len() == outputs { self.bias } else { &self.bias[image * outputs..][..outputs] }
     }

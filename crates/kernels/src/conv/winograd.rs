@@ -274,6 +274,10 @@ impl Tiles {
         Self { sizes, down, across, count, block: block.min(count.max(1)) }
     }
 
+    fn batch(&self) -> usize {
+        self.count / (self.down * self.across).max(1)
+    }
+
     fn at(&self, tile: usize) -> Tile {
         let (image, place) = (tile / (self.down * self.across), tile % (self.down * self.across));
         Tile { image, row: place / self.across * OUT, column: place % self.across * OUT }
@@ -291,7 +295,8 @@ impl Tiles {
     }
 }
 
-/// y = conv(x, w), with what the epilogue adds.
+/// y = conv(x, w), with what the epilogue adds. `y` may have several results for each image, one after the other: they
+/// differ by the epilogue alone.
 pub(crate) fn forward(
     sizes: &Sizes,
     batch: usize,
@@ -302,9 +307,10 @@ pub(crate) fn forward(
 ) {
     let (height, width) = sizes.out();
     assert_eq!(x.len(), batch * sizes.image());
-    assert_eq!(y.len(), batch * height * width * sizes.outputs);
+    let copies = sizes.copies(batch, y.len());
+    assert_eq!(y.len(), copies * batch * height * width * sizes.outputs);
     assert_eq!(weights.forward.len(), PLACES * sizes.channels * sizes.outputs);
-    epilogue.check(batch, y.len(), sizes.outputs);
+    epilogue.check(copies * batch, y.len(), sizes.outputs);
     dispatch(WinogradForward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
 }
 
@@ -607,29 +613,35 @@ impl WithSimd for OutputBlock<'_, '_> {
         let stride = tiles.stride(outputs);
         assert!(count <= tiles.block && m.len() >= PLACES * stride);
         let scale = simd.splat_f32s(epilogue.scale);
+        let image = height * width * outputs;
+        let batch = tiles.batch();
+        let copies = sizes.copies(batch, y.len());
         for t in 0..count {
             let tile = tiles.at(first + t);
             let window = Window::output(&sizes, tile);
-            let image = tile.image * height * width * outputs;
-            let y = &mut y[image..][..height * width * outputs];
-            let residual = epilogue.residual.map(|residual| &residual[image..][..height * width * outputs]);
             for (o, lanes) in registers::<S>(outputs) {
-                let bias = simd.partial_load_f32s(&epilogue.bias_of(tile.image, outputs)[o..][..lanes]);
-                // SAFETY: the block has `outputs` values for each of its tiles at each place; y and
-                // the residual have `outputs` values a pixel, `lanes` of them from o on.
+                // SAFETY: the block has `outputs` values for each of its tiles at each place.
                 #[allow(unsafe_code)]
-                unsafe {
-                    let m = read_places(simd, m.as_ptr().add(t * outputs + o), stride, lanes);
-                    let values = in_two_axes!(simd, m, output_transform, IN, OUT);
+                let m = unsafe { read_places(simd, m.as_ptr().add(t * outputs + o), stride, lanes) };
+                let values = in_two_axes!(simd, m, output_transform, IN, OUT);
+                for number in (0..copies).map(|copy| copy * batch + tile.image) {
+                    let y = &mut y[number * image..][..image];
+                    let residual = epilogue.residual.map(|residual| &residual[number * image..][..image]);
+                    let bias = simd.partial_load_f32s(&epilogue.bias_of(number, outputs)[o..][..lanes]);
                     for (i, row) in values.into_iter().enumerate() {
                         for (j, value) in row.into_iter().enumerate() {
                             let Some(pixel) = window.pixel(i, j) else { continue };
                             let at = pixel * outputs + o;
                             let mut value = simd.add_f32s(value, bias);
-                            if let Some(residual) = residual {
-                                value = simd.add_f32s(value, load(simd, residual.as_ptr().add(at), lanes));
+                            // SAFETY: y and the residual have `outputs` values a pixel, `lanes` of them from o on.
+                            #[allow(unsafe_code)]
+                            unsafe {
+                                if let Some(residual) = residual {
+                                    value =
+                                        simd.add_f32s(value, load(simd, residual.as_ptr().add(at), lanes));
+                                }
+                                store(simd, y.as_mut_ptr().add(at), lanes, simd.mul_f32s(value, scale));
                             }
-                            store(simd, y.as_mut_ptr().add(at), lanes, simd.mul_f32s(value, scale));
                         }
                     }
                 }

@@ -39,7 +39,7 @@ impl UNet {
             graph.0.input(labels, Type::I64, &[Side::Free("batch")]);
         }
         let x = self.sample(&mut graph)?;
-        let y = self.run(&mut graph, Given { x, t: TIMESTEP, labels, augment_labels: None })?;
+        let y = self.run(&mut graph, Given { x, copies: 1, t: TIMESTEP, labels, augment_labels: None })?;
         graph.0.add_node("Identity", &[&y.name], &[OUT_SAMPLE], &[]);
         graph.0.output(OUT_SAMPLE, Type::F32, &images(config.out_channels));
         graph.0.bytes(notes)

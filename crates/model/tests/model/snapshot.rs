@@ -226,3 +226,31 @@ fn multiply_adds_are_counted_as_direct_sums() {
     let convolutions = pixels * 9 * (8 + 2 * 64 + 2 * (128 + 64) + 8) + pixels * 2 * 128;
     assert_eq!(unet.multiply_adds(10, 10).unwrap(), convolutions + 8 * 32 + 32 * 32 + 3 * 32 * 8);
 }
+
+/// The two passes of guidance, or the passes for several classes, share what comes before the first time term.
+#[test]
+fn copies_of_an_image_are_predicted_as_if_each_were_alone() {
+    let modulated = UNetConfig { resnet_time_scale_shift: "scale_shift".into(), ..plain() };
+    for (name, config) in networks().into_iter().chain([("modulated", modulated)]) {
+        for (images, copies) in [(1, 2), (3, 2), (5, 2), (2, 3), (1, 8), (2, 9)] {
+            let batch = images * copies;
+            let one = case(&config, batch);
+            let x = one.x.narrow(0, 0, images).unwrap().repeat((copies, 1, 1, 1)).unwrap();
+            let case = Case { x, ..one };
+            let alone = |i: usize| {
+                let snapshot = case.unet.snapshot(Purpose::Prediction).unwrap();
+                let row = |tensor: &Tensor| tensor.narrow(0, i, 1).unwrap();
+                values(
+                    &snapshot
+                        .predict(&row(&case.x), &row(&case.t), case.labels.as_ref().map(row).as_ref())
+                        .unwrap(),
+                )
+            };
+            let each: Vec<f32> = (0..batch).flat_map(alone).collect();
+            for threads in [1, 2, 3] {
+                let together = on_threads(threads, || case.predict());
+                assert!(together == each, "{name}: {copies} copies of {images} images on {threads} threads");
+            }
+        }
+    }
+}
