@@ -18,21 +18,32 @@ const DEBIAN: [&str; 3] =
 /// The module's file, built where it is not yet.
 pub fn built() -> Result<PathBuf> {
     let own = std::env::current_exe().context("where is this program?")?;
-    let Some(clone) = clone_of(&own) else {
+    let Some(clone) = clone_of(&own).filter(|clone| clone.join("crates/web/Cargo.toml").is_file()) else {
         return Err(usage(
             "page: the module that computes in the browser is built in the repository; give one with --engine, or use \
              `cargo xtask page` there",
         ));
     };
     let target = clone.join("target/page");
-    let mut cargo = compiler()?;
+    let mut cargo = compiler(&clone)?;
     cargo
-        .args(["build", "--profile", "page", "--quiet", "--package", "duet-web", "--target", TARGET])
-        .arg("--manifest-path")
-        .arg(clone.join("Cargo.toml"))
+        .args([
+            "build",
+            "--locked",
+            "--profile",
+            "page",
+            "--quiet",
+            "--package",
+            "duet-web",
+            "--target",
+            TARGET,
+        ])
         .arg("--target-dir")
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
+    if cargo.get_program() == DEBIAN[0] {
+        cargo.arg("-Zbuild-std=std,panic_abort");
+    }
     err!("building what computes in the browser; the first time takes some minutes");
     let status = cargo.status().with_context(|| format!("cannot run {}", cargo.get_program().display()))?;
     match status.success() {
@@ -55,10 +66,12 @@ fn flags() -> OsString {
     flags
 }
 
-/// A cargo that builds for browsers.
-fn compiler() -> Result<Command> {
-    if has_target() {
-        return Ok(Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into())));
+/// A cargo that builds for browsers, in the clone, whose toolchain it takes.
+fn compiler(clone: &Path) -> Result<Command> {
+    if has_target(clone) {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        command.current_dir(clone);
+        return Ok(command);
     }
     let [cargo, rustc, std] = DEBIAN;
     if !DEBIAN.iter().all(|path| Path::new(path).exists()) {
@@ -69,14 +82,17 @@ fn compiler() -> Result<Command> {
     }
     let mut command = Command::new(cargo);
     command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
-    command.arg("-Zbuild-std=std,panic_abort");
+    command.current_dir(clone);
     Ok(command)
 }
 
 /// Whether the usual compiler has the target's standard library.
-fn has_target() -> bool {
+fn has_target(clone: &Path) -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
-    let found = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let found = Command::new(rustc)
+        .current_dir(clone)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output();
     let folder = found.ok().filter(|found| found.status.success());
     folder.is_some_and(|found| Path::new(String::from_utf8_lossy(&found.stdout).trim()).is_dir())
 }

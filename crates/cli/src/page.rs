@@ -70,7 +70,7 @@ mod write {
         let rounded = ModelFiles::rounded(&model, LEVELS)?;
         let note = note_of(&rounded);
         let Rounded { files, weights, .. } = rounded;
-        let folder = name.map_or_else(|| name_of(&model.folder), Into::into);
+        let folder = name.map_or_else(|| name_of(Path::new(&run), &model.folder), Into::into);
         let files = ModelFiles { folder, ..files };
         let page = Alone { files: &files, weights: &weights, engine: &engine, program: "duet", note: &note };
         let html = page.html();
@@ -91,15 +91,21 @@ mod write {
     }
 
     /// The run of a checkpoint, or another model's folder, without where it is on this machine: the page goes to others.
-    fn name_of(folder: &Path) -> PathBuf {
+    fn name_of(asked: &Path, folder: &Path) -> PathBuf {
         let name = |path: &Path| path.file_name().map(PathBuf::from);
         let above = |path: &Path| path.parent().and_then(name);
-        let run = match above(folder).is_some_and(|above| above.as_os_str() == CHECKPOINTS) {
+        let is_checkpoint = above(folder).is_some_and(|above| above.as_os_str() == CHECKPOINTS);
+        let run = match is_checkpoint {
             true => folder.parent().and_then(Path::parent).unwrap_or(folder),
             false => folder,
         };
-        let runs = above(run).filter(|above| above.as_os_str() == RUNS);
-        runs.unwrap_or_default().join(name(run).unwrap_or_else(|| "model".into()))
+        let runs = above(run).filter(|above| above.as_os_str() == RUNS).unwrap_or_default();
+        let called = runs.join(name(run).unwrap_or_else(|| "model".into()));
+        // A checkpoint that was asked for may not be the newest, which the run's name stands for.
+        match name(folder).filter(|step| is_checkpoint && name(asked).as_ref() == Some(step)) {
+            Some(step) => called.join(CHECKPOINTS).join(step),
+            None => called,
+        }
     }
 
     /// What the page says of its weights.
@@ -118,14 +124,16 @@ mod write {
 
         #[test]
         fn a_page_does_not_say_where_its_model_was() {
-            for (folder, name) in [
-                ("runs/00001-digits/checkpoints/step-000500", "runs/00001-digits"),
-                ("/home/ada/runs/00001-digits/checkpoints/step-000500", "runs/00001-digits"),
-                ("/home/ada/models/flowers", "flowers"),
-                ("flowers", "flowers"),
-                ("..", "model"),
+            let step = "/home/ada/runs/00001-digits/checkpoints/step-000500";
+            for (asked, folder, name) in [
+                ("latest", "runs/00001-digits/checkpoints/step-000500", "runs/00001-digits"),
+                ("/home/ada/runs/00001-digits", step, "runs/00001-digits"),
+                (step, step, "runs/00001-digits/checkpoints/step-000500"),
+                ("/home/ada/models/flowers", "/home/ada/models/flowers", "flowers"),
+                ("flowers", "flowers", "flowers"),
+                ("..", "..", "model"),
             ] {
-                assert_eq!(name_of(Path::new(folder)), Path::new(name), "{folder}");
+                assert_eq!(name_of(Path::new(asked), Path::new(folder)), Path::new(name), "{asked}");
             }
         }
     }

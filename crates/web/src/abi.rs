@@ -43,7 +43,7 @@ unsafe fn taken(at: *mut u8, bytes: usize) -> Box<[u8]> {
     unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(at, bytes)) }
 }
 
-/// Opens a model: its files as JSON, its weights, and how commands call Duet. 1 where it is open.
+/// Opens a model: its files as JSON, its weights, and how commands call Duet.
 ///
 /// # Safety
 /// Each address with its length is of one call of [`room`], and is passed once.
@@ -55,21 +55,15 @@ pub unsafe extern "C" fn open(
     weights_bytes: usize,
     program: *mut u8,
     program_bytes: usize,
-) -> u32 {
+) {
     std::panic::set_hook(Box::new(|panic| say(PANICKED, panic.to_string().as_bytes())));
     // SAFETY: as this function asks.
     let (files, weights, program) =
         unsafe { (taken(files, files_bytes), taken(weights, weights_bytes), taken(program, program_bytes)) };
     let opened = Engine::open(&files, &weights, &String::from_utf8_lossy(&program));
     match opened {
-        Ok(engine) => {
-            ENGINE.set(Some(engine));
-            1
-        }
-        Err(error) => {
-            say(REFUSED, serde_json::json!({"error": error}).to_string().as_bytes());
-            0
-        }
+        Ok(engine) => ENGINE.set(Some(engine)),
+        Err(error) => say(REFUSED, serde_json::json!({"error": error}).to_string().as_bytes()),
     }
 }
 
