@@ -27,6 +27,7 @@ pub fn built() -> Result<PathBuf> {
     let target = clone.join("target/page");
     let mut cargo = compiler(&clone)?;
     cargo
+        .current_dir(&clone)
         .args([
             "build",
             "--locked",
@@ -41,14 +42,11 @@ pub fn built() -> Result<PathBuf> {
         .arg("--target-dir")
         .arg(&target)
         .env("CARGO_ENCODED_RUSTFLAGS", flags());
-    if cargo.get_program() == DEBIAN[0] {
-        cargo.arg("-Zbuild-std=std,panic_abort");
-    }
     err!("building what computes in the browser; the first time takes some minutes");
     let status = cargo.status().with_context(|| format!("cannot run {}", cargo.get_program().display()))?;
     match status.success() {
         true => Ok(target.join(TARGET).join("page/duet_web.wasm")),
-        false => Err(Child(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
+        false => Err(Child::of(status).into()),
     }
 }
 
@@ -66,12 +64,10 @@ fn flags() -> OsString {
     flags
 }
 
-/// A cargo that builds for browsers, in the clone, whose toolchain it takes.
+/// A cargo that builds for browsers; of the clone's toolchain, if that can.
 fn compiler(clone: &Path) -> Result<Command> {
     if has_target(clone) {
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-        command.current_dir(clone);
-        return Ok(command);
+        return Ok(Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into())));
     }
     let [cargo, rustc, std] = DEBIAN;
     if !DEBIAN.iter().all(|path| Path::new(path).exists()) {
@@ -82,7 +78,7 @@ fn compiler(clone: &Path) -> Result<Command> {
     }
     let mut command = Command::new(cargo);
     command.env("RUSTC", rustc).env("RUSTC_BOOTSTRAP", "1").env_remove("RUSTUP_TOOLCHAIN");
-    command.current_dir(clone);
+    command.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort");
     Ok(command)
 }
 

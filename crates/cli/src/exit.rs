@@ -22,6 +22,13 @@ pub struct Interrupted(pub i32);
 #[derive(Debug)]
 pub struct Child(pub u8);
 
+impl Child {
+    /// Of how the program ended; 1 where it has no code, such as after a signal.
+    pub fn of(status: std::process::ExitStatus) -> Self {
+        Self(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+    }
+}
+
 impl std::fmt::Display for Usage {
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.write_str(&self.0)

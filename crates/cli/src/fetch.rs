@@ -30,7 +30,7 @@ pub fn run(args: Args) -> Result<()> {
     let status = status.with_context(|| format!("cannot run {}", command.get_program().display()))?;
     match status.success() {
         true => Ok(()),
-        false => Err(Child(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
+        false => Err(Child::of(status).into()),
     }
 }
 

@@ -40,6 +40,7 @@ mod write {
     use crate::engine;
     use crate::exit::usage;
     use crate::models;
+    use crate::report::check_html;
     use crate::terminal::{err, out};
     use anyhow::{Context, Result};
     use candle_core::Device;
@@ -57,10 +58,7 @@ mod write {
 
     pub fn run(args: Args) -> Result<()> {
         let Args { run, out, name, engine } = args;
-        let extension = out.extension().and_then(|extension| extension.to_str());
-        if !matches!(extension, Some("html" | "htm")) || out.is_dir() {
-            return Err(usage(format!("--out {}: use x.html", out.display())));
-        }
+        check_html(&out)?;
         let model = models::open(&run, &Device::Cpu)?;
         let engine = match engine {
             Some(path) => read_engine(&path)?,

@@ -4,7 +4,7 @@ use crate::exit::usage;
 use crate::terminal::out;
 use anyhow::Result;
 use duet_diffusion::RunRecord;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Flags of `report`.
 #[derive(clap::Args)]
@@ -20,14 +20,20 @@ pub struct Args {
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     if let Some(out) = &args.out {
-        let extension = out.extension().and_then(|extension| extension.to_str());
-        if !matches!(extension, Some("html" | "htm")) || out.is_dir() {
-            return Err(usage(format!("--out {}: use x.html", out.display())));
-        }
+        check_html(out)?;
     }
     let record = RunRecord::read(&args.run)?;
     let out = args.out.unwrap_or_else(|| record.folder.join("report.html"));
     let pictures = duet_diffusion::report(&record, &out)?;
     out!("{}: {} steps, {pictures} pictures", out.display(), record.steps());
     Ok(())
+}
+
+/// Refuses a name that no browser takes for a page.
+pub fn check_html(out: &Path) -> Result<()> {
+    let extension = out.extension().and_then(|extension| extension.to_str());
+    match matches!(extension, Some("html" | "htm")) && !out.is_dir() {
+        true => Ok(()),
+        false => Err(usage(format!("--out {}: use x.html", out.display()))),
+    }
 }

@@ -52,6 +52,6 @@ fn replace(mut command: Command) -> Result<()> {
         command.status().with_context(|| format!("cannot run {}", command.get_program().display()))?;
     match status.success() {
         true => Ok(()),
-        false => Err(Child(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)).into()),
+        false => Err(Child::of(status).into()),
     }
 }

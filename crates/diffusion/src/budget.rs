@@ -75,11 +75,15 @@ pub(crate) fn check_memory(config: &RunConfig, data: &Splits) -> Result<()> {
 
 /// Free bytes on the disk of `path`, or of the nearest folder above it that exists; none where the system
 /// does not tell.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn free_disk(path: &Path) -> Option<u64> {
     let absolute = std::path::absolute(path).ok()?;
     let existing = absolute.ancestors().find(|path| path.exists())?;
-    #[cfg(not(target_arch = "wasm32"))]
-    return fs4::available_space(existing).ok();
-    #[cfg(target_arch = "wasm32")]
-    existing.metadata().ok().and(None)
+    fs4::available_space(existing).ok()
+}
+
+/// A browser has no disks.
+#[cfg(target_arch = "wasm32")]
+pub fn free_disk(_: &Path) -> Option<u64> {
+    None
 }

@@ -97,7 +97,7 @@ pub use from::{FromConfig, FromWeights};
 pub use import::{Import, Imported, NullLabel, import};
 pub use inputs::Inputs;
 pub use model::Model;
-pub use model_files::{FEWEST_BITS, ModelFiles, Rounded};
+pub use model_files::{ModelFiles, Rounded};
 pub use network_config::NetworkConfig;
 pub use note::{Form, Note};
 pub use onnx::export_onnx;

@@ -16,7 +16,7 @@ const CLASSES: usize = 10;
 const SEEDS: usize = 4;
 const BATCH: usize = 40;
 /// Bits behind the point of a number of 16 bits, and of one of 32.
-pub const FEWEST_BITS: u32 = 10;
+const FEWEST_BITS: u32 = 10;
 const ALL_BITS: u32 = 23;
 
 /// The files of a model folder that draw, without their weights.
@@ -52,18 +52,18 @@ impl ModelFiles {
         Ok((Self { folder, network, scheduler, sample: model.sample.clone() }, weights))
     }
 
-    /// The same with as few bits, and at least [`FEWEST_BITS`], as leave the images of the model's own settings within
+    /// The same with as few bits, and at least 10, as leave the images of the model's own settings within
     /// `levels` grey levels, of which there are 255 from black to white. Also says by how many they differ then.
     ///
     /// # Errors
     /// As [`ModelFiles::of`], and where the model cannot draw.
     pub fn rounded(model: &Model, levels: f64) -> Result<Rounded> {
-        let images = images(model, model)?;
+        let images = images(model)?;
         let mut bits = FEWEST_BITS;
         loop {
             let (files, weights) = Self::of(model, bits)?;
             let opened = files.clone().open(&weights, &Device::Cpu)?;
-            let apart = grey_levels_apart(&images, &self::images(&opened, model)?);
+            let apart = grey_levels_apart(&images, &self::images(&opened)?);
             if apart <= levels || bits == ALL_BITS {
                 return Ok(Rounded { files, weights, bits, apart });
             }
@@ -107,9 +107,9 @@ fn rounded(value: f32, bits: u32) -> f32 {
     if rounded.is_finite() { rounded } else { value }
 }
 
-/// What `model` draws with the settings of `of`, as one row of values.
-fn images(model: &Model, of: &Model) -> Result<Vec<f32>> {
-    let drawing = Plan::resolved(&Drawing::of_first_classes(&of.classes, CLASSES, SEEDS), of)?;
+/// What a model draws with its own settings, as one row of values.
+fn images(model: &Model) -> Result<Vec<f32>> {
+    let drawing = Drawing::of_first_classes(&model.classes, CLASSES, SEEDS);
     let images = Plan::new(&drawing, model, BATCH, &Device::Cpu)?.draw(|_| Ok(()))?.images;
     Ok(images.flatten_all()?.to_vec1()?)
 }
