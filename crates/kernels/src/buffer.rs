@@ -17,39 +17,74 @@ pub struct Buffer {
 }
 
 /// The largest number of bytes in the store. The store avoids asking the system for new pages in every
-/// step. All these bytes were in use at the same time before, so keeping them does not raise a process's
-/// peak. (A `usize` cannot hold it everywhere.)
+/// step. (A `usize` cannot hold it everywhere.)
 const KEPT: u64 = 4 << 30;
+
+/// So many bytes may always be used and free.
+const FEW: usize = 256 << 20;
 
 struct Store {
     /// Sorted by the number of lines; among equals, the newest is last.
-    free: Vec<Vec<CacheLine>>,
+    free: Vec<Free>,
+    /// Bytes of `free`.
     bytes: usize,
+    /// Bytes of all buffers in use, and the most that they have ever been.
+    used: usize,
+    most_used: usize,
+    /// How many buffers have come back.
+    returns: u64,
 }
 
-static STORE: Mutex<Store> = Mutex::new(Store { free: Vec::new(), bytes: 0 });
+/// Memory for a later buffer, and when it came back.
+struct Free {
+    lines: Vec<CacheLine>,
+    returned: u64,
+}
+
+static STORE: Mutex<Store> =
+    Mutex::new(Store { free: Vec::new(), bytes: 0, used: 0, most_used: 0, returns: 0 });
 
 impl Store {
     /// Takes the smallest that fits, unless it is much too large.
     fn take(&mut self, lines: usize) -> Option<Vec<CacheLine>> {
-        let first = self.free.partition_point(|free| free.capacity() < lines);
-        let size = self.free.get(first)?.capacity();
-        if size > lines + lines / 4 + 16 {
+        self.used += lines * size_of::<CacheLine>();
+        self.most_used = self.most_used.max(self.used);
+        let first = self.free.partition_point(|free| free.lines.capacity() < lines);
+        let fitting = self.free.get(first).map(|free| free.lines.capacity());
+        let Some(size) = fitting.filter(|&size| size <= lines + lines / 4 + 16) else {
+            self.make_room();
             return None;
-        }
+        };
         // The newest one is most likely in the cache.
-        let at = self.free.partition_point(|free| free.capacity() <= size);
-        let found = self.free.remove(at - 1);
-        self.bytes -= found.capacity() * size_of::<CacheLine>();
-        Some(found)
+        let at = self.free.partition_point(|free| free.lines.capacity() <= size);
+        Some(self.remove(at - 1))
+    }
+
+    /// Before memory comes from the system: gives back what was not used for longest, until all buffers, used and free,
+    /// take little more than buffers have ever used at once.
+    fn make_room(&mut self) {
+        let most = (self.most_used + self.most_used / 8).max(FEW);
+        while self.used + self.bytes > most {
+            let oldest = self.free.iter().enumerate().min_by_key(|(_, free)| free.returned);
+            let Some((oldest, _)) = oldest else { break };
+            self.remove(oldest);
+        }
+    }
+
+    fn remove(&mut self, at: usize) -> Vec<CacheLine> {
+        let lines = self.free.remove(at).lines;
+        self.bytes -= lines.capacity() * size_of::<CacheLine>();
+        lines
     }
 
     fn keep(&mut self, lines: Vec<CacheLine>) {
+        self.used -= lines.len() * size_of::<CacheLine>();
         let bytes = lines.capacity() * size_of::<CacheLine>();
         if (self.bytes + bytes) as u64 <= KEPT && bytes > 0 {
             self.bytes += bytes;
-            let at = self.free.partition_point(|free| free.capacity() <= lines.capacity());
-            self.free.insert(at, lines);
+            self.returns += 1;
+            let at = self.free.partition_point(|free| free.lines.capacity() <= lines.capacity());
+            self.free.insert(at, Free { lines, returned: self.returns });
         }
     }
 }

@@ -27,6 +27,7 @@ mod norm;
 pub mod optimise;
 pub mod peak;
 mod product;
+pub mod profile;
 mod resample;
 mod rows;
 mod simd;
@@ -35,10 +36,10 @@ pub mod tape;
 
 pub use candle::{Conv2d, GroupNorm, conv2d, group_norm, linear};
 pub use conv::sizes::Padding;
-pub use conv::{ConvWeights, Sum, reference};
+pub use conv::{ConvWeights, Sum, forms_of, reference};
 pub use elementwise::activation::Activation;
 pub use norm::NormWeights;
-pub use simd::{InstructionSet, instruction_set, with_instruction_set};
+pub use simd::{InstructionSet, instruction_set, limit_instruction_set, with_instruction_set};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -3,7 +3,7 @@
 //! Every element of a product is one chain of fused multiply-adds over the depth, in order. It does not
 //! depend on the number of rows or columns. (A general library chooses the order by the sizes.)
 
-use crate::simd::{load, mul_add, store};
+use crate::simd::{load, mul_add, prefetch, store};
 use pulp::{Simd, WithSimd};
 
 /// A read-only matrix: element (i, j) is `values[i * row + j * column]`.
@@ -237,6 +237,83 @@ impl DepthPass {
         }
     }
 
+    /// Adds the products of a tile whose left rows are contiguous.
+    ///
+    /// # Safety
+    /// As [`DepthPass::tile`].
+    #[inline(always)]
+    unsafe fn add_along_rows<S: Simd, const M: usize, const N: usize>(
+        self,
+        simd: S,
+        lanes: usize,
+        sums: &mut [[S::f32s; N]; M],
+    ) {
+        const STEPS: usize = 4;
+        let row = self.left_row;
+        // Three rows each can be addressed from one pointer.
+        let mut threes = [self.left; 3];
+        for (i, three) in threes.iter_mut().enumerate() {
+            *three = self.left.wrapping_add(3 * i * row);
+        }
+        let mut right = self.right;
+        // SAFETY: M is at most 8; rows, columns and depth are in reach.
+        unsafe {
+            for quarter in 0..self.depth / STEPS {
+                // The next rows' lines of the left factor.
+                let row_of_next = (M + quarter % 4 * M.div_ceil(4)) * row;
+                for i in 0..M.div_ceil(4) {
+                    prefetch(threes[0].wrapping_add(row_of_next + i * row));
+                }
+                for step in 0..STEPS {
+                    let right_row = load_row::<S, N>(simd, right.add(step * self.right_row), lanes);
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        let left = simd.splat_f32s(*threes[i / 3].add(i % 3 * row + step));
+                        for j in 0..N {
+                            sums[j] = mul_add(simd, left, right_row[j], sums[j]);
+                        }
+                    }
+                }
+                for three in &mut threes[..M.div_ceil(3)] {
+                    *three = opaque(three.wrapping_add(STEPS));
+                }
+                right = opaque(right.wrapping_add(STEPS * self.right_row));
+            }
+            let rest = Self { left: threes[0], right, ..self };
+            rest.add_at(simd, lanes, sums, row, 1, self.depth % STEPS);
+        }
+    }
+
+    /// Adds the products of a tile, for `depth` steps of the depth.
+    ///
+    /// # Safety
+    /// As [`DepthPass::tile`].
+    #[inline(always)]
+    unsafe fn add_at<S: Simd, const M: usize, const N: usize>(
+        self,
+        simd: S,
+        lanes: usize,
+        sums: &mut [[S::f32s; N]; M],
+        row: usize,
+        column: usize,
+        depth: usize,
+    ) {
+        let (mut left, mut right) = (self.left, self.right);
+        // SAFETY: rows, columns and depth are in reach.
+        unsafe {
+            for _ in 0..depth {
+                let right_row = load_row::<S, N>(simd, right, lanes);
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    let left = simd.splat_f32s(*left.add(i * row));
+                    for j in 0..N {
+                        sums[j] = mul_add(simd, left, right_row[j], sums[j]);
+                    }
+                }
+                left = left.wrapping_add(column);
+                right = right.wrapping_add(self.right_row);
+            }
+        }
+    }
+
     /// M rows and N registers of columns, of which the last has `lanes` columns.
     ///
     /// # Safety
@@ -244,6 +321,11 @@ impl DepthPass {
     #[inline(always)]
     unsafe fn tile<S: Simd, const M: usize, const N: usize>(self, simd: S, lanes: usize) {
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
+        for i in 0..M {
+            for j in 0..N {
+                prefetch(self.out.wrapping_add(i * self.out_row + j * S::F32_LANES));
+            }
+        }
         if !self.start.is_null() {
             for j in 0..N {
                 let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
@@ -254,25 +336,10 @@ impl DepthPass {
         }
         // SAFETY: rows, columns and depth are in reach, as this function asks.
         unsafe {
-            let mut rows = [self.left; M];
-            for (i, row) in rows.iter_mut().enumerate() {
-                *row = self.left.add(i * self.left_row);
-            }
-            let (mut column, mut right) = (0, self.right);
-            for _ in 0..self.depth {
-                let mut right_row = [simd.splat_f32s(0.0); N];
-                for (j, value) in right_row.iter_mut().enumerate() {
-                    let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
-                    *value = load(simd, right.add(j * S::F32_LANES), lanes);
-                }
-                for i in 0..M {
-                    let left = simd.splat_f32s(*rows[i].add(column));
-                    for j in 0..N {
-                        sums[i][j] = mul_add(simd, left, right_row[j], sums[i][j]);
-                    }
-                }
-                column += self.left_column;
-                right = right.wrapping_add(self.right_row);
+            match (self.left_column, self.left_row) {
+                (1, _) => self.add_along_rows(simd, lanes, &mut sums),
+                (column, 1) => self.add_at(simd, lanes, &mut sums, 1, column, self.depth),
+                (column, row) => self.add_at(simd, lanes, &mut sums, row, column, self.depth),
             }
             for (i, sums) in sums.iter().enumerate() {
                 for (j, &sum) in sums.iter().enumerate() {
@@ -284,6 +351,40 @@ impl DepthPass {
             }
         }
     }
+}
+
+/// N registers, of which the last has `lanes` values.
+///
+/// # Safety
+/// They can be read.
+#[inline(always)]
+#[allow(unsafe_code)]
+unsafe fn load_row<S: Simd, const N: usize>(simd: S, from: *const f32, lanes: usize) -> [S::f32s; N] {
+    let mut row = [simd.splat_f32s(0.0); N];
+    for (j, value) in row.iter_mut().enumerate() {
+        let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+        // SAFETY: as asked.
+        *value = unsafe { load(simd, from.add(j * S::F32_LANES), lanes) };
+    }
+    row
+}
+
+/// The pointer, of which the compiler knows nothing more. Otherwise it computes one address of an unrolled
+/// loop from the other, and these additions take the place of multiply-adds.
+#[inline(always)]
+#[allow(unsafe_code, clippy::pointers_in_nomem_asm_block)]
+fn opaque(pointer: *const f32) -> *const f32 {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut pointer = pointer;
+        // SAFETY: no instruction.
+        unsafe {
+            std::arch::asm!("/* {0} */", inout(reg) pointer, options(pure, nomem, nostack, preserves_flags));
+        }
+        pointer
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    pointer
 }
 
 /// The pointer moved by `by`, unless it is null.

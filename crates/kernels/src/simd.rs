@@ -3,6 +3,7 @@
 use pulp::{Arch, Scalar128b, Simd, WithSimd};
 use std::any::TypeId;
 use std::cell::Cell;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// The instruction sets that kernels are compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub fn with_instruction_set<R>(set: InstructionSet, f: impl FnOnce() -> R) -> R 
     f()
 }
 
+/// Lets no thread of this process use a better instruction set than the given one, from now on.
+pub fn limit_instruction_set(set: InstructionSet) {
+    LIMIT.store(set as u8, Ordering::Relaxed);
+}
+
 /// The instruction set that kernels use on this thread.
 pub fn instruction_set() -> InstructionSet {
     match arch() {
@@ -44,14 +50,18 @@ pub fn instruction_set() -> InstructionSet {
     }
 }
 
+/// The number of the best [`InstructionSet`] that this process may use.
+static LIMIT: AtomicU8 = AtomicU8::new(InstructionSet::Widest as u8);
+
 fn arch() -> Arch {
-    match (FORCED.get(), Arch::new()) {
-        (Some(InstructionSet::Portable), _) => Arch::Scalar,
+    let most = FORCED.get().map_or(u8::MAX, |set| set as u8).min(LIMIT.load(Ordering::Relaxed));
+    match Arch::new() {
+        _ if most == InstructionSet::Portable as u8 => Arch::Scalar,
         #[cfg(target_arch = "x86_64")]
-        (Some(InstructionSet::Vector), Arch::V4(_)) => {
+        Arch::V4(_) if most == InstructionSet::Vector as u8 => {
             pulp::x86::V3::try_new().map_or(Arch::Scalar, Arch::V3)
         }
-        (_, arch) => arch,
+        arch => arch,
     }
 }
 
@@ -113,8 +123,38 @@ pub(crate) unsafe fn store<S: Simd>(simd: S, to: *mut f32, lanes: usize, value: 
     }
 }
 
+/// Brings the line of an address into the first-level cache.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing, and any address is allowed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// (first, number) of each register's share of `count` values.
 #[inline(always)]
 pub(crate) fn registers<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).step_by(S::F32_LANES).map(move |first| (first, S::F32_LANES.min(count - first)))
 }
+
+/// Runs code for each register's share of channels, (first, number). Where all lanes of a register are used,
+/// the compiler knows it. (A macro: closures are not inlined into functions with other instruction sets.)
+macro_rules! for_each_register {
+    ($channels:expr, |$c:ident, $lanes:ident| $call:expr) => {
+        for ($c, count) in $crate::simd::registers::<S>($channels) {
+            if count == S::F32_LANES {
+                let $lanes = S::F32_LANES;
+                $call;
+            } else {
+                let $lanes = count;
+                $call;
+            }
+        }
+    };
+}
+pub(crate) use for_each_register;

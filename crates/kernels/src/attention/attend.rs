@@ -10,6 +10,7 @@
 use super::softmax::{Exponentials, Probabilities, ScoreBlock, ScoreGradients};
 use crate::buffer::Buffer;
 use crate::product::{Matrix, Product, StartValues};
+use crate::profile;
 use crate::simd::dispatch;
 use std::ops::Range;
 
@@ -304,5 +305,7 @@ fn product(
     (out, out_row): (&mut [f32], usize),
     start: StartValues,
 ) {
+    let (m, n, k) = sizes;
+    let _span = profile::products(m * n * k, m * n + k * (m + n));
     dispatch(Product { sizes, left, right, right_row, out, out_row, start });
 }

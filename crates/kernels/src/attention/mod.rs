@@ -4,7 +4,8 @@ mod attend;
 mod softmax;
 
 use crate::buffer::Buffer;
-use crate::tape::{Images, Pending, Step, Tape};
+use crate::profile::{self, Work};
+use crate::tape::{Images, Pending, Step, Tape, Values};
 use attend::AttentionSizes;
 use std::sync::Arc;
 
@@ -13,18 +14,22 @@ impl Tape {
     ///
     /// Its memory grows with the number of pixels, not with its square.
     pub fn attention(&mut self, [q, k, v]: [&Images; 3], heads: usize) -> Images {
+        profile::layer("attention", false);
+        let _span = profile::span(Work::Softmax);
         let [batch, height, width, channels] = q.shape;
         assert!(q.shape == k.shape && k.shape == v.shape && heads > 0 && channels.is_multiple_of(heads));
         let attention = AttentionSizes { tokens: height * width, heads, width: channels / heads };
-        self.multiply_adds += (2 * q.values.len() * height * width) as u64;
-        let mut y = Buffer::scratch(q.values.len());
+        self.multiply_adds += (2 * q.len() * height * width) as u64;
+        let mut y = Buffer::scratch(q.len());
         let mut sums = Buffer::scratch(batch * attention.sums());
         attention.forward([&q.values, &k.values, &v.values], &mut y, &mut sums);
-        let y = Arc::new(y);
+        let y = Arc::new(Values::from(y));
         let tracked = q.tracked || k.tracked || v.tracked;
         let step = tracked.then(|| {
             let (inputs, y) = ([q.clone(), k.clone(), v.clone()], y.clone());
             let step = move |grad: Buffer, pending: &mut Pending| {
+                profile::layer("attention", true);
+                let _span = profile::span(Work::Softmax);
                 let mut grads = [(); 3].map(|()| Buffer::scratch(grad.len()));
                 let [grad_q, grad_k, grad_v] = &mut grads;
                 let [q, k, v] = inputs.each_ref().map(|x| &**x.values);
@@ -33,6 +38,6 @@ impl Tape {
             };
             Box::new(step) as Step
         });
-        self.push(q.shape, y, tracked, step)
+        self.push_shared(q.shape, y, tracked, step)
     }
 }

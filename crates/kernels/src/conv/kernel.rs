@@ -1,8 +1,12 @@
 //! A convolution's weights, and the choice of the algorithm that each of its uses runs.
 
 use super::sizes::{Epilogue, Sizes};
+use super::winograd::{Forms, WinogradWeights};
 use super::{patches, winograd};
 use crate::buffer::Buffer;
+use crate::storage::with_values;
+use candle_core::Tensor;
+use std::ops::{Deref, Range};
 use std::sync::OnceLock;
 
 /// Weights (O, C, kh, kw) and bias (O). The forms that the algorithms need are made once.
@@ -10,12 +14,49 @@ pub(crate) struct Kernel {
     pub outputs: usize,
     pub channels: usize,
     pub size: (usize, usize),
-    weight: Buffer,
+    weight: Source,
     pub bias: Buffer,
     gradients: bool,
-    winograd: OnceLock<winograd::WinogradWeights>,
+    /// Whether Winograd's forms of the weights, which take four times their memory each, are kept once they are made.
+    pub keeps_forms: bool,
+    winograd: OnceLock<WinogradWeights>,
     patches: OnceLock<patches::PatchWeights>,
     thin: OnceLock<patches::PatchWeights>,
+}
+
+/// Weights in the form that products need.
+enum Form<'a> {
+    Kept(&'a WinogradWeights),
+    Made(WinogradWeights),
+}
+
+impl Deref for Form<'_> {
+    type Target = WinogradWeights;
+
+    fn deref(&self) -> &WinogradWeights {
+        match self {
+            Self::Kept(weights) => weights,
+            Self::Made(weights) => weights,
+        }
+    }
+}
+
+/// Where the weights (O, C, kh, kw) are.
+enum Source {
+    Values(Buffer),
+    Tensor(Tensor),
+}
+
+impl Source {
+    fn read<R>(&self, read: impl FnOnce(&[f32]) -> R) -> R {
+        match self {
+            Self::Values(values) => read(values),
+            Self::Tensor(tensor) => match with_values(tensor, |values| Ok(read(values))) {
+                Ok(result) => result,
+                Err(error) => unreachable!("weights that were read before: {error}"),
+            },
+        }
+    }
 }
 
 /// The algorithm for a convolution of given sizes. It does not depend on the batch, so that the result for
@@ -44,40 +85,75 @@ impl Algorithm {
 impl Kernel {
     /// Copies weights (O, C, kh, kw) and bias (O). Without `gradients`, only the forward pass is possible.
     pub fn new(weight: &[f32], bias: &[f32], channels: usize, size: (usize, usize), gradients: bool) -> Self {
-        let outputs = bias.len();
-        assert_eq!(weight.len(), outputs * channels * size.0 * size.1, "weights of another size");
+        assert_eq!(weight.len(), bias.len() * channels * size.0 * size.1, "weights of another size");
+        Self::of(Source::Values(Buffer::copy(weight)), bias, channels, size, gradients)
+    }
+
+    /// The same of a tensor in f32 on the CPU, which is not copied. Its values must stay the same.
+    pub fn of_tensor(
+        weight: &Tensor,
+        bias: &[f32],
+        channels: usize,
+        size: (usize, usize),
+        gradients: bool,
+    ) -> candle_core::Result<Self> {
+        with_values(weight, |weight| {
+            assert_eq!(weight.len(), bias.len() * channels * size.0 * size.1, "weights of another size");
+            Ok(())
+        })?;
+        Ok(Self::of(Source::Tensor(weight.clone()), bias, channels, size, gradients))
+    }
+
+    fn of(weight: Source, bias: &[f32], channels: usize, size: (usize, usize), gradients: bool) -> Self {
         Self {
-            outputs,
+            outputs: bias.len(),
             channels,
             size,
-            weight: Buffer::copy(weight),
+            weight,
             bias: Buffer::copy(bias),
             gradients,
+            keeps_forms: true,
             winograd: OnceLock::new(),
             patches: OnceLock::new(),
             thin: OnceLock::new(),
         }
     }
 
-    fn winograd(&self) -> &winograd::WinogradWeights {
-        let make =
-            || winograd::WinogradWeights::new(&self.weight, self.outputs, self.channels, self.gradients);
-        self.winograd.get_or_init(make)
+    /// The form of the weights for a direction: the kept one, or a new one.
+    fn winograd(&self, form: Forms) -> Form<'_> {
+        let make = |forms| {
+            self.weight.read(|weight| WinogradWeights::new(weight, self.outputs, self.channels, forms))
+        };
+        if !self.keeps_forms {
+            return Form::Made(make(form));
+        }
+        let forms = if self.gradients { Forms::Both } else { Forms::Forward };
+        Form::Kept(self.winograd.get_or_init(|| make(forms)))
     }
 
     fn patches(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
-        self.patches
-            .get_or_init(|| patches::PatchWeights::new(&self.weight, self.outputs, self.channels, taps))
+        let make = |weight: &[f32]| patches::PatchWeights::new(weight, self.outputs, self.channels, taps);
+        self.patches.get_or_init(|| self.weight.read(make))
     }
 
     /// The weights turned by 180°, inputs and outputs exchanged.
     fn thin(&self) -> &patches::PatchWeights {
         let taps = self.size.0 * self.size.1;
-        self.thin.get_or_init(|| {
-            let turned = turned(&self.weight, self.outputs, self.channels, taps);
+        let make = |weight: &[f32]| {
+            let turned = turned(weight, self.outputs, self.channels, taps);
             patches::PatchWeights::new(&turned, self.channels, self.outputs, taps)
-        })
+        };
+        self.thin.get_or_init(|| self.weight.read(make))
+    }
+
+    /// The number of values of the weights' forms for both directions.
+    pub fn forms(sizes: &Sizes) -> usize {
+        let values = match Algorithm::of(sizes) {
+            Algorithm::Winograd => 36,
+            _ => sizes.taps(),
+        };
+        2 * values * sizes.channels * sizes.outputs
     }
 
     /// Whether the algorithm itself should double the images (`Sizes::doubled`).
@@ -92,12 +168,14 @@ impl Kernel {
         let algorithm = Algorithm::of(sizes);
         if copies > 1 && algorithm != Algorithm::Winograd {
             for (copy, y) in y.chunks_exact_mut(batch * sizes.out_image()).enumerate() {
-                self.forward(sizes, batch, x, epilogue.of_copy(copy, batch, sizes), y);
+                self.forward(sizes, batch, x, epilogue.of(copy * batch..(copy + 1) * batch, sizes), y);
             }
             return;
         }
         match algorithm {
-            Algorithm::Winograd => winograd::forward(sizes, batch, x, self.winograd(), epilogue, y),
+            Algorithm::Winograd => {
+                winograd::forward(sizes, batch, x, &self.winograd(Forms::Forward), epilogue, y)
+            }
             Algorithm::Patches => patches::forward(sizes, batch, x, self.patches(), epilogue, y),
             Algorithm::Thin(adjoint) => {
                 epilogue.start(batch, sizes, y);
@@ -105,6 +183,53 @@ impl Kernel {
                 epilogue.finish(y);
             }
         }
+    }
+
+    /// Whether the algorithm works on a few images at a time anyway, so that they may also be given to it so.
+    pub fn takes_parts(&self, sizes: &Sizes) -> bool {
+        Algorithm::of(sizes) == Algorithm::Winograd
+    }
+
+    /// As `forward`, where x (B, H, W, C) is given in parts.
+    pub fn forward_in_parts(
+        &self,
+        sizes: &Sizes,
+        batch: usize,
+        x: impl Fn(Range<usize>) -> Buffer,
+        epilogue: Epilogue,
+        y: &mut [f32],
+    ) {
+        let weights = self.winograd(Forms::Forward);
+        for images in sizes.groups(batch) {
+            let y = &mut y[images.start * sizes.out_image()..images.end * sizes.out_image()];
+            let (x, epilogue) = (x(images.clone()), epilogue.of(images.clone(), sizes));
+            winograd::forward(sizes, images.len(), &x, &weights, epilogue, y);
+        }
+    }
+
+    /// As `backward` with both gradients, where x (B, H, W, C) is given in parts.
+    pub fn backward_in_parts(
+        &self,
+        sizes: &Sizes,
+        batch: usize,
+        x: impl Fn(Range<usize>) -> Buffer,
+        grad: &[f32],
+        mut grad_x: Option<&mut [f32]>,
+        grad_weight: &mut [f32],
+    ) {
+        let mut places = Buffer::scratch(36 * self.outputs * self.channels);
+        let weights = self.winograd(Forms::Backward);
+        for images in sizes.groups(batch) {
+            let part = |image: usize| images.start * image..images.end * image;
+            let grads = winograd::Grads {
+                x: grad_x.as_deref_mut().map(|grad_x| &mut grad_x[part(sizes.image())]),
+                places: Some(&mut places),
+                places_are_new: images.start == 0,
+            };
+            let grad = &grad[part(sizes.out_image())];
+            winograd::backward(sizes, images.len(), &x(images), grad, &weights, grads);
+        }
+        winograd::add_weight_gradient(&places, grad_weight);
     }
 
     /// Adds the wanted gradients to those of x (B, H, W, C) and of the weights (kh·kw, C, O).
@@ -122,7 +247,9 @@ impl Kernel {
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
                 let mut places = grad_weight.is_some().then(|| Buffer::scratch(36 * outputs * channels));
-                winograd::backward(sizes, batch, x, grad, self.winograd(), grad_x, places.as_deref_mut());
+                let grads =
+                    winograd::Grads { x: grad_x, places: places.as_deref_mut(), places_are_new: true };
+                winograd::backward(sizes, batch, x, grad, &self.winograd(Forms::Backward), grads);
                 if let (Some(places), Some(grad_weight)) = (places, grad_weight) {
                     winograd::add_weight_gradient(&places, grad_weight);
                 }

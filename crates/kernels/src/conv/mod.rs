@@ -8,6 +8,7 @@ mod winograd;
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
+use crate::profile;
 use crate::storage::with_values;
 use crate::tape::{Images, Pending, Step, Tape};
 use candle_core::Tensor;
@@ -35,8 +36,15 @@ impl ConvWeights {
         Self { name: name.into(), kernel: Kernel::new(weight, bias, channels, kernel, gradients) }
     }
 
-    /// Copies candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) for a linear layer, and
-    /// bias (O). Errors: shapes that do not fit; the error names them.
+    /// Makes Winograd's forms of the weights anew at each use, instead of keeping them: less memory, more time, and the
+    /// same results.
+    pub fn forgetting_forms(mut self) -> Self {
+        self.kernel.keeps_forms = false;
+        self
+    }
+
+    /// Takes candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) for a linear layer, and
+    /// bias (O). The weights are read at each first use of an algorithm, and must not change before. Errors: shapes that do not fit; the error names them.
     pub fn from_tensors(
         name: impl Into<String>,
         weight: &Tensor,
@@ -52,10 +60,24 @@ impl ConvWeights {
         if bias.dims() != [outputs] {
             candle_core::bail!("{name} has weights {:?} and bias {:?}", weight.dims(), bias.dims());
         }
-        with_values(weight, |weight| {
-            with_values(bias, |bias| Ok(Self::new(name, weight, bias, channels, kernel, gradients)))
+        with_values(bias, |bias| {
+            let kernel = Kernel::of_tensor(weight, bias, channels, kernel, gradients)?;
+            Ok(Self { name, kernel })
         })
     }
+}
+
+/// The number of values of all forms of a convolution's weights (O, C, kh, kw) that training on images (height, width)
+/// keeps, and the height and width of the result.
+pub fn forms_of(
+    weights: &[usize],
+    (height, width): (usize, usize),
+    stride: usize,
+    padding: Padding,
+) -> (usize, (usize, usize)) {
+    let [outputs, channels, kh, kw] = <[usize; 4]>::try_from(weights).unwrap_or([0; 4]);
+    let sizes = Sizes { channels, height, width, outputs, kernel: (kh, kw), stride, padding, doubled: false };
+    (Kernel::forms(&sizes), sizes.out())
 }
 
 /// The terms that are added to a convolution's result before it is stored: (y + time + residual) · scale.
@@ -93,8 +115,8 @@ impl Tape {
     pub fn repeated(&mut self, x: &Images, copies: usize) -> Images {
         assert!(!self.records, "repeated images have no gradient");
         let [batch, height, width, channels] = x.shape;
-        let mut y = Buffer::scratch(copies * x.values.len());
-        y.chunks_exact_mut(x.values.len().max(1)).for_each(|y| y.copy_from_slice(&x.values));
+        let mut y = Buffer::scratch(copies * x.len());
+        y.chunks_exact_mut(x.len().max(1)).for_each(|y| y.copy_from_slice(&x.values));
         self.push([copies * batch, height, width, channels], y, false, None)
     }
 
@@ -115,6 +137,7 @@ impl Tape {
     }
 
     fn convolve(&mut self, x: &Images, weights: &Arc<ConvWeights>, mut sizes: Sizes, sum: Sum) -> Images {
+        let _span = profile::operation(&weights.name, false);
         let (batch, channels, kernel) = (x.shape[0], sizes.channels, &weights.kernel);
         assert_eq!(x.shape[3], kernel.channels, "channels of x and weights of {}", weights.name);
         let (out_height, out_width) = sizes.out();
@@ -141,18 +164,17 @@ impl Tape {
         let residual = sum.residual.map(|residual| residual.values());
         self.multiply_adds += (shape.iter().product::<usize>() / copies * channels * sizes.taps()) as u64;
         let mut y = Buffer::scratch(shape.iter().product());
-        kernel.forward(
-            &sizes,
-            parts,
-            &x.values,
-            Epilogue { bias: &bias, residual, scale: sum.scale },
-            &mut y,
-        );
+        let epilogue = Epilogue { bias: &bias, residual, scale: sum.scale };
+        match x.values.unknown().filter(|_| copies == 1 && kernel.takes_parts(&sizes)) {
+            Some(way) => kernel.forward_in_parts(&sizes, batch, |images| way.part(images), epilogue, &mut y),
+            None => kernel.forward(&sizes, parts, &x.values, epilogue, &mut y),
+        }
         let step = self.records.then(|| {
             let (x, weights, scale) = (x.kept(), weights.clone(), sum.scale);
             let (time, residual) = (sum.time.map(Images::hollow), sum.residual.map(Images::hollow));
             let pixels = out_height * out_width;
             let step = move |mut grad: Buffer, pending: &mut Pending| {
+                profile::layer(&weights.name, true);
                 let kernel = &weights.kernel;
                 if scale != 1.0 {
                     passes::scale(&mut grad, scale);
@@ -169,14 +191,24 @@ impl Tape {
                 let mut grad_x =
                     x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
                 let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
-                kernel.backward(
-                    &sizes,
-                    parts,
-                    &x.recalled(),
-                    &grad,
-                    grad_x.as_deref_mut(),
-                    Some(grad_weight),
-                );
+                match x.values.unknown().filter(|_| kernel.takes_parts(&sizes)) {
+                    Some(way) => kernel.backward_in_parts(
+                        &sizes,
+                        batch,
+                        |images| way.part(images),
+                        &grad,
+                        grad_x.as_deref_mut(),
+                        grad_weight,
+                    ),
+                    None => kernel.backward(
+                        &sizes,
+                        parts,
+                        &x.values,
+                        &grad,
+                        grad_x.as_deref_mut(),
+                        Some(grad_weight),
+                    ),
+                }
                 if let Some(grad_x) = grad_x {
                     pending.give(&x, grad_x);
                 }

@@ -7,6 +7,7 @@ use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, StartValues};
+use crate::profile::{self, Work};
 use crate::simd::dispatch;
 
 /// The weights (O, C, kh, kw) in the two forms that products need.
@@ -102,6 +103,7 @@ fn unfold<'a>(
     (first, rows): (usize, usize),
     patches: &'a mut [f32],
 ) -> Matrix<'a> {
+    let _span = profile::span(Work::Patches);
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
     let depth = kh * kw * c;
     if is_thin(sizes) {
@@ -135,6 +137,7 @@ fn unfold<'a>(
 
 /// Adds patches (pixels, kh·kw·C) to the pixels from which they were unfolded.
 fn fold(sizes: &Sizes, patches: &[f32], (first, rows): (usize, usize), image: &mut [f32]) {
+    let _span = profile::span(Work::Patches);
     let (c, (kh, kw), width) = (sizes.channels, sizes.kernel, sizes.out().1);
     let depth = kh * kw * c;
     if is_thin(sizes) {
@@ -184,6 +187,7 @@ pub(crate) fn forward(
                 true => Matrix::rows(&x[first * width * depth..], depth),
                 false => unfold(sizes, x, (first, rows), &mut patches),
             };
+            let _span = products(rows * width, depth, outputs);
             dispatch(Product {
                 sizes: (rows * width, outputs, depth),
                 left,
@@ -196,6 +200,10 @@ pub(crate) fn forward(
         }
     }
     epilogue.finish(y);
+}
+
+fn products(pixels: usize, depth: usize, outputs: usize) -> profile::Span {
+    profile::products(pixels * depth * outputs, pixels * (depth + outputs) + depth * outputs)
 }
 
 fn scratch(sizes: &Sizes) -> Buffer {
@@ -211,6 +219,7 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &PatchWeights
         for (first, rows) in tiles(sizes) {
             let pointwise = sizes.is_pointwise();
             let out = if pointwise { &mut grad_x[first * width * depth..] } else { &mut patches[..] };
+            let span = products(rows * width, depth, outputs);
             dispatch(Product {
                 sizes: (rows * width, depth, outputs),
                 left: Matrix::rows(&grad[first * width * outputs..], outputs),
@@ -220,6 +229,7 @@ pub(crate) fn backward_input(sizes: &Sizes, grad: &[f32], weights: &PatchWeights
                 out_row: depth,
                 start: if pointwise { StartValues::Out } else { StartValues::Zero },
             });
+            drop(span);
             if !pointwise {
                 fold(sizes, &patches, (first, rows), grad_x);
             }
@@ -237,6 +247,7 @@ pub(crate) fn backward_weights(sizes: &Sizes, x: &[f32], grad: &[f32], grad_weig
                 true => Matrix::rows(&x[first * width * depth..], depth),
                 false => unfold(sizes, x, (first, rows), &mut patches),
             };
+            let _span = products(rows * width, depth, outputs);
             dispatch(Product {
                 sizes: (depth, outputs, rows * width),
                 left: left.transposed(),

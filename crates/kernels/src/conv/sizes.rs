@@ -1,5 +1,7 @@
 //! The sizes of a convolution, and the operations on its result.
 
+use std::ops::Range;
+
 /// Zeros added around an image, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(missing_docs)]
@@ -59,6 +61,18 @@ impl Sizes {
         (len / (batch * self.out_image()).max(1)).max(1)
     }
 
+    /// The images of a batch in groups, each of which fits into the second-level cache with what is computed of it. A
+    /// group's size does not depend on the batch.
+    pub fn groups(&self, batch: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        const VALUES: usize = 1 << 16;
+        const PIXELS: usize = 48 * 16;
+        let (height, width) = self.out();
+        let enough = PIXELS.div_ceil((height * width).max(1)).next_power_of_two();
+        let most = (VALUES / self.image().max(1)).max(1);
+        let group = enough.max(1 << most.ilog2());
+        (0..batch).step_by(group).map(move |first| first..batch.min(first + group))
+    }
+
     /// The number of values of an output image.
     pub fn out_image(&self) -> usize {
         self.outputs * self.out().0 * self.out().1
@@ -103,9 +117,9 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
-    /// That of results `copy * batch` and after.
-    pub fn of_copy(&self, copy: usize, batch: usize, sizes: &Sizes) -> Self {
-        let part = |all: &'a [f32], image: usize| &all[copy * batch * image..][..batch * image];
+    /// That of some results.
+    pub fn of(&self, results: Range<usize>, sizes: &Sizes) -> Self {
+        let part = |all: &'a [f32], image: usize| &all[results.start * image..results.end * image];
         let bias = if self.bias.len() == sizes.outputs { self.bias } else { part(self.bias, sizes.outputs) };
         let residual = self.residual.map(|residual| part(residual, sizes.out_image()));
         Self { bias, residual, ..*self }

@@ -13,7 +13,8 @@ use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, StartValues};
-use crate::simd::{dispatch, load, mul_add, registers, store};
+use crate::profile::{self, Work};
+use crate::simd::{dispatch, for_each_register, load, mul_add, registers, store};
 use pulp::{Simd, WithSimd};
 
 /// Outputs along a tile's side, inputs along it, and products a tile.
@@ -98,27 +99,25 @@ fn output_adjoint<S: Simd>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
     ]
 }
 
-/// A linear map along the columns, then along the rows. (A macro: closures are not inlined into
-/// functions with other instruction sets.)
+/// A linear map along the columns of what `read` gives for (i, j), then along the rows, each of which `write`
+/// gets. (A macro: closures are not inlined into functions with other instruction sets.)
 macro_rules! in_two_axes {
-    ($simd:expr, $values:expr, $map:ident, $from:expr, $to:expr) => {{
-        let values = $values;
+    ($simd:expr, $map:ident, $from:ident, $to:ident, |$i:ident, $j:ident| $read:expr, |$row:ident, $values:ident| $write:expr) => {{
         let mut columns = [[$simd.splat_f32s(0.0); $from]; $to];
-        for j in 0..$from {
+        for $j in 0..$from {
             let mut column = [$simd.splat_f32s(0.0); $from];
-            for i in 0..$from {
-                column[i] = values[i][j];
+            for $i in 0..$from {
+                column[$i] = $read;
             }
             let mapped = $map($simd, column);
             for i in 0..$to {
-                columns[i][j] = mapped[i];
+                columns[i][$j] = mapped[i];
             }
         }
-        let mut out = [[$simd.splat_f32s(0.0); $to]; $to];
-        for i in 0..$to {
-            out[i] = $map($simd, columns[i]);
+        for $row in 0..$to {
+            let $values = $map($simd, columns[$row]);
+            $write;
         }
-        out
     }};
 }
 
@@ -132,6 +131,14 @@ const G: [[f32; 3]; IN] = [
     [0.0, 0.0, 1.0],
 ];
 
+/// The forms of the weights that are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forms {
+    Forward,
+    Backward,
+    Both,
+}
+
 /// The weights (O, C, 3, 3) in the two forms that products need.
 pub(crate) struct WinogradWeights {
     /// (36, C, O)
@@ -141,7 +148,8 @@ pub(crate) struct WinogradWeights {
 }
 
 impl WinogradWeights {
-    pub fn new(weight: &[f32], outputs: usize, channels: usize, gradients: bool) -> Self {
+    pub fn new(weight: &[f32], outputs: usize, channels: usize, forms: Forms) -> Self {
+        let _span = profile::span(Work::Weights);
         let transformed = |taps: &[f32]| {
             let mut places = Buffer::scratch(PLACES * outputs * channels);
             dispatch(KernelTransform { taps, places: &mut places, count: outputs * channels });
@@ -155,8 +163,14 @@ impl WinogradWeights {
             transformed(&taps)
         };
         Self {
-            forward: transformed(&taps_first(weight, 9, channels, outputs)),
-            backward: if gradients { backward() } else { Buffer::scratch(0) },
+            forward: match forms {
+                Forms::Backward => Buffer::scratch(0),
+                _ => transformed(&taps_first(weight, 9, channels, outputs)),
+            },
+            backward: match forms {
+                Forms::Forward => Buffer::scratch(0),
+                _ => backward(),
+            },
         }
     }
 }
@@ -202,6 +216,7 @@ fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
 pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
     let count = grad.len() / 9;
     assert!(places.len() == PLACES * count && grad.len() == 9 * count);
+    let _span = profile::span(Work::Weights).over((PLACES + 2 * 9) * count);
     dispatch(KernelAdjoint { places, taps: grad, count });
 }
 
@@ -274,6 +289,16 @@ impl Tiles {
         Self { sizes, down, across, count, block: block.min(count.max(1)) }
     }
 
+    /// The transform of a block: an image's side of a tile, and the products' side of it.
+    fn span(&self, count: usize, channels: usize) -> profile::Span {
+        profile::span(Work::Transforms).over((PLACES + OUT * OUT) * count * channels)
+    }
+
+    fn products(&self, count: usize) -> profile::Span {
+        let (c, o) = (self.sizes.channels, self.sizes.outputs);
+        profile::products(PLACES * count * c * o, PLACES * (count * (c + o) + c * o))
+    }
+
     fn batch(&self) -> usize {
         self.count / (self.down * self.across).max(1)
     }
@@ -333,7 +358,10 @@ impl WithSimd for WinogradForward<'_> {
         let mut v = Buffer::scratch(PLACES * v_stride);
         let mut m = Buffer::scratch(PLACES * m_stride);
         for (first, count) in tiles.blocks() {
+            let span = tiles.span(count, c);
             simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+            drop(span);
+            let span = tiles.products(count);
             for place in 0..PLACES {
                 simd.vectorize(Product {
                     sizes: (count, o, c),
@@ -345,33 +373,43 @@ impl WithSimd for WinogradForward<'_> {
                     start: StartValues::Zero,
                 });
             }
+            drop(span);
+            let _span = tiles.span(count, o);
             simd.vectorize(OutputBlock { tiles, first, count, m: &m, epilogue, y });
         }
     }
 }
 
-/// The gradients' way back: adds to `grad_x` (if wanted), and writes the gradient of the products'
-/// weights (36, C, O) (if wanted).
+/// The gradients that are wanted.
+pub(crate) struct Grads<'a> {
+    /// x's (B, H, W, C), to which is added.
+    pub x: Option<&'a mut [f32]>,
+    /// That of the products' weights (36, C, O).
+    pub places: Option<&'a mut [f32]>,
+    /// Whether the latter is written, and not added to.
+    pub places_are_new: bool,
+}
+
+/// The gradients' way back.
 pub(crate) fn backward(
     sizes: &Sizes,
     batch: usize,
     x: &[f32],
     grad: &[f32],
     weights: &WinogradWeights,
-    grad_x: Option<&mut [f32]>,
-    grad_places: Option<&mut [f32]>,
+    grads: Grads,
 ) {
     let (height, width) = sizes.out();
     assert_eq!(x.len(), batch * sizes.image());
     assert_eq!(grad.len(), batch * height * width * sizes.outputs);
-    if let Some(grad_x) = &grad_x {
+    if let Some(grad_x) = &grads.x {
         assert_eq!(grad_x.len(), x.len());
         assert_eq!(weights.backward.len(), PLACES * sizes.channels * sizes.outputs);
     }
-    if let Some(places) = &grad_places {
+    if let Some(places) = &grads.places {
         assert_eq!(places.len(), PLACES * sizes.channels * sizes.outputs);
     }
-    dispatch(WinogradBackward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grad_x, grad_places });
+    dispatch(WinogradBackward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grads });
 }
 
 struct WinogradBackward<'a> {
@@ -379,8 +417,7 @@ struct WinogradBackward<'a> {
     x: &'a [f32],
     grad: &'a [f32],
     weights: &'a WinogradWeights,
-    grad_x: Option<&'a mut [f32]>,
-    grad_places: Option<&'a mut [f32]>,
+    grads: Grads<'a>,
 }
 
 impl WithSimd for WinogradBackward<'_> {
@@ -388,15 +425,21 @@ impl WithSimd for WinogradBackward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, x, grad, weights, mut grad_x, mut grad_places } = self;
+        let Self { tiles, x, grad, weights, grads } = self;
+        let Grads { x: mut grad_x, places: mut grad_places, places_are_new } = grads;
         let (c, o) = (tiles.sizes.channels, tiles.sizes.outputs);
         let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
         let mut v = Buffer::scratch(PLACES * v_stride);
         let mut m = Buffer::scratch(PLACES * m_stride);
         for (first, count) in tiles.blocks() {
+            let span = tiles.span(count, o);
             simd.vectorize(GradientBlock { tiles, first, count, grad, m: &mut m });
+            drop(span);
             if let Some(grad_places) = grad_places.as_deref_mut() {
+                let span = tiles.span(count, c);
                 simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+                drop(span);
+                let _span = tiles.products(count);
                 for place in 0..PLACES {
                     simd.vectorize(Product {
                         sizes: (c, o, count),
@@ -405,11 +448,16 @@ impl WithSimd for WinogradBackward<'_> {
                         right_row: o,
                         out: &mut grad_places[place * c * o..],
                         out_row: o,
-                        start: if first == 0 { StartValues::Zero } else { StartValues::Out },
+                        start: if first == 0 && places_are_new {
+                            StartValues::Zero
+                        } else {
+                            StartValues::Out
+                        },
                     });
                 }
             }
             if let Some(grad_x) = grad_x.as_deref_mut() {
+                let span = tiles.products(count);
                 for place in 0..PLACES {
                     simd.vectorize(Product {
                         sizes: (count, c, o),
@@ -421,14 +469,15 @@ impl WithSimd for WinogradBackward<'_> {
                         start: StartValues::Zero,
                     });
                 }
+                drop(span);
+                let _span = tiles.span(count, c);
                 simd.vectorize(InputAdjointBlock { tiles, first, count, v: &v, grad_x });
             }
         }
     }
 }
 
-/// The part of an image that a tile's window of `side` pixels sees: for each pixel of the window
-/// its offset in the image, in pixels, or none outside.
+/// The part of an image that a tile's window sees.
 #[derive(Clone, Copy)]
 struct Window {
     height: usize,
@@ -457,59 +506,93 @@ impl Window {
         Self { height, width, row: tile.row as isize, column: tile.column as isize, halved: 0 }
     }
 
+    /// The pixels of a window that is wholly inside an image of so many channels, if it is.
     #[inline(always)]
-    fn pixel(&self, i: usize, j: usize) -> Option<usize> {
-        let (y, x) = (self.row + i as isize, self.column + j as isize);
-        let inside = y >= 0 && x >= 0 && (y as usize) < self.height && (x as usize) < self.width;
-        inside.then(|| self.at(y as usize, x as usize))
-    }
-
-    /// The image's pixel that is seen at a row and column.
-    #[inline(always)]
-    fn at(&self, y: usize, x: usize) -> usize {
-        (y >> self.halved) * (self.width >> self.halved) + (x >> self.halved)
-    }
-
-    /// Whether all of a window of this side is inside.
-    fn is_inside(&self, side: usize) -> bool {
-        self.pixel(0, 0).is_some() && self.pixel(side - 1, side - 1).is_some()
-    }
-}
-
-/// One register of a window's pixels; zeros outside the image.
-///
-/// # Safety
-/// `image` has `channels` values for each pixel of the window's image, of which `lanes` from the
-/// pointer's channel on can be read.
-#[inline(always)]
-#[allow(unsafe_code)]
-unsafe fn read_window<S: Simd, const SIDE: usize>(
-    simd: S,
-    window: Window,
-    image: *const f32,
-    channels: usize,
-    lanes: usize,
-) -> [[S::f32s; SIDE]; SIDE] {
-    let mut pixels = [[simd.splat_f32s(0.0); SIDE]; SIDE];
-    if window.is_inside(SIDE) {
-        let (y, x) = (window.row as usize, window.column as usize);
-        for (i, row) in pixels.iter_mut().enumerate() {
-            for (j, pixel) in row.iter_mut().enumerate() {
-                // SAFETY: every pixel of the window is inside the image.
-                *pixel = unsafe { load(simd, image.add(window.at(y + i, x + j) * channels), lanes) };
-            }
+    fn inside<const SIDE: usize>(&self, image: *mut f32, channels: usize) -> Option<Inside> {
+        let fits = |first: isize, side: usize| first >= 0 && first as usize + SIDE <= side;
+        if self.halved > 0 || !fits(self.row, self.height) || !fits(self.column, self.width) {
+            return None;
         }
-    } else {
-        for (i, row) in pixels.iter_mut().enumerate() {
-            for (j, pixel) in row.iter_mut().enumerate() {
-                if let Some(inside) = window.pixel(i, j) {
-                    // SAFETY: this pixel is inside the image.
-                    *pixel = unsafe { load(simd, image.add(inside * channels), lanes) };
+        let first = (self.row as usize * self.width + self.column as usize) * channels;
+        Some(Inside { first: image.wrapping_add(first), row: self.width * channels, channels })
+    }
+
+    /// The pixels of any window. Those outside the image are all at `outside`.
+    #[inline(always)]
+    fn listed<const SIDE: usize>(&self, image: *mut f32, channels: usize, outside: *mut f32) -> Listed<SIDE> {
+        let along = |first: isize, side: usize| {
+            let mut places = [None; SIDE];
+            for (i, place) in places.iter_mut().enumerate() {
+                let at = first + i as isize;
+                *place = (at >= 0 && (at as usize) < side).then_some(at as usize >> self.halved);
+            }
+            places
+        };
+        let (rows, columns) = (along(self.row, self.height), along(self.column, self.width));
+        let mut pixels = [[outside; SIDE]; SIDE];
+        for (pixels, row) in pixels.iter_mut().zip(rows) {
+            let Some(row) = row else { continue };
+            let row = image.wrapping_add(row * (self.width >> self.halved) * channels);
+            for (pixel, column) in pixels.iter_mut().zip(columns) {
+                if let Some(column) = column {
+                    *pixel = row.wrapping_add(column * channels);
                 }
             }
         }
+        Listed(pixels)
     }
-    pixels
+}
+
+/// Where a window's pixels begin in memory.
+trait Pixels: Copy {
+    fn at(&self, i: usize, j: usize) -> *mut f32;
+}
+
+/// Neighbours in an image.
+#[derive(Clone, Copy)]
+struct Inside {
+    first: *mut f32,
+    row: usize,
+    channels: usize,
+}
+
+impl Pixels for Inside {
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> *mut f32 {
+        self.first.wrapping_add(i * self.row + j * self.channels)
+    }
+}
+
+/// Any places.
+#[derive(Clone, Copy)]
+struct Listed<const SIDE: usize>([[*mut f32; SIDE]; SIDE]);
+
+impl<const SIDE: usize> Pixels for Listed<SIDE> {
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> *mut f32 {
+        self.0[i][j]
+    }
+}
+
+/// Calls a function of pixels with those of a window. (A macro: closures are not inlined into functions
+/// with other instruction sets.)
+macro_rules! with_pixels {
+    ($window:expr, $side:ident, $image:expr, $channels:expr, $outside:expr, |$pixels:ident| $call:expr) => {
+        match $window.inside::<$side>($image, $channels) {
+            Some($pixels) => $call,
+            None => {
+                let $pixels = &$window.listed::<$side>($image, $channels, $outside);
+                $call
+            }
+        }
+    };
+}
+
+impl<P: Pixels> Pixels for &P {
+    #[inline(always)]
+    fn at(&self, i: usize, j: usize) -> *mut f32 {
+        (*self).at(i, j)
+    }
 }
 
 /// Bᵀ d B of a block's tiles, into (36, tiles, C).
@@ -525,71 +608,65 @@ impl WithSimd for InputBlock<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, first, count, x, v } = self;
-        let (sizes, channels) = (tiles.sizes, tiles.sizes.channels);
-        let stride = tiles.stride(channels);
-        assert!(count <= tiles.block && v.len() >= PLACES * stride);
-        for t in 0..count {
-            let tile = tiles.at(first + t);
-            let window = Window::input(&sizes, tile);
-            let image = &x[tile.image * sizes.image()..][..sizes.image()];
-            for (c, lanes) in registers::<S>(channels) {
-                // SAFETY: the image has `channels` values a pixel, `lanes` of them from c on; the
-                // block has room for `count` tiles at each place.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let d = read_window::<S, IN>(simd, window, image.as_ptr().add(c), channels, lanes);
-                    write_places(
-                        simd,
-                        in_two_axes!(simd, d, input_transform, IN, IN),
-                        v.as_mut_ptr().add(t * channels + c),
-                        stride,
-                        lanes,
-                    );
-                }
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (sizes, channels) = (self.tiles.sizes, self.tiles.sizes.channels);
+        assert!(self.count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
+        let mut zeros = Buffer::zeros(channels);
+        for t in 0..self.count {
+            let tile = self.tiles.at(self.first + t);
+            let image = self.x[tile.image * sizes.image()..][..sizes.image()].as_ptr().cast_mut();
+            // SAFETY: the image and the zeros have `channels` values a pixel, and are only read.
+            #[allow(unsafe_code)]
+            unsafe {
+                let window = Window::input(&sizes, tile);
+                with_pixels!(window, IN, image, channels, zeros.as_mut_ptr(), |pixels| self
+                    .tile(simd, pixels, t));
             }
         }
     }
 }
 
+impl InputBlock<'_> {
+    /// # Safety
+    /// The block has a tile t, and the pixels have values for all channels.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn tile<S: Simd>(&mut self, simd: S, pixels: impl Pixels, t: usize) {
+        let channels = self.tiles.sizes.channels;
+        let stride = self.tiles.stride(channels);
+        // SAFETY: as asked, and the block has room for its tiles at each place.
+        for_each_register!(channels, |c, lanes| unsafe {
+            let v = self.v.as_mut_ptr().add(t * channels + c);
+            in_two_axes!(
+                simd,
+                input_transform,
+                IN,
+                IN,
+                |i, j| load(simd, pixels.at(i, j).add(c), lanes),
+                |i, values| write_places(simd, i, values, v, stride, lanes)
+            );
+        });
+    }
+}
+
+/// Writes a row of places.
+///
 /// # Safety
 /// `lanes` values can be written at each of the 36 places, `stride` values apart.
 #[inline(always)]
 #[allow(unsafe_code)]
 unsafe fn write_places<S: Simd>(
     simd: S,
-    values: [[S::f32s; IN]; IN],
+    row: usize,
+    values: [S::f32s; IN],
     to: *mut f32,
     stride: usize,
     lanes: usize,
 ) {
-    for (i, row) in values.into_iter().enumerate() {
-        for (j, value) in row.into_iter().enumerate() {
-            // SAFETY: as asked.
-            unsafe { store(simd, to.add((i * IN + j) * stride), lanes, value) };
-        }
+    for (j, value) in values.into_iter().enumerate() {
+        // SAFETY: as asked.
+        unsafe { store(simd, to.add((row * IN + j) * stride), lanes, value) };
     }
-}
-
-/// # Safety
-/// `lanes` values can be read at each of the 36 places, `stride` values apart.
-#[inline(always)]
-#[allow(unsafe_code)]
-unsafe fn read_places<S: Simd>(
-    simd: S,
-    from: *const f32,
-    stride: usize,
-    lanes: usize,
-) -> [[S::f32s; IN]; IN] {
-    let mut values = [[simd.splat_f32s(0.0); IN]; IN];
-    for (i, row) in values.iter_mut().enumerate() {
-        for (j, value) in row.iter_mut().enumerate() {
-            // SAFETY: as asked.
-            *value = unsafe { load(simd, from.add((i * IN + j) * stride), lanes) };
-        }
-    }
-    values
 }
 
 /// Aᵀ m A of a block's tiles, with the epilogue, into y.
@@ -607,46 +684,74 @@ impl WithSimd for OutputBlock<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, first, count, m, epilogue, y } = self;
-        let (sizes, outputs) = (tiles.sizes, tiles.sizes.outputs);
-        let (height, width) = sizes.out();
-        let stride = tiles.stride(outputs);
-        assert!(count <= tiles.block && m.len() >= PLACES * stride);
-        let scale = simd.splat_f32s(epilogue.scale);
-        let image = height * width * outputs;
-        let batch = tiles.batch();
-        let copies = sizes.copies(batch, y.len());
-        for t in 0..count {
-            let tile = tiles.at(first + t);
+        let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
+        let image = sizes.out_image();
+        assert!(self.count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
+        let batch = self.tiles.batch();
+        let copies = sizes.copies(batch, self.y.len());
+        let (mut zeros, mut nowhere) = (Buffer::zeros(outputs), Buffer::scratch(outputs));
+        for t in 0..self.count {
+            let tile = self.tiles.at(self.first + t);
             let window = Window::output(&sizes, tile);
-            for (o, lanes) in registers::<S>(outputs) {
-                // SAFETY: the block has `outputs` values for each of its tiles at each place.
+            for number in (0..copies).map(|copy| copy * batch + tile.image) {
+                let y = self.y[number * image..][..image].as_mut_ptr();
+                let bias = self.epilogue.bias_of(number, outputs);
+                let residual = self.epilogue.residual.map(|residual| &residual[number * image..][..image]);
+                // SAFETY: the images and what stands for the outside have `outputs` values a pixel. The
+                // residual and the zeros are only read.
                 #[allow(unsafe_code)]
-                let m = unsafe { read_places(simd, m.as_ptr().add(t * outputs + o), stride, lanes) };
-                let values = in_two_axes!(simd, m, output_transform, IN, OUT);
-                for number in (0..copies).map(|copy| copy * batch + tile.image) {
-                    let y = &mut y[number * image..][..image];
-                    let residual = epilogue.residual.map(|residual| &residual[number * image..][..image]);
-                    let bias = simd.partial_load_f32s(&epilogue.bias_of(number, outputs)[o..][..lanes]);
-                    for (i, row) in values.into_iter().enumerate() {
-                        for (j, value) in row.into_iter().enumerate() {
-                            let Some(pixel) = window.pixel(i, j) else { continue };
-                            let at = pixel * outputs + o;
-                            let mut value = simd.add_f32s(value, bias);
-                            // SAFETY: y and the residual have `outputs` values a pixel, `lanes` of them from o on.
-                            #[allow(unsafe_code)]
-                            unsafe {
-                                if let Some(residual) = residual {
-                                    value =
-                                        simd.add_f32s(value, load(simd, residual.as_ptr().add(at), lanes));
-                                }
-                                store(simd, y.as_mut_ptr().add(at), lanes, simd.mul_f32s(value, scale));
-                            }
+                unsafe {
+                    match residual.map(|residual| residual.as_ptr().cast_mut()) {
+                        Some(residual) => {
+                            let residual = &window.listed::<OUT>(residual, outputs, zeros.as_mut_ptr());
+                            let y = &window.listed::<OUT>(y, outputs, nowhere.as_mut_ptr());
+                            self.tile(simd, y, Some(residual), bias, t);
                         }
+                        None => with_pixels!(window, OUT, y, outputs, nowhere.as_mut_ptr(), |pixels| self
+                            .tile(simd, pixels, None::<Inside>, bias, t)),
                     }
                 }
             }
         }
+    }
+}
+
+impl OutputBlock<'_, '_> {
+    /// # Safety
+    /// The block has a tile t. The pixels and the bias have values for all outputs; those of y are not
+    /// read elsewhere.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn tile<S: Simd>(
+        &self,
+        simd: S,
+        y: impl Pixels,
+        residual: Option<impl Pixels>,
+        bias: &[f32],
+        t: usize,
+    ) {
+        let outputs = self.tiles.sizes.outputs;
+        let stride = self.tiles.stride(outputs);
+        let scale = simd.splat_f32s(self.epilogue.scale);
+        // SAFETY: as asked.
+        for_each_register!(outputs, |o, lanes| unsafe {
+            let bias = load(simd, bias[o..][..lanes].as_ptr(), lanes);
+            let m = self.m.as_ptr().add(t * outputs + o);
+            in_two_axes!(
+                simd,
+                output_transform,
+                IN,
+                OUT,
+                |i, j| load(simd, m.add((i * IN + j) * stride), lanes),
+                |i, values| for (j, value) in values.into_iter().enumerate() {
+                    let mut value = simd.add_f32s(value, bias);
+                    if let Some(residual) = residual {
+                        value = simd.add_f32s(value, load(simd, residual.at(i, j).add(o), lanes));
+                    }
+                    store(simd, y.at(i, j).add(o), lanes, simd.mul_f32s(value, scale));
+                }
+            );
+        });
     }
 }
 
@@ -663,32 +768,44 @@ impl WithSimd for GradientBlock<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, first, count, grad, m } = self;
-        let (sizes, outputs) = (tiles.sizes, tiles.sizes.outputs);
-        let (height, width) = sizes.out();
-        let stride = tiles.stride(outputs);
-        assert!(count <= tiles.block && m.len() >= PLACES * stride);
-        for t in 0..count {
-            let tile = tiles.at(first + t);
-            let window = Window::output(&sizes, tile);
-            let image = &grad[tile.image * height * width * outputs..][..height * width * outputs];
-            for (o, lanes) in registers::<S>(outputs) {
-                // SAFETY: the image has `outputs` values a pixel, `lanes` of them from o on; the
-                // block has room for `count` tiles at each place.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let y = read_window::<S, OUT>(simd, window, image.as_ptr().add(o), outputs, lanes);
-                    write_places(
-                        simd,
-                        in_two_axes!(simd, y, output_adjoint, OUT, IN),
-                        m.as_mut_ptr().add(t * outputs + o),
-                        stride,
-                        lanes,
-                    );
-                }
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
+        assert!(self.count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
+        let mut zeros = Buffer::zeros(outputs);
+        for t in 0..self.count {
+            let tile = self.tiles.at(self.first + t);
+            let image = self.grad[tile.image * sizes.out_image()..][..sizes.out_image()].as_ptr().cast_mut();
+            // SAFETY: the image and the zeros have `outputs` values a pixel, and are only read.
+            #[allow(unsafe_code)]
+            unsafe {
+                let window = Window::output(&sizes, tile);
+                with_pixels!(window, OUT, image, outputs, zeros.as_mut_ptr(), |pixels| self
+                    .tile(simd, pixels, t));
             }
         }
+    }
+}
+
+impl GradientBlock<'_> {
+    /// # Safety
+    /// The block has a tile t, and the pixels have values for all outputs.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn tile<S: Simd>(&mut self, simd: S, pixels: impl Pixels, t: usize) {
+        let outputs = self.tiles.sizes.outputs;
+        let stride = self.tiles.stride(outputs);
+        // SAFETY: as asked, and the block has room for its tiles at each place.
+        for_each_register!(outputs, |o, lanes| unsafe {
+            let m = self.m.as_mut_ptr().add(t * outputs + o);
+            in_two_axes!(
+                simd,
+                output_adjoint,
+                OUT,
+                IN,
+                |i, j| load(simd, pixels.at(i, j).add(o), lanes),
+                |i, values| write_places(simd, i, values, m, stride, lanes)
+            );
+        });
     }
 }
 
@@ -706,30 +823,45 @@ impl WithSimd for InputAdjointBlock<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tiles, first, count, v, grad_x } = self;
-        let (sizes, channels) = (tiles.sizes, tiles.sizes.channels);
-        let stride = tiles.stride(channels);
-        assert!(count <= tiles.block && v.len() >= PLACES * stride);
-        for t in 0..count {
-            let tile = tiles.at(first + t);
-            let window = Window::input(&sizes, tile);
-            let image = &mut grad_x[tile.image * sizes.image()..][..sizes.image()];
-            for (c, lanes) in registers::<S>(channels) {
-                // SAFETY: the block has `channels` values for each of its tiles at each place; the
-                // image has `channels` values a pixel, `lanes` of them from c on.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let v = read_places(simd, v.as_ptr().add(t * channels + c), stride, lanes);
-                    let values = in_two_axes!(simd, v, input_adjoint, IN, IN);
-                    for (i, row) in values.into_iter().enumerate() {
-                        for (j, value) in row.into_iter().enumerate() {
-                            let Some(pixel) = window.pixel(i, j) else { continue };
-                            let at = image.as_mut_ptr().add(pixel * channels + c);
-                            store(simd, at, lanes, simd.add_f32s(load(simd, at, lanes), value));
-                        }
-                    }
-                }
+        let (sizes, channels) = (self.tiles.sizes, self.tiles.sizes.channels);
+        assert!(self.count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
+        let mut nowhere = Buffer::zeros(channels);
+        for t in 0..self.count {
+            let tile = self.tiles.at(self.first + t);
+            let image = self.grad_x[tile.image * sizes.image()..][..sizes.image()].as_mut_ptr();
+            // SAFETY: the image and what stands for the outside have `channels` values a pixel.
+            #[allow(unsafe_code)]
+            unsafe {
+                let window = Window::input(&sizes, tile);
+                with_pixels!(window, IN, image, channels, nowhere.as_mut_ptr(), |pixels| self
+                    .tile(simd, pixels, t));
             }
         }
+    }
+}
+
+impl InputAdjointBlock<'_> {
+    /// # Safety
+    /// The block has a tile t. The pixels have values for all channels, which are not read elsewhere.
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    unsafe fn tile<S: Simd>(&self, simd: S, pixels: impl Pixels, t: usize) {
+        let channels = self.tiles.sizes.channels;
+        let stride = self.tiles.stride(channels);
+        // SAFETY: as asked.
+        for_each_register!(channels, |c, lanes| unsafe {
+            let v = self.v.as_ptr().add(t * channels + c);
+            in_two_axes!(
+                simd,
+                input_adjoint,
+                IN,
+                IN,
+                |i, j| load(simd, v.add((i * IN + j) * stride), lanes),
+                |i, values| for (j, value) in values.into_iter().enumerate() {
+                    let at = pixels.at(i, j).add(c);
+                    store(simd, at, lanes, simd.add_f32s(load(simd, at, lanes), value));
+                }
+            );
+        });
     }
 }

@@ -5,12 +5,14 @@ pub(crate) mod passes;
 
 use crate::buffer::Buffer;
 use crate::elementwise::activation::Activation;
+use crate::profile;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {
     /// Applies an activation to every value.
     pub fn activation(&mut self, x: &Images, activation: Activation) -> Images {
-        let mut y = Buffer::scratch(x.values.len());
+        let _span = profile::operation("other operations", false);
+        let mut y = Buffer::scratch(x.len());
         passes::activate(activation, &x.values, &mut y);
         let step = x.tracked.then(|| {
             let x = x.clone();
@@ -26,6 +28,7 @@ impl Tape {
 
     /// Multiplies each image by its factor; `factors` (B).
     pub fn scale_images(&mut self, x: &Images, factors: &[f32]) -> Images {
+        let _span = profile::operation("other operations", false);
         assert_eq!(factors.len(), x.shape[0], "one factor for each image");
         let image = (x.len() / factors.len().max(1)).max(1);
         let scale = move |values: &mut Buffer, factors: &[f32]| {
@@ -46,6 +49,7 @@ impl Tape {
 
     /// a + b, which have the same shape.
     pub fn add(&mut self, a: &Images, b: &Images) -> Images {
+        let _span = profile::operation("other operations", false);
         assert_eq!(a.shape, b.shape, "summands of two shapes");
         let mut y = Buffer::copy(&a.values);
         passes::add(&mut y, &b.values);
@@ -65,9 +69,10 @@ impl Tape {
 
     /// The channels of a, followed by those of b: (B, H, W, C) and (B, H, W, D) → (B, H, W, C + D).
     pub fn concat(&mut self, a: &Images, b: &Images) -> Images {
+        let _span = profile::operation("other operations", false);
         let ([batch, height, width, first], [.., second]) = (a.shape, b.shape);
         assert_eq!(a.shape[..3], b.shape[..3], "images of two sizes");
-        let mut y = Buffer::scratch(a.values.len() + b.values.len());
+        let mut y = Buffer::scratch(a.len() + b.len());
         for (y, (a, b)) in y
             .chunks_exact_mut(first + second)
             .zip(a.values.chunks_exact(first).zip(b.values.chunks_exact(second)))

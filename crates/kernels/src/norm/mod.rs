@@ -5,9 +5,11 @@ pub(crate) mod normalise;
 use crate::buffer::Buffer;
 use crate::elementwise::activation::Activation;
 use crate::elementwise::passes;
-use crate::tape::{Images, Pending, Step, Tape};
+use crate::profile::{self, Work};
+use crate::tape::{Deferred, Images, Pending, Step, Tape, Values};
 use normalise::{Normalisation, ScaleAndShift};
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// Scale and shift of a group normalisation. Their gradients get the names `name.weight` and `name.bias`.
 pub struct NormWeights {
@@ -67,31 +69,18 @@ impl Tape {
             eps: weights.eps,
             silu,
         };
-        let mut y = Buffer::scratch(x.values.len());
-        let mut moments = vec![(0.0, 0.0); batch * norm.groups];
-        let affine = weights.scale_and_shift(modulation);
-        normalise::forward(norm, affine, &x.values, &mut y, &mut moments);
-        let moments = Arc::new(moments);
-        let again = self.records.then(|| {
-            let (x, weights, moments) = (x.clone(), weights.clone(), moments.clone());
-            let modulation = modulation.cloned();
-            let again = move || {
-                let mut y = Buffer::scratch(x.len());
-                let affine = weights.scale_and_shift(modulation.as_ref());
-                normalise::apply(norm, affine, &x.values, &moments, &mut y);
-                y
-            };
-            Arc::new(again) as Arc<dyn Fn() -> Buffer + Send + Sync>
-        });
+        let moments: Moments = (0..batch).map(|_| OnceLock::new()).collect();
+        let normal =
+            Normal { norm, weights: weights.clone(), x: x.clone(), modulation: modulation.cloned(), moments };
         let step = self.records.then(|| {
-            let (x, weights, modulation) = (x.clone(), weights.clone(), modulation.cloned());
+            let normal = normal.clone();
             let step = move |grad: Buffer, pending: &mut Pending| {
-                let waiting = pending.take(&x);
+                let Normal { x, weights, modulation, .. } = &normal;
+                let waiting = pending.take(x);
                 let x_is_new = waiting.is_none();
                 let mut grad_x = waiting.unwrap_or_else(|| Buffer::scratch(grad.len()));
-                let mut grad_modulation = modulation
-                    .as_ref()
-                    .map(|m| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.values.len())));
+                let mut grad_modulation =
+                    modulation.as_ref().map(|m| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.len())));
                 let mut grad_weight = Buffer::zeros(channels);
                 let mut grad_bias = Buffer::zeros(channels);
                 let affine = weights.scale_and_shift(modulation.as_ref());
@@ -102,18 +91,60 @@ impl Tape {
                     bias: &mut grad_bias,
                     modulation: grad_modulation.as_deref_mut(),
                 };
+                profile::layer(&weights.name, true);
+                let span = profile::span(Work::Norm).over(6 * grad.len());
+                let moments: Vec<_> =
+                    (0..batch).flat_map(|image| normal.moments_of(image)).copied().collect();
                 normalise::backward(norm, affine, &x.values, &grad, &moments, gradients);
+                drop(span);
                 for (name, grad) in [("weight", grad_weight), ("bias", grad_bias)] {
                     let slot = pending.parameters.slot(format!("{}.{name}", weights.name), channels);
                     passes::add(slot, &grad);
                 }
-                pending.give(&x, grad_x);
+                pending.give(x, grad_x);
                 if let (Some(modulation), Some(grad)) = (modulation, grad_modulation) {
-                    pending.give(&modulation, grad);
+                    pending.give(modulation, grad);
                 }
             };
             Box::new(step) as Step
         });
-        Images { again, ..self.push(x.shape, y, true, step) }
+        self.push(x.shape, Values::deferred(normal, batch), true, step)
+    }
+}
+
+/// The moments of each image's groups, once they are known.
+type Moments = Arc<[OnceLock<Vec<(f32, f32)>>]>;
+
+/// Images in normal form, which are computed for a few at a time, right before they are used. Written to memory, they
+/// would have left the caches by then.
+#[derive(Clone)]
+struct Normal {
+    norm: Normalisation,
+    weights: Arc<NormWeights>,
+    x: Images,
+    modulation: Option<Images>,
+    moments: Moments,
+}
+
+impl Normal {
+    /// The moments of an image's groups. They are computed once.
+    fn moments_of(&self, image: usize) -> &[(f32, f32)] {
+        let len = self.norm.channels * self.norm.pixels;
+        self.moments[image]
+            .get_or_init(|| normalise::moments(self.norm, &self.x.values[image * len..][..len]))
+    }
+}
+
+impl Deferred for Normal {
+    fn part(&self, images: Range<usize>) -> Buffer {
+        let (image, first) = (self.norm.channels * self.norm.pixels, images.start);
+        let x = &self.x.values[first * image..images.end * image];
+        let mut y = Buffer::scratch(x.len());
+        let _span = profile::span(Work::Norm).over(3 * y.len());
+        let affine = self.weights.scale_and_shift(self.modulation.as_ref());
+        for (i, (x, y)) in x.chunks_exact(image.max(1)).zip(y.chunks_exact_mut(image.max(1))).enumerate() {
+            normalise::apply(self.norm, affine, first + i, x, self.moments_of(first + i), y);
+        }
+        y
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes::sigmoid;
-use crate::simd::{dispatch, load, mul_add, registers, store};
+use crate::simd::{dispatch, for_each_register, load, mul_add, store};
 use pulp::{Simd, WithSimd};
 
 /// Sizes and settings of a normalisation of (B, pixels, channels).
@@ -41,35 +41,30 @@ impl Normalisation {
     }
 }
 
-/// y = f((x - μ)/√(σ² + eps) · weight + bias); keeps the moments (B, groups) for the gradient.
-pub(crate) fn forward(
-    norm: Normalisation,
-    affine: ScaleAndShift,
-    x: &[f32],
-    y: &mut [f32],
-    moments: &mut [Moments],
-) {
-    norm.check(&affine, x.len(), moments.len());
-    assert_eq!(x.len(), y.len());
-    dispatch(NormForward { norm, affine, x, y, moments });
+/// The moments of each group of one image.
+pub(crate) fn moments(norm: Normalisation, x: &[f32]) -> Vec<Moments> {
+    assert_eq!(x.len(), norm.image());
+    let mut moments = vec![(0.0, 0.0); norm.groups];
+    let (mut sums, mut squares) = (vec![0f64; norm.channels], vec![0f64; norm.channels]);
+    dispatch(PixelSums { norm, x, sums: &mut sums, squares: &mut squares });
+    group_moments(&norm, x, &sums, &squares, &mut moments);
+    moments
 }
 
-/// As `forward`, but with known moments.
+/// y = f((x - μ)/√(σ² + eps) · weight + bias) of the image with this number, with its moments.
 pub(crate) fn apply(
     norm: Normalisation,
     affine: ScaleAndShift,
+    image: usize,
     x: &[f32],
     moments: &[Moments],
     y: &mut [f32],
 ) {
-    norm.check(&affine, x.len(), moments.len());
-    assert_eq!(x.len(), y.len());
-    let image = norm.image().max(1);
+    assert!(x.len() == norm.image() && y.len() == x.len() && moments.len() == norm.groups);
+    assert!(affine.weight.len() == norm.channels && affine.bias.len() == norm.channels);
     let mut coefficients = Coefficients::new(norm.channels);
-    for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
-        coefficients.set(&norm, &affine, i, &moments[i * norm.groups..][..norm.groups]);
-        dispatch(Apply { norm, x, y, coefficients: &coefficients });
-    }
+    coefficients.set(&norm, &affine, image, moments);
+    dispatch(Apply { norm, x, y, coefficients: &coefficients });
 }
 
 /// The gradients to write. All of them are added to, except that x's is overwritten if there is none yet.
@@ -98,33 +93,6 @@ pub(crate) fn backward(
 
 /// The number of pixels that are summed in f32 before the sum is added in f64.
 const BLOCK: usize = 128;
-
-struct NormForward<'a> {
-    norm: Normalisation,
-    affine: ScaleAndShift<'a>,
-    x: &'a [f32],
-    y: &'a mut [f32],
-    moments: &'a mut [Moments],
-}
-
-impl WithSimd for NormForward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm, affine, x, y, moments } = self;
-        let image = norm.image().max(1);
-        let (mut sums, mut squares) = (vec![0f64; norm.channels], vec![0f64; norm.channels]);
-        let mut coefficients = Coefficients::new(norm.channels);
-        for (i, (x, y)) in x.chunks_exact(image).zip(y.chunks_exact_mut(image)).enumerate() {
-            let moments = &mut moments[i * norm.groups..][..norm.groups];
-            simd.vectorize(PixelSums { norm, x, sums: &mut sums, squares: &mut squares });
-            group_moments(&norm, x, &sums, &squares, moments);
-            coefficients.set(&norm, &affine, i, moments);
-            simd.vectorize(Apply { norm, x, y, coefficients: &coefficients });
-        }
-    }
-}
 
 /// The moments of each group. Its channels' sums are of differences from their first pixels.
 fn group_moments(norm: &Normalisation, x: &[f32], sums: &[f64], squares: &[f64], moments: &mut [Moments]) {
@@ -199,22 +167,28 @@ impl WithSimd for PixelSums<'_> {
         assert!(x.len() == norm.image() && sums.len() == channels && squares.len() == channels);
         sums.fill(0.0);
         squares.fill(0.0);
-        for (c, lanes) in registers::<S>(channels) {
+        for_each_register!(channels, |c, lanes| {
             let shift = simd.partial_load_f32s(&x[c..][..lanes]);
             for first in (0..norm.pixels).step_by(BLOCK) {
                 let (mut total, mut square) = ([simd.splat_f32s(0.0); 4], [simd.splat_f32s(0.0); 4]);
-                for pixel in first..(first + BLOCK).min(norm.pixels) {
-                    // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
-                    #[allow(unsafe_code)]
-                    let x = unsafe { load(simd, x.as_ptr().add(pixel * channels + c), lanes) };
-                    let (d, quarter) = (simd.sub_f32s(x, shift), pixel % 4);
-                    total[quarter] = simd.add_f32s(total[quarter], d);
-                    square[quarter] = mul_add(simd, d, d, square[quarter]);
+                let end = (first + BLOCK).min(norm.pixels);
+                for four in (first..end).step_by(4) {
+                    for quarter in 0..4 {
+                        if four + quarter == end {
+                            break;
+                        }
+                        // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
+                        #[allow(unsafe_code)]
+                        let x = unsafe { load(simd, x.as_ptr().add((four + quarter) * channels + c), lanes) };
+                        let d = simd.sub_f32s(x, shift);
+                        total[quarter] = simd.add_f32s(total[quarter], d);
+                        square[quarter] = mul_add(simd, d, d, square[quarter]);
+                    }
                 }
                 add_lanes(simd, total, lanes, &mut sums[c..]);
                 add_lanes(simd, square, lanes, &mut squares[c..]);
             }
-        }
+        });
     }
 }
 
@@ -243,7 +217,7 @@ impl WithSimd for Apply<'_> {
         let Self { norm, x, y, coefficients } = self;
         let channels = norm.channels;
         assert!(x.len() == norm.image() && y.len() == x.len());
-        for (c, lanes) in registers::<S>(channels) {
+        for_each_register!(channels, |c, lanes| {
             let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
             let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
             for pixel in 0..norm.pixels {
@@ -256,7 +230,7 @@ impl WithSimd for Apply<'_> {
                     store(simd, y.as_mut_ptr().add(at), lanes, z);
                 }
             }
-        }
+        });
     }
 }
 
@@ -365,44 +339,46 @@ impl WithSimd for Through<'_> {
         sums_x.fill(0.0);
         let one = simd.splat_f32s(1.0);
         let mut lane_sums = [0f32; 64];
-        for (c, lanes) in registers::<S>(channels) {
+        for_each_register!(channels, |c, lanes| {
             let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
             let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
             let mean = simd.partial_load_f32s(&means[c..][..lanes]);
             for first in (0..norm.pixels).step_by(BLOCK) {
                 let (mut total, mut total_x) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
-                for pixel in first..(first + BLOCK).min(norm.pixels) {
-                    let at = pixel * channels + c;
-                    // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        let x = load(simd, x.as_ptr().add(at), lanes);
-                        let mut grad = load(simd, grad.as_ptr().add(at), lanes);
-                        if norm.silu {
-                            // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
-                            let z = mul_add(simd, x, scale, shift);
-                            let p = sigmoid(simd, z);
-                            let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
-                            grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
+                let end = (first + BLOCK).min(norm.pixels);
+                for pair in (first..end).step_by(2) {
+                    for half in 0..2 {
+                        if pair + half == end {
+                            break;
                         }
-                        store(simd, out.as_mut_ptr().add(at), lanes, grad);
-                        let half = pixel % 2;
-                        total[half] = simd.add_f32s(total[half], grad);
-                        total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
+                        let at = (pair + half) * channels + c;
+                        // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                        #[allow(unsafe_code)]
+                        unsafe {
+                            let x = load(simd, x.as_ptr().add(at), lanes);
+                            let mut grad = load(simd, grad.as_ptr().add(at), lanes);
+                            if norm.silu {
+                                // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
+                                let z = mul_add(simd, x, scale, shift);
+                                let p = sigmoid(simd, z);
+                                let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
+                                grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
+                            }
+                            store(simd, out.as_mut_ptr().add(at), lanes, grad);
+                            total[half] = simd.add_f32s(total[half], grad);
+                            total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
+                        }
                     }
                 }
-                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total[0], total[1]));
-                sums[c..]
-                    .iter_mut()
-                    .zip(&lane_sums[..lanes])
-                    .for_each(|(sum, &total)| *sum += f64::from(total));
-                simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total_x[0], total_x[1]));
-                sums_x[c..]
-                    .iter_mut()
-                    .zip(&lane_sums[..lanes])
-                    .for_each(|(sum, &total)| *sum += f64::from(total));
+                for (total, sums) in [(total, &mut *sums), (total_x, &mut *sums_x)] {
+                    simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total[0], total[1]));
+                    sums[c..]
+                        .iter_mut()
+                        .zip(&lane_sums[..lanes])
+                        .for_each(|(sum, &total)| *sum += f64::from(total));
+                }
             }
-        }
+        });
     }
 }
 
@@ -427,7 +403,7 @@ impl WithSimd for AddInput<'_> {
         let Self { norm, x, through, means, a, b, d, is_new, grad_x } = self;
         let channels = norm.channels;
         assert!(x.len() == norm.image() && through.len() == x.len() && grad_x.len() == x.len());
-        for (c, lanes) in registers::<S>(channels) {
+        for_each_register!(channels, |c, lanes| {
             let mean = simd.partial_load_f32s(&means[c..][..lanes]);
             let (a, b, d) = (
                 simd.partial_load_f32s(&a[c..][..lanes]),
@@ -449,6 +425,6 @@ impl WithSimd for AddInput<'_> {
                     store(simd, to, lanes, sum);
                 }
             }
-        }
+        });
     }
 }

@@ -2,13 +2,15 @@
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
+use crate::profile;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {
     /// Doubles height and width by nearest neighbours, (B, H, W, C) → (B, 2H, 2W, C).
     pub fn double(&mut self, x: &Images) -> Images {
+        let _span = profile::operation("other operations", false);
         let [batch, height, width, channels] = x.shape;
-        let mut y = Buffer::scratch(4 * x.values.len());
+        let mut y = Buffer::scratch(4 * x.len());
         let row = width * channels;
         for (y, x) in y.chunks_exact_mut((4 * row).max(1)).zip(x.values.chunks_exact(row.max(1))) {
             let (first, second) = y.split_at_mut(2 * row);
@@ -39,10 +41,11 @@ impl Tape {
 
     /// The mean of each 2×2 pixels, (B, H, W, C) → (B, H/2, W/2, C). Both sides are even.
     pub fn halve(&mut self, x: &Images) -> Images {
+        let _span = profile::operation("other operations", false);
         let [batch, height, width, channels] = x.shape;
         assert!(height.is_multiple_of(2) && width.is_multiple_of(2), "odd sides {height}×{width}");
         let (row, out_row) = ((width * channels).max(1), (width / 2 * channels).max(1));
-        let mut y = Buffer::scratch(x.values.len() / 4);
+        let mut y = Buffer::scratch(x.len() / 4);
         for (y, rows) in y.chunks_exact_mut(out_row).zip(x.values.chunks_exact(2 * row)) {
             let (first, second) = rows.split_at(row);
             let pairs = first.chunks_exact(2 * channels).zip(second.chunks_exact(2 * channels));
@@ -76,6 +79,7 @@ impl Tape {
 
     /// The mean over each image's pixels, (B, H, W, C) → (B, 1, 1, C).
     pub fn mean(&mut self, x: &Images) -> Images {
+        let _span = profile::operation("other operations", false);
         let [batch, height, width, channels] = x.shape;
         let pixels = height * width;
         let share = 1.0 / pixels as f32;

@@ -2,11 +2,13 @@
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
+use crate::profile;
 use crate::tape::{Images, Pending, Step, Tape};
 
 impl Tape {
     /// x (B, 1, 1, C) plus the rows of a table (rows, C) that `labels` (B) name.
     pub fn add_rows(&mut self, x: &Images, name: &str, table: &[f32], labels: &[u32]) -> Images {
+        let _span = profile::operation("other operations", false);
         let [batch, height, width, channels] = x.shape;
         assert!(height * width == 1 && labels.len() == batch, "one row for each image");
         let mut y = Buffer::copy(&x.values);

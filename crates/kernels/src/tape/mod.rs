@@ -14,9 +14,11 @@ mod images;
 pub use gradients::Gradients;
 pub(crate) use gradients::{Pending, Step};
 pub use images::Images;
+pub(crate) use images::{Deferred, Values};
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
+use crate::profile;
 use std::sync::Arc;
 
 /// Operations on one chunk of images, and their backward pass.
@@ -58,29 +60,45 @@ impl Tape {
     pub(crate) fn push(
         &mut self,
         shape: [usize; 4],
-        values: impl Into<Arc<Buffer>>,
+        values: impl Into<Values>,
         tracked: bool,
         step: Option<Step>,
     ) -> Images {
-        let values = values.into();
-        assert_eq!(values.len(), shape.iter().product::<usize>());
+        self.push_shared(shape, Arc::new(values.into()), tracked, step)
+    }
+
+    /// The same with values that the step needs too.
+    pub(crate) fn push_shared(
+        &mut self,
+        shape: [usize; 4],
+        values: Arc<Values>,
+        tracked: bool,
+        step: Option<Step>,
+    ) -> Images {
+        assert!(values.unknown().is_some() || values.len() == shape.iter().product::<usize>());
         let node = self.steps.len();
         if self.records {
             self.steps.push(step);
         }
-        Images { values, shape, node, tracked: tracked && self.records, again: None }
+        Images { values, shape, node, tracked: tracked && self.records }
     }
 
     /// The gradients of ⟨`grad`, `of`⟩ with respect to all parameters. `grad` has as many values as `of`.
-    pub fn backward(mut self, of: &Images, grad: &[f32]) -> Gradients {
+    pub fn backward(self, of: &Images, grad: &[f32]) -> Gradients {
+        self.backward_onto(of, grad, Gradients::default())
+    }
+
+    /// The same, added to gradients of other images.
+    pub fn backward_onto(mut self, of: &Images, grad: &[f32], parameters: Gradients) -> Gradients {
         assert!(self.records, "the tape only runs forward");
-        assert_eq!(grad.len(), of.values.len(), "a gradient of another shape");
+        assert_eq!(grad.len(), of.len(), "a gradient of another shape");
         let nodes = std::iter::repeat_with(|| None).take(self.steps.len()).collect();
-        let mut pending = Pending { nodes, parameters: Gradients::default() };
+        let mut pending = Pending { nodes, parameters };
         pending.nodes[of.node] = Some(Buffer::copy(grad));
         while let Some(step) = self.steps.pop() {
             let grad = pending.nodes.pop().flatten();
             if let (Some(step), Some(grad)) = (step, grad) {
+                let _span = profile::operation("other operations", true);
                 step(grad, &mut pending);
             }
         }

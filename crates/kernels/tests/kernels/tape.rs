@@ -575,3 +575,33 @@ fn constants_take_no_gradient_and_disturb_none() {
     };
     assert_eq!(gradient_of_x(true), gradient_of_x(false));
 }
+
+/// A clock that goes on by a nanosecond each time it is asked.
+fn counting_clock() -> std::time::Duration {
+    static ASKED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    std::time::Duration::from_nanos(ASKED.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+}
+
+#[test]
+fn a_profile_counts_the_products_that_are_really_done() {
+    use duet_kernels::profile::{self, Work};
+    let weights =
+        Arc::new(ConvWeights::new("profiled", &vec![0.5; 16 * 16 * 9], &[0.0; 16], 16, (3, 3), true));
+    profile::start(counting_clock);
+    let mut tape = Tape::recording();
+    let x = tape.variable("x", &Images::new([2, 8, 8, 16], &vec![1.0; 2 * 8 * 8 * 16]));
+    let y = tape.conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
+    tape.backward(&y, &vec![1.0; 2 * 8 * 8 * 16]);
+    let spent = profile::stop();
+    // Four tiles of 36 products in each of two images.
+    let once = 2 * 4 * 36 * 16 * 16;
+    for (backward, times) in [(false, 1), (true, 2)] {
+        let products = spent[&("profiled".to_string(), backward, Work::Products)];
+        assert_eq!(products.multiply_adds, times * once);
+        assert!(!products.time.is_zero() && products.bytes > 0);
+        assert!(!spent[&("profiled".to_string(), backward, Work::Transforms)].time.is_zero());
+    }
+    // Nothing is measured after the end.
+    Tape::forward_only().conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
+    assert!(profile::stop().keys().all(|(layer, _, _)| layer != "profiled"));
+}
