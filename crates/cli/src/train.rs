@@ -8,12 +8,14 @@ use crate::progress::Progress;
 use crate::terminal::{command, err, out};
 use anyhow::Result;
 use candle_core::Device;
+use clap::ValueEnum;
 use duet_diffusion::data::Splits;
 use duet_diffusion::words::{duration, megabytes};
 use duet_diffusion::{
     FromWeights, NewRun, PRESETS, PREVIEW_CLASSES, Preset, Resume, RunConfig, Session, Stepped, assignment,
     budget, find, yardstick,
 };
+use duet_model::Memory;
 use duet_optim::{ema_decay, ema_reached};
 use duet_train::{Flip, LossWeighting, Optimizer};
 use std::path::{Path, PathBuf};
@@ -118,9 +120,30 @@ pub struct Args {
     /// more, see `eval` [default: 0]
     #[arg(long, value_name = "STEPS")]
     eval_every: Option<u64>,
+    /// What training trades for memory. It changes no result
+    #[arg(long, value_enum, default_value_t = MemoryUse::Normal, help_heading = "This machine")]
+    memory: MemoryUse,
     /// Check data, memory and disk, time two steps, print the plan and write nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// What training trades for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MemoryUse {
+    /// Keep the weights in the forms that convolutions compute with
+    Normal,
+    /// Make these forms anew for each use: a step takes longer
+    Low,
+}
+
+impl From<MemoryUse> for Memory {
+    fn from(memory: MemoryUse) -> Self {
+        match memory {
+            MemoryUse::Normal => Self::Normal,
+            MemoryUse::Low => Self::Low,
+        }
+    }
 }
 
 impl Args {
@@ -276,7 +299,7 @@ fn configured(args: &Args) -> Result<(RunConfig, Splits)> {
 fn started(args: &Args, device: Device) -> Result<Option<Session>> {
     let (config, data) = configured(args)?;
     let name = data.name.clone();
-    let mut run = NewRun::new(config, data, device)?;
+    let mut run = NewRun::with_memory(config, data, device, args.memory.into())?;
     if let Some(epochs) = args.epochs {
         run = run.with_epochs(epochs)?;
     }
@@ -299,7 +322,7 @@ fn started(args: &Args, device: Device) -> Result<Option<Session>> {
         err!("warning: {}: the run needs {needed}, its disk has {free} free", path.display());
     }
     if args.dry_run {
-        dry_run(run, &path)?;
+        dry_run(run, &path, args.memory.into())?;
         return Ok(None);
     }
     Ok(Some(run.begin(&path)?))
@@ -320,7 +343,9 @@ fn resumed(args: &Args, target: &str, device: Device) -> Result<Session> {
         sample_every: args.sample_every,
         eval_every: args.eval_every,
     };
-    Ok(Session::resume(target, &changes, device)?)
+    let mut session = Session::resume(target, &changes, device)?;
+    session.use_memory(args.memory.into());
+    Ok(session)
 }
 
 fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
@@ -413,21 +438,26 @@ fn average(config: &RunConfig) -> String {
     }
 }
 
-fn dry_run(run: NewRun, path: &Path) -> Result<()> {
+fn dry_run(mut run: NewRun, path: &Path, memory: Memory) -> Result<()> {
     let config = run.config().clone();
     let (parameters, images) = (run.trainer().parameters(), run.data().train.len());
     let (numbers, tensors) = (parameters.count(), parameters.len());
     let kept = run.checkpoint_bytes() * config.save.keep as u64;
     let snapshots = run.snapshot_bytes();
     let each = run.time_steps()?;
+    let peak = crate::hardware::peak_memory().map_or("an unknown amount".into(), megabytes);
     let per_step = budget::images_per_step(&config);
     let epochs = config.train.steps as f64 * per_step as f64 / images as f64;
     out!("network     {numbers} parameters in {tensors} tensors");
     out!("steps       {} of {per_step} images, {epochs:.1} epochs", config.train.steps);
     out!("speed       {:.0} img/s, {:.3} s a step", per_step as f64 / each.as_secs_f64(), each.as_secs_f64());
     out!("time        about {} without previews", duration(each.mul_f64(config.train.steps as f64)));
-    if let Some(memory) = crate::hardware::peak_memory() {
-        out!("memory      {} at most so far", megabytes(memory));
+    out!("memory      about {} at most; {} so far", megabytes(run.memory(memory)?), peak);
+    if memory == Memory::Low {
+        run.use_memory(Memory::Normal);
+        let share = run.time_steps()?.as_secs_f64() / each.as_secs_f64();
+        let normal = megabytes(run.memory(Memory::Normal)?);
+        out!("            without --memory low about {normal}, and a step takes {share:.2} times as long");
     }
     let free = budget::free_disk(path).map_or(String::new(), |free| format!(", {} free", megabytes(free)));
     out!(

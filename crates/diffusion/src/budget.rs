@@ -1,12 +1,13 @@
 //! What a run takes: steps for a time, memory and disk.
 
 use crate::config::RunConfig;
-use crate::error::{Result, option, setting};
+use crate::error::{Error, Result, option, setting};
 use crate::words::megabytes;
 use candle_core::Var;
 use duet_data::Splits;
+use duet_model::{Memory, UNetConfig};
 use duet_optim::POWER_LENGTHS;
-use duet_train::{DataOrder, Trainer};
+use duet_train::{DataOrder, Optimizer, Trainer};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -56,21 +57,69 @@ pub(crate) fn snapshot_bytes(trainer: &Trainer) -> u64 {
     options.snapshots().saturating_mul(each)
 }
 
-/// Refuses a batch whose images alone would not fit into memory.
-pub(crate) fn check_memory(config: &RunConfig, data: &Splits) -> Result<()> {
+/// The memory that a training takes at most besides what the process has already, in bytes. It is counted before anything
+/// is allocated.
+///
+/// # Errors
+/// Where the network cannot be.
+pub(crate) fn training_memory(
+    config: &RunConfig,
+    unet: &UNetConfig,
+    data: &Splits,
+    (batch, threads, memory): (usize, usize, Memory),
+) -> Result<u64> {
     let shape = data.train.shape();
+    let kept = if config.train.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
+    let moments = match config.train.optimizer {
+        Optimizer::AdamW => 2,
+        Optimizer::Muon => 1,
+    };
+    let network = unet.footprint(shape.height, shape.width)?.peak(2 + moments + kept, batch, threads, memory);
     let pixels = (shape.channels * shape.height * shape.width) as u64;
     // Images, noise, x_t, target, prediction and its gradient, in f32.
-    let needed = 6 * 4 * pixels * config.train.batch as u64;
-    match duet_model::available_memory() {
-        available if available < needed => Err(setting(format!(
-            "batch = {}: its images take {}, {} are available; use a smaller batch and accumulate",
-            config.train.batch,
-            megabytes(needed),
-            megabytes(available)
-        ))),
-        _ => Ok(()),
+    let images = pixels.saturating_mul(6 * 4).saturating_mul(batch as u64);
+    Ok(network.saturating_add(images))
+}
+
+/// Refuses a training that would not fit into memory, and says what would.
+pub(crate) fn check_memory(
+    config: &RunConfig,
+    unet: &UNetConfig,
+    data: &Splits,
+    memory: Memory,
+) -> Result<()> {
+    let (batch, threads) = (config.train.batch, rayon::current_num_threads());
+    let available = duet_model::available_memory();
+    let takes = |batch, threads, memory| training_memory(config, unet, data, (batch, threads, memory));
+    let needed = takes(batch, threads, memory)?;
+    if needed <= available {
+        return Ok(());
     }
+    let fits = |batch, threads, memory| Ok::<_, Error>(takes(batch, threads, memory)? <= available);
+    let mut ways = Vec::new();
+    if memory == Memory::Normal && fits(batch, threads, Memory::Low)? {
+        ways.push("--memory low, which takes longer".to_string());
+    }
+    let halves =
+        std::iter::successors(Some(batch / 2), |batch| Some(batch / 2)).take_while(|&batch| batch > 0);
+    for smaller in halves {
+        if fits(smaller, threads, memory)? {
+            ways.push(format!("--batch {smaller} with --set train.accumulate={}", batch.div_ceil(smaller)));
+            break;
+        }
+    }
+    if threads > 1 && fits(batch, 1, memory)? {
+        ways.push("--threads 1".into());
+    }
+    if ways.is_empty() {
+        ways.push("smaller images (--image-size), or a smaller network".into());
+    }
+    Err(setting(format!(
+        "training on batches of {batch} takes about {}, and {} are available; what fits: {}",
+        megabytes(needed),
+        megabytes(available),
+        ways.join("; or ")
+    )))
 }
 
 /// Free bytes on the disk of `path`, or of the nearest folder above it that exists; none where the system

@@ -21,7 +21,7 @@ use crate::yardstick::{self, Yardstick};
 use crate::{resume, score, snapshots, stop, stop_file};
 use candle_core::Device;
 use duet_data::Splits;
-use duet_model::{LoadedModel, UNet};
+use duet_model::{LoadedModel, Memory, UNet};
 use duet_train::model_folder::ClassRows;
 use duet_train::{
     DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
@@ -50,6 +50,9 @@ pub struct NewRun {
     /// The weights that it begins from, where these are another model's.
     beginning: Option<Beginning>,
     device: Device,
+    memory: Memory,
+    /// Bytes that the process had in memory before the network was made.
+    before: u64,
 }
 
 impl NewRun {
@@ -57,7 +60,15 @@ impl NewRun {
     ///
     /// # Errors
     /// Where a setting is out of its range, does not go together with the data, or does not fit into memory.
-    pub fn new(mut config: RunConfig, data: Splits, device: Device) -> Result<Self> {
+    pub fn new(config: RunConfig, data: Splits, device: Device) -> Result<Self> {
+        Self::with_memory(config, data, device, Memory::Normal)
+    }
+
+    /// The same with a choice of what training trades for memory. It changes no result.
+    ///
+    /// # Errors
+    /// As [`NewRun::new`].
+    pub fn with_memory(mut config: RunConfig, data: Splits, device: Device, memory: Memory) -> Result<Self> {
         config.validate()?;
         if data.train.is_empty() {
             return Err(setting(format!("{}: there are no training images", data.name)));
@@ -68,10 +79,14 @@ impl NewRun {
         name_images(&mut config, &data)?;
         config.data.note_start();
         let unet = config.unet(&data)?;
-        budget::check_memory(&config, &data)?;
+        let before = duet_model::resident_memory();
+        if device.is_cpu() {
+            budget::check_memory(&config, &unet, &data, memory)?;
+        }
         let mut trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
+        trainer.use_memory(memory);
         let beginning = begin(&mut config, &mut trainer, &data, &device)?;
-        Ok(Self { config, data, trainer, beginning, device })
+        Ok(Self { config, data, trainer, beginning, device, memory, before })
     }
 
     /// The same for another number of steps.
@@ -80,6 +95,7 @@ impl NewRun {
         self.config.validate()?;
         let unet = self.config.unet(&self.data)?;
         self.trainer = Trainer::new(&unet, &self.config.diffusion, &self.config.train, &self.device)?;
+        self.trainer.use_memory(self.memory);
         if let Some(beginning) = &self.beginning {
             beginning.set(&mut self.trainer)?;
         }
@@ -164,11 +180,27 @@ impl NewRun {
         Ok(warnings)
     }
 
+    /// Chooses what training trades for memory from here on. It changes no result.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.memory = memory;
+        self.trainer.use_memory(memory);
+    }
+
+    /// The most memory that this process will have had after training so, in bytes.
+    ///
+    /// # Errors
+    /// Where the network cannot be.
+    pub fn memory(&self, memory: Memory) -> Result<u64> {
+        let unet = self.config.unet(&self.data)?;
+        let with = (self.config.train.batch, rayon::current_num_threads(), memory);
+        Ok(self.before + budget::training_memory(&self.config, &unet, &self.data, with)?)
+    }
+
     /// The mean time of a step here, by taking a few.
     ///
     /// # Errors
     /// Where the training diverges at once.
-    pub fn time_steps(mut self) -> Result<Duration> {
+    pub fn time_steps(&mut self) -> Result<Duration> {
         budget::time_steps(&mut self.trainer, &self.data, TIMED)
     }
 
@@ -280,7 +312,7 @@ impl Session {
 
     /// Of a run that is ready to be stepped, in its open folder.
     fn of(run: NewRun, config_text: String, mut folder: RunFolder) -> Result<Self> {
-        let NewRun { config, data, trainer, beginning, device } = run;
+        let NewRun { config, data, trainer, beginning, device, .. } = run;
         if let Some(Beginning { transfer, .. }) = &beginning {
             let text = serde_json::to_string_pretty(transfer)? + "\n";
             write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
@@ -385,7 +417,8 @@ impl Session {
             Some(_) => log::info!("{} goes on after step {step} of {}", run.display(), config.train.steps),
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
-        Self::of(NewRun { config, data, trainer, beginning, device }, config_text, folder)
+        let (memory, before) = (Memory::Normal, duet_model::resident_memory());
+        Self::of(NewRun { config, data, trainer, beginning, device, memory, before }, config_text, folder)
     }
 
     /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint. After the last
@@ -435,6 +468,11 @@ impl Session {
         }
         let saved = if due(self.config.save.save_every) { Some(self.save()?) } else { None };
         Ok(Stepped { report, held_out_loss, score, memorisation, warning, preview, checkpoint: saved })
+    }
+
+    /// Chooses what training trades for memory from here on. It changes no result.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.trainer.use_memory(memory);
     }
 
     /// Whether somebody has asked for the end of this training by [`crate::ask_to_stop`]. The request is taken away; one

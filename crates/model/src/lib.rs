@@ -20,6 +20,7 @@ mod block;
 mod config;
 mod error;
 mod folder;
+mod footprint;
 mod graph;
 mod layers;
 mod memory;
@@ -38,7 +39,8 @@ pub use error::ModelError;
 pub use folder::{
     CONFIG_FILE, LoadedModel, load_bytes, load_files, load_folder, read_folder_config, weights_to_bytes,
 };
-pub use memory::{available_memory, check_memory};
+pub use footprint::Footprint;
+pub use memory::{Memory, available_memory, check_memory, resident_memory};
 pub use parameters::Parameters;
 pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
 pub use tensors::{read_tensors, tensors_from_bytes};

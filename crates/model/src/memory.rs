@@ -1,6 +1,16 @@
-//! Checks that something fits into memory before it is allocated.
+//! What a network takes of memory, and checks that something fits into it before it is allocated.
 
 use crate::error::ModelError;
+
+/// What training trades for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Memory {
+    /// The weights are kept in the forms that the kernels compute with, which take about eight times the memory of the weights.
+    #[default]
+    Normal,
+    /// These forms are made anew for each use. A step takes longer, and its results are the same.
+    Low,
+}
 
 /// The assumed memory if the system does not tell it.
 const ASSUMED: u64 = 1 << 40;
@@ -15,6 +25,12 @@ pub fn available_memory() -> u64 {
     let taken = kibibytes(&read("/proc/self/status"), "VmSize:").unwrap_or(0);
     let process = process.map(|limit| limit.saturating_sub(taken));
     [free, container, process].into_iter().flatten().min().unwrap_or(ASSUMED)
+}
+
+/// The number of bytes that this process has in memory now; 0 where the system does not tell.
+pub fn resident_memory() -> u64 {
+    let status = duet_files::read_text("/proc/self/status".as_ref(), 1 << 16).unwrap_or_default();
+    kibibytes(&status, "VmRSS:").unwrap_or(0)
 }
 
 /// Checks that `bytes` of memory are available. `bytes` is none if the number is too large to count.

@@ -183,6 +183,13 @@ impl UNetConfig {
     }
 }
 
+/// The network without values: each parameter is a view of one zero. It can be run over shapes alone.
+pub(crate) fn without_parameters(config: &UNetConfig) -> Result<UNet, ModelError> {
+    config.validate()?;
+    let counting = Counting(Arc::default());
+    Ok(UNet::new(config, VarBuilder::from_backend(Box::new(counting), DType::F32, Device::Cpu))?)
+}
+
 type Counter = AtomicU64;
 
 /// Counts the values that a network asks for, and gives it views of one single value.

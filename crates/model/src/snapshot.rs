@@ -3,6 +3,7 @@
 use crate::error::ModelError;
 use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
+use crate::memory::Memory;
 use crate::parameters::Parameters;
 use crate::unet::{Inputs, NetworkInputs, UNet};
 use crate::waves::Waves;
@@ -26,24 +27,31 @@ pub enum Purpose {
 
 /// The weights of a [`UNet`] at one moment, in the forms that the kernels compute with.
 ///
-/// One snapshot serves any number of predictions on any number of threads. Later changes of the network's
-/// parameters do not change it. A batch is cut into chunks of images. Each chunk runs on one thread from
+/// One snapshot serves any number of predictions on any number of threads. It reads the network's parameters when it
+/// first predicts images of a size; they must not change before. A batch is cut into chunks of images. Each chunk runs on one thread from
 /// the first layer to the last, so that it stays in that core's cache. A result depends neither on the
 /// number of threads nor on the other images of the batch. On other devices than the CPU, a snapshot is the
 /// network itself, without gradients or with candle's.
 pub struct Snapshot<'a> {
     unet: &'a UNet,
     purpose: Purpose,
+    memory: Memory,
     convolutions: Mutex<HashMap<String, Arc<ConvWeights>>>,
     norms: Mutex<HashMap<String, Arc<NormWeights>>>,
     /// The values of the embedding tables, by name.
     tables: BTreeMap<String, Vec<f32>>,
 }
 
-/// Images of a chunk in training. The number is fixed, because the order of sums over images depends on it.
-const CHUNK: usize = 8;
-/// The largest number of images of a chunk in prediction. More would not stay in a core's cache.
-const MOST: usize = 8;
+/// Images of a chunk in training, whose gradients are added up on one thread. The number is fixed, because the order
+/// of sums over images depends on it.
+pub(crate) const CHUNK: usize = 8;
+
+/// How many images go through the network at once: eight of 32×32 pixels, fewer of more pixels, whose layers have work
+/// enough for each pass over the weights. It does not depend on the batch, because the order of sums depends on it.
+pub(crate) fn at_once(height: usize, width: usize) -> usize {
+    const PIXELS: usize = 8 * 32 * 32;
+    1 << (PIXELS / (height * width).max(1)).clamp(1, CHUNK).ilog2()
+}
 
 /// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
@@ -55,6 +63,7 @@ impl UNet {
         Ok(Snapshot {
             unet: self,
             purpose,
+            memory: if purpose == Purpose::Training { self.memory } else { Memory::Normal },
             convolutions: Mutex::default(),
             norms: Mutex::default(),
             tables: tables
@@ -143,14 +152,16 @@ impl Snapshot<'_> {
         }
         // A small batch is shared among all threads. Predictions do not depend on the chunks.
         let threads = rayon::current_num_threads();
-        let inputs = inputs.once(MOST)?;
+        let (_, _, height, width) = inputs.x.dims4()?;
+        let most = at_once(height, width);
+        let inputs = inputs.once(most)?;
         // Copies on several threads are sooner there than what they share is computed once.
         let inputs = match inputs.x.dim(0)? < threads {
             true => Inputs { x: inputs.x.repeat((inputs.copies, 1, 1, 1))?, copies: 1, ..inputs },
             false => inputs,
         };
         let (images, copies) = (inputs.x.dim(0)?, inputs.copies);
-        let chunk = images.div_ceil(threads).clamp(1, MOST / copies);
+        let chunk = images.div_ceil(threads).clamp(1, most / copies);
         let parts = inputs.chunks_of_copies(chunk)?.into_par_iter().map(|part| {
             let mut graph = TapeGraph { tape: Tape::forward_only(), snapshot: self };
             channels_first(&self.unet.run(&mut graph, part.given(channels_last)?)?)
@@ -170,13 +181,20 @@ impl Snapshot<'_> {
         F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
     {
         let chunks = inputs.chunks(CHUNK)?;
+        let (_, _, height, width) = inputs.x.dims4()?;
         let sum = InOrder::default();
-        chunks.into_par_iter().enumerate().try_for_each(|(i, (range, part))| -> Result<()> {
-            let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
-            let y = self.unet.run(&mut graph, part.given(channels_last)?)?;
-            let (value, gradient) = objective(range, &channels_first(&y)?)?;
-            let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
-            sum.add(i, value, graph.tape.backward(&y, &gradient));
+        chunks.into_par_iter().enumerate().try_for_each(|(i, (chunk, part))| -> Result<()> {
+            let (mut values, mut gradients) = (0.0, Gradients::default());
+            for (range, part) in part.chunks(at_once(height, width))? {
+                let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
+                let y = self.unet.run(&mut graph, part.given(channels_last)?)?;
+                let range = chunk.start + range.start..chunk.start + range.end;
+                let (value, gradient) = objective(range, &channels_first(&y)?)?;
+                let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
+                values += value;
+                gradients = graph.tape.backward_onto(&y, &gradient, gradients);
+            }
+            sum.add(i, values, gradients);
             Ok(())
         })?;
         Ok(sum.finish())
@@ -191,6 +209,10 @@ impl Snapshot<'_> {
         }
         let gradients = self.purpose == Purpose::Training;
         let weights = ConvWeights::from_tensors(&affine.name, &affine.weight, &affine.bias, gradients)?;
+        let weights = match self.memory {
+            Memory::Normal => weights,
+            Memory::Low => weights.forgetting_forms(),
+        };
         Ok(convolutions.entry(affine.name.clone()).or_insert(Arc::new(weights)).clone())
     }
 

@@ -5,6 +5,7 @@ use crate::config::UNetConfig;
 use crate::error::ModelError;
 use crate::graph::{Addends, CandleGraph, Given, Graph};
 use crate::layers::{Conv, Linear, Norm};
+use crate::memory::Memory;
 use crate::time_embedding::TimeEmbedding;
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::{Init, VarBuilder};
@@ -29,6 +30,8 @@ pub struct UNet {
     up: Vec<Up>,
     conv_norm_out: Norm,
     conv_out: Conv,
+    /// What training trades for memory.
+    pub(crate) memory: Memory,
 }
 
 impl UNet {
@@ -62,6 +65,7 @@ impl UNet {
             up: levels.map(|n| Up::new(config, n, vb.pp("up_blocks").pp(n))).collect::<Result<_>>()?,
             conv_norm_out: Norm::new(first, config.norm_num_groups, config.norm_eps, vb.pp("conv_norm_out"))?,
             conv_out: Conv::same(first, config.out_channels, vb.pp("conv_out"))?,
+            memory: Memory::Normal,
             config: config.clone(),
         })
     }
@@ -73,6 +77,11 @@ impl UNet {
         }
         let layer = Linear::without_bias(count, self.config.time_width(), vb.pp("augment_embedding"))?;
         Ok(Self { augment_embedding: Some(layer), ..self })
+    }
+
+    /// Chooses what training trades for memory. It changes no result.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.memory = memory;
     }
 
     /// The configuration that it was built from.

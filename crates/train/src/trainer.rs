@@ -10,7 +10,7 @@ use crate::optimizer::is_decayed;
 use crate::options::{Diffusion, TrainOptions};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
-use duet_model::{AUGMENT_EMBEDDING, Parameters, UNet, UNetConfig};
+use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, UNet, UNetConfig};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,
@@ -144,6 +144,11 @@ impl Trainer {
     /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// Chooses what its steps trade for memory, from the next one on. It changes no result.
+    pub fn use_memory(&mut self, memory: Memory) {
+        self.unet.use_memory(memory);
     }
 
     /// The number of images seen so far.

@@ -430,6 +430,7 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
             "max-megapixels" | "max-gigabytes" => Some(Some("1")),
             "restart" => Some(None),
             "device" => Some(Some("cpu")),
+            "memory" => Some(Some("low")),
             "data" => Some(place.begin.get(4).map(String::as_str)),
             // What is resumed, what a resumed run does not look at, and what goes with --from alone.
             "resume" | "preset" | "from-weights" => continue,

@@ -182,6 +182,51 @@ fn a_dry_run_prints_the_plan_and_writes_nothing() {
     assert!(!dir.path().join("runs").exists());
 }
 
+/// The megabytes before `word` in a plan's line of memory.
+fn planned_megabytes(plan: &str, word: &str) -> f64 {
+    let line = plan.lines().find(|line| line.starts_with("memory")).unwrap_or_else(|| panic!("{plan}"));
+    let before = line.split(word).next().unwrap_or_default();
+    let number = before.trim_end().trim_end_matches("MB").trim_end().rsplit(' ').next();
+    number.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{word}: {line}"))
+}
+
+#[test]
+fn a_dry_run_says_before_what_the_training_takes_of_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let wide = ["train", "--dry-run", "--threads", "2", "--set", "model.block_out_channels=[32,64,128]"];
+    let plan = run(dir.path(), &wide, 0);
+    let (planned, taken) = (planned_megabytes(&plan, " at most"), planned_megabytes(&plan, " so far"));
+    assert!((0.8..1.25).contains(&(planned / taken)), "{plan}");
+    let plan = run(dir.path(), &[&wide[..], &["--memory", "low"]].concat(), 0);
+    let (low, taken) = (planned_megabytes(&plan, " at most"), planned_megabytes(&plan, " so far"));
+    assert!(low < planned && plan.contains("without --memory low"), "{plan}");
+    // Both uses were timed in one process, so it has had the larger.
+    assert!(low < taken * 1.25, "{plan}");
+}
+
+/// Under growing limits, the first that the network itself passes is too small for its training.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_training_that_cannot_fit_is_refused_with_what_would() {
+    let dir = tempfile::tempdir().unwrap();
+    let wide = "train --dry-run --set model.block_out_channels=[64,128,256] --set model.layers_per_block=2";
+    for kibibytes in (1_000_000..6_000_000).step_by(200_000) {
+        let program = env!("CARGO_BIN_EXE_duet");
+        let script = format!("ulimit -v {kibibytes}; exec '{program}' {wide}");
+        let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(dir.path()).output();
+        let text = String::from_utf8_lossy(&output.unwrap().stderr).into_owned();
+        if text.contains("of memory is free") || !text.contains("error: ") {
+            continue;
+        }
+        if text.contains("what fits: ") {
+            assert!(text.contains("training on batches of 16 takes about "), "{text}");
+            assert!(text.contains("--memory low") || text.contains("smaller"), "{text}");
+            return;
+        }
+    }
+    panic!("no limit was refused with what fits");
+}
+
 #[test]
 fn a_diverging_run_stops_before_its_weights_change() {
     let dir = tempfile::tempdir().unwrap();

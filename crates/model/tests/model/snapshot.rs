@@ -3,7 +3,7 @@ use crate::networks::{networks, one_level, plain};
 use candle_core::{Device, Tensor};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use duet_model::{
-    AUGMENT_EMBEDDING, NetworkInputs, Parameters, Purpose, UNet, UNetConfig, ValueAndGradients,
+    AUGMENT_EMBEDDING, Memory, NetworkInputs, Parameters, Purpose, UNet, UNetConfig, ValueAndGradients,
 };
 use std::ops::Range;
 
@@ -20,11 +20,15 @@ struct Case {
 }
 
 fn case(config: &UNetConfig, images: usize) -> Case {
+    sized_case(config, images, (12, 20))
+}
+
+fn sized_case(config: &UNetConfig, images: usize, (height, width): (usize, usize)) -> Case {
     let (unet, parameters) = UNet::seeded(config, 0, &CPU).unwrap();
     let noise = |seed| {
-        let mut values = vec![0f32; images * 2 * 12 * 20];
+        let mut values = vec![0f32; images * 2 * height * width];
         duet_random::Draws::new(seed, "snapshot test", 0).fill_normal(&mut values);
-        Tensor::from_vec(values, (images, 2, 12, 20), &CPU).unwrap()
+        Tensor::from_vec(values, (images, 2, height, width), &CPU).unwrap()
     };
     let t: Vec<u32> = (0..images as u32).map(|i| i * 97 % 1000).collect();
     let labels: Vec<u32> = (0..images as u32).map(|i| i % 4).collect();
@@ -253,4 +257,52 @@ fn copies_of_an_image_are_predicted_as_if_each_were_alone() {
             }
         }
     }
+}
+
+#[test]
+fn low_memory_gives_the_same_gradients_bit_for_bit() {
+    for (name, config) in networks() {
+        let mut case = case(&config, 11);
+        let gradients = |case: &Case| {
+            let (value, gradients) = case.value_and_gradients();
+            (value.to_bits(), gradients.into_iter().map(|(name, g)| (name, values(&g))).collect::<Vec<_>>())
+        };
+        let normal = gradients(&case);
+        case.unet.use_memory(Memory::Low);
+        assert!(gradients(&case) == normal, "{name}");
+    }
+}
+
+/// So that memory does not grow with their pixels.
+#[test]
+fn few_large_images_at_once_agree_with_the_graph_and_do_not_depend_on_threads() {
+    for (name, config) in networks() {
+        assert_eq!(config.footprint(64, 40).unwrap().images_at_once, 2);
+        let case = sized_case(&config, 11, (64, 40));
+        let y = case.unet.forward_of(&case.inputs()).unwrap();
+        assert_close(name, &case.predict(), &values(&y));
+        let loss = ((y - &case.target).unwrap().sqr().unwrap().sum_all().unwrap() * 0.5).unwrap();
+        let grads = loss.backward().unwrap();
+        let (_, gradients) = on_threads(1, || case.value_and_gradients());
+        let (_, on_two) = on_threads(2, || case.value_and_gradients());
+        for (parameter, var) in case.parameters.iter() {
+            let gradient = values(&gradients[parameter]);
+            assert_close(parameter, &gradient, &values(grads.get(var).unwrap()));
+            assert!(gradient == values(&on_two[parameter]), "{name}: {parameter}");
+        }
+    }
+}
+
+#[test]
+fn what_training_takes_is_counted_without_making_the_network() {
+    let config = UNetConfig { block_out_channels: vec![1 << 12, 1 << 13], ..plain() };
+    let footprint = config.footprint(32, 32).unwrap();
+    assert_eq!(footprint.images_at_once, 8);
+    assert_eq!(footprint.parameters, 4 * config.parameter_count().unwrap());
+    let peak = |batch, threads, memory| footprint.peak(4, batch, threads, memory);
+    let normal = peak(8, 1, Memory::Normal);
+    assert!(normal > 5 * footprint.parameters + footprint.forms.0 + footprint.feature_maps);
+    assert!(peak(8, 1, Memory::Low) < normal && peak(4, 1, Memory::Normal) < normal);
+    assert!(normal < peak(16, 2, Memory::Normal) && peak(8, 2, Memory::Normal) == normal);
+    assert!(config.footprint(33, 32).is_err());
 }
