@@ -9,21 +9,25 @@ import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-SAMPLES, GUIDANCE, CONV_BATCH = 64, 2.0, 64
+GUIDANCE, CONV_BATCH = 2.0, 64
 
 def scheduler():
     return DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=True)
 
-def forward(model, batch, null, flags):
-    x = torch.randn(batch, 1, 28, 28).to(memory_format=flags.layout)
+def shape(config, batch): return batch, config["in_channels"], config["sample_size"], config["sample_size"]
+
+def forward(model, config, null, flags):
+    batch = config["_batch"]
+    x = torch.randn(shape(config, batch)).to(memory_format=flags.layout)
     t, labels = torch.arange(batch) * 15 % 1000, torch.arange(batch) % 10
     @torch.no_grad()
     def run(): model(x, t, class_labels=labels)
     return run
 
-def train(model, batch, null, flags):
+def train(model, config, null, flags):
     """What Trainer::step does: draws, v loss, backward, clipping, AdamW, EMA."""
-    images, labels = torch.rand(batch, 1, 28, 28).to(memory_format=flags.layout) * 2 - 1, torch.arange(batch) % 10
+    batch = config["_batch"]
+    images, labels = torch.rand(shape(config, batch)).to(memory_format=flags.layout) * 2 - 1, torch.arange(batch) % 10
     parameters, noising = list(model.parameters()), scheduler()
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     ema = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.995))
@@ -37,13 +41,13 @@ def train(model, batch, null, flags):
         optimizer.step(); ema.update_parameters(model); loss.item()
     return run
 
-def sample(model, batch, null, flags):
+def sample(model, config, null, flags):
     """Both passes of guidance as one batch, as Guidance::predict runs them."""
-    labels, ddim = torch.arange(SAMPLES) % 10, scheduler()
+    labels, ddim = torch.arange(config["_samples"]) % 10, scheduler()
     both = torch.cat([labels, torch.full_like(labels, null)])
     @torch.no_grad()
     def run():
-        ddim.set_timesteps(flags.steps); x = torch.randn(SAMPLES, 1, 28, 28).to(memory_format=flags.layout)
+        ddim.set_timesteps(flags.steps); x = torch.randn(shape(config, config["_samples"])).to(memory_format=flags.layout)
         for t in ddim.timesteps:
             conditional, free = model(torch.cat([x, x]), t, class_labels=both).sample.chunk(2)
             x = ddim.step(free + GUIDANCE * (conditional - free), t, x, use_clipped_model_output=True).prev_sample
@@ -73,7 +77,7 @@ def main():
         config = json.load(open(flags.network))
         model = UNet2DModel.from_config({k: v for k, v in config.items() if not k.startswith("_")}).to(memory_format=flags.layout)
         if flags.compile: model.compile()
-        run = dict(forward=forward, train=train, sample=sample)[flags.task](model, config["_batch"], config["num_class_embeds"] - 1, flags)
+        run = dict(forward=forward, train=train, sample=sample)[flags.task](model, config, config["num_class_embeds"] - 1, flags)
         warm, times = (1 if flags.task == "sample" else 2), 1
     for _ in range(warm): run()
     print("ready", flush=True)

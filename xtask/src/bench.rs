@@ -21,16 +21,26 @@ pub struct Args {
     /// What to time, separated by commas
     #[arg(long, value_name = "KINDS", value_delimiter = ',', default_value = "conv,train,forward,sample")]
     only: Vec<Kind>,
-    /// Networks to time, separated by commas: small is (32, 64, 64) with one layer a block, large
-    /// (64, 128, 128) with two and attention at 7×7
-    #[arg(long, value_name = "NETWORKS", value_delimiter = ',', default_value = "small,large")]
+    /// Networks to time, separated by commas
+    #[arg(
+        long,
+        value_name = "NETWORKS",
+        value_delimiter = ',',
+        default_value = "preset,small,large,colour-32,colour-64"
+    )]
     network: Vec<Network>,
+    /// The widest instructions that all contestants may use; without it, the processor's widest
+    #[arg(long, value_name = "SET")]
+    instructions: Option<Instructions>,
     /// Threads of each contestant; training is timed on one thread too
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Rounds, each of which lets every contestant run once; medians are shown
     #[arg(long, default_value_t = 7)]
     repeats: usize,
+    /// Time nothing against each other; print instead where the time of our training and prediction goes
+    #[arg(long, conflicts_with_all = ["torch", "only", "json"])]
+    profile: bool,
     /// Steps of guided DDIM
     #[arg(long, default_value_t = 25)]
     steps: usize,
@@ -47,14 +57,30 @@ enum Kind {
     Train,
     /// The network's prediction for a batch
     Forward,
-    /// Guided DDIM, w = 2, 64 images
+    /// Guided DDIM, w = 2
     Sample,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Network {
+    /// The preset's: (16, 32, 64), one layer a block, 28×28 grey
+    Preset,
+    /// (32, 64, 64), one layer a block, 28×28 grey
     Small,
+    /// (64, 128, 128), two layers a block, attention at 7×7, 28×28 grey
     Large,
+    /// (64, 128, 128), two layers a block, attention at 16×16, 32×32 colour
+    #[value(name = "colour-32")]
+    Colour32,
+    /// (64, 128, 256), two layers a block, attention at 16×16, 64×64 colour
+    #[value(name = "colour-64")]
+    Colour64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Instructions {
+    /// AVX2 with fused multiply-add
+    Avx2,
 }
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches");
@@ -62,23 +88,53 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../benches");
 impl Network {
     fn name(self) -> &'static str {
         match self {
+            Self::Preset => "preset",
             Self::Small => "small",
             Self::Large => "large",
+            Self::Colour32 => "colour-32",
+            Self::Colour64 => "colour-64",
         }
     }
 
     fn json(self) -> &'static str {
         match self {
+            Self::Preset => include_str!("../../benches/networks/preset.json"),
             Self::Small => include_str!("../../benches/networks/small.json"),
             Self::Large => include_str!("../../benches/networks/large.json"),
+            Self::Colour32 => include_str!("../../benches/networks/colour-32.json"),
+            Self::Colour64 => include_str!("../../benches/networks/colour-64.json"),
         }
     }
 
-    /// The network and its batch.
-    pub fn config(self) -> Result<(UNetConfig, usize)> {
+    pub fn benched(self) -> Result<Benched> {
         let keys: serde_json::Value = serde_json::from_str(self.json())?;
-        let batch = keys["_batch"].as_u64().context("_batch of the network")?;
-        Ok((UNetConfig::from_json(self.json())?, batch as usize))
+        let number = |key: &str| {
+            keys[key].as_u64().map(|number| number as usize).with_context(|| format!("{key} of the network"))
+        };
+        Ok(Benched {
+            config: UNetConfig::from_json(self.json())?,
+            side: number("sample_size")?,
+            batch: number("_batch")?,
+            samples: number("_samples")?,
+        })
+    }
+}
+
+/// A network and what it is timed with.
+pub struct Benched {
+    pub config: UNetConfig,
+    /// Height and width of images.
+    pub side: usize,
+    /// Images of a batch in training and in a prediction.
+    pub batch: usize,
+    /// Images that are sampled at once.
+    pub samples: usize,
+}
+
+impl Benched {
+    /// (batch, channels, height, width)
+    pub fn shape(&self, batch: usize) -> (usize, usize, usize, usize) {
+        (batch, self.config.in_channels, self.side, self.side)
     }
 }
 
@@ -94,6 +150,8 @@ pub enum Task {
     ConvBoth((usize, usize, usize)),
     /// Multiply-adds in registers.
     Peak,
+    /// Prints where the time of training and prediction goes.
+    Profile,
 }
 
 impl FromStr for Task {
@@ -107,6 +165,7 @@ impl FromStr for Task {
             ("forward", _) => Ok(Self::Forward),
             ("sample", _) => Ok(Self::Sample),
             ("peak", _) => Ok(Self::Peak),
+            ("profile", _) => Ok(Self::Profile),
             ("conv-forward", Ok([i, o, side])) => Ok(Self::Conv((i, o, side))),
             ("conv-both", Ok([i, o, side])) => Ok(Self::ConvBoth((i, o, side))),
             _ => Err(format!("no task {text}")),
@@ -132,6 +191,12 @@ struct Row {
 pub fn run(args: Args) -> Result<()> {
     if args.threads == 0 || args.repeats == 0 || args.steps == 0 {
         return Err(usage("--threads, --repeats and --steps must be at least 1"));
+    }
+    if args.profile {
+        for &network in &args.network {
+            Worker::profile(network, &args)?;
+        }
+        return Ok(());
     }
     let peak =
         contest(&args, "multiply-adds", Work { task: "peak".into(), network: None, ..Work::default() })?;
@@ -162,12 +227,12 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     for &network in &args.network {
-        let (config, batch) = network.config()?;
-        let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(28, 28)? as f64;
+        let Benched { config, side, batch, samples } = network.benched()?;
+        let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(side, side)? as f64;
         let kinds = [
             (Kind::Train, "train", "training step", "images/s", batch, 3.0),
             (Kind::Forward, "forward", "prediction", "images/s", batch, 1.0),
-            (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", 64 * args.steps, 2.0),
+            (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", samples * args.steps, 2.0),
         ];
         for (_, task, title, unit, units, passes) in
             kinds.into_iter().filter(|kind| args.only.contains(&kind.0))
@@ -179,7 +244,12 @@ pub fn run(args: Args) -> Result<()> {
                 unit,
                 gflop: passes * gflop,
             };
-            let what = format!("{title}, {} ×{}", widths(&config), config.layers_per_block);
+            let what = format!(
+                "{title}, {} ×{}, {side}×{side} pixels of {}",
+                widths(&config),
+                config.layers_per_block,
+                config.in_channels
+            );
             show(&mut rows, &what, peak, contest(&args, &what, work)?);
         }
     }
@@ -287,7 +357,23 @@ impl Worker {
             command.args(["--network", network.name()]);
         }
         command.args(["--threads", &threads.to_string(), "--steps", &args.steps.to_string()]);
+        if let Some(Instructions::Avx2) = args.instructions {
+            command.arg("--vector");
+        }
         Self::start("duet".into(), threads, command)
+    }
+
+    fn profile(network: Network, args: &Args) -> Result<()> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["bench-worker", "profile", "--network", network.name()]);
+        command.args(["--threads", &args.threads.to_string(), "--steps", &args.steps.to_string()]);
+        if let Some(Instructions::Avx2) = args.instructions {
+            command.arg("--vector");
+        }
+        match command.status()?.success() {
+            true => Ok(()),
+            false => bail!("the profile of {} failed", network.name()),
+        }
     }
 
     fn torch(python: &Path, work: &Work, args: &Args, channels_last: bool, compiled: bool) -> Result<Self> {
@@ -303,6 +389,9 @@ impl Worker {
             None => drop(command.args(work.task.split(':'))),
         }
         command.args(["--threads", &args.threads.to_string(), "--steps", &args.steps.to_string()]);
+        if let Some(Instructions::Avx2) = args.instructions {
+            command.envs([("ATEN_CPU_CAPABILITY", "avx2"), ("ONEDNN_MAX_CPU_ISA", "AVX2")]);
+        }
         if channels_last {
             name += ", channels last";
             command.arg("--channels-last");

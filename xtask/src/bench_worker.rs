@@ -1,15 +1,16 @@
 //! One task of `cargo xtask bench` in a process of its own: says "ready" once warm, then answers
 //! each line of its input with the seconds of one repeat and the process's peak memory in bytes.
 
-use crate::bench::{Network, Task};
+use crate::bench::{Benched, Network, Task};
+use crate::profile;
 use anyhow::{Context, Result};
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Shape, Tensor};
 use duet_cli::hardware;
 use duet_diffusion::Sampling;
 use duet_kernels::Padding;
 use duet_kernels::tape::{Images, Tape};
-use duet_kernels::{ConvWeights, Sum};
-use duet_model::{Purpose, Snapshot, UNet};
+use duet_kernels::{ConvWeights, InstructionSet, Sum};
+use duet_model::{Memory, Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, Sampler};
 use duet_schedule::{BetaSchedule, Clip, Prediction, Spacing};
@@ -28,9 +29,14 @@ pub struct Args {
     threads: usize,
     #[arg(long)]
     steps: usize,
+    /// No wider instructions than the target's first vector extension
+    #[arg(long)]
+    vector: bool,
+    /// Train as with --memory low
+    #[arg(long)]
+    low_memory: bool,
 }
 
-const SAMPLES: usize = 64;
 const CONV_BATCH: usize = 64;
 /// Images of a thread's chunk.
 const CHUNK: usize = 8;
@@ -39,29 +45,46 @@ const CONV_TIMES: usize = 10;
 
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(Some(args.threads))?;
+    if args.vector {
+        duet_kernels::limit_instruction_set(InstructionSet::Vector);
+    }
     match args.task {
         Task::Train => {
-            let (config, batch) = args.network()?;
-            let mut trainer = Trainer::new(&config, &diffusion(), &options(batch), &Device::Cpu)?;
-            let batches = [images(batch)?];
+            let network = args.network()?;
+            let options = options(network.batch);
+            let mut trainer = Trainer::new(&network.config, &diffusion(), &options, &Device::Cpu)?;
+            let batches = [images(&network)?];
+            if args.low_memory {
+                trainer.use_memory(Memory::Low);
+            }
             serve(1, || Ok(trainer.step(&batches)?))
         }
         Task::Forward => {
-            let (config, batch) = args.network()?;
-            let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
+            let network = args.network()?;
+            let (unet, _) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
-            let Batch { images, labels } = images(batch)?;
-            let labels = Tensor::new(labels, &Device::Cpu)?;
-            let t: Vec<u32> = (0..batch as u32).map(|i| i * 15 % 1000).collect();
-            let t = Tensor::new(t, &Device::Cpu)?;
-            serve(1, || Ok(snapshot.predict(&images, &t, Some(&labels))?))
+            let batch = images(&network)?;
+            serve(1, || predict(&snapshot, &batch))
         }
         Task::Sample => {
-            let (config, _) = args.network()?;
-            let (unet, _) = UNet::seeded(&config, 0, &Device::Cpu)?;
+            let network = args.network()?;
+            let (unet, _) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
-            let null = config.num_class_embeds.context("a conditional network")? as u32 - 1;
-            serve(1, || sample(&unet, &snapshot, args.steps, null))
+            serve(1, || sample(&network, &unet, &snapshot, args.steps))
+        }
+        Task::Profile => {
+            let network = args.network()?;
+            let options = options(network.batch);
+            let mut trainer = Trainer::new(&network.config, &diffusion(), &options, &Device::Cpu)?;
+            let batches = [images(&network)?];
+            let print = |title, run: &mut dyn FnMut() -> Result<()>| {
+                profile::print(title, network.batch, args.threads, run)
+            };
+            print("training step", &mut || Ok(trainer.step(&batches).map(|_| ())?))?;
+            drop(trainer);
+            let (unet, _) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
+            let snapshot = unet.snapshot(Purpose::Prediction)?;
+            print("prediction", &mut || predict(&snapshot, &batches[0]).map(|_| ()))
         }
         Task::Conv(sizes) => {
             let conv = Convolution::new(sizes, false)?;
@@ -93,8 +116,8 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 impl Args {
-    fn network(&self) -> Result<(duet_model::UNetConfig, usize)> {
-        self.network.context("this task needs a network")?.config()
+    fn network(&self) -> Result<Benched> {
+        self.network.context("this task needs a network")?.benched()
     }
 }
 
@@ -147,9 +170,18 @@ impl Convolution {
     }
 }
 
-fn images(batch: usize) -> Result<Batch> {
-    let images = Tensor::from_vec(normals(batch * 28 * 28), (batch, 1, 28, 28), &Device::Cpu)?;
-    Ok(Batch { images: images.clamp(-1f32, 1f32)?, labels: (0..batch as u32).map(|i| i % 10).collect() })
+fn images(network: &Benched) -> Result<Batch> {
+    let shape = network.shape(network.batch);
+    let images = Tensor::from_vec(normals(Shape::from(shape).elem_count()), shape, &Device::Cpu)?;
+    let labels = (0..network.batch as u32).map(|i| i % 10).collect();
+    Ok(Batch { images: images.clamp(-1f32, 1f32)?, labels })
+}
+
+/// A prediction at timesteps from all over.
+fn predict(snapshot: &Snapshot, batch: &Batch) -> Result<Tensor> {
+    let labels = Tensor::new(batch.labels.clone(), &Device::Cpu)?;
+    let t: Vec<u32> = (0..batch.labels.len() as u32).map(|i| i * 15 % 1000).collect();
+    Ok(snapshot.predict(&batch.images, &Tensor::new(t, &Device::Cpu)?, Some(&labels))?)
 }
 
 fn diffusion() -> Diffusion {
@@ -189,16 +221,19 @@ fn options(batch: usize) -> TrainOptions {
     }
 }
 
-/// Guided DDIM, w = 2: [`SAMPLES`] images (n, 1, 28, 28).
-fn sample(unet: &UNet, snapshot: &Snapshot, steps: usize, null: u32) -> Result<Tensor> {
+/// Guided DDIM, w = 2: as many images as the network is timed with.
+fn sample(network: &Benched, unet: &UNet, snapshot: &Snapshot, steps: usize) -> Result<Tensor> {
+    let null = network.config.num_class_embeds.context("a conditional network")? as u32 - 1;
+    let (samples, channels, height, width) = network.shape(network.samples);
     let diffusion = diffusion();
     let schedule = diffusion.noise_schedule()?;
     let timesteps = Spacing::Trailing.timesteps(steps, &schedule)?;
     let ddim = Sampler::ddim(&schedule, &timesteps, diffusion.prediction, 0.0)?
         .with_clip(Clip::Static { limit: 1.0 })?;
-    let seeds: Vec<u64> = (0..SAMPLES as u64).collect();
-    let labels: Vec<u32> = (0..SAMPLES as u32).map(|i| i % 10).collect();
+    let seeds: Vec<u64> = (0..samples as u64).collect();
+    let labels: Vec<u32> = (0..samples as u32).map(|i| i % 10).collect();
     let begins = (Some(Labels::new(&labels)), seeds);
-    let sampling = Sampling::new(unet, ddim, Guidance::new(2.0, Some(null)), begins, (1, 28, 28));
+    let sampling =
+        Sampling::new(unet, ddim, Guidance::new(2.0, Some(null)), begins, (channels, height, width));
     Ok(sampling.draw_with(snapshot, None, |_| Ok(()))?.images)
 }

@@ -7,6 +7,7 @@ mod docs;
 mod event_files;
 mod layering;
 mod peers;
+mod profile;
 mod python;
 mod repository;
 

@@ -54,7 +54,8 @@ fn a_peer_that_cannot_be_started_is_named() {
 fn help_shows_lists_as_they_are_typed() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["bench", "--help"], 0);
-    for list in ["[default: conv,train,forward,sample]", "[default: small,large]"] {
+    for list in ["[default: conv,train,forward,sample]", "[default: preset,small,large,colour-32,colour-64]"]
+    {
         assert!(help.contains(list), "{help}");
     }
 }
