@@ -115,7 +115,8 @@ pub(crate) struct ClassifierNetwork {
 }
 
 impl ClassifierNetwork {
-    /// Copies the parameters. Without `gradients`, only the forward pass is possible.
+    /// Takes the parameters. Those of convolutions are read at their first use, and must not change before. Without
+    /// `gradients`, only the forward pass is possible.
     pub fn new<'a>(
         layout: &Layout,
         parameter: impl Fn(&str) -> Option<&'a Tensor>,
