@@ -97,25 +97,8 @@ fn add_pixels(block: &[f32], channels: usize, sums: &mut [f32]) {
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::f32s) -> S::f32s {
     let x = s.min_f32s(s.max_f32s(x, s.splat_f32s(-87.0)), s.splat_f32s(87.0));
     let (p, power) = exp_factors(s, s.neg_f32s(x));
-    reciprocal(s, mul_add(s, p, power, s.splat_f32s(1.0)))
-}
-
-/// 1 / x for x from 1 to 2¹²⁶, to within a unit in the last place. It takes fewer cycles than a division of
-/// wide registers, and gives the same on every processor, which an instruction for estimates does not.
-///
-/// The difference of the bits is an estimate within an eighth. Each step y += y·(e + e²), e = 1 - x·y,
-/// raises its error to the third power.
-#[inline(always)]
-fn reciprocal<S: Simd>(s: S, x: S::f32s) -> S::f32s {
-    const MAGIC: u32 = 0x7EF3_11C7;
-    // MAGIC - bits = MAGIC + 1 + !bits
-    let bits = s.add_u32s(s.splat_u32s(MAGIC + 1), s.not_u32s(s.transmute_u32s_f32s(x)));
-    let (mut y, minus_x) = (s.transmute_f32s_u32s(bits), s.neg_f32s(x));
-    for _ in 0..2 {
-        let e = mul_add(s, minus_x, y, s.splat_f32s(1.0));
-        y = mul_add(s, y, mul_add(s, e, e, e), y);
-    }
-    y
+    let one = s.splat_f32s(1.0);
+    s.div_f32s(one, mul_add(s, p, power, one))
 }
 
 /// e^x for x up to 88, to within a few units in the last place; 0 below -87.

@@ -171,19 +171,13 @@ impl WithSimd for PixelSums<'_> {
             let shift = simd.partial_load_f32s(&x[c..][..lanes]);
             for first in (0..norm.pixels).step_by(BLOCK) {
                 let (mut total, mut square) = ([simd.splat_f32s(0.0); 4], [simd.splat_f32s(0.0); 4]);
-                let end = (first + BLOCK).min(norm.pixels);
-                for four in (first..end).step_by(4) {
-                    for quarter in 0..4 {
-                        if four + quarter == end {
-                            break;
-                        }
-                        // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
-                        #[allow(unsafe_code)]
-                        let x = unsafe { load(simd, x.as_ptr().add((four + quarter) * channels + c), lanes) };
-                        let d = simd.sub_f32s(x, shift);
-                        total[quarter] = simd.add_f32s(total[quarter], d);
-                        square[quarter] = mul_add(simd, d, d, square[quarter]);
-                    }
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
+                    // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    let x = unsafe { load(simd, x.as_ptr().add(pixel * channels + c), lanes) };
+                    let (d, quarter) = (simd.sub_f32s(x, shift), pixel % 4);
+                    total[quarter] = simd.add_f32s(total[quarter], d);
+                    square[quarter] = mul_add(simd, d, d, square[quarter]);
                 }
                 add_lanes(simd, total, lanes, &mut sums[c..]);
                 add_lanes(simd, square, lanes, &mut squares[c..]);
@@ -345,29 +339,24 @@ impl WithSimd for Through<'_> {
             let mean = simd.partial_load_f32s(&means[c..][..lanes]);
             for first in (0..norm.pixels).step_by(BLOCK) {
                 let (mut total, mut total_x) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
-                let end = (first + BLOCK).min(norm.pixels);
-                for pair in (first..end).step_by(2) {
-                    for half in 0..2 {
-                        if pair + half == end {
-                            break;
+                for pixel in first..(first + BLOCK).min(norm.pixels) {
+                    let at = pixel * channels + c;
+                    // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
+                    #[allow(unsafe_code)]
+                    unsafe {
+                        let x = load(simd, x.as_ptr().add(at), lanes);
+                        let mut grad = load(simd, grad.as_ptr().add(at), lanes);
+                        if norm.silu {
+                            // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
+                            let z = mul_add(simd, x, scale, shift);
+                            let p = sigmoid(simd, z);
+                            let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
+                            grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
                         }
-                        let at = (pair + half) * channels + c;
-                        // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
-                        #[allow(unsafe_code)]
-                        unsafe {
-                            let x = load(simd, x.as_ptr().add(at), lanes);
-                            let mut grad = load(simd, grad.as_ptr().add(at), lanes);
-                            if norm.silu {
-                                // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
-                                let z = mul_add(simd, x, scale, shift);
-                                let p = sigmoid(simd, z);
-                                let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
-                                grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
-                            }
-                            store(simd, out.as_mut_ptr().add(at), lanes, grad);
-                            total[half] = simd.add_f32s(total[half], grad);
-                            total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
-                        }
+                        store(simd, out.as_mut_ptr().add(at), lanes, grad);
+                        let half = pixel % 2;
+                        total[half] = simd.add_f32s(total[half], grad);
+                        total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
                     }
                 }
                 for (total, sums) in [(total, &mut *sums), (total_x, &mut *sums_x)] {
