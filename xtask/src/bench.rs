@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast training and sampling are here, beside torch if it is there.
 
+use crate::profile::MULTIPLY_ADDS;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::ValueEnum;
@@ -194,15 +195,17 @@ pub fn run(args: Args) -> Result<()> {
     }
     if args.profile {
         for &network in &args.network {
-            Worker::profile(network, &args)?;
+            if !duet("profile", Some(network), &args, args.threads)?.status()?.success() {
+                bail!("the profile of {} failed", network.name());
+            }
         }
         return Ok(());
     }
     let peak =
         contest(&args, "multiply-adds", Work { task: "peak".into(), network: None, ..Work::default() })?;
-    // The worker's 200 million a thread are two operations each; a limit is what was ever reached.
+    // Each is two operations; a limit is what was ever reached.
     let fastest = peak[0].repeats.iter().copied().fold(0.0, f64::max);
-    let peak = args.threads as f64 * 0.4 * fastest;
+    let peak = 2e-9 * args.threads as f64 * MULTIPLY_ADDS as f64 * fastest;
     out!("multiply-add peak on {} threads: {peak:.0} GFLOP/s\n", args.threads);
     let mut rows = Vec::new();
     if args.only.contains(&Kind::Conv) {
@@ -338,6 +341,20 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
     Ok(workers.iter().map(|worker| worker.row(what, &work)).collect())
 }
 
+/// Our side: this program as the process of one task.
+fn duet(task: &str, network: Option<Network>, args: &Args, threads: usize) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench-worker", task]);
+    if let Some(network) = network {
+        command.args(["--network", network.name()]);
+    }
+    command.args(["--threads", &threads.to_string(), "--steps", &args.steps.to_string()]);
+    if let Some(Instructions::Avx2) = args.instructions {
+        command.arg("--vector");
+    }
+    Ok(command)
+}
+
 /// A contestant's process, which runs one repeat for each line that it is sent.
 struct Worker {
     name: String,
@@ -351,29 +368,7 @@ struct Worker {
 
 impl Worker {
     fn duet(work: &Work, args: &Args, threads: usize) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench-worker", &work.task]);
-        if let Some(network) = work.network {
-            command.args(["--network", network.name()]);
-        }
-        command.args(["--threads", &threads.to_string(), "--steps", &args.steps.to_string()]);
-        if let Some(Instructions::Avx2) = args.instructions {
-            command.arg("--vector");
-        }
-        Self::start("duet".into(), threads, command)
-    }
-
-    fn profile(network: Network, args: &Args) -> Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["bench-worker", "profile", "--network", network.name()]);
-        command.args(["--threads", &args.threads.to_string(), "--steps", &args.steps.to_string()]);
-        if let Some(Instructions::Avx2) = args.instructions {
-            command.arg("--vector");
-        }
-        match command.status()?.success() {
-            true => Ok(()),
-            false => bail!("the profile of {} failed", network.name()),
-        }
+        Self::start("duet".into(), threads, duet(&work.task, work.network, args, threads)?)
     }
 
     fn torch(python: &Path, work: &Work, args: &Args, channels_last: bool, compiled: bool) -> Result<Self> {

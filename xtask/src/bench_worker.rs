@@ -105,13 +105,10 @@ pub fn run(args: Args) -> Result<()> {
                 Ok(chunks.collect::<Vec<_>>())
             })
         }
-        Task::Peak => {
-            let multiply_adds = 200_000_000u64;
-            serve(1, || {
-                rayon::broadcast(|_| std::hint::black_box(duet_kernels::peak::multiply_adds(multiply_adds)));
-                Ok(())
-            })
-        }
+        Task::Peak => serve(1, || {
+            profile::multiply_adds_on_each_thread();
+            Ok(())
+        }),
     }
 }
 

@@ -22,13 +22,20 @@ pub fn print(title: &str, images: usize, threads: usize, run: impl FnMut() -> Re
     Ok(())
 }
 
+/// Multiply-adds of each thread in a round that measures their limit.
+pub const MULTIPLY_ADDS: u64 = 200_000_000;
+
+/// Runs them in registers, on all threads at once.
+pub fn multiply_adds_on_each_thread() {
+    rayon::broadcast(|_| std::hint::black_box(duet_kernels::peak::multiply_adds(MULTIPLY_ADDS)));
+}
+
 /// Multiply-adds a second in registers, on all threads at once: the best of some rounds.
 fn peak(threads: usize) -> f64 {
-    let multiply_adds = 200_000_000u64;
     let round = |_| {
         let begin = Instant::now();
-        rayon::broadcast(|_| std::hint::black_box(duet_kernels::peak::multiply_adds(multiply_adds)));
-        threads as f64 * multiply_adds as f64 / begin.elapsed().as_secs_f64()
+        multiply_adds_on_each_thread();
+        (threads as u64 * MULTIPLY_ADDS) as f64 / begin.elapsed().as_secs_f64()
     };
     (0..10).map(round).fold(0.0, f64::max)
 }

@@ -7,7 +7,7 @@ use candle_core::Var;
 use duet_data::Splits;
 use duet_model::{Memory, UNetConfig};
 use duet_optim::POWER_LENGTHS;
-use duet_train::{DataOrder, Optimizer, Trainer};
+use duet_train::{DataOrder, Optimizer, TrainOptions, Trainer};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,11 +38,16 @@ pub(crate) fn time_steps(trainer: &mut Trainer, data: &Splits, timed: Duration) 
     Ok(started.elapsed() / others)
 }
 
+/// The averages whose length is chosen later that a trainer has beside the one that it draws with.
+fn kept_averages(options: &TrainOptions) -> u64 {
+    if options.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 }
+}
+
 /// Bytes of one checkpoint: the averaged weights, the raw ones, two moments (one where Muon moves them)
 /// and any averages whose length is chosen later, in f32.
 pub(crate) fn checkpoint_bytes(trainer: &Trainer) -> u64 {
     let options = trainer.options();
-    let kept = if options.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
+    let kept = kept_averages(options);
     let of = |(name, var): (&str, &Var)| {
         let moments = if options.optimizer.is_of_muon(name, var.rank()) { 1 } else { 2 };
         4 * (2 + moments + kept) * var.elem_count() as u64
@@ -69,12 +74,16 @@ pub(crate) fn training_memory(
     (batch, threads, memory): (usize, usize, Memory),
 ) -> Result<u64> {
     let shape = data.train.shape();
-    let kept = if config.train.ema_snapshots > 0 { POWER_LENGTHS.len() as u64 } else { 0 };
     let moments = match config.train.optimizer {
         Optimizer::AdamW => 2,
         Optimizer::Muon => 1,
     };
-    let network = unet.footprint(shape.height, shape.width)?.peak(2 + moments + kept, batch, threads, memory);
+    let network = unet.footprint(shape.height, shape.width)?.peak(
+        2 + moments + kept_averages(&config.train),
+        batch,
+        threads,
+        memory,
+    );
     let pixels = (shape.channels * shape.height * shape.width) as u64;
     // Images, noise, x_t, target, prediction and its gradient, in f32.
     let images = pixels.saturating_mul(6 * 4).saturating_mul(batch as u64);

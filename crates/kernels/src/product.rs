@@ -267,10 +267,8 @@ impl DepthPass {
                 for step in 0..STEPS {
                     let right_row = load_row::<S, N>(simd, right.add(step * self.right_row), lanes);
                     for (i, sums) in sums.iter_mut().enumerate() {
-                        let left = simd.splat_f32s(*threes[i / 3].add(i % 3 * row + step));
-                        for j in 0..N {
-                            sums[j] = mul_add(simd, left, right_row[j], sums[j]);
-                        }
+                        let left = *threes[i / 3].add(i % 3 * row + step);
+                        add_row(simd, left, right_row, sums);
                     }
                 }
                 for three in &mut threes[..M.div_ceil(3)] {
@@ -303,10 +301,7 @@ impl DepthPass {
             for _ in 0..depth {
                 let right_row = load_row::<S, N>(simd, right, lanes);
                 for (i, sums) in sums.iter_mut().enumerate() {
-                    let left = simd.splat_f32s(*left.add(i * row));
-                    for j in 0..N {
-                        sums[j] = mul_add(simd, left, right_row[j], sums[j]);
-                    }
+                    add_row(simd, *left.add(i * row), right_row, sums);
                 }
                 left = left.wrapping_add(column);
                 right = right.wrapping_add(self.right_row);
@@ -336,6 +331,7 @@ impl DepthPass {
         }
         // SAFETY: rows, columns and depth are in reach, as this function asks.
         unsafe {
+            // In the second case the compiler knows the distance from row to row.
             match (self.left_column, self.left_row) {
                 (1, _) => self.add_along_rows(simd, lanes, &mut sums),
                 (column, 1) => self.add_at(simd, lanes, &mut sums, 1, column, self.depth),
@@ -350,6 +346,15 @@ impl DepthPass {
                 }
             }
         }
+    }
+}
+
+/// sums += left · right.
+#[inline(always)]
+fn add_row<S: Simd, const N: usize>(simd: S, left: f32, right: [S::f32s; N], sums: &mut [S::f32s; N]) {
+    let left = simd.splat_f32s(left);
+    for j in 0..N {
+        sums[j] = mul_add(simd, left, right[j], sums[j]);
     }
 }
 

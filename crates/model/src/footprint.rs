@@ -31,10 +31,11 @@ const OTHER: u64 = 4 << 20;
 
 impl Footprint {
     /// The most memory that training on batches of `batch` images takes with so many threads, besides the images and what
-    /// the process had before. `copies` are those of the parameters which a trainer has from step to step: weights, averages and moments.
+    /// the process had before. `copies` are those of the parameters which a trainer has from step to step: weights,
+    /// averages and moments.
     ///
-    /// What the allocator and the store of free buffers add are factors that fit the measured peaks of the five networks of
-    /// `cargo xtask bench`, on one thread and on two, within 11 %.
+    /// What the allocator and the store of free buffers add are factors that were fitted to measured peaks
+    /// (docs/design/kernels.md says how well).
     pub fn peak(&self, copies: u64, batch: usize, threads: usize, memory: Memory) -> u64 {
         let chunks = batch.div_ceil(CHUNK) as u64;
         let working = chunks.min(threads as u64).max(1);
@@ -60,7 +61,7 @@ impl UNetConfig {
     pub fn footprint(&self, height: usize, width: usize) -> std::result::Result<Footprint, ModelError> {
         self.check_sides(height, width)?;
         let images = at_once(height, width);
-        let network = without_parameters(self)?;
+        let (network, parameters) = without_parameters(self)?;
         let mut extents = Extents::default();
         let x = extents.image([images, self.in_channels, height, width]);
         let labels = self.num_class_embeds.map(|_| vec![0; images]);
@@ -69,9 +70,9 @@ impl UNetConfig {
         network.run(&mut extents, given)?;
         let Extents { kept, largest, forms } = extents;
         Ok(Footprint {
-            parameters: 4 * self.parameter_count()?,
+            parameters: 4 * parameters,
             forms: (4 * forms.0, 4 * forms.1),
-            feature_maps: 4 * (kept.get() + GRADIENTS * largest),
+            feature_maps: 4 * (kept + GRADIENTS * largest),
             images_at_once: images,
         })
     }
@@ -83,7 +84,7 @@ const GRADIENTS: u64 = 4;
 /// Runs a network over shapes, and counts the values that the way back needs.
 #[derive(Default)]
 struct Extents {
-    kept: Rc<Cell<u64>>,
+    kept: u64,
     largest: u64,
     /// Values of all transformed weights, and of the layer with the most.
     forms: (u64, u64),
@@ -109,26 +110,19 @@ impl Extents {
         new
     }
 
-    fn keep(&self, x: &Extent) {
+    fn keep(&mut self, x: &Extent) {
         if !x.is_kept.replace(true) {
-            self.kept.set(self.kept.get() + x.values());
+            self.kept += x.values();
         }
-    }
-
-    /// A result that is computed again on the way back.
-    fn again(&mut self, x: &Extent) -> Extent {
-        Extent { shape: x.shape, is_kept: Rc::new(Cell::new(true)) }
     }
 
     fn convolve(&mut self, x: &Extent, layer: &Conv, (height, width): (usize, usize)) -> Extent {
         self.keep(x);
         let weight = &layer.affine.weight;
-        let [outputs, channels] = [weight.dims()[0], weight.dims()[1]];
         let (forms, out) =
             forms_of(weight.dims(), (height, width), layer.options.stride, layer.options.padding);
         self.forms = (self.forms.0 + forms as u64, self.forms.1.max(forms as u64));
-        debug_assert_eq!(channels, x.shape[1]);
-        self.image([x.shape[0], outputs, out.0, out.1])
+        self.image([x.shape[0], weight.dims()[0], out.0, out.1])
     }
 
     fn linear_of(&mut self, x: &Extent, layer: &Linear) -> Extent {
@@ -167,7 +161,8 @@ impl Graph for Extents {
 
     fn norm(&mut self, x: &Extent, _: &Norm, f: Activation, _: Option<&Extent>) -> Result<Extent> {
         self.keep(x);
-        let normal = self.again(x);
+        // It is computed again on the way back.
+        let normal = Extent { shape: x.shape, is_kept: Rc::new(Cell::new(true)) };
         match f {
             Activation::None | Activation::Silu => Ok(normal),
             f => self.activation(&normal, f),

@@ -5,7 +5,7 @@ use crate::error::ModelError;
 /// What training trades for memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Memory {
-    /// The weights are kept in the forms that the kernels compute with, which take about eight times the memory of the weights.
+    /// The weights are kept in the forms that the kernels compute with, which take about eight times the weights' memory.
     #[default]
     Normal,
     /// These forms are made anew for each use. A step takes longer, and its results are the same.

@@ -172,22 +172,21 @@ impl UNetConfig {
     /// The number of values of the network's parameters. It is counted without making them.
     /// Errors: as [`UNetConfig::validate`]; a number that is too large to count.
     pub fn parameter_count(&self) -> Result<u64, ModelError> {
-        self.validate()?;
-        let counter = Arc::new(Counter::default());
-        let shared = Counting(counter.clone());
-        UNet::new(self, VarBuilder::from_backend(Box::new(shared), DType::F32, Device::Cpu))?;
-        match counter.load(Ordering::Relaxed) {
-            u64::MAX => Err(ModelError::Input("the network has more parameters than can be counted".into())),
-            count => Ok(count),
-        }
+        Ok(without_parameters(self)?.1)
     }
 }
 
-/// The network without values: each parameter is a view of one zero. It can be run over shapes alone.
-pub(crate) fn without_parameters(config: &UNetConfig) -> Result<UNet, ModelError> {
+/// The network without values, each of whose parameters is a view of one zero, and the number of values that it would
+/// have. It can be run over shapes alone.
+pub(crate) fn without_parameters(config: &UNetConfig) -> Result<(UNet, u64), ModelError> {
     config.validate()?;
-    let counting = Counting(Arc::default());
-    Ok(UNet::new(config, VarBuilder::from_backend(Box::new(counting), DType::F32, Device::Cpu))?)
+    let counter = Arc::new(Counter::default());
+    let shared = Counting(counter.clone());
+    let unet = UNet::new(config, VarBuilder::from_backend(Box::new(shared), DType::F32, Device::Cpu))?;
+    match counter.load(Ordering::Relaxed) {
+        u64::MAX => Err(ModelError::Input("the network has more parameters than can be counted".into())),
+        count => Ok((unet, count)),
+    }
 }
 
 type Counter = AtomicU64;

@@ -28,10 +28,10 @@ pub enum Purpose {
 /// The weights of a [`UNet`] at one moment, in the forms that the kernels compute with.
 ///
 /// One snapshot serves any number of predictions on any number of threads. It reads the network's parameters when it
-/// first predicts images of a size; they must not change before. A batch is cut into chunks of images. Each chunk runs on one thread from
-/// the first layer to the last, so that it stays in that core's cache. A result depends neither on the
-/// number of threads nor on the other images of the batch. On other devices than the CPU, a snapshot is the
-/// network itself, without gradients or with candle's.
+/// first predicts images of a size; they must not change before. A batch is cut into chunks of images. Each chunk runs
+/// on one thread from the first layer to the last, so that it stays in that core's cache. A result depends neither on
+/// the number of threads nor on the other images of the batch. On other devices than the CPU, a snapshot is the network
+/// itself, without gradients or with candle's.
 pub struct Snapshot<'a> {
     unet: &'a UNet,
     purpose: Purpose,

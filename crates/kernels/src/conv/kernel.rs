@@ -1,7 +1,7 @@
 //! A convolution's weights, and the choice of the algorithm that each of its uses runs.
 
 use super::sizes::{Epilogue, Sizes};
-use super::winograd::{Forms, WinogradWeights};
+use super::winograd::{Forms, PLACES, WinogradWeights};
 use super::{patches, winograd};
 use crate::buffer::Buffer;
 use crate::storage::with_values;
@@ -150,14 +150,15 @@ impl Kernel {
     /// The number of values of the weights' forms for both directions.
     pub fn forms(sizes: &Sizes) -> usize {
         let values = match Algorithm::of(sizes) {
-            Algorithm::Winograd => 36,
+            Algorithm::Winograd => PLACES,
             _ => sizes.taps(),
         };
         2 * values * sizes.channels * sizes.outputs
     }
 
-    /// Whether the algorithm itself should double the images (`Sizes::doubled`).
-    pub fn sees_doubled(sizes: &Sizes) -> bool {
+    /// Whether Winograd's algorithm is used. It alone can double the images itself (`Sizes::doubled`), and take a few of
+    /// them at a time.
+    pub fn is_winograd(sizes: &Sizes) -> bool {
         Algorithm::of(sizes) == Algorithm::Winograd
     }
 
@@ -183,11 +184,6 @@ impl Kernel {
                 epilogue.finish(y);
             }
         }
-    }
-
-    /// Whether the algorithm works on a few images at a time anyway, so that they may also be given to it so.
-    pub fn takes_parts(&self, sizes: &Sizes) -> bool {
-        Algorithm::of(sizes) == Algorithm::Winograd
     }
 
     /// As `forward`, where x (B, H, W, C) is given in parts.
@@ -217,7 +213,7 @@ impl Kernel {
         mut grad_x: Option<&mut [f32]>,
         grad_weight: &mut [f32],
     ) {
-        let mut places = Buffer::scratch(36 * self.outputs * self.channels);
+        let mut places = Buffer::scratch(PLACES * self.outputs * self.channels);
         let weights = self.winograd(Forms::Backward);
         for images in sizes.groups(batch) {
             let part = |image: usize| images.start * image..images.end * image;
@@ -246,7 +242,7 @@ impl Kernel {
         assert!(grad_weight.as_ref().is_none_or(|grad| grad.len() == taps * channels * outputs));
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
-                let mut places = grad_weight.is_some().then(|| Buffer::scratch(36 * outputs * channels));
+                let mut places = grad_weight.is_some().then(|| Buffer::scratch(PLACES * outputs * channels));
                 let grads =
                     winograd::Grads { x: grad_x, places: places.as_deref_mut(), places_are_new: true };
                 winograd::backward(sizes, batch, x, grad, &self.winograd(Forms::Backward), grads);

@@ -44,7 +44,8 @@ impl ConvWeights {
     }
 
     /// Takes candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) for a linear layer, and
-    /// bias (O). The weights are read at each first use of an algorithm, and must not change before. Errors: shapes that do not fit; the error names them.
+    /// bias (O). The weights are read at each first use of an algorithm, and must not change before.
+    /// Errors: shapes that do not fit; the error names them.
     pub fn from_tensors(
         name: impl Into<String>,
         weight: &Tensor,
@@ -129,7 +130,7 @@ impl Tape {
         sum: Sum,
     ) -> Images {
         let sizes = sizes(x, &weights.kernel, 1, padding, 2);
-        if Kernel::sees_doubled(&sizes) {
+        if Kernel::is_winograd(&sizes) {
             return self.convolve(x, weights, Sizes { doubled: true, ..sizes }, sum);
         }
         let doubled = self.double(x);
@@ -165,7 +166,7 @@ impl Tape {
         self.multiply_adds += (shape.iter().product::<usize>() / copies * channels * sizes.taps()) as u64;
         let mut y = Buffer::scratch(shape.iter().product());
         let epilogue = Epilogue { bias: &bias, residual, scale: sum.scale };
-        match x.values.unknown().filter(|_| copies == 1 && kernel.takes_parts(&sizes)) {
+        match x.values.unknown().filter(|_| copies == 1 && Kernel::is_winograd(&sizes)) {
             Some(way) => kernel.forward_in_parts(&sizes, batch, |images| way.part(images), epilogue, &mut y),
             None => kernel.forward(&sizes, parts, &x.values, epilogue, &mut y),
         }
@@ -191,7 +192,7 @@ impl Tape {
                 let mut grad_x =
                     x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
                 let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
-                match x.values.unknown().filter(|_| kernel.takes_parts(&sizes)) {
+                match x.values.unknown().filter(|_| Kernel::is_winograd(&sizes)) {
                     Some(way) => kernel.backward_in_parts(
                         &sizes,
                         batch,

@@ -20,7 +20,7 @@ use pulp::{Simd, WithSimd};
 /// Outputs along a tile's side, inputs along it, and products a tile.
 const OUT: usize = 4;
 const IN: usize = 6;
-const PLACES: usize = IN * IN;
+pub(crate) const PLACES: usize = IN * IN;
 
 /// Whether this algorithm computes the convolution with fewer multiplications than the direct sum.
 pub(crate) fn applies(sizes: &Sizes) -> bool {
@@ -102,7 +102,7 @@ fn output_adjoint<S: Simd>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
 /// A linear map along the columns of what `read` gives for (i, j), then along the rows, each of which `write`
 /// gets. (A macro: closures are not inlined into functions with other instruction sets.)
 macro_rules! in_two_axes {
-    ($simd:expr, $map:ident, $from:ident, $to:ident, |$i:ident, $j:ident| $read:expr, |$row:ident, $values:ident| $write:expr) => {{
+    ($simd:expr, $map:path, $from:ident, $to:ident, |$i:ident, $j:ident| $read:expr, |$row:ident, $values:ident| $write:expr) => {{
         let mut columns = [[$simd.splat_f32s(0.0); $from]; $to];
         for $j in 0..$from {
             let mut column = [$simd.splat_f32s(0.0); $from];
@@ -359,7 +359,14 @@ impl WithSimd for WinogradForward<'_> {
         let mut m = Buffer::scratch(PLACES * m_stride);
         for (first, count) in tiles.blocks() {
             let span = tiles.span(count, c);
-            simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+            simd.vectorize(PlacesBlock {
+                transform: OfInputs,
+                tiles,
+                first,
+                count,
+                images: x,
+                places: &mut v,
+            });
             drop(span);
             let span = tiles.products(count);
             for place in 0..PLACES {
@@ -433,11 +440,25 @@ impl WithSimd for WinogradBackward<'_> {
         let mut m = Buffer::scratch(PLACES * m_stride);
         for (first, count) in tiles.blocks() {
             let span = tiles.span(count, o);
-            simd.vectorize(GradientBlock { tiles, first, count, grad, m: &mut m });
+            simd.vectorize(PlacesBlock {
+                transform: OfGradients,
+                tiles,
+                first,
+                count,
+                images: grad,
+                places: &mut m,
+            });
             drop(span);
             if let Some(grad_places) = grad_places.as_deref_mut() {
                 let span = tiles.span(count, c);
-                simd.vectorize(InputBlock { tiles, first, count, x, v: &mut v });
+                simd.vectorize(PlacesBlock {
+                    transform: OfInputs,
+                    tiles,
+                    first,
+                    count,
+                    images: x,
+                    places: &mut v,
+                });
                 drop(span);
                 let _span = tiles.products(count);
                 for place in 0..PLACES {
@@ -595,55 +616,102 @@ impl<P: Pixels> Pixels for &P {
     }
 }
 
-/// Bᵀ d B of a block's tiles, into (36, tiles, C).
-struct InputBlock<'a> {
+/// A transform of SIDE×SIDE pixels of an image into a tile's 36 places.
+trait IntoPlaces<const SIDE: usize> {
+    /// Along one axis.
+    fn map<S: Simd>(simd: S, pixels: [S::f32s; SIDE]) -> [S::f32s; IN];
+    /// Channels, and values of an image.
+    fn sizes(&self, sizes: &Sizes) -> (usize, usize);
+    fn window(&self, sizes: &Sizes, tile: Tile) -> Window;
+}
+
+/// Bᵀ d B of x, (36, tiles, C).
+struct OfInputs;
+
+impl IntoPlaces<IN> for OfInputs {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, pixels: [S::f32s; IN]) -> [S::f32s; IN] {
+        input_transform(simd, pixels)
+    }
+
+    fn sizes(&self, sizes: &Sizes) -> (usize, usize) {
+        (sizes.channels, sizes.image())
+    }
+
+    fn window(&self, sizes: &Sizes, tile: Tile) -> Window {
+        Window::input(sizes, tile)
+    }
+}
+
+/// A y' Aᵀ of the result's gradient, (36, tiles, O).
+struct OfGradients;
+
+impl IntoPlaces<OUT> for OfGradients {
+    #[inline(always)]
+    fn map<S: Simd>(simd: S, pixels: [S::f32s; OUT]) -> [S::f32s; IN] {
+        output_adjoint(simd, pixels)
+    }
+
+    fn sizes(&self, sizes: &Sizes) -> (usize, usize) {
+        (sizes.outputs, sizes.out_image())
+    }
+
+    fn window(&self, sizes: &Sizes, tile: Tile) -> Window {
+        Window::output(sizes, tile)
+    }
+}
+
+/// A transform of a block's tiles.
+struct PlacesBlock<'a, T, const SIDE: usize> {
+    transform: T,
     tiles: Tiles,
     first: usize,
     count: usize,
-    x: &'a [f32],
-    v: &'a mut [f32],
+    images: &'a [f32],
+    places: &'a mut [f32],
 }
 
-impl WithSimd for InputBlock<'_> {
+impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SIDE> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
-        let (sizes, channels) = (self.tiles.sizes, self.tiles.sizes.channels);
-        assert!(self.count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
+        let sizes = self.tiles.sizes;
+        let (channels, image) = self.transform.sizes(&sizes);
+        assert!(self.count <= self.tiles.block && self.places.len() >= PLACES * self.tiles.stride(channels));
         let mut zeros = Buffer::zeros(channels);
         for t in 0..self.count {
             let tile = self.tiles.at(self.first + t);
-            let image = self.x[tile.image * sizes.image()..][..sizes.image()].as_ptr().cast_mut();
+            let image = self.images[tile.image * image..][..image].as_ptr().cast_mut();
             // SAFETY: the image and the zeros have `channels` values a pixel, and are only read.
             #[allow(unsafe_code)]
             unsafe {
-                let window = Window::input(&sizes, tile);
-                with_pixels!(window, IN, image, channels, zeros.as_mut_ptr(), |pixels| self
+                let window = self.transform.window(&sizes, tile);
+                with_pixels!(window, SIDE, image, channels, zeros.as_mut_ptr(), |pixels| self
                     .tile(simd, pixels, t));
             }
         }
     }
 }
 
-impl InputBlock<'_> {
+impl<T: IntoPlaces<SIDE>, const SIDE: usize> PlacesBlock<'_, T, SIDE> {
     /// # Safety
     /// The block has a tile t, and the pixels have values for all channels.
     #[inline(always)]
     #[allow(unsafe_code)]
     unsafe fn tile<S: Simd>(&mut self, simd: S, pixels: impl Pixels, t: usize) {
-        let channels = self.tiles.sizes.channels;
+        let (channels, _) = self.transform.sizes(&self.tiles.sizes);
         let stride = self.tiles.stride(channels);
         // SAFETY: as asked, and the block has room for its tiles at each place.
         for_each_register!(channels, |c, lanes| unsafe {
-            let v = self.v.as_mut_ptr().add(t * channels + c);
+            let places = self.places.as_mut_ptr().add(t * channels + c);
             in_two_axes!(
                 simd,
-                input_transform,
-                IN,
+                T::map,
+                SIDE,
                 IN,
                 |i, j| load(simd, pixels.at(i, j).add(c), lanes),
-                |i, values| write_places(simd, i, values, v, stride, lanes)
+                |i, values| write_places(simd, i, values, places, stride, lanes)
             );
         });
     }
@@ -750,60 +818,6 @@ impl OutputBlock<'_, '_> {
                     }
                     store(simd, y.at(i, j).add(o), lanes, simd.mul_f32s(value, scale));
                 }
-            );
-        });
-    }
-}
-
-/// A y' Aᵀ of a block's tiles, into (36, tiles, O).
-struct GradientBlock<'a> {
-    tiles: Tiles,
-    first: usize,
-    count: usize,
-    grad: &'a [f32],
-    m: &'a mut [f32],
-}
-
-impl WithSimd for GradientBlock<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(mut self, simd: S) {
-        let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
-        assert!(self.count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
-        let mut zeros = Buffer::zeros(outputs);
-        for t in 0..self.count {
-            let tile = self.tiles.at(self.first + t);
-            let image = self.grad[tile.image * sizes.out_image()..][..sizes.out_image()].as_ptr().cast_mut();
-            // SAFETY: the image and the zeros have `outputs` values a pixel, and are only read.
-            #[allow(unsafe_code)]
-            unsafe {
-                let window = Window::output(&sizes, tile);
-                with_pixels!(window, OUT, image, outputs, zeros.as_mut_ptr(), |pixels| self
-                    .tile(simd, pixels, t));
-            }
-        }
-    }
-}
-
-impl GradientBlock<'_> {
-    /// # Safety
-    /// The block has a tile t, and the pixels have values for all outputs.
-    #[inline(always)]
-    #[allow(unsafe_code)]
-    unsafe fn tile<S: Simd>(&mut self, simd: S, pixels: impl Pixels, t: usize) {
-        let outputs = self.tiles.sizes.outputs;
-        let stride = self.tiles.stride(outputs);
-        // SAFETY: as asked, and the block has room for its tiles at each place.
-        for_each_register!(outputs, |o, lanes| unsafe {
-            let m = self.m.as_mut_ptr().add(t * outputs + o);
-            in_two_axes!(
-                simd,
-                output_adjoint,
-                OUT,
-                IN,
-                |i, j| load(simd, pixels.at(i, j).add(o), lanes),
-                |i, values| write_places(simd, i, values, m, stride, lanes)
             );
         });
     }

@@ -108,7 +108,7 @@ impl Tape {
             };
             Box::new(step) as Step
         });
-        self.push(x.shape, Values::deferred(normal, batch), true, step)
+        self.push(x.shape, Values::deferred(Arc::new(normal), batch), true, step)
     }
 }
 

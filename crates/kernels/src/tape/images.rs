@@ -20,27 +20,32 @@ pub(crate) trait Deferred: Send + Sync {
 }
 
 /// The values of images, or the way to compute them.
-pub(crate) struct Values {
-    known: OnceLock<Buffer>,
-    deferred: Option<(Arc<dyn Deferred>, usize)>,
+pub(crate) enum Values {
+    Known(Buffer),
+    /// Those of so many images, once all of them were needed.
+    Deferred {
+        way: Arc<dyn Deferred>,
+        images: usize,
+        known: OnceLock<Buffer>,
+    },
 }
 
 impl From<Buffer> for Values {
     fn from(values: Buffer) -> Self {
-        Self { known: OnceLock::from(values), deferred: None }
+        Self::Known(values)
     }
 }
 
 impl Values {
     /// The values of so many images, which are computed when they are needed.
-    pub fn deferred(way: impl Deferred + 'static, images: usize) -> Self {
-        Self { known: OnceLock::new(), deferred: Some((Arc::new(way), images)) }
+    pub fn deferred(way: Arc<dyn Deferred>, images: usize) -> Self {
+        Self::Deferred { way, images, known: OnceLock::new() }
     }
 
     /// The way to compute them, if they are not known.
     pub fn unknown(&self) -> Option<&dyn Deferred> {
-        match (&self.deferred, self.known.get()) {
-            (Some((way, _)), None) => Some(&**way),
+        match self {
+            Self::Deferred { way, known, .. } if known.get().is_none() => Some(&**way),
             _ => None,
         }
     }
@@ -50,10 +55,10 @@ impl Deref for Values {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        self.known.get_or_init(|| match &self.deferred {
-            Some((way, images)) => way.part(0..*images),
-            None => Buffer::scratch(0),
-        })
+        match self {
+            Self::Known(values) => values,
+            Self::Deferred { way, images, known } => known.get_or_init(|| way.part(0..*images)),
+        }
     }
 }
 
@@ -85,12 +90,11 @@ impl Images {
 
     /// What the backward pass keeps: the values, or only the way to compute them again.
     pub(crate) fn kept(&self) -> Self {
-        match &self.values.deferred {
-            Some(way) => {
-                let values = Values { known: OnceLock::new(), deferred: Some(way.clone()) };
-                Self { values: Arc::new(values), ..self.clone() }
+        match &*self.values {
+            Values::Deferred { way, images, .. } => {
+                Self { values: Arc::new(Values::deferred(way.clone(), *images)), ..self.clone() }
             }
-            None => self.clone(),
+            Values::Known(_) => self.clone(),
         }
     }
 }
