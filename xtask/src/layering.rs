@@ -9,14 +9,15 @@ use duet_cli::terminal::out;
 use std::path::{Path, PathBuf};
 
 /// Each crate, and which of our own it may depend on directly.
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("duet-files", &[]),
     ("duet-random", &[]),
+    ("duet-ranks", &[]),
     ("duet-schedule", &[]),
     ("duet-kernels", &[]),
     ("duet-optim", &["duet-kernels"]),
     ("duet-data", &["duet-files"]),
-    ("duet-model", &["duet-files", "duet-kernels", "duet-random"]),
+    ("duet-model", &["duet-files", "duet-kernels", "duet-random", "duet-ranks"]),
     ("duet-sample", &["duet-random", "duet-schedule"]),
     (
         "duet-train",
@@ -27,6 +28,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "duet-model",
             "duet-optim",
             "duet-random",
+            "duet-ranks",
             "duet-schedule",
         ],
     ),
@@ -43,6 +45,7 @@ const ALLOWED: [(&str, &[&str]); 16] = [
             "duet-model",
             "duet-optim",
             "duet-random",
+            "duet-ranks",
             "duet-sample",
             "duet-schedule",
             "duet-train",

@@ -26,6 +26,7 @@ mod layers;
 mod memory;
 mod onnx;
 mod parameters;
+mod partial;
 mod residual;
 mod snapshot;
 mod tensors;
@@ -42,7 +43,8 @@ pub use folder::{
 pub use footprint::Footprint;
 pub use memory::{Memory, available_memory, check_memory, resident_memory};
 pub use parameters::Parameters;
-pub use snapshot::{Purpose, Snapshot, ValueAndGradients};
+pub use partial::{PartialGradients, ValueAndGradients};
+pub use snapshot::{Purpose, Snapshot, chunks};
 pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::{AUGMENT_EMBEDDING, NetworkInputs, UNet};
 pub use weights::{WEIGHTS_FILE, find_weights, move_class_row};

@@ -5,12 +5,14 @@ use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
 use crate::memory::Memory;
 use crate::parameters::Parameters;
+use crate::partial::{PartialGradients, ValueAndGradients, by_name};
 use crate::unet::{Inputs, NetworkInputs, UNet};
 use crate::waves::Waves;
-use candle_core::{DType, Device, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
 use duet_kernels::{ConvWeights, NormWeights};
+use duet_ranks::{Term, TreeSum};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -46,15 +48,22 @@ pub struct Snapshot<'a> {
 /// of sums over images depends on it.
 pub(crate) const CHUNK: usize = 8;
 
+/// The images of each chunk in training: of `batches` batches of so many images each, one behind the other. The chunks are
+/// the terms of a step's sum, in this order.
+pub fn chunks(batch: usize, batches: usize) -> Vec<Range<usize>> {
+    let of_batch = |i: usize| {
+        let (first, end) = (i * batch, (i + 1) * batch);
+        (first..end).step_by(CHUNK).map(move |first| first..end.min(first + CHUNK))
+    };
+    (0..batches).flat_map(of_batch).collect()
+}
+
 /// How many images go through the network at once: eight of 32×32 pixels, fewer of more pixels, whose layers have work
 /// enough for each pass over the weights. It does not depend on the batch, because the order of sums depends on it.
 pub(crate) fn at_once(height: usize, width: usize) -> usize {
     const PIXELS: usize = 8 * 32 * 32;
     1 << (PIXELS / (height * width).max(1)).clamp(1, CHUNK).ilog2()
 }
-
-/// The value of an objective and the gradients of all trainable parameters by name.
-pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
 
 impl UNet {
     /// Takes a snapshot of the weights. Errors: those of candle.
@@ -105,33 +114,38 @@ impl UNet {
     {
         let inputs = self.inputs(inputs)?;
         if inputs.x.device().is_cpu() {
-            let (value, gradients) =
-                self.snapshot(Purpose::Training)?.value_and_gradients(&inputs, objective)?;
-            let tensor = |name: &str, var: &Var| {
-                let values =
-                    gradients.get(name).map(|values| Tensor::from_vec(values, var.shape(), &Device::Cpu));
-                values.transpose()
-            };
-            return Ok((value, by_name(parameters, tensor)?));
+            let chunks = chunks(inputs.len(), 1);
+            let numbered: Vec<_> = chunks.iter().cloned().enumerate().collect();
+            let sum = self.snapshot(Purpose::Training)?.partial_gradients(
+                &inputs,
+                (&numbered, chunks.len()),
+                objective,
+            )?;
+            let total = sum.total().ok_or_else(|| ModelError::Input("no images".into()))?;
+            return total.by_name(parameters);
         }
         let prediction = self.run(&mut CandleGraph(self.device()), inputs.given(|x| Ok(x.clone()))?)?;
         let (value, gradient) = objective(0..inputs.len(), &prediction.detach())?;
         let grads = (prediction * gradient)?.sum_all()?.backward()?;
         Ok((value, by_name(parameters, |_, var| Ok(grads.get(var).cloned()))?))
     }
-}
 
-/// The gradient of each parameter. A parameter without one is an error that names it.
-fn by_name(
-    parameters: &Parameters,
-    gradient: impl Fn(&str, &Var) -> Result<Option<Tensor>> + Sync,
-) -> std::result::Result<BTreeMap<String, Tensor>, ModelError> {
-    let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
-    let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
-        Some(gradient) => Ok((name.to_string(), gradient)),
-        None => Err(ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))),
-    };
-    parameters.into_par_iter().map(named).collect()
+    /// The same on the CPU for some [`chunks`] of a batch that has more, with their numbers among `terms` chunks and their
+    /// images among these inputs: a part of the sum, which [`PartialGradients::by_name`] makes gradients of when it is whole.
+    ///
+    /// Errors: inputs as for [`UNet::forward_of`]; those of `objective`.
+    pub fn partial_gradients<F>(
+        &self,
+        inputs: &NetworkInputs,
+        chunks: (&[(usize, Range<usize>)], usize),
+        objective: F,
+    ) -> std::result::Result<TreeSum<PartialGradients>, ModelError>
+    where
+        F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
+    {
+        let inputs = self.inputs(inputs)?;
+        Ok(self.snapshot(Purpose::Training)?.partial_gradients(&inputs, chunks, objective)?)
+    }
 }
 
 impl Snapshot<'_> {
@@ -176,28 +190,32 @@ impl Snapshot<'_> {
         Ok(Tensor::cat(&(0..copies).flat_map(of_copy).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    fn value_and_gradients<F>(&self, inputs: &Inputs, objective: F) -> Result<(f64, Gradients)>
+    fn partial_gradients<F>(
+        &self,
+        inputs: &Inputs,
+        (chunks, terms): (&[(usize, Range<usize>)], usize),
+        objective: F,
+    ) -> Result<TreeSum<PartialGradients>>
     where
         F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
     {
-        let chunks = inputs.chunks(CHUNK)?;
         let (_, _, height, width) = inputs.x.dims4()?;
-        let sum = InOrder::default();
-        chunks.into_par_iter().enumerate().try_for_each(|(i, (chunk, part))| -> Result<()> {
-            let (mut values, mut gradients) = (0.0, Gradients::default());
-            for (range, part) in part.chunks(at_once(height, width))? {
+        let sum = TreeSum::new(terms);
+        chunks.par_iter().try_for_each(|(number, chunk)| -> Result<()> {
+            let (mut value, mut gradients) = (0.0, Gradients::default());
+            for (range, part) in inputs.part(chunk.clone())?.chunks(at_once(height, width))? {
                 let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
                 let y = self.unet.run(&mut graph, part.given(channels_last)?)?;
                 let range = chunk.start + range.start..chunk.start + range.end;
-                let (value, gradient) = objective(range, &channels_first(&y)?)?;
+                let (share, gradient) = objective(range, &channels_first(&y)?)?;
                 let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
-                values += value;
+                value += share;
                 gradients = graph.tape.backward_onto(&y, &gradient, gradients);
             }
-            sum.add(i, values, gradients);
+            sum.add(*number, PartialGradients { value, gradients }, PartialGradients::add);
             Ok(())
         })?;
-        Ok(sum.finish())
+        Ok(sum)
     }
 
     /// The prepared weights of a layer. They are made at the first use.
@@ -238,38 +256,6 @@ fn channels_first(images: &Images) -> Result<Tensor> {
     let [batch, height, width, channels] = images.shape();
     let last = Tensor::from_slice(images.values(), (batch, height, width, channels), &Device::Cpu)?;
     last.permute((0, 3, 1, 2))?.contiguous()
-}
-
-/// A sum whose terms arrive in any order and are added in the order of their indices.
-#[derive(Default)]
-struct InOrder(Mutex<Arrived>);
-
-#[derive(Default)]
-struct Arrived {
-    value: f64,
-    sum: Gradients,
-    next: usize,
-    early: BTreeMap<usize, (f64, Gradients)>,
-}
-
-impl InOrder {
-    fn add(&self, index: usize, value: f64, gradients: Gradients) {
-        let mut arrived = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        arrived.early.insert(index, (value, gradients));
-        let next = arrived.next;
-        let mut place = next;
-        while let Some((value, gradients)) = arrived.early.remove(&place) {
-            arrived.value += value;
-            arrived.sum.add(gradients);
-            place += 1;
-        }
-        arrived.next = place;
-    }
-
-    fn finish(self) -> (f64, Gradients) {
-        let arrived = self.0.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        (arrived.value, arrived.sum)
-    }
 }
 
 /// The kernels' tape, for one chunk.

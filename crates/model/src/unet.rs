@@ -319,16 +319,20 @@ impl Inputs {
     pub fn chunks(&self, count: usize) -> Result<Vec<(Range<usize>, Self)>> {
         let part = |first: usize| {
             let range = first..self.len().min(first + count);
-            let told = |told: &Tensor| told.narrow(0, first, range.len());
-            let inputs = Self {
-                x: self.x.narrow(0, first, range.len())?,
-                copies: 1,
-                t: self.t[range.clone()].to_vec(),
-                labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
-                augment_labels: self.augment_labels.as_ref().map(told).transpose()?,
-            };
-            Ok((range, inputs))
+            Ok((range.clone(), self.part(range)?))
         };
         (0..self.len()).step_by(count).map(part).collect()
+    }
+
+    /// Some images of a batch without copies.
+    pub fn part(&self, range: Range<usize>) -> Result<Self> {
+        let told = |told: &Tensor| told.narrow(0, range.start, range.len());
+        Ok(Self {
+            x: told(&self.x)?,
+            copies: 1,
+            t: self.t[range.clone()].to_vec(),
+            labels: self.labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
+            augment_labels: self.augment_labels.as_ref().map(told).transpose()?,
+        })
     }
 }

@@ -62,6 +62,9 @@ pub enum TrainError {
     /// An error of the network.
     #[error(transparent)]
     Model(#[from] duet_model::ModelError),
+    /// An error of the ranks that train together.
+    #[error(transparent)]
+    Ranks(#[from] duet_ranks::RankError),
     /// An error of candle.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),

@@ -23,6 +23,7 @@ pub mod model_folder;
 mod objective;
 mod optimizer;
 mod options;
+mod ranked_sum;
 mod timestep_sampling;
 mod trainer;
 

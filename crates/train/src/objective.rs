@@ -10,8 +10,9 @@ use crate::loss_weighting::loss_weights;
 use crate::options::{Diffusion, TrainOptions};
 use crate::timestep_sampling::{TimestepSampling, WeightedTimesteps};
 use candle_core::Tensor;
-use duet_model::{NetworkInputs, Parameters, Snapshot, UNet, ValueAndGradients};
+use duet_model::{NetworkInputs, Parameters, PartialGradients, Snapshot, UNet, ValueAndGradients};
 use duet_random::Draws;
+use duet_ranks::TreeSum;
 use duet_schedule::{NoiseSchedule, Prediction};
 use std::ops::Range;
 
@@ -67,18 +68,28 @@ pub(crate) struct TrainingDraws {
 }
 
 impl TrainingDraws {
+    fn draw(&self, index: u64) -> ImageDraws {
+        ImageDraws::new(self.seed, index, self.timesteps, self.label_dropout)
+    }
+
+    /// t ~ U{0..T-1}, or with a probability proportional to weight(t).
+    fn timestep(&self, draw: &ImageDraws) -> usize {
+        match &self.weighted {
+            Some(weighted) => weighted.at(draw.share),
+            None => draw.timestep,
+        }
+    }
+
+    /// t of each of `count` images, of which the first is the `first`-th seen.
+    pub fn timesteps(&self, first: u64, count: usize) -> Vec<usize> {
+        (first..first + count as u64).map(|index| self.timestep(&self.draw(index))).collect()
+    }
+
     /// The draws for a batch (n, C, H, W) of n ≥ 1 images. Its first image is the `first`-th seen.
     pub fn batch(&self, first: u64, images: &Tensor, labels: Option<Vec<u32>>) -> BatchDraws {
         let count = images.dims()[0];
         let values = images.elem_count() / count;
-        let draw =
-            |i: usize| ImageDraws::new(self.seed, first + i as u64, self.timesteps, self.label_dropout);
-        let draws: Vec<ImageDraws> = (0..count).map(draw).collect();
-        // t ~ U{0..T-1}, or with a probability proportional to weight(t).
-        let timestep = |draw: &ImageDraws| match &self.weighted {
-            Some(weighted) => weighted.at(draw.share),
-            None => draw.timestep,
-        };
+        let draws: Vec<ImageDraws> = (0..count as u64).map(|i| self.draw(first + i)).collect();
         // ε ~ N(0, I)
         let mut noise = vec![0f32; images.elem_count()];
         for i in 0..count {
@@ -88,7 +99,7 @@ impl TrainingDraws {
         let shown =
             |(label, draw): (u32, &ImageDraws)| if draw.drops_label { self.null_label } else { label };
         let labels = labels.map(|labels| labels.into_iter().zip(&draws).map(shown).collect());
-        let timesteps = draws.iter().map(timestep).collect();
+        let timesteps = draws.iter().map(|draw| self.timestep(draw)).collect();
         BatchDraws { timesteps, noise, labels, augment_labels: None }
     }
 }
@@ -177,42 +188,59 @@ impl Noised {
     /// The mean over images of weight(t) · mean over values of (target - prediction)².
     pub fn loss(&self, snapshot: &Snapshot) -> Result<f64, TrainError> {
         let prediction = snapshot.predict(&self.x_t, &self.t, self.labels.as_ref())?;
-        Ok(self.part(0..self.timesteps.len(), &prediction, 1.0)?.0)
+        let images = self.timesteps.len();
+        Ok(self.part(0..images, &prediction, 1.0 / images as f64)?.0)
     }
 
-    /// `share` times the loss, and the gradients of this, by the parameters' names.
+    /// The sum over these images of weight(t) · mean over values of (target - prediction)², times `scale`, and the gradients
+    /// of this, by the parameters' names.
     pub fn loss_and_gradients(
         &self,
         unet: &UNet,
         parameters: &Parameters,
-        share: f64,
+        scale: f64,
     ) -> Result<ValueAndGradients, TrainError> {
-        let part = |range, prediction: &Tensor| self.part(range, prediction, share);
-        let inputs = NetworkInputs {
+        let part = |range, prediction: &Tensor| self.part(range, prediction, scale);
+        Ok(unet.value_and_gradients(parameters, &self.inputs(), part)?)
+    }
+
+    /// The same for chunks of a step that are among these images, with their numbers among `terms` chunks: a part of the
+    /// step's sum.
+    pub fn partial_gradients(
+        &self,
+        unet: &UNet,
+        chunks: (&[(usize, Range<usize>)], usize),
+        scale: f64,
+    ) -> Result<TreeSum<PartialGradients>, TrainError> {
+        let part = |range, prediction: &Tensor| self.part(range, prediction, scale);
+        Ok(unet.partial_gradients(&self.inputs(), chunks, part)?)
+    }
+
+    fn inputs(&self) -> NetworkInputs<'_> {
+        NetworkInputs {
             x: &self.x_t,
             t: &self.t,
             labels: self.labels.as_ref(),
             augment_labels: self.augment_labels.as_ref(),
-        };
-        Ok(unet.value_and_gradients(parameters, &inputs, part)?)
+        }
     }
 
-    /// The part of `share` times the loss that a range of the batch adds, and its gradient with respect to
+    /// The part of the loss that a range of the images adds, where each image counts `scale`, and its gradient with respect to
     /// the range's predictions.
     fn part(
         &self,
         range: Range<usize>,
         prediction: &Tensor,
-        share: f64,
+        scale: f64,
     ) -> candle_core::Result<(f64, Tensor)> {
-        let (images, scale) = (range.len(), share / self.timesteps.len() as f64);
+        let images = range.len();
         let weights = self.weights.narrow(0, range.start, images)?;
         let error = (prediction - self.target.narrow(0, range.start, images)?)?;
         let values = error.elem_count() / images;
-        // loss = share/n Σ_i weight(t_i) · ‖prediction_i - target_i‖² / (C·H·W)
+        // loss = scale Σ_i weight(t_i) · ‖prediction_i - target_i‖² / (C·H·W)
         let losses = (error.sqr()?.flatten_from(1)?.mean(1)? * &weights)?.to_vec1::<f32>()?;
         let loss = losses.into_iter().map(f64::from).sum::<f64>() * scale;
-        // ∂loss/∂prediction_i = share/n · 2 weight(t_i) / (C·H·W) · (prediction_i - target_i)
+        // ∂loss/∂prediction_i = scale · 2 weight(t_i) / (C·H·W) · (prediction_i - target_i)
         let slope = (weights.reshape((images, 1, 1, 1))? * (2.0 * scale / values as f64))?;
         Ok((loss, error.broadcast_mul(&slope)?))
     }

@@ -8,16 +8,19 @@ use crate::image_changes::ImageChanges;
 use crate::objective::{BatchDraws, Noised, Objective, TrainingDraws};
 use crate::optimizer::is_decayed;
 use crate::options::{Diffusion, TrainOptions};
+use crate::ranked_sum::RankedSum;
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
-use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, UNet, UNetConfig};
+use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, UNet, UNetConfig, ValueAndGradients};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,
 };
+use duet_ranks::{Ranks, TreeSum};
 use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// The report of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,6 +57,8 @@ pub struct Trainer {
     /// Muon's momentum; empty if AdamW moves all parameters.
     pub(crate) muon: Muon,
     device: Device,
+    /// Those that train together with this one.
+    ranks: RankedSum,
 }
 
 impl Trainer {
@@ -106,6 +111,7 @@ impl Trainer {
             ema,
             powers,
             device: device.clone(),
+            ranks: RankedSum::alone(),
         })
     }
 
@@ -209,9 +215,26 @@ impl Trainer {
         let first = self.images_seen();
         let last = first + self.images_per_step() as u64;
         let indices: Vec<usize> = (first..last).map(|index| order.image(index)).collect();
-        let batches = indices.chunks(self.options.batch);
-        let batches = batches.map(|indices| Batch::from_dataset(dataset, indices, &self.device));
-        self.step(&batches.collect::<candle_core::Result<Vec<_>>>()?)
+        self.step_on_images(dataset, &indices)
+    }
+
+    /// Takes the next step on images of a data set, as many as a step has, by their indices. Where several ranks train
+    /// ([`Trainer::use_ranks`]), each takes its share of them.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn step_on_images(&mut self, dataset: &Dataset, indices: &[usize]) -> Result<StepReport, TrainError> {
+        if indices.len() != self.images_per_step() {
+            let (found, expected) = (indices.len(), self.images_per_step());
+            return Err(TrainError::Option(format!("{found} images for a step of {expected}")));
+        }
+        if let Some(index) = indices.iter().find(|&&index| index >= dataset.len()) {
+            let images = dataset.len();
+            return Err(TrainError::Option(format!("image {index} of a data set of {images} images")));
+        }
+        let images = self.own_images();
+        let batch = Batch::from_dataset(dataset, &indices[images.clone()], &self.device)?;
+        self.step_of(&batch, images)
     }
 
     /// Takes one step on `accumulate` batches of `batch` images each.
@@ -222,41 +245,46 @@ impl Trainer {
     /// Errors: batches of another number or size; labels that do not fit; a loss, a gradient or a weight
     /// that is not finite. If the loss or a gradient is not finite, the step changes nothing.
     pub fn step(&mut self, batches: &[Batch]) -> Result<StepReport, TrainError> {
-        let (step, first) = (self.steps(), self.images_seen());
         if batches.len() != self.options.accumulate {
             let message = format!("{} batches for accumulate = {}", batches.len(), self.options.accumulate);
             return Err(TrainError::Option(message));
         }
-        let mut gradients: BTreeMap<String, Tensor> = BTreeMap::new();
-        let mut loss_sum = 0f64;
-        let mut timesteps = Vec::new();
-        for (i, batch) in batches.iter().enumerate() {
-            let noised = self.noised(batch, first + (i * self.options.batch) as u64)?;
-            timesteps.extend_from_slice(&noised.timesteps);
-            let share = 1.0 / batches.len() as f64;
-            let (loss, batch_gradients) = noised.loss_and_gradients(&self.unet, &self.parameters, share)?;
-            loss_sum += loss;
-            for (name, gradient) in batch_gradients {
-                let sum = match gradients.remove(&name) {
-                    Some(sum) => (sum + gradient)?,
-                    None => gradient,
-                };
-                gradients.insert(name, sum);
+        for batch in batches {
+            let count = batch.images.dims4()?.0;
+            if count != self.options.batch {
+                let message = format!("a batch of {count} images for batch = {}", self.options.batch);
+                return Err(TrainError::Option(message));
             }
+            self.check_labels(batch)?;
         }
+        let images: Vec<&Tensor> = batches.iter().map(|batch| &batch.images).collect();
+        let images = Tensor::cat(&images, 0)?;
+        let labels: Vec<u32> = batches.iter().flat_map(|batch| batch.labels.iter().copied()).collect();
+        let own = self.own_images();
+        let labels = labels.get(own.clone()).map(<[u32]>::to_vec).unwrap_or_default();
+        let images = images.narrow(0, own.start, own.len())?;
+        self.step_of(&Batch { images, labels }, own)
+    }
+
+    /// Takes one step, of whose images these are the own ones.
+    fn step_of(&mut self, batch: &Batch, own: Range<usize>) -> Result<StepReport, TrainError> {
+        let (step, first) = (self.steps(), self.images_seen());
+        let (loss, mut gradients) = self.loss_and_gradients(batch, own)?;
         gradients.retain(|name, _| !self.frozen.contains(name));
         let grad_norm = clip_global_norm(&mut gradients, self.options.clip)?;
         let learning_rate = self.learning_rate().at(step);
-        let diverged = |what| TrainError::Diverged {
+        let count = self.images_per_step();
+        let diverged = |what, draws: &TrainingDraws| TrainError::Diverged {
             step: step + 1,
             what,
-            loss: loss_sum,
+            loss,
             grad_norm,
             learning_rate,
-            timesteps,
+            timesteps: draws.timesteps(first, count),
         };
-        if !loss_sum.is_finite() || !grad_norm.is_finite() {
-            return Err(diverged(if loss_sum.is_finite() { "gradient" } else { "loss" }));
+        if !loss.is_finite() || !grad_norm.is_finite() {
+            let what = if loss.is_finite() { "gradient" } else { "loss" };
+            return Err(diverged(what, &self.draws));
         }
         let of_muon = |name: &str, var: &Var| self.options.optimizer.is_of_muon(name, var.rank());
         let others = self.parameters.iter();
@@ -266,9 +294,74 @@ impl Trainer {
         self.muon.step(self.parameters.iter(), &gradients, learning_rate)?;
         self.update_ema()?;
         if !self.is_finite()? {
-            return Err(diverged("weight"));
+            return Err(diverged("weight", &self.draws));
         }
-        Ok(StepReport { step: step + 1, loss: loss_sum, grad_norm, learning_rate })
+        Ok(StepReport { step: step + 1, loss, grad_norm, learning_rate })
+    }
+
+    /// The step's loss, and its gradients by name: of the own images, and of those of all other ranks.
+    fn loss_and_gradients(&self, batch: &Batch, own: Range<usize>) -> Result<ValueAndGradients, TrainError> {
+        let scale = 1.0 / self.options.accumulate as f64 / self.options.batch as f64;
+        if !self.device.is_cpu() {
+            return self.on_device(batch, scale);
+        }
+        let chunks = duet_model::chunks(self.options.batch, self.options.accumulate);
+        let own_chunks: Vec<_> = (chunks.iter().enumerate())
+            .filter(|(_, chunk)| own.start <= chunk.start && chunk.end <= own.end)
+            .map(|(number, chunk)| (number, chunk.start - own.start..chunk.end - own.start))
+            .collect();
+        let part = match own_chunks.is_empty() {
+            true => TreeSum::new(chunks.len()),
+            false => {
+                let noised = self.noised(batch, self.images_seen() + own.start as u64)?;
+                noised.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?
+            }
+        };
+        self.ranks.total(part)?.by_name(&self.parameters).map_err(TrainError::from)
+    }
+
+    /// The same with candle's gradients, one batch after the other.
+    fn on_device(&self, batch: &Batch, scale: f64) -> Result<ValueAndGradients, TrainError> {
+        let mut sum = ValueAndGradients::default();
+        for i in 0..self.options.accumulate {
+            let from = i * self.options.batch;
+            let labels = batch.labels.get(from..from + self.options.batch).unwrap_or_default().to_vec();
+            let part = Batch { images: batch.images.narrow(0, from, self.options.batch)?, labels };
+            let noised = self.noised(&part, self.images_seen() + from as u64)?;
+            let (loss, gradients) = noised.loss_and_gradients(&self.unet, &self.parameters, scale)?;
+            sum.0 += loss;
+            for (name, gradient) in gradients {
+                let added = match sum.1.remove(&name) {
+                    Some(sum) => (sum + gradient)?,
+                    None => gradient,
+                };
+                sum.1.insert(name, added);
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Which of a step's images this rank takes.
+    fn own_images(&self) -> Range<usize> {
+        self.ranks.own_images(&duet_model::chunks(self.options.batch, self.options.accumulate))
+    }
+
+    /// Trains together with other ranks from the next step on: trainers of the same network and options, in the same state,
+    /// each of which takes every step. `threads` is the number of threads of each rank, and so its share of the work.
+    /// Every trainer ends each step with the same bytes, and these are those of one trainer alone.
+    ///
+    /// # Errors
+    /// Another device than the CPU, and another number of threads than of ranks.
+    pub fn use_ranks(&mut self, ranks: Ranks, threads: Vec<usize>) -> Result<(), TrainError> {
+        if ranks.size() > 1 && !self.device.is_cpu() {
+            return Err(TrainError::Option("several ranks train on CPUs alone".into()));
+        }
+        if threads.len() != ranks.size() || threads.contains(&0) {
+            let (ranks, threads) = (ranks.size(), format!("{threads:?}"));
+            return Err(TrainError::Option(format!("{ranks} ranks, and threads {threads}")));
+        }
+        self.ranks = RankedSum::new(ranks, threads);
+        Ok(())
     }
 
     /// Whether every weight, average and moment is a number.
@@ -306,24 +399,19 @@ impl Trainer {
         }
     }
 
-    /// Applies the draws to a batch. Its first image is the `first`-th seen.
+    /// Applies the draws to images. The first is the `first`-th seen.
     fn noised(&self, batch: &Batch, first: u64) -> Result<Noised, TrainError> {
-        let count = batch.images.dims4()?.0;
-        if count != self.options.batch {
-            return Err(TrainError::Option(format!(
-                "a batch of {count} images for batch = {}",
-                self.options.batch
-            )));
-        }
-        let labels = self.labels(batch, count)?;
+        self.check_labels(batch)?;
+        let labels = self.unet.config().num_class_embeds.map(|_| batch.labels.clone());
         let (images, augment_labels) = self.changes.apply(first, &batch.images)?;
         let draws = BatchDraws { augment_labels, ..self.draws.batch(first, &images, labels) };
         self.objective.noised(&images, draws)
     }
 
-    /// Checks the batch's labels and returns them; none for an unconditional network.
-    fn labels(&self, batch: &Batch, count: usize) -> Result<Option<Vec<u32>>, TrainError> {
-        let Some(rows) = self.unet.config().num_class_embeds else { return Ok(None) };
+    /// Refuses labels that the network has no class for.
+    fn check_labels(&self, batch: &Batch) -> Result<(), TrainError> {
+        let Some(rows) = self.unet.config().num_class_embeds else { return Ok(()) };
+        let count = batch.images.dims4()?.0;
         if batch.labels.len() != count {
             return Err(TrainError::Option(format!("{} labels for {count} images", batch.labels.len())));
         }
@@ -331,7 +419,7 @@ impl Trainer {
             Some(label) => {
                 Err(TrainError::Option(format!("label {label}: the network has {} classes", rows - 1)))
             }
-            None => Ok(Some(batch.labels.clone())),
+            None => Ok(()),
         }
     }
 

@@ -1,12 +1,11 @@
 //! Loads a checkpoint, and checks every byte before its use.
 
 use crate::checkpoint::manifest::{Manifest, STATE_FILE};
-use crate::checkpoint::state::{self, POWER, STEP, WEIGHTS};
+use crate::checkpoint::state::{self, STEP, WEIGHTS};
 use crate::error::TrainError;
 use crate::trainer::Trainer;
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Device, Tensor};
 use duet_model::{ModelError, WEIGHTS_FILE};
-use duet_optim::POWER_LENGTHS;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,35 +23,11 @@ pub fn load(trainer: &mut Trainer, folder: &Path, device: &Device) -> Result<Man
         let reason = format!("holds step {step:?}, the manifest says {}", manifest.step);
         return Err(TrainError::checkpoint(&path, reason));
     }
-    let mut fill = |prefix: &str, name: &str, var: &Var| {
-        let key = format!("{prefix}.{name}");
-        let value = tensors.remove(&key).filter(|value| value.shape() == var.shape());
-        let value =
-            value.ok_or_else(|| TrainError::checkpoint(&path, format!("{key} is missing or misshapen")))?;
-        Ok::<(), TrainError>(var.set(&value)?)
-    };
-    for (name, var) in trainer.parameters.iter() {
-        fill(WEIGHTS, name, var)?;
-    }
-    for (prefix, moments) in state::moments(trainer) {
-        for (name, var) in moments {
-            fill(prefix, name, var)?;
-        }
-    }
-    for (length, powers) in POWER_LENGTHS.iter().zip(&trainer.powers) {
-        for (name, var) in powers {
-            fill(&format!("{POWER}.{length}"), name, var)?;
-        }
-    }
+    state::fill(trainer, &mut tensors).map_err(|reason| TrainError::checkpoint(&path, reason))?;
     refuse_left_over(&path, &tensors)?;
     let path = folder.join("unet").join(WEIGHTS_FILE);
     let mut averages = read_tensors(&path, device)?;
-    for (name, var) in trainer.ema.1.iter() {
-        let value = averages.remove(name).filter(|value| value.shape() == var.shape());
-        var.set(
-            &value.ok_or_else(|| TrainError::checkpoint(&path, format!("{name} is missing or misshapen")))?,
-        )?;
-    }
+    state::fill_averages(trainer, &mut averages).map_err(|reason| TrainError::checkpoint(&path, reason))?;
     refuse_left_over(&path, &averages)?;
     trainer.steps = manifest.step;
     Ok(manifest)

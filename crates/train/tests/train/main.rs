@@ -3,6 +3,7 @@
 mod augmentation;
 mod checkpoint;
 mod common;
+mod ranks;
 mod rules;
 mod torn;
 mod trainer;

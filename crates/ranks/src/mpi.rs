@@ -1,0 +1,112 @@
+//! Ranks that mpirun or srun has started, over MPI.
+
+use crate::error::RankError;
+use crate::launch::Launch;
+use crate::ranks::Ranks;
+use crate::transport::Transport;
+use ::mpi::Threading;
+use ::mpi::environment::Universe;
+use ::mpi::point_to_point::MatchedReceiveVec;
+use ::mpi::topology::SimpleCommunicator;
+use ::mpi::traits::{Communicator, Destination, Source};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// Bytes of one message of MPI. Larger ones of ours are cut, so that no receiver waits long for a stopped sender.
+const PIECE: usize = 1 << 18;
+/// The tag of a piece that others follow, and of the last.
+const MORE: i32 = 0;
+const LAST: i32 = 1;
+
+/// This process as a rank of the job that `launch` started. A rank that is silent for longer than `limit` counts as lost.
+///
+/// # Errors
+/// Where MPI is in use already, or knows fewer ranks than were started.
+pub fn mpi(launch: &Launch, limit: Duration) -> Result<Ranks, RankError> {
+    let launch = launch.clone();
+    Ranks::over(limit, move || Mpi::connect(&launch))
+}
+
+struct Mpi {
+    world: SimpleCommunicator,
+    /// Pieces of messages that are not whole yet.
+    begun: HashMap<usize, Vec<u8>>,
+    here: VecDeque<(usize, Vec<u8>)>,
+    /// Dropped last: it ends MPI.
+    _universe: Universe,
+}
+
+impl Mpi {
+    fn connect(launch: &Launch) -> Result<Self, RankError> {
+        let in_use = || RankError::Start("MPI is in use already in this process".into());
+        let (universe, _) = ::mpi::initialize_with_threading(Threading::Funneled).ok_or_else(in_use)?;
+        let world = universe.world();
+        let known = world.size() as usize;
+        if known != launch.size {
+            let Launch { by, size, .. } = launch;
+            let hint = match *by {
+                "srun" => "name the way in which they find each other, such as srun --mpi=pmix",
+                _ => "start it with the mpirun of the MPI that it was built with",
+            };
+            return Err(RankError::Start(format!(
+                "{by} started {size} ranks, and MPI knows {known} here; {hint}"
+            )));
+        }
+        Ok(Self { world, begun: HashMap::new(), here: VecDeque::new(), _universe: universe })
+    }
+
+    /// Takes the pieces that are here.
+    fn look(&mut self) {
+        while let Some(found) = self.world.any_process().immediate_matched_probe() {
+            let (from, tag) = (found.1.source_rank() as usize, found.1.tag());
+            let (piece, _) = found.matched_receive_vec::<u8>();
+            let whole = match self.begun.remove(&from) {
+                None => piece,
+                Some(mut begun) => {
+                    begun.extend_from_slice(&piece);
+                    begun
+                }
+            };
+            match tag {
+                MORE => drop(self.begun.insert(from, whole)),
+                _ => self.here.push_back((from, whole)),
+            }
+        }
+    }
+}
+
+impl Transport for Mpi {
+    fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    fn size(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    fn send(&mut self, to: usize, message: &[u8], arrived: &mut dyn FnMut(usize, Vec<u8>)) {
+        let mut pieces = message.chunks(PIECE).peekable();
+        while let Some(piece) = pieces.next() {
+            let tag = if pieces.peek().is_some() { MORE } else { LAST };
+            // Two ranks may send to each other: each must receive before the other's send ends.
+            ::mpi::request::scope(|scope| {
+                let to = self.world.process_at_rank(to as i32);
+                let mut request = to.immediate_send_with_tag(scope, piece, tag);
+                while let Err(unfinished) = request.test() {
+                    request = unfinished;
+                    self.look();
+                    self.here.drain(..).for_each(|(from, message)| arrived(from, message));
+                }
+            });
+        }
+    }
+
+    fn receive(&mut self) -> Option<(usize, Vec<u8>)> {
+        self.look();
+        self.here.pop_front()
+    }
+
+    fn abort(&mut self, code: i32) {
+        self.world.abort(code)
+    }
+}
