@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::Machine;
+use crate::hardware::{Compute, Machine};
 use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{command, out};
@@ -47,6 +47,13 @@ pub struct Args {
     out: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
+}
+
+impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.machine.compute
+    }
 }
 
 /// Runs the verb.

@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::Machine;
+use crate::hardware::{Compute, Machine};
 use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{err, out};
@@ -10,7 +10,7 @@ use anyhow::Result;
 use duet_diffusion::data::{DataError, LabelKind};
 use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
-use duet_diffusion::{EvalFile, Frechet, Model, RISEN, find};
+use duet_diffusion::{Denoised, EvalFile, Frechet, Model, RISEN, find};
 use duet_eval::{Confusion, CopyCount, Memorisation};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -48,6 +48,13 @@ enum Given {
     Samples(Samples),
     /// Drawings of a model, of these classes.
     Model(Box<Model>, Vec<u32>),
+}
+
+impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.machine.compute
+    }
 }
 
 /// Runs the verb.
@@ -103,16 +110,11 @@ pub fn run(args: Args) -> Result<()> {
 }
 
 fn drawn(draws: &EvaluationDrawing) -> Result<Samples> {
-    let (mut progress, mut done) = (None, 0);
-    let samples = Samples::drawn(draws, |trajectory| {
-        let steps = trajectory.progress().1;
-        let count = yardstick::drawn_each(draws.count, draws.labels.len()) * draws.labels.len();
-        let passes = count.div_ceil(draws.batch) * steps;
-        let progress =
-            progress.get_or_insert_with(|| Progress::new(0, passes as u64, draws.batch, "denoised img/s"));
-        if trajectory.progress().0 > 0 {
-            done += 1;
-            progress.show(done, "");
+    let mut progress = None;
+    let samples = Samples::drawn(draws, |Denoised { done, total }| {
+        let progress = progress.get_or_insert_with(|| Progress::new(0, total as u64, 1, "denoised img/s"));
+        if done > 0 {
+            progress.show(done as u64, "");
         }
         Ok(())
     })?;

@@ -2,6 +2,7 @@
 
 use crate::terminal::{command, err, lost};
 use duet_diffusion::data::DataError;
+use duet_diffusion::ranks::RankError;
 use duet_diffusion::words::quoted;
 use duet_diffusion::{CannotResume, Error};
 use duet_judge::ClassifierError;
@@ -129,8 +130,16 @@ fn library<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Error
 }
 
 /// 2 usage or configuration, 3 diverged, 4 data, 5 checkpoint, 6 I/O, 128 + n for signal n.
-fn code(error: &anyhow::Error) -> u8 {
+pub fn code(error: &anyhow::Error) -> u8 {
     error.chain().find_map(of_cause).unwrap_or(1)
+}
+
+/// An error of the ranks of a job, be it the cause of another.
+pub fn rank_error<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a RankError> {
+    match library(cause) {
+        Some(Error::Rank(error) | Error::Train(TrainError::Ranks(error))) => Some(error),
+        _ => None,
+    }
 }
 
 fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
@@ -165,6 +174,7 @@ fn of_library(error: &Error) -> Option<u8> {
         | Error::Needs { .. }
         | Error::Excludes { .. }
         | Error::Busy { .. }
+        | Error::Differ(_)
         | Error::Schedule(_)
         | Error::Optim(_)
         | Error::Toml(_) => Some(2),
@@ -174,6 +184,7 @@ fn of_library(error: &Error) -> Option<u8> {
         Error::Train(error) => of_training(error),
         Error::Sample(SampleError::Setting(_) | SampleError::Schedule(_)) => Some(2),
         Error::Judge(error) => of_judge(error),
+        Error::Rank(error) => of_rank(error),
         _ => None,
     }
 }
@@ -189,6 +200,15 @@ fn of_training(error: &TrainError) -> Option<u8> {
         TrainError::Checkpoint { .. } => Some(5),
         TrainError::Write { .. } | TrainError::Read { .. } => Some(6),
         TrainError::Model(error) => of_model(error),
+        TrainError::Ranks(error) => of_rank(error),
+        _ => None,
+    }
+}
+
+/// A rank that has ended has said with which code.
+fn of_rank(error: &RankError) -> Option<u8> {
+    match error {
+        RankError::Failed { code, .. } => Some(*code),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use crate::exit::usage;
 use crate::terminal::program;
 use anyhow::{Context, Result};
 use candle_core::Device;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Flags of the verbs that compute.
 #[derive(clap::Args)]
@@ -15,13 +16,28 @@ pub struct Compute {
     /// that on a GPU yet
     #[arg(long, help_heading = "This machine", default_value = "auto")]
     device: String,
+    /// Under mpirun or srun: seconds without a sign of life after which a rank counts as lost, and all end
+    #[arg(long, help_heading = "This machine", value_name = "SECONDS", default_value_t = RANK_LIMIT)]
+    pub rank_limit: u64,
 }
+
+/// Seconds without a sign of life after which a rank counts as lost.
+pub const RANK_LIMIT: u64 = 60;
 
 impl Compute {
     /// Starts the threads; the device.
     pub fn start(&self) -> Result<Device> {
-        set_threads(self.threads)?;
+        self.start_threads()?;
         device(&self.device)
+    }
+
+    /// Starts the threads, once.
+    pub fn start_threads(&self) -> Result<()> {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        match STARTED.swap(true, Ordering::Relaxed) {
+            true => Ok(()),
+            false => set_threads(self.threads),
+        }
     }
 }
 
@@ -31,8 +47,9 @@ pub struct Machine {
     /// Images in one pass through the network. It does not change the images
     #[arg(long, help_heading = "This machine", default_value_t = 64)]
     pub batch: usize,
+    /// Threads and device.
     #[command(flatten)]
-    compute: Compute,
+    pub compute: Compute,
 }
 
 impl Machine {

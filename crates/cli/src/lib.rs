@@ -19,6 +19,7 @@ pub mod hardware;
 mod images;
 mod import;
 mod interrupt;
+mod job;
 mod models;
 mod page;
 pub mod progress;
@@ -74,8 +75,23 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// Runs it.
+    /// Runs it, as one of several processes where it was started so.
     pub fn run(self) -> anyhow::Result<()> {
+        let compute = match &self {
+            Self::Train(args) => Some(args.compute()),
+            Self::Sample(args) => Some(args.compute()),
+            Self::Eval(args) => Some(args.compute()),
+            Self::Sweep(args) => Some(args.compute()),
+            Self::Ema(args) => Some(args.compute()),
+            _ => None,
+        };
+        if let (Some(compute), true) = (compute, job::launched().is_some()) {
+            compute.start_threads()?;
+        }
+        job::run(compute.map_or(hardware::RANK_LIMIT, |compute| compute.rank_limit), || self.run_here())
+    }
+
+    fn run_here(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(*args),
             Self::Sample(args) => sample::run(*args),
@@ -106,15 +122,14 @@ pub fn begin(program: &'static str) {
 
 /// The arguments, or the code to end with where they ask for help or a version, or are none.
 pub fn parse<C: clap::Parser>() -> Result<C, ExitCode> {
-    C::try_parse().map_err(|error| {
-        let printed = error.print();
-        match error.use_stderr() {
-            // If nobody reads why, nobody can be told.
-            true => ExitCode::from(2),
-            false => {
-                terminal::printed(printed);
-                end(Ok(()))
+    C::try_parse().map_err(|error| match error.use_stderr() {
+        // If nobody reads why, nobody can be told.
+        true => job::refuse(|| drop(error.print())),
+        false => {
+            if !job::is_silent() {
+                terminal::printed(error.print());
             }
+            end(Ok(()))
         }
     })
 }

@@ -1,5 +1,6 @@
 //! Opening models, with what a person should know of them.
 
+use crate::job;
 use crate::terminal::{command, err};
 use anyhow::Result;
 use candle_core::Device;
@@ -15,8 +16,9 @@ pub fn open(run: &str, device: &Device) -> Result<Model> {
     Ok(told(Model::open(run, device)?))
 }
 
-/// The model, with a word where nothing in its folder says which row is the null label's.
-fn told(model: Model) -> Model {
+/// The model, which the job's ranks draw with together, with a word where nothing in its folder says which row is the null label's.
+fn told(mut model: Model) -> Model {
+    model.job = job::current();
     if let (true, Some(rows)) = (model.null_is_assumed, model.loaded.unet.config().num_class_embeds) {
         let folder = model.folder.display().to_string();
         let import = command(["import", &folder, "--null-label", "none", "--out", "DIR"]);

@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::Machine;
+use crate::hardware::{Compute, Machine};
 use crate::models;
 use crate::progress::Progress;
 use crate::set;
@@ -45,6 +45,13 @@ enum Output {
     Tensors,
 }
 
+impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.machine.compute
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     check_above(&args.out)?;
@@ -64,21 +71,27 @@ pub fn run(args: Args) -> Result<()> {
         save_noise(path, &plan)?;
     }
     let mut frames = Frames::default();
-    let (count, steps) = (plan.sampling.seeds.len(), plan.sampling.sampler.steps().len());
-    let passes = count.div_ceil(args.machine.batch) * steps;
-    let mut progress = Progress::new(0, passes as u64, args.machine.batch.min(count), "denoised img/s");
-    let mut done = 0;
+    let count = plan.sampling.seeds.len();
+    let total = count * plan.sampling.sampler.steps().len();
+    let mut progress = Progress::new(0, total as u64, 1, "denoised img/s");
     let started = Instant::now();
-    let drawn = plan.draw(|trajectory: &Trajectory| {
-        if animation.is_some() {
+    let mut done = 0;
+    let drawn = match animation {
+        None => plan.draw_images(|far| {
+            if far.done > 0 {
+                progress.show(far.done as u64, "");
+            }
+            Ok(())
+        })?,
+        Some(_) => plan.draw(|trajectory: &Trajectory| {
             frames.note(trajectory)?;
-        }
-        if trajectory.progress().0 > 0 {
-            done += 1;
-            progress.show(done, "");
-        }
-        Ok(())
-    })?;
+            if trajectory.progress().0 > 0 {
+                done += trajectory.x().dim(0)? as u64;
+                progress.show(done, "");
+            }
+            Ok(())
+        })?,
+    };
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
     write_images(&args.out, output, &plan, &drawn.images)?;

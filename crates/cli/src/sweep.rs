@@ -1,7 +1,8 @@
 //! `sweep`: a table and a contact sheet over any two flags of `sample`.
 
 use crate::drawing::DrawingArgs;
-use crate::hardware::Machine;
+use crate::hardware::{Compute, Machine};
+use crate::job;
 use crate::progress::Progress;
 use crate::terminal::{out, print_out};
 use anyhow::Result;
@@ -30,6 +31,13 @@ pub struct Args {
     machine: Machine,
 }
 
+impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.machine.compute
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     let device = args.machine.start()?;
@@ -42,6 +50,7 @@ pub fn run(args: Args) -> Result<()> {
         batch: args.machine.batch,
         out: &args.out,
         device: &device,
+        job: job::current(),
     };
     let mut progress = None;
     let swept = sweep.run(|done, total| {

@@ -4,6 +4,7 @@ use crate::exit::{self, Interrupted, usage};
 use crate::hardware::Compute;
 use crate::images::Images;
 use crate::interrupt::{Interrupt, SIGINT};
+use crate::job;
 use crate::progress::Progress;
 use crate::terminal::{command, err, out};
 use anyhow::Result;
@@ -147,6 +148,11 @@ impl From<MemoryUse> for Memory {
 }
 
 impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+
     /// The flags that were given, as keys of the configuration, each of them once.
     fn settings(&self) -> Result<Vec<(String, Value)>> {
         let flags = self.named()?.into_iter();
@@ -300,6 +306,9 @@ fn started(args: &Args, device: Device) -> Result<Option<Session>> {
     let (config, data) = configured(args)?;
     let name = data.name.clone();
     let mut run = NewRun::with_memory(config, data, device, args.memory.into())?;
+    if let Some(job) = job::current() {
+        run = run.with_job(job)?;
+    }
     if let Some(epochs) = args.epochs {
         run = run.with_epochs(epochs)?;
     }
@@ -345,6 +354,9 @@ fn resumed(args: &Args, target: &str, device: Device) -> Result<Session> {
     };
     let mut session = Session::resume(target, &changes, device)?;
     session.use_memory(args.memory.into());
+    if let Some(job) = job::current() {
+        session.use_job(job)?;
+    }
     Ok(session)
 }
 

@@ -7,10 +7,11 @@ use anyhow::{Context, Result};
 use std::process::Command;
 
 /// The features that this program has, and the page's.
-const FEATURES: [(&str, bool); 4] = [
+const FEATURES: [(&str, bool); 5] = [
     ("studio", true),
     ("cuda", cfg!(feature = "cuda")),
     ("metal", cfg!(feature = "metal")),
+    ("mpi", cfg!(feature = "mpi")),
     ("parquet", cfg!(feature = "parquet")),
 ];
 

@@ -125,6 +125,7 @@ fn with_weights(model: &Model, weights: BTreeMap<String, Tensor>, device: &Devic
         null_label: model.null_label,
         null_is_assumed: model.null_is_assumed,
         guide: None,
+        job: model.job.clone(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, option, setting};
+use crate::job::lead::{self, Job};
 use crate::words::megabytes;
 use candle_core::Var;
 use duet_data::Splits;
@@ -26,13 +27,18 @@ pub(crate) fn length(name: &'static str, asked: f64, steps: f64) -> Result<u64> 
 
 /// Takes a few steps: the mean time of one, but for the first, of which there are two or as many as fit
 /// into `timed`.
-pub(crate) fn time_steps(trainer: &mut Trainer, data: &Splits, timed: Duration) -> Result<Duration> {
+pub(crate) fn time_steps(
+    trainer: &mut Trainer,
+    data: &Splits,
+    job: Option<&Job>,
+    timed: Duration,
+) -> Result<Duration> {
     let mut order = DataOrder::new(0, data.train.len() as u32);
-    trainer.step_on(&data.train, &mut order)?;
+    lead::step(job, trainer, data, &mut order)?;
     let started = Instant::now();
     let mut others = 0;
     while others < 2 || started.elapsed() < timed {
-        trainer.step_on(&data.train, &mut order)?;
+        lead::step(job, trainer, data, &mut order)?;
         others += 1;
     }
     Ok(started.elapsed() / others)

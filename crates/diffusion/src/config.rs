@@ -242,6 +242,11 @@ impl RunConfig {
         Ok(toml::to_string(self)?)
     }
 
+    /// The configuration of a text.
+    pub(crate) fn of_text(text: &str) -> Result<Self> {
+        Ok(toml::from_str(text)?)
+    }
+
     /// A run's own `config.toml`.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 /// A network, a sampler and what each image begins with: one image for each seed.
+#[derive(Clone)]
 pub struct Sampling<'a> {
     /// The network.
     pub unet: &'a UNet,

@@ -109,6 +109,12 @@ pub enum Error {
         /// Where the scheduler should be.
         path: PathBuf,
     },
+    /// Ranks of one job that are not the same in what must be the same.
+    #[error("{0}")]
+    Differ(String),
+    /// A rank that is lost or has failed.
+    #[error(transparent)]
+    Rank(#[from] duet_ranks::RankError),
     /// A picture that is not what is drawn now.
     #[error("{picture}: {reason}")]
     NotReproduced {

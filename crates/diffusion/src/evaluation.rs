@@ -6,6 +6,7 @@ use crate::drawing::Drawing;
 use crate::error::Result;
 use crate::eval_file::{CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};
 use crate::files::{create_parent, read_tensors, write_atomically};
+use crate::job::drawing::Denoised;
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
@@ -17,7 +18,6 @@ use duet_eval::{
     Confusion, CopyCounts, Denoiser, Labelled, Memorisation, bits_per_dimension, denoising_loss,
 };
 use duet_model::Purpose;
-use duet_sample::Trajectory;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -86,15 +86,15 @@ pub struct EvaluationDrawing<'a> {
 }
 
 impl Samples {
-    /// Draws them. `on_step` sees each batch's trajectory at its start and after every step.
+    /// Draws them. `on_step` is that of [`Plan::draw_images`].
     ///
     /// # Errors
-    /// As [`Plan::new`] and [`Plan::draw`], and those of `on_step`.
-    pub fn drawn(draws: &EvaluationDrawing, on_step: impl FnMut(&Trajectory) -> Result<()>) -> Result<Self> {
+    /// As [`Plan::new`] and [`Plan::draw_images`], and those of `on_step`.
+    pub fn drawn(draws: &EvaluationDrawing, on_step: impl FnMut(Denoised) -> Result<()>) -> Result<Self> {
         let EvaluationDrawing { drawing, model, labels, count, batch, device } = *draws;
         let each = drawn_each(count, labels.len());
         let (plan, asked) = planned(drawing, (model, labels, each), batch, device)?;
-        let drawn = plan.draw(on_step)?;
+        let drawn = plan.draw_images(on_step)?;
         let settings = serde_json::from_value(serde_json::to_value(&plan.drawing)?)?;
         Ok(Self {
             sheet: Some(sheet(&drawn.images, &plan.drawing, (model, labels, each), device)?),

@@ -4,6 +4,7 @@ use crate::config::{RunConfig, SampleConfig};
 use crate::drawing::Drawing;
 use crate::error::{Error, Result, Within, option};
 use crate::find;
+use crate::job::lead::Job;
 use candle_core::{DType, Device};
 use duet_model::LoadedModel;
 use duet_schedule::DiffusersScheduler;
@@ -33,6 +34,8 @@ pub struct Model {
     pub sample: Option<SampleConfig>,
     /// The model that guidance leads away from, where it is another one.
     pub guide: Option<Box<Model>>,
+    /// The ranks that draw with it together; none where this process is alone.
+    pub job: Option<Job>,
 }
 
 impl Model {
@@ -79,7 +82,17 @@ impl Model {
         let has_rows = loaded.unet.config().num_class_embeds.is_some();
         let null_is_assumed = has_rows && !rows.has_names && !rows.has_null_label;
         let (classes, null_label) = (rows.classes, with_null_last(&mut loaded, rows.null_label)?);
-        Ok(Self { loaded, scheduler, classes, null_label, folder, sample, guide: None, null_is_assumed })
+        Ok(Self {
+            loaded,
+            scheduler,
+            classes,
+            null_label,
+            folder,
+            sample,
+            guide: None,
+            job: None,
+            null_is_assumed,
+        })
     }
 
     /// Hash of the network's configuration and weights and of the scheduler.

@@ -39,6 +39,7 @@ pub struct Plan<'a> {
     /// Evaluations before the first step.
     spent: usize,
     solver: &'static str,
+    pub(crate) model: &'a Model,
 }
 
 impl<'a> Plan<'a> {
@@ -124,6 +125,7 @@ impl<'a> Plan<'a> {
             column_names,
             spent,
             solver,
+            model,
         })
     }
 

@@ -126,7 +126,7 @@ impl Again<'_> {
             Work { ..self.work }.take(&[axes.count(), drawing.steps.unwrap_or(1)])?;
             let mut pictures = Vec::new();
             for cell in axes.cells(drawing)? {
-                let model = self.opened.of(&cell, self.device)?;
+                let model = self.opened.of(&cell, self.device, None)?;
                 self.work.take_inversion(&cell)?;
                 let plan = Plan::new(&cell, model, BATCH, self.device)?;
                 self.work.take_images(plan.sampling.seeds.len(), &plan)?;
@@ -134,7 +134,7 @@ impl Again<'_> {
             }
             return Ok(axes.sheet(pictures)?.encode_png_with(&texts));
         }
-        let model = self.opened.of(drawing, self.device)?;
+        let model = self.opened.of(drawing, self.device, None)?;
         note.check(model)?;
         self.work.take_inversion(drawing)?;
         let mut plan = Plan::new(drawing, model, BATCH, self.device)?;

@@ -53,7 +53,7 @@ fn drawn(
     let labels = yardstick::labels_of(&yardstick.splits, model)?;
     let each = drawn_each(count, labels.len());
     let (plan, asked) = planned(drawing, (model, &labels, each), batch, device)?;
-    Ok((plan.draw(|_| Ok(()))?.images, asked))
+    Ok((plan.draw_images(|_| Ok(()))?.images, asked))
 }
 
 fn of_images(yardstick: &Yardstick, images: &Tensor, asked: &[u32]) -> Result<Score> {

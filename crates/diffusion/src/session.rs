@@ -9,6 +9,7 @@ use crate::eval_file::CopiedShares;
 use crate::events::Event;
 use crate::files::write_atomically;
 use crate::find;
+use crate::job::lead::{self, Job};
 use crate::metrics::{self, METRICS, Metrics, Score, StepHistory};
 use crate::model::Model;
 use crate::note::Form;
@@ -53,6 +54,8 @@ pub struct NewRun {
     memory: Memory,
     /// Bytes that the process had in memory before the network was made.
     before: u64,
+    /// The ranks that train together.
+    job: Option<Job>,
 }
 
 impl NewRun {
@@ -86,7 +89,25 @@ impl NewRun {
         let mut trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
         trainer.use_memory(memory);
         let beginning = begin(&mut config, &mut trainer, &data, &device)?;
-        Ok(Self { config, data, trainer, beginning, device, memory, before })
+        Ok(Self { config, data, trainer, beginning, device, memory, before, job: None })
+    }
+
+    /// The same on all ranks of a job: each takes a part of every step, and the run's bytes are those of one process.
+    ///
+    /// # Errors
+    /// A rank without these images, or that is lost; another device than the CPU.
+    pub fn with_job(mut self, job: Job) -> Result<Self> {
+        self.job = Some(job);
+        self.share()?;
+        Ok(self)
+    }
+
+    /// Lets the job's other ranks begin as this one does.
+    fn share(&mut self) -> Result<()> {
+        match &self.job {
+            Some(job) => job.share(&mut self.trainer, &self.config, &self.data, self.memory),
+            None => Ok(()),
+        }
     }
 
     /// The same for another number of steps.
@@ -99,6 +120,7 @@ impl NewRun {
         if let Some(beginning) = &self.beginning {
             beginning.set(&mut self.trainer)?;
         }
+        self.share()?;
         Ok(self)
     }
 
@@ -120,7 +142,7 @@ impl NewRun {
         // The longer the run, the more a wrong guess of the speed is worth avoiding.
         let timed = Duration::try_from_secs_f64(minutes * 1.5).unwrap_or_default();
         let timed = timed.clamp(TIMED, TIMED_AT_MOST);
-        let each = budget::time_steps(&mut self.trainer, &self.data, timed)?;
+        let each = budget::time_steps(&mut self.trainer, &self.data, self.job.as_ref(), timed)?;
         let steps = budget::length("minutes", minutes, minutes * 60.0 / each.as_secs_f64())?;
         self.with_steps(steps)
     }
@@ -201,7 +223,7 @@ impl NewRun {
     /// # Errors
     /// Where the training diverges at once.
     pub fn time_steps(&mut self) -> Result<Duration> {
-        budget::time_steps(&mut self.trainer, &self.data, TIMED)
+        budget::time_steps(&mut self.trainer, &self.data, self.job.as_ref(), TIMED)
     }
 
     /// Makes the run's folder.
@@ -298,6 +320,8 @@ pub struct Session {
     /// Steps taken before.
     first: u64,
     started: Instant,
+    memory: Memory,
+    job: Option<Job>,
 }
 
 impl Session {
@@ -312,7 +336,7 @@ impl Session {
 
     /// Of a run that is ready to be stepped, in its open folder.
     fn of(run: NewRun, config_text: String, mut folder: RunFolder) -> Result<Self> {
-        let NewRun { config, data, trainer, beginning, device, .. } = run;
+        let NewRun { config, data, trainer, beginning, device, memory, job, .. } = run;
         if let Some(Beginning { transfer, .. }) = &beginning {
             let text = serde_json::to_string_pretty(transfer)? + "\n";
             write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
@@ -340,6 +364,8 @@ impl Session {
             rise,
             first,
             started,
+            memory,
+            job,
         })
     }
 
@@ -418,7 +444,8 @@ impl Session {
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
         let (memory, before) = (Memory::Normal, duet_model::resident_memory());
-        Self::of(NewRun { config, data, trainer, beginning, device, memory, before }, config_text, folder)
+        let run = NewRun { config, data, trainer, beginning, device, memory, before, job: None };
+        Self::of(run, config_text, folder)
     }
 
     /// Takes one step, and all that is due after it: losses, previews, averages, checkpoint. After the last
@@ -430,7 +457,7 @@ impl Session {
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
         let began = Instant::now();
-        let report = self.trainer.step_on(&self.data.train, &mut self.order)?;
+        let report = lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?;
         let images_per_second =
             self.trainer.images_per_step() as f64 / began.elapsed().as_secs_f64().max(1e-9);
         let step = report.step;
@@ -472,7 +499,18 @@ impl Session {
 
     /// Chooses what training trades for memory from here on. It changes no result.
     pub fn use_memory(&mut self, memory: Memory) {
+        self.memory = memory;
         self.trainer.use_memory(memory);
+    }
+
+    /// Goes on with all ranks of a job, as [`NewRun::with_job`] begins with them.
+    ///
+    /// # Errors
+    /// As [`NewRun::with_job`].
+    pub fn use_job(&mut self, job: Job) -> Result<()> {
+        job.share(&mut self.trainer, &self.config, &self.data, self.memory)?;
+        self.job = Some(job);
+        Ok(())
     }
 
     /// Whether somebody has asked for the end of this training by [`crate::ask_to_stop`]. The request is taken away; one
@@ -592,7 +630,7 @@ impl Session {
         let mut plan = Plan::new(&drawing, &model, BATCH, &self.device)?;
         let checkpoint = checkpoint::folder(Path::new("../checkpoints"), self.trainer.steps());
         plan.note = plan.note.seen_from_picture(&checkpoint.display().to_string());
-        let images = plan.draw(|_| Ok(()))?.images;
+        let images = plan.draw_images(|_| Ok(()))?.images;
         let png = plan.grid(&images)?.encode_png_with(&plan.texts(Form::Grid)?);
         drop(plan);
         self.folder.add_preview(self.trainer.steps(), png)
@@ -621,6 +659,7 @@ impl Session {
             folder,
             sample,
             guide: None,
+            job: self.job.clone(),
             null_is_assumed: false,
         })
     }

@@ -6,6 +6,7 @@ use crate::error::{Result, Within, option, setting};
 use crate::files::{create_folder, write_atomically};
 use crate::find;
 use crate::inputs;
+use crate::job::lead::Job;
 use crate::metrics::Score;
 use crate::model::Model;
 use crate::note::{Form, Note};
@@ -104,11 +105,11 @@ pub(crate) struct Opened(Option<((String, Option<String>), Model)>);
 
 impl Opened {
     /// The model that the drawing names, with its guide.
-    pub(crate) fn of(&mut self, drawing: &Drawing, device: &Device) -> Result<&Model> {
+    pub(crate) fn of(&mut self, drawing: &Drawing, device: &Device, job: Option<&Job>) -> Result<&Model> {
         let named = (drawing.run.clone(), drawing.guide_with.clone());
         let opened = match self.0.take().filter(|(before, _)| *before == named) {
             Some(opened) => opened,
-            None => (named, Model::of(drawing, device)?),
+            None => (named, Model { job: job.cloned(), ..Model::of(drawing, device)? }),
         };
         Ok(&self.0.insert(opened).1)
     }
@@ -130,6 +131,8 @@ pub struct Sweep<'a> {
     pub out: &'a Path,
     /// Where the models are.
     pub device: &'a Device,
+    /// The ranks that draw together; none where this process is alone.
+    pub job: Option<Job>,
 }
 
 /// What a sweep wrote.
@@ -162,7 +165,7 @@ impl Sweep<'_> {
         let (mut pictures, mut cells, mut opened) = (Vec::new(), Vec::new(), Opened::default());
         on_cell(0, drawings.len());
         for (i, drawing) in drawings.iter().enumerate() {
-            let model = opened.of(drawing, self.device)?;
+            let model = opened.of(drawing, self.device, self.job.as_ref())?;
             let (picture, cell) = self.cell(drawing, model, yardstick.as_ref())?;
             pictures.push(picture);
             cells.push(cell);
@@ -207,7 +210,7 @@ impl Sweep<'_> {
             return Ok(found);
         }
         let started = std::time::Instant::now();
-        let drawn = plan.draw(|_| Ok(()))?;
+        let drawn = plan.draw_images(|_| Ok(()))?;
         let (count, seconds) = (plan.sampling.seeds.len() as f64, started.elapsed().as_secs_f64());
         let scores = match yardstick {
             Some((_, yardstick)) => {

@@ -20,6 +20,7 @@ mod launch;
 #[cfg(feature = "mpi")]
 mod mpi;
 mod ranks;
+mod spread;
 mod transport;
 mod tree;
 

@@ -1,8 +1,8 @@
 //! Messages between ranks, with a thread beside the work that carries them and listens for signs of life.
 
 use crate::error::RankError;
+use crate::spread;
 use crate::transport::{Local, Transport};
-use crate::tree;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -64,10 +64,19 @@ pub enum Channel {
     Beat = 4,
     /// That a rank has failed.
     Fail = 5,
+    /// Work that rank 0 hands out.
+    Work = 6,
 }
 
-const CHANNELS: [Channel; 6] =
-    [Channel::Order, Channel::Answer, Channel::Sum, Channel::Total, Channel::Beat, Channel::Fail];
+const CHANNELS: [Channel; 7] = [
+    Channel::Order,
+    Channel::Answer,
+    Channel::Sum,
+    Channel::Total,
+    Channel::Beat,
+    Channel::Fail,
+    Channel::Work,
+];
 
 /// What a rank has sent, and how long its work has waited for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,12 +250,12 @@ impl Ranks {
     /// # Errors
     /// A rank that is lost or has failed.
     pub fn broadcast(&self, channel: Channel, bytes: Option<Vec<u8>>) -> Result<Arc<Vec<u8>>, RankError> {
-        let bytes = match tree::parent(self.rank()) {
+        let bytes = match spread::parent(self.rank()) {
             None => bytes.unwrap_or_default(),
             Some(parent) => self.receive(parent, channel)?,
         };
         let bytes = Arc::new(bytes);
-        for child in tree::children(self.rank(), self.size()) {
+        for child in spread::children(self.rank(), self.size()) {
             self.send_shared(child, channel, bytes.clone());
         }
         Ok(bytes)

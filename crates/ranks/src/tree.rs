@@ -1,4 +1,4 @@
-//! Sums along a binary tree over the numbers of their terms, and the tree that spreads what rank 0 says.
+//! Sums along a binary tree over the numbers of their terms.
 
 use crate::error::RankError;
 use crate::ranks::{Channel, Ranks};
@@ -185,16 +185,4 @@ impl<T: Term> Summing<'_, T> {
         let first = first(node);
         self.shares.iter().position(|share| share.contains(&first)).unwrap_or(0)
     }
-}
-
-/// The rank from which this one gets what rank 0 says; none for rank 0.
-pub(crate) fn parent(rank: usize) -> Option<usize> {
-    (rank > 0).then(|| rank & (rank - 1))
-}
-
-/// The ranks to which this one passes it on, those with the most behind them first.
-pub(crate) fn children(rank: usize, size: usize) -> impl Iterator<Item = usize> {
-    let steps = if rank == 0 { usize::BITS } else { rank.trailing_zeros() };
-    let reachable = steps.min(size.next_power_of_two().trailing_zeros());
-    (0..reachable).rev().map(move |step| rank + (1 << step)).filter(move |&child| child < size)
 }

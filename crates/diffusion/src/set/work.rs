@@ -1,12 +1,14 @@
 //! A set while it is drawn: which images are there, which are drawn next, and which of those are kept.
 
 use crate::choice::ClassList;
-use crate::draw::{Sampling, pictures};
+use crate::draw::pictures;
 use crate::drawing::Drawing;
 use crate::error::{Result, setting};
 use crate::file_names::ClassFiles;
 use crate::files::{create_folder, remove_files};
 use crate::inputs::read_picture;
+use crate::job::drawing::{Part, Snapshots, parts};
+use crate::job::lead::Job;
 use crate::note::{Form, Note};
 use crate::plan::{Plan, title_of};
 use crate::set::manifest::{Asked, SetClass, SetManifest, share};
@@ -16,8 +18,7 @@ use crate::yardstick::Yardstick;
 use candle_core::{Device, Tensor};
 use duet_data::{Contents, DataError, Picture, Shape, save_idx, save_npz, texts_of_png};
 use duet_files::is_temporary;
-use duet_model::{Purpose, Snapshot};
-use duet_sample::{Labels, Seeds, Trajectory};
+use duet_sample::{Seeds, Trajectory};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -46,8 +47,7 @@ pub struct Class {
 /// A set that is being drawn.
 pub struct Work<'a> {
     plan: &'a Plan<'a>,
-    snapshot: Snapshot<'a>,
-    guide: Option<Snapshot<'a>>,
+    snapshots: Snapshots<'a>,
     /// All of the model's classes.
     names: &'a [String],
     only_right: Option<&'a Yardstick>,
@@ -67,10 +67,9 @@ impl<'a> Work<'a> {
         (asked, classes): (Asked, Vec<Class>),
         place: &Place,
     ) -> Result<Self> {
-        let snapshot = plan.sampling.unet.snapshot(Purpose::Prediction)?;
-        let guide = plan.sampling.guide.map(|unet| unet.snapshot(Purpose::Prediction)).transpose()?;
+        let snapshots = Snapshots::of(plan)?;
         let folder = place.work.clone();
-        let mut work = Self { plan, snapshot, guide, names, only_right, asked, classes, folder, drawn: 0 };
+        let mut work = Self { plan, snapshots, names, only_right, asked, classes, folder, drawn: 0 };
         work.look(place)?;
         Ok(work)
     }
@@ -136,7 +135,8 @@ impl<'a> Work<'a> {
 
     /// Draws the next images and keeps those that are right; whether there was anything to draw.
     pub fn batch(&mut self, on_step: &mut impl FnMut(SetProgress) -> Result<()>) -> Result<bool> {
-        let (batch, mut next) = (self.plan.sampling.batch, Vec::<(usize, u64)>::new());
+        let ranks = self.plan.job().map_or(1, Job::size);
+        let (batch, mut next) = (ranks * self.plan.sampling.batch, Vec::<(usize, u64)>::new());
         for (i, class) in self.classes.iter().enumerate() {
             let seeds = class.seeds.next(batch - next.len());
             if seeds.is_empty() && next.len() < batch {
@@ -171,18 +171,20 @@ impl<'a> Work<'a> {
     ) -> Result<Vec<Picture>> {
         let all = &self.plan.sampling;
         let numbers: Vec<u32> = next.iter().map(|&(i, _)| self.classes[i].number).collect();
-        let labels = all.labels.as_ref().map(|_| Labels::new(&numbers));
-        let seeds = next.iter().map(|&(_, seed)| seed).collect();
-        let sampling = Sampling {
-            guide: all.guide,
-            batch: all.batch,
-            device: all.device,
-            ..Sampling::new(all.unet, all.sampler.clone(), all.guidance.clone(), (labels, seeds), all.shape)
-        };
+        let labels = all.labels.as_ref().map(|_| numbers);
+        let seeds: Vec<u64> = next.iter().map(|&(_, seed)| seed).collect();
         let progress = self.progress();
-        let drawn =
-            sampling.draw_with(&self.snapshot, self.guide.as_ref(), |_: &Trajectory| on_step(progress))?;
-        pictures(&drawn.images)
+        let Some(job) = self.plan.job() else {
+            let part = Part::Of { labels, seeds };
+            let drawn = self.snapshots.draw(self.plan, &part, |_: &Trajectory| on_step(progress))?;
+            return pictures(&drawn.images);
+        };
+        let parts = parts(next.len(), job.size(), all.batch).into_iter().map(|range| Part::Of {
+            labels: labels.as_ref().map(|labels| labels[range.clone()].to_vec()),
+            seeds: seeds[range].to_vec(),
+        });
+        let plan = (self.plan, &self.snapshots);
+        pictures(&job.draw(plan, parts.collect(), &mut |_| on_step(progress))?.images)
     }
 
     /// Whether the judge takes each picture, as it is written, for its class.

@@ -219,7 +219,7 @@ fn a_preset_draws_by_its_settings_and_options_beat_it() {
 }
 
 fn sweep(rows: &str, columns: Option<&str>, drawing: &Drawing, out: &Path) {
-    let sweep = Sweep { rows, columns, drawing, score: 0, batch: 64, out, device: &Device::Cpu };
+    let sweep = Sweep { rows, columns, drawing, score: 0, batch: 64, out, device: &Device::Cpu, job: None };
     sweep.run(|_, _| {}).unwrap();
 }
 

@@ -333,6 +333,7 @@ fn a_sweep_is_a_table_and_a_sheet_and_goes_on_where_it_was() {
         batch: 64,
         out: &out,
         device: &Device::Cpu,
+        job: None,
     };
     let mut told = Vec::new();
     let found = sweep.run(|done, of| told.push((done, of))).unwrap();
@@ -381,7 +382,16 @@ fn a_sweep_names_what_is_wrong_with_an_axis() {
     ] {
         let out = dir.path().join("sweep");
         let device = &Device::Cpu;
-        let sweep = Sweep { rows, columns: None, drawing: &drawing, score: 0, batch: 64, out: &out, device };
+        let sweep = Sweep {
+            rows,
+            columns: None,
+            drawing: &drawing,
+            score: 0,
+            batch: 64,
+            out: &out,
+            device,
+            job: None,
+        };
         let error = refused(sweep.run(|_, _| {}));
         assert!(error.contains(expected), "{rows}: {error}");
         assert!(!out.exists(), "{rows}");

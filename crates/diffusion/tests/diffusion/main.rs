@@ -6,6 +6,7 @@ mod drawings;
 mod evaluation;
 mod exchange;
 mod golden;
+mod job;
 mod library;
 mod pages;
 mod runs;

@@ -1,0 +1,149 @@
+//! A rank that does what rank 0 asks of it.
+
+use crate::config::RunConfig;
+use crate::error::{Error, Result, Within};
+use crate::job::drawing::{Part, Snapshots};
+use crate::job::introduction::Introduction;
+use crate::job::lead::no_message;
+use crate::job::order::{self, Answer, Order, TrainOrder};
+use crate::model::Model;
+use crate::model_files::ModelFiles;
+use crate::plan::Plan;
+use candle_core::Device;
+use duet_data::Splits;
+use duet_model::Memory;
+use duet_ranks::{Channel, Ranks};
+use duet_train::Trainer;
+use serde_json::Value;
+use std::collections::VecDeque;
+
+/// Does what rank 0 asks, until it says that the work is done: the code to end with.
+///
+/// # Errors
+/// A rank that is lost or has failed; images that this rank cannot read or that are others than rank 0's. The caller tells
+/// the others of the latter with [`Ranks::fail`].
+pub fn follow(ranks: &Ranks, introduction: &Introduction) -> Result<u8> {
+    ranks.gather(serde_json::to_vec(introduction)?)?;
+    let mut follower = Follower::default();
+    loop {
+        let bytes = ranks.broadcast(Channel::Order, None)?;
+        let (order, payload) = order::read(&bytes).map_err(no_message(0))?;
+        match order {
+            Order::End { code } => return Ok(code),
+            Order::Train(order) => follower.train(ranks, &order, payload)?,
+            Order::Step { images } => follower.step(&images)?,
+            Order::Open { model, weights, guide } => {
+                let (weights, of_guide) = payload.split_at_checked(weights).unwrap_or((payload, &[]));
+                follower.model = Some(open((model, weights), guide.map(|guide| (guide, of_guide)))?);
+            }
+            Order::Draw { drawing, batch } => {
+                let missing = || no_message(0)("a drawing without a model");
+                let model = follower.model.as_ref().ok_or_else(missing)?;
+                draw(ranks, &Plan::new(&drawing, model, batch, &Device::Cpu)?)?;
+            }
+        }
+    }
+}
+
+/// What a following rank has in memory.
+#[derive(Default)]
+struct Follower {
+    data: Option<(String, Splits)>,
+    trainer: Option<Trainer>,
+    model: Option<Model>,
+}
+
+impl Follower {
+    fn train(&mut self, ranks: &Ranks, order: &TrainOrder, state: &[u8]) -> Result<()> {
+        let config = RunConfig::of_text(&order.config).within("the configuration from rank 0")?;
+        let data = self.images(&config, order)?;
+        let mut trainer = Trainer::new(&config.unet(data)?, &config.diffusion, &config.train, &Device::Cpu)?;
+        trainer.use_memory(if order.low_memory { Memory::Low } else { Memory::Normal });
+        trainer.set_state(state)?;
+        trainer.use_ranks(ranks.clone(), order.threads.clone())?;
+        self.trainer = Some(trainer);
+        ranks.send(0, Channel::Answer, order::to_bytes(&Answer::Ready, &[])?);
+        Ok(())
+    }
+
+    /// The images that this rank reads itself, which must be those of rank 0.
+    fn images(&mut self, config: &RunConfig, order: &TrainOrder) -> Result<&Splits> {
+        let known = self.data.take().filter(|(training, _)| *training == order.training);
+        let data = match known {
+            Some((_, data)) => data,
+            None => config.load_data()?,
+        };
+        let found = [&data.train, &data.test].map(|split| split.fingerprint());
+        if found != [order.training.clone(), order.held_out.clone()] {
+            let source = &config.data.source;
+            return Err(Error::Differ(format!(
+                "{source}: the images on this rank are others than those of rank 0; fingerprints {} against {}",
+                found.join(" and "),
+                [order.training.as_str(), &order.held_out].join(" and ")
+            )));
+        }
+        Ok(&self.data.insert((order.training.clone(), data)).1)
+    }
+
+    fn step(&mut self, images: &[u64]) -> Result<()> {
+        let (Some(trainer), Some((_, data))) = (&mut self.trainer, &self.data) else {
+            return Err(no_message(0)("a step without a trainer").into());
+        };
+        let images: Vec<usize> = images.iter().map(|&image| image as usize).collect();
+        trainer.step_on_images(&data.train, &images)?;
+        Ok(())
+    }
+}
+
+fn open((model, weights): (Value, &[u8]), guide: Option<(Value, &[u8])>) -> Result<Model> {
+    let of = |files, weights| serde_json::from_value::<ModelFiles>(files)?.open(weights, &Device::Cpu);
+    let mut model = of(model, weights)?;
+    if let Some((guide, weights)) = guide {
+        model.guide = Some(Box::new(of(guide, weights)?));
+    }
+    Ok(model)
+}
+
+/// Draws what rank 0 hands out.
+fn draw(ranks: &Ranks, plan: &Plan) -> Result<()> {
+    let snapshots = Snapshots::of(plan)?;
+    let mut parts = VecDeque::new();
+    loop {
+        let (number, part) = match parts.pop_front() {
+            Some(part) => part,
+            None => read_part(&ranks.receive(0, Channel::Work)?)?,
+        };
+        match part {
+            Part::None => return Ok(()),
+            Part::Leave => return left(ranks),
+            _ => {}
+        }
+        let drawn = snapshots.draw(plan, &part, |_| {
+            while let Some((_, bytes)) = ranks.receive_now(Channel::Work)? {
+                parts.push_back(read_part(&bytes)?);
+            }
+            match parts.back() {
+                Some((_, Part::Leave)) => Err(Error::caller("nobody wants it any more")),
+                _ => Ok(()),
+            }
+        });
+        let drawn = match drawn {
+            Err(Error::Caller(_)) => return left(ranks),
+            drawn => drawn?,
+        };
+        let answer = Answer::Drawn { part: number, evaluations: drawn.evaluations };
+        let values = drawn.images.flatten_all()?.to_vec1::<f32>()?;
+        let values: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        ranks.send(0, Channel::Answer, order::to_bytes(&answer, &values)?);
+    }
+}
+
+fn left(ranks: &Ranks) -> Result<()> {
+    ranks.send(0, Channel::Answer, order::to_bytes(&Answer::Left, &[])?);
+    Ok(())
+}
+
+/// A part with its number.
+fn read_part(bytes: &[u8]) -> Result<(usize, Part)> {
+    Ok(order::read(bytes).map_err(no_message(0))?.0)
+}
