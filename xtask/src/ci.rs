@@ -71,8 +71,9 @@ fn checks(hub: bool) -> Vec<Check> {
 
 /// Each crate used alone. The tests have built them; built by themselves, they would build candle
 /// again with other features.
-const EXAMPLES: [&str; 17] = [
+const EXAMPLES: [&str; 18] = [
     "streams",
+    "sum",
     "spacings",
     "ops",
     "attention",

@@ -199,6 +199,7 @@ impl NewRun {
                 self.config.train.flip
             ));
         }
+        warnings.extend(self.job.as_ref().and_then(|job| idle_ranks(&self.config, job.size())));
         Ok(warnings)
     }
 
@@ -684,6 +685,20 @@ impl Session {
         self.folder.tell(&Event::Saved { step, checkpoint })?;
         Ok(saved)
     }
+}
+
+/// Ranks beyond the number of a step's chunks have nothing to do.
+fn idle_ranks(config: &RunConfig, ranks: usize) -> Option<String> {
+    let images = duet_model::chunks(1 << 20, 1)[0].len();
+    let chunks = duet_model::chunks(config.train.batch, config.train.accumulate).len();
+    (ranks > chunks).then(|| {
+        format!(
+            "{ranks} ranks, and a step has work for {chunks}: a rank takes {images} images at least, so {} ranks have nothing \
+             to do while it trains; a batch of {} would use all",
+            ranks - chunks,
+            ranks * images
+        )
+    })
 }
 
 /// A preset's own images are noted only where they are what is trained on: other images that the caller has would

@@ -7,6 +7,8 @@ mod exchange;
 mod flags;
 #[cfg(unix)]
 mod messages;
+#[cfg(unix)]
+mod ranks;
 mod rectangles;
 #[cfg(unix)]
 mod reliability;
