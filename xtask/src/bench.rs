@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::str::FromStr;
+use std::time::Duration;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -42,6 +43,13 @@ pub struct Args {
     /// Time nothing against each other; print instead where the time of our training and prediction goes
     #[arg(long, conflicts_with_all = ["torch", "only", "json"])]
     profile: bool,
+    /// A launcher's words, to time training by several processes too, such as "mpirun -n 2"; several times for several.
+    /// Needs the feature mpi
+    #[arg(long, value_name = "COMMAND")]
+    ranks: Vec<String>,
+    /// Threads of each of these processes
+    #[arg(long, default_value_t = 1)]
+    rank_threads: usize,
     /// Steps of guided DDIM
     #[arg(long, default_value_t = 25)]
     steps: usize,
@@ -153,6 +161,8 @@ pub enum Task {
     Peak,
     /// Prints where the time of training and prediction goes.
     Profile,
+    /// The sum of a network's gradients over several ranks, without the work before it.
+    Wire,
 }
 
 impl FromStr for Task {
@@ -167,6 +177,7 @@ impl FromStr for Task {
             ("sample", _) => Ok(Self::Sample),
             ("peak", _) => Ok(Self::Peak),
             ("profile", _) => Ok(Self::Profile),
+            ("wire", _) => Ok(Self::Wire),
             ("conv-forward", Ok([i, o, side])) => Ok(Self::Conv((i, o, side))),
             ("conv-both", Ok([i, o, side])) => Ok(Self::ConvBoth((i, o, side))),
             _ => Err(format!("no task {text}")),
@@ -294,6 +305,12 @@ fn show(rows: &mut Vec<Row>, what: &str, peak: f64, contest: Vec<Row>) {
             megabytes(row.peak_memory),
         );
     }
+    for row in contest.iter().filter(|row| row.contestant.starts_with(RANKS)) {
+        // Round by round: a neighbour's noise is in both.
+        let mut ratios: Vec<f64> = row.repeats.iter().zip(&contest[0].repeats).map(|(a, b)| a / b).collect();
+        ratios.sort_by(f64::total_cmp);
+        out!("  {} is {:.3}× one process", row.contestant, ratios[ratios.len() / 2]);
+    }
     let peers = || contest.iter().filter(|row| row.contestant.starts_with("torch"));
     let best = |rows: &mut dyn Iterator<Item = &Row>| rows.map(|row| row.rate).max_by(f64::total_cmp);
     if let Some(best_peer) = best(&mut peers()) {
@@ -316,6 +333,11 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
     let mut workers = vec![Worker::duet(&work, args, args.threads)?];
     if work.task == "train" && args.threads > 1 {
         workers.push(Worker::duet(&work, args, 1)?);
+    }
+    if work.task == "train" {
+        for launcher in &args.ranks {
+            workers.push(Worker::ranks(launcher, &work, args)?);
+        }
     }
     if let Some(python) = args.torch.as_deref().filter(|_| work.task != "peak") {
         for compiled in [false, true] {
@@ -355,12 +377,15 @@ fn duet(task: &str, network: Option<Network>, args: &Args, threads: usize) -> Re
     Ok(command)
 }
 
+/// What the names of several processes begin with.
+const RANKS: &str = "duet, ";
+
 /// A contestant's process, which runs one repeat for each line that it is sent.
 struct Worker {
     name: String,
     threads: usize,
     process: Child,
-    input: ChildStdin,
+    input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     seconds: Vec<f64>,
     peak_memory: u64,
@@ -369,6 +394,15 @@ struct Worker {
 impl Worker {
     fn duet(work: &Work, args: &Args, threads: usize) -> Result<Self> {
         Self::start("duet".into(), threads, duet(&work.task, work.network, args, threads)?)
+    }
+
+    /// Several processes by a launcher.
+    fn ranks(launcher: &str, work: &Work, args: &Args) -> Result<Self> {
+        let duet = duet(&work.task, work.network, args, args.rank_threads)?;
+        let mut words = launcher.split_whitespace();
+        let mut command = Command::new(words.next().context("--ranks: no command")?);
+        command.args(words).arg(duet.get_program()).args(duet.get_args());
+        Self::start(format!("{RANKS}{launcher}"), args.rank_threads, command)
     }
 
     fn torch(python: &Path, work: &Work, args: &Args, channels_last: bool, compiled: bool) -> Result<Self> {
@@ -404,8 +438,7 @@ impl Worker {
             .stdout(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start {program} for {name}"))?;
-        let (input, output) =
-            (process.stdin.take().context("no input")?, process.stdout.take().context("no output")?);
+        let (input, output) = (process.stdin.take(), process.stdout.take().context("no output")?);
         let output = BufReader::new(output);
         let mut worker = Self { name, threads, process, input, output, seconds: Vec::new(), peak_memory: 0 };
         // One after another, so that no start disturbs another one's.
@@ -427,8 +460,9 @@ impl Worker {
     }
 
     fn repeat(&mut self) -> Result<()> {
-        self.input.write_all(b"\n")?;
-        self.input.flush()?;
+        let input = self.input.as_mut().context("no input")?;
+        input.write_all(b"\n")?;
+        input.flush()?;
         let line = self.line()?;
         let numbers = line
             .split_once(' ')
@@ -460,6 +494,14 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        // A launcher that is killed may leave its processes behind; without input they end, and it with them.
+        drop(self.input.take());
+        for _ in 0..200 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Shape, Tensor};
 use duet_cli::hardware;
 use duet_diffusion::Sampling;
+use duet_diffusion::ranks::{Channel, Ranks, Term, TreeSum, shares};
 use duet_kernels::Padding;
 use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{ConvWeights, InstructionSet, Sum};
@@ -57,6 +58,10 @@ pub fn run(args: Args) -> Result<()> {
             if args.low_memory {
                 trainer.use_memory(Memory::Low);
             }
+            if let Some(ranks) = duet_cli::ranks()? {
+                trainer.use_ranks(ranks.clone(), vec![args.threads; ranks.size()])?;
+                return serve_ranks(&ranks, || trainer.step(&batches).map(|_| ()).map_err(Into::into));
+            }
             serve(1, || Ok(trainer.step(&batches)?))
         }
         Task::Forward => {
@@ -105,6 +110,20 @@ pub fn run(args: Args) -> Result<()> {
                 Ok(chunks.collect::<Vec<_>>())
             })
         }
+        Task::Wire => {
+            let network = args.network()?;
+            let (_, parameters) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
+            let ranks = duet_cli::ranks()?.context("several ranks")?;
+            let gradients = Values(normals(parameters.count()));
+            serve_ranks(&ranks, || {
+                let part = TreeSum::new(ranks.size());
+                part.add(ranks.rank(), gradients.clone(), Values::add);
+                let ones = vec![1; ranks.size()];
+                let total = ranks.sum(part, &shares(ranks.size(), &ones))?;
+                ranks.broadcast(Channel::Total, total.map(|total| total.to_bytes()))?;
+                Ok(())
+            })
+        }
         Task::Peak => serve(1, || {
             profile::multiply_adds_on_each_thread();
             Ok(())
@@ -135,6 +154,63 @@ fn serve<T>(times: usize, mut repeat: impl FnMut() -> Result<T>) -> Result<()> {
         writeln!(out, "{seconds} {}", hardware::peak_memory().unwrap_or(0))?;
         out.flush()?;
     }
+    Ok(())
+}
+
+/// As many values as a network has gradients.
+#[derive(Clone)]
+struct Values(Vec<f32>);
+
+impl Term for Values {
+    fn add(&mut self, next: Self) {
+        self.0.iter_mut().zip(next.0).for_each(|(sum, value)| *sum += value);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![0; 4 * self.0.len()];
+        let places = bytes.as_chunks_mut().0.iter_mut();
+        places.zip(&self.0).for_each(|(place, value)| *place = value.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        Ok(Self(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()))
+    }
+}
+
+/// As [`serve`] for one of several ranks: rank 0 answers, and the others do what it does. At the end, it says what travelled.
+fn serve_ranks(ranks: &Ranks, mut step: impl FnMut() -> Result<()>) -> Result<()> {
+    (0..3).try_for_each(|_| step())?;
+    let before = ranks.traffic();
+    let mut steps = 0u32;
+    let again = |again: bool| {
+        Ok::<_, anyhow::Error>(ranks.broadcast(Channel::Order, Some(vec![again.into()]))?[0] > 0)
+    };
+    let started = Instant::now();
+    match ranks.rank() {
+        0 => serve(1, || {
+            again(true)?;
+            steps += 1;
+            step()
+        })?,
+        _ => {
+            while again(false)? {
+                step()?;
+            }
+            ranks.leave();
+            return Ok(());
+        }
+    }
+    again(false)?;
+    let now = ranks.traffic();
+    duet_cli::terminal::err!(
+        "rank 0 sent {:.0} bytes in {:.1} messages a step, and waited {:.1} % of the time, in {steps} steps of {:.1} ms",
+        (now.bytes - before.bytes) as f64 / f64::from(steps),
+        (now.messages - before.messages) as f64 / f64::from(steps),
+        100.0 * (now.waited - before.waited).as_secs_f64() / started.elapsed().as_secs_f64(),
+        1e3 * started.elapsed().as_secs_f64() / f64::from(steps),
+    );
+    ranks.leave();
     Ok(())
 }
 

@@ -135,13 +135,15 @@ fn lost(error: &anyhow::Error) -> Option<usize> {
     }
 }
 
+/// The ranks that were started.
 #[cfg(feature = "mpi")]
-fn connect(launch: &Launch, limit: Duration) -> Result<Ranks> {
-    Ok(duet_diffusion::ranks::mpi(launch, limit).map_err(|error| usage(error.to_string()))?)
+pub fn connect(launch: &Launch, limit: Duration) -> Result<Ranks> {
+    duet_diffusion::ranks::mpi(launch, limit).map_err(|error| usage(error.to_string()))
 }
 
+/// Refuses: there is no way to reach the others.
 #[cfg(not(feature = "mpi"))]
-fn connect(launch: &Launch, _: Duration) -> Result<Ranks> {
+pub fn connect(launch: &Launch, _: Duration) -> Result<Ranks> {
     let how = match program() {
         "duet" => "`cargo install --path crates/cli --features mpi`".to_string(),
         _ => "`cargo build --release --package xtask --features mpi`, and start target/release/xtask"

@@ -113,6 +113,16 @@ impl Verb {
     }
 }
 
+/// The ranks of the job that this process was started for, without anything that the verbs do with them; none where it is
+/// alone.
+///
+/// # Errors
+/// Where the job cannot be joined.
+pub fn ranks() -> anyhow::Result<Option<duet_diffusion::ranks::Ranks>> {
+    let limit = std::time::Duration::from_secs(hardware::RANK_LIMIT);
+    job::launched().map(|launch| job::connect(&launch, limit)).transpose()
+}
+
 /// To be called first, with the program's name as it is called: messages and commands for a person to
 /// type begin with it.
 pub fn begin(program: &'static str) {

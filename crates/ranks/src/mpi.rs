@@ -6,14 +6,16 @@ use crate::ranks::Ranks;
 use crate::transport::Transport;
 use ::mpi::Threading;
 use ::mpi::environment::Universe;
-use ::mpi::point_to_point::MatchedReceiveVec;
 use ::mpi::topology::SimpleCommunicator;
-use ::mpi::traits::{Communicator, Destination, Source};
+use ::mpi::traits::{Communicator, Destination, Equivalence, Source};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Bytes of one message of MPI. Larger ones of ours are cut, so that no receiver waits long for a stopped sender.
-const PIECE: usize = 1 << 18;
+const PIECE: usize = 1 << 20;
+/// Looks without a pause, and the pause between others.
+const LOOKS: u32 = 50;
+const NAP: Duration = Duration::from_micros(20);
 /// The tag of a piece that others follow, and of the last.
 const MORE: i32 = 0;
 const LAST: i32 = 1;
@@ -58,19 +60,36 @@ impl Mpi {
     /// Takes the pieces that are here.
     fn look(&mut self) {
         while let Some(found) = self.world.any_process().immediate_matched_probe() {
-            let (from, tag) = (found.1.source_rank() as usize, found.1.tag());
-            let (piece, _) = found.matched_receive_vec::<u8>();
-            let whole = match self.begun.remove(&from) {
-                None => piece,
-                Some(mut begun) => {
-                    begun.extend_from_slice(&piece);
-                    begun
+            let (message, status) = found;
+            let (from, tag) = (status.source_rank() as usize, status.tag());
+            let mut whole = self.begun.remove(&from).unwrap_or_default();
+            let before = whole.len();
+            whole.resize(before + status.count(u8::equivalent_datatype()) as usize, 0);
+            ::mpi::request::scope(|scope| {
+                let mut request = message.immediate_matched_receive_into(scope, &mut whole[before..]);
+                let mut pause = Pause::default();
+                while let Err(unfinished) = request.test() {
+                    request = unfinished;
+                    pause.wait();
                 }
-            };
+            });
             match tag {
                 MORE => drop(self.begun.insert(from, whole)),
                 _ => self.here.push_back((from, whole)),
             }
+        }
+    }
+}
+
+/// Waits between two looks at what is on its way: not at all at first, then so that others have the processor.
+#[derive(Default)]
+struct Pause(u32);
+
+impl Pause {
+    fn wait(&mut self) {
+        self.0 += 1;
+        if self.0 > LOOKS {
+            std::thread::sleep(NAP);
         }
     }
 }
@@ -92,8 +111,10 @@ impl Transport for Mpi {
             ::mpi::request::scope(|scope| {
                 let to = self.world.process_at_rank(to as i32);
                 let mut request = to.immediate_send_with_tag(scope, piece, tag);
+                let mut pause = Pause::default();
                 while let Err(unfinished) = request.test() {
                     request = unfinished;
+                    pause.wait();
                     self.look();
                     self.here.drain(..).for_each(|(from, message)| arrived(from, message));
                 }

@@ -89,9 +89,12 @@ pub struct Traffic {
     pub waited: Duration,
 }
 
-/// Between two looks for messages, while work waits for one and while none does.
+/// Between two looks for messages: while work waits for one that is due, while none waits, and after a long wait.
 const SOON: Duration = Duration::from_micros(20);
 const LATER: Duration = Duration::from_micros(500);
+const CALM: Duration = Duration::from_millis(1);
+/// A wait that is longer takes no more of a processor that others may use.
+const LONG: Duration = Duration::from_millis(200);
 /// Between two looks of waiting work at who is silent.
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two signs of life, at most.
@@ -390,7 +393,7 @@ struct Carrier<T> {
 
 impl<T: Transport> Carrier<T> {
     fn run(mut self) {
-        let mut beaten: Option<Instant> = None;
+        let (mut beaten, mut last): (Option<Instant>, _) = (None, Instant::now());
         loop {
             let mut moved = false;
             loop {
@@ -413,10 +416,15 @@ impl<T: Transport> Carrier<T> {
                 let to = if self.transport.rank() == 0 { 1..self.transport.size() } else { 0..1 };
                 to.for_each(|to| self.send(to, Channel::Beat, &[]));
             }
-            if !moved {
-                let waits = self.shared.waiting.load(Relaxed) > 0;
-                thread::park_timeout(if waits { SOON } else { LATER });
+            if moved {
+                last = Instant::now();
+                continue;
             }
+            thread::park_timeout(match self.shared.waiting.load(Relaxed) {
+                _ if last.elapsed() > LONG => CALM,
+                0 => LATER,
+                _ => SOON,
+            });
         }
     }
 

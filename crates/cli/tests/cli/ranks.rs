@@ -39,11 +39,10 @@ fn several_processes_of_a_program_without_mpi_are_refused_and_write_nothing() {
     }
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     // One process of a launcher is one process.
-    let alone =
-        duet(dir.path(), &["data", "--data", images(dir.path()).to_str().unwrap(), "--out", "data.png"])
-            .env("OMPI_COMM_WORLD_SIZE", "1")
-            .output()
-            .unwrap();
+    let alone = duet(dir.path(), &["data", images(dir.path()).to_str().unwrap()])
+        .env("OMPI_COMM_WORLD_SIZE", "1")
+        .output()
+        .unwrap();
     assert!(alone.status.success(), "{}", text(&alone));
 }
 

@@ -57,7 +57,10 @@ impl Gradients {
             bytes.extend(name.as_bytes());
             let (taps, channels, outputs) = slot.taps_first.unwrap_or_default();
             [taps, channels, outputs, slot.values.len()].into_iter().for_each(|n| number(&mut bytes, n));
-            slot.values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
+            let before = bytes.len();
+            bytes.resize(before + 4 * slot.values.len(), 0);
+            let places = bytes[before..].as_chunks_mut().0.iter_mut();
+            places.zip(slot.values.iter()).for_each(|(place, value)| *place = value.to_le_bytes());
         }
         bytes
     }
