@@ -426,7 +426,9 @@ fn each_flag_may_be_given_or_is_refused_by_name_on_resume() {
     assert!(flags.len() > 15, "{flags:?}");
     for flag in flags {
         let allowed = match flag {
-            "threads" | "save-every" | "keep" | "sample-every" | "eval-every" => Some(Some("1")),
+            "threads" | "rank-limit" | "save-every" | "keep" | "sample-every" | "eval-every" => {
+                Some(Some("1"))
+            }
             "max-megapixels" | "max-gigabytes" => Some(Some("1")),
             "restart" => Some(None),
             "device" => Some(Some("cpu")),
