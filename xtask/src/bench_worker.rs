@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use candle_core::{Device, Shape, Tensor};
 use duet_cli::hardware;
 use duet_diffusion::Sampling;
-use duet_diffusion::ranks::{Channel, Ranks, Term, TreeSum, shares};
+use duet_diffusion::ranks::{Addend, Channel, Ranks, TreeSum, shares};
 use duet_kernels::Padding;
 use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{ConvWeights, InstructionSet, Sum};
@@ -114,13 +114,12 @@ pub fn run(args: Args) -> Result<()> {
             let network = args.network()?;
             let (_, parameters) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
             let ranks = duet_cli::ranks()?.context("several ranks")?;
-            let gradients = Values(normals(parameters.count()));
+            let gradients = Addend { number: 1.0, values: normals(parameters.count()) };
+            let shares = shares(ranks.size(), &vec![1; ranks.size()]);
             serve_ranks(&ranks, || {
                 let part = TreeSum::new(ranks.size());
-                part.add(ranks.rank(), gradients.clone(), Values::add);
-                let ones = vec![1; ranks.size()];
-                let total = ranks.sum(part, &shares(ranks.size(), &ones))?;
-                ranks.broadcast(Channel::Total, total.map(|total| total.to_bytes()))?;
+                part.add(ranks.rank(), gradients.clone(), Addend::add);
+                ranks.sum(part, &shares, gradients.values.len())?;
                 Ok(())
             })
         }
@@ -155,27 +154,6 @@ fn serve<T>(times: usize, mut repeat: impl FnMut() -> Result<T>) -> Result<()> {
         out.flush()?;
     }
     Ok(())
-}
-
-/// As many values as a network has gradients.
-#[derive(Clone)]
-struct Values(Vec<f32>);
-
-impl Term for Values {
-    fn add(&mut self, next: Self) {
-        self.0.iter_mut().zip(next.0).for_each(|(sum, value)| *sum += value);
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; 4 * self.0.len()];
-        let places = bytes.as_chunks_mut().0.iter_mut();
-        places.zip(&self.0).for_each(|(place, value)| *place = value.to_le_bytes());
-        bytes
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        Ok(Self(bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect()))
-    }
 }
 
 /// As [`serve`] for one of several ranks: rank 0 answers, and the others do what it does. At the end, it says what travelled.

@@ -4,7 +4,6 @@ use crate::error::ModelError;
 use crate::parameters::Parameters;
 use candle_core::{Device, Tensor, Var};
 use duet_kernels::tape::Gradients;
-use duet_ranks::Term;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
@@ -31,21 +30,40 @@ impl PartialGradients {
     }
 }
 
-impl Term for PartialGradients {
-    fn add(&mut self, next: Self) {
+impl PartialGradients {
+    /// Adds those of the images that follow.
+    pub(crate) fn add(&mut self, next: Self) {
         self.value += next.value;
         self.gradients.add(next.gradients);
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.value.to_le_bytes().to_vec();
-        bytes.extend(self.gradients.to_bytes());
-        bytes
+    /// The value, and the gradients of the trainable parameters one behind the other, for [`gradients_of`].
+    ///
+    /// Errors: a parameter without a gradient.
+    pub fn into_values(self, parameters: &Parameters) -> Result<(f64, Vec<f32>), ModelError> {
+        let mut values = Vec::with_capacity(parameters.trainable().map(|(_, var)| var.elem_count()).sum());
+        for (name, _) in parameters.trainable() {
+            values.extend(self.gradients.get(name).ok_or_else(|| without_gradient(name))?);
+        }
+        Ok((self.value, values))
     }
+}
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let (value, gradients) = bytes.split_first_chunk().ok_or("no value")?;
-        Ok(Self { value: f64::from_le_bytes(*value), gradients: Gradients::from_bytes(gradients)? })
+/// The gradients by name of values that [`PartialGradients::into_values`] gives, or of their sum.
+///
+/// Errors: another number of values than the trainable parameters have.
+pub fn gradients_of(parameters: &Parameters, values: &[f32]) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let mut left = values;
+    let mut next = |(name, var): (&str, &Var)| {
+        let found = left.split_off(..var.elem_count());
+        let found =
+            found.ok_or_else(|| ModelError::Input(format!("{} values end in {name}", values.len())))?;
+        Ok((name.to_string(), Tensor::from_slice(found, var.shape(), &Device::Cpu)?))
+    };
+    let gradients = parameters.trainable().map(&mut next).collect::<Result<_, ModelError>>()?;
+    match left.is_empty() {
+        true => Ok(gradients),
+        false => Err(ModelError::Input(format!("{} values too many", left.len()))),
     }
 }
 
@@ -57,7 +75,11 @@ pub(crate) fn by_name(
     let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
     let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
         Some(gradient) => Ok((name.to_string(), gradient)),
-        None => Err(ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))),
+        None => Err(without_gradient(name)),
     };
     parameters.into_par_iter().map(named).collect()
+}
+
+fn without_gradient(name: &str) -> ModelError {
+    ModelError::Input(format!("{name} takes no part in the prediction: it has no gradient"))
 }

@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
 use duet_kernels::{ConvWeights, NormWeights};
-use duet_ranks::{Term, TreeSum};
+use duet_ranks::TreeSum;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

@@ -30,7 +30,7 @@ pub use launch::{Launch, launch};
 pub use mpi::mpi;
 pub use ranks::{Channel, Ranks, Traffic};
 pub use transport::Transport;
-pub use tree::{Term, TreeSum, shares};
+pub use tree::{Addend, TreeSum, shares};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -6,19 +6,26 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-/// A term of a sum that travels between ranks.
-pub trait Term: Sized + Send {
-    /// Adds the term that follows.
-    fn add(&mut self, next: Self);
+/// A term of a sum over ranks: a number, and values of which all terms have as many.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Addend {
+    /// The number.
+    pub number: f64,
+    /// The values.
+    pub values: Vec<f32>,
+}
 
-    /// As bytes, from which [`Term::from_bytes`] makes the same.
-    fn to_bytes(&self) -> Vec<u8>;
+impl Addend {
+    /// Adds the term that follows, each value to its own.
+    pub fn add(&mut self, next: Self) {
+        self.number += next.number;
+        self.values.iter_mut().zip(next.values).for_each(|(sum, value)| *sum += value);
+    }
 
-    /// From what another rank sent.
-    ///
-    /// # Errors
-    /// What is wrong with the bytes.
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String>;
+    /// The same number, and some of the values.
+    fn slice(&self, range: Range<usize>) -> Self {
+        Self { number: self.number, values: self.values[range].to_vec() }
+    }
 }
 
 /// A node of the tree: it adds the terms from `place`·2^`level` on, 2^`level` of them or as many as there are.
@@ -86,6 +93,16 @@ impl<T> TreeSum<T> {
         self.into_nodes().remove(&root)
     }
 
+    /// The same sum with each of its nodes changed.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub fn try_map<U, E>(self, mut change: impl FnMut(T) -> Result<U, E>) -> Result<TreeSum<U>, E> {
+        let terms = self.terms;
+        let nodes = self.into_nodes().into_iter().map(|(node, sum)| Ok((node, change(sum)?)));
+        Ok(TreeSum { terms, nodes: Mutex::new(nodes.collect::<Result<_, E>>()?) })
+    }
+
     fn into_nodes(self) -> BTreeMap<Node, T> {
         self.nodes.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,72 +134,123 @@ pub fn shares(terms: usize, weights: &[usize]) -> Vec<Range<usize>> {
 }
 
 impl Ranks {
-    /// The whole sum at rank 0, of the parts that the ranks have added: each has all terms of its share. The others get none.
+    /// The whole sum at every rank, of the parts that the ranks have added: each has all terms of its share, and a term has
+    /// `len` values.
     ///
-    /// A node is added by the rank that has its first term. So neighbours add first, and a sum passes at most as many
-    /// ranks as the tree has levels.
+    /// Each rank that has terms adds a slice of the values: it gets that slice of all nodes from the others, adds them
+    /// along the tree, and sends the sum of the slice to all. So each rank sends and receives about twice the values, however
+    /// many ranks there are.
     ///
     /// # Errors
     /// A rank that is lost or has failed, or that sent something else.
-    pub fn sum<T: Term>(&self, part: TreeSum<T>, shares: &[Range<usize>]) -> Result<Option<T>, RankError> {
-        let terms = part.terms;
-        let mut sum = Summing { ranks: self, shares, terms, nodes: part.into_nodes() };
-        sum.node((levels(terms), 0))
+    pub fn sum(
+        &self,
+        part: TreeSum<Addend>,
+        shares: &[Range<usize>],
+        len: usize,
+    ) -> Result<Addend, RankError> {
+        let (own, terms) = (self.rank(), part.terms());
+        let nodes = part.into_nodes();
+        let adding: Vec<usize> = (0..self.size()).filter(|&rank| !shares[rank].is_empty()).collect();
+        let slice = |i: usize| i * len / adding.len()..(i + 1) * len / adding.len();
+        // Every rank begins with the one behind it, so that no link gets all at once.
+        let behind = |ranks: &[usize]| {
+            let (before, after) = ranks.split_at(ranks.partition_point(|&rank| rank <= own));
+            [after, before].concat()
+        };
+        let mut mine = None;
+        if let Ok(i) = adding.binary_search(&own) {
+            for to in behind(&adding).into_iter().filter(|&to| to != own) {
+                let range = slice(adding.partition_point(|&rank| rank < to));
+                self.send(
+                    to,
+                    Channel::Sum,
+                    to_bytes(nodes.iter().map(|(node, sum)| (*node, sum, range.clone()))),
+                );
+            }
+            let mut all: BTreeMap<Node, Addend> =
+                nodes.iter().map(|(node, sum)| (*node, sum.slice(slice(i)))).collect();
+            for &from in adding.iter().filter(|&&from| from != own) {
+                all.extend(self.addends(from, Channel::Sum, slice(i).len())?);
+            }
+            let root = (levels(terms), 0);
+            let sum = node_of(&mut all, terms, root);
+            let missing = || RankError::Message { rank: own, reason: "a term of the sum is missing".into() };
+            let sum = sum.ok_or_else(missing)?;
+            let all: Vec<usize> = (0..self.size()).collect();
+            for to in behind(&all).into_iter().filter(|&to| to != own) {
+                let whole = 0..sum.values.len();
+                self.send(to, Channel::Total, to_bytes(std::iter::once((root, &sum, whole))));
+            }
+            mine = Some(sum);
+        }
+        let mut total = Addend { number: 0.0, values: Vec::with_capacity(len) };
+        for (i, &from) in adding.iter().enumerate() {
+            let sum = match mine.take_if(|_| from == own) {
+                Some(sum) => sum,
+                None => {
+                    let found = self.addends(from, Channel::Total, slice(i).len())?.pop();
+                    let none = || RankError::Message { rank: from, reason: "no sum".into() };
+                    found.ok_or_else(none)?.1
+                }
+            };
+            total.number = sum.number;
+            total.values.extend(sum.values);
+        }
+        Ok(total)
+    }
+
+    /// What a rank has sent: nodes, each with so many values.
+    fn addends(&self, from: usize, channel: Channel, len: usize) -> Result<Vec<(Node, Addend)>, RankError> {
+        let bytes = self.receive(from, channel)?;
+        from_bytes(&bytes, len).map_err(|reason| RankError::Message { rank: from, reason })
     }
 }
 
-struct Summing<'a, T> {
-    ranks: &'a Ranks,
-    shares: &'a [Range<usize>],
-    terms: usize,
-    nodes: BTreeMap<Node, T>,
+/// The sum of a node out of the nodes that are there.
+fn node_of(nodes: &mut BTreeMap<Node, Addend>, terms: usize, node: Node) -> Option<Addend> {
+    if let Some(sum) = nodes.remove(&node) {
+        return Some(sum);
+    }
+    let (level, place) = node;
+    let (left, right) = ((level.checked_sub(1)?, 2 * place), (level - 1, 2 * place + 1));
+    let mut sum = node_of(nodes, terms, left)?;
+    if first(right) < terms {
+        sum.add(node_of(nodes, terms, right)?);
+    }
+    Some(sum)
 }
 
-impl<T: Term> Summing<'_, T> {
-    /// The sum of a node, if this rank has its first term.
-    fn node(&mut self, node: Node) -> Result<Option<T>, RankError> {
-        if let Some(sum) = self.nodes.remove(&node) {
-            return Ok(Some(sum));
-        }
-        let (level, place) = node;
-        if level == 0 || !self.has_terms(node) {
-            return Ok(None);
-        }
-        let (left, right) = ((level - 1, 2 * place), (level - 1, 2 * place + 1));
-        if first(right) >= self.terms {
-            return self.node(left);
-        }
-        let sums = (self.node(left)?, self.node(right)?);
-        let (to, from) = (self.owner(left), self.owner(right));
-        match sums {
-            (Some(mut sum), Some(next)) => {
-                sum.add(next);
-                Ok(Some(sum))
-            }
-            (Some(mut sum), None) => {
-                let bytes = self.ranks.receive(from, Channel::Sum)?;
-                let next = T::from_bytes(&bytes);
-                sum.add(next.map_err(|reason| RankError::Message { rank: from, reason })?);
-                Ok(Some(sum))
-            }
-            (None, Some(sum)) => {
-                self.ranks.send(to, Channel::Sum, sum.to_bytes());
-                Ok(None)
-            }
-            (None, None) => Ok(None),
-        }
-    }
+/// Bytes of a node's place and number.
+const HEAD: usize = 4 + 8 + 8;
 
-    /// Whether this rank has terms of a node.
-    fn has_terms(&self, node: Node) -> bool {
-        let (level, _) = node;
-        let (mine, from) = (&self.shares[self.ranks.rank()], first(node));
-        mine.start < (from + (1 << level)) && from < mine.end
+/// Nodes with slices of their values: level, place, number and values, little-endian.
+fn to_bytes<'a>(nodes: impl Iterator<Item = (Node, &'a Addend, Range<usize>)>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for ((level, place), sum, range) in nodes {
+        bytes.extend(level.to_le_bytes());
+        bytes.extend((place as u64).to_le_bytes());
+        bytes.extend(sum.number.to_le_bytes());
+        let before = bytes.len();
+        bytes.resize(before + 4 * range.len(), 0);
+        let places = bytes[before..].as_chunks_mut().0.iter_mut();
+        places.zip(&sum.values[range]).for_each(|(place, value)| *place = value.to_le_bytes());
     }
+    bytes
+}
 
-    /// The rank that adds a node.
-    fn owner(&self, node: Node) -> usize {
-        let first = first(node);
-        self.shares.iter().position(|share| share.contains(&first)).unwrap_or(0)
+fn from_bytes(bytes: &[u8], len: usize) -> Result<Vec<(Node, Addend)>, String> {
+    let each = HEAD + 4 * len;
+    if !bytes.len().is_multiple_of(each) {
+        return Err(format!("{} bytes, and nodes of {each}", bytes.len()));
     }
+    let node = |bytes: &[u8]| {
+        let (level, rest) = bytes.split_first_chunk()?;
+        let (place, rest) = rest.split_first_chunk()?;
+        let (number, values) = rest.split_first_chunk()?;
+        let values = values.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect();
+        let node = (u32::from_le_bytes(*level), u64::from_le_bytes(*place) as usize);
+        Some((node, Addend { number: f64::from_le_bytes(*number), values }))
+    };
+    Ok(bytes.chunks_exact(each).filter_map(node).collect())
 }

@@ -1,7 +1,8 @@
 //! The sum of a step's gradients over the ranks that train together.
 
-use duet_model::PartialGradients;
-use duet_ranks::{Channel, RankError, Ranks, Term, TreeSum, shares};
+use crate::error::TrainError;
+use duet_model::{ModelError, Parameters, PartialGradients, ValueAndGradients, gradients_of};
+use duet_ranks::{Addend, Ranks, TreeSum, shares};
 use std::ops::Range;
 
 /// The ranks that train together, and how much of a step each takes.
@@ -30,20 +31,22 @@ impl RankedSum {
         }
     }
 
-    /// The whole sum, at every rank, of the parts that the ranks have added.
-    pub fn total(&self, part: TreeSum<PartialGradients>) -> Result<PartialGradients, RankError> {
-        let shares = shares(part.terms(), &self.threads);
-        let total = self.ranks.sum(part, &shares)?;
+    /// The step's value and gradients, at every rank, of the parts that the ranks have added.
+    pub fn total(
+        &self,
+        part: TreeSum<PartialGradients>,
+        parameters: &Parameters,
+    ) -> Result<ValueAndGradients, TrainError> {
         if self.ranks.size() == 1 {
-            return Ok(total.unwrap_or_default());
+            return Ok(part.total().unwrap_or_default().by_name(parameters)?);
         }
-        let bytes = total.as_ref().map(PartialGradients::to_bytes);
-        let bytes = self.ranks.broadcast(Channel::Total, bytes)?;
-        match total {
-            Some(total) => Ok(total),
-            None => {
-                PartialGradients::from_bytes(&bytes).map_err(|reason| RankError::Message { rank: 0, reason })
-            }
-        }
+        let shares = shares(part.terms(), &self.threads);
+        let addend = |partial: PartialGradients| {
+            let (number, values) = partial.into_values(parameters)?;
+            Ok::<_, ModelError>(Addend { number, values })
+        };
+        let len = parameters.trainable().map(|(_, var)| var.elem_count()).sum();
+        let total = self.ranks.sum(part.try_map(addend)?, &shares, len)?;
+        Ok((total.number, gradients_of(parameters, &total.values)?))
     }
 }

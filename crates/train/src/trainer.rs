@@ -317,7 +317,7 @@ impl Trainer {
                 noised.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?
             }
         };
-        self.ranks.total(part)?.by_name(&self.parameters).map_err(TrainError::from)
+        self.ranks.total(part, &self.parameters)
     }
 
     /// The same with candle's gradients, one batch after the other.

@@ -47,47 +47,6 @@ impl Gradients {
         }
     }
 
-    /// All gradients as bytes, little-endian, for [`Gradients::from_bytes`].
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let values = self.0.values().map(|slot| 4 * slot.values.len()).sum::<usize>();
-        let mut bytes = Vec::with_capacity(values + 64 * self.0.len());
-        let number = |bytes: &mut Vec<u8>, number: usize| bytes.extend((number as u64).to_le_bytes());
-        for (name, slot) in &self.0 {
-            number(&mut bytes, name.len());
-            bytes.extend(name.as_bytes());
-            let (taps, channels, outputs) = slot.taps_first.unwrap_or_default();
-            [taps, channels, outputs, slot.values.len()].into_iter().for_each(|n| number(&mut bytes, n));
-            let before = bytes.len();
-            bytes.resize(before + 4 * slot.values.len(), 0);
-            let places = bytes[before..].as_chunks_mut().0.iter_mut();
-            places.zip(slot.values.iter()).for_each(|(place, value)| *place = value.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// The gradients that [`Gradients::to_bytes`] wrote.
-    ///
-    /// Errors: bytes that end too early, or that are no gradients.
-    pub fn from_bytes(mut bytes: &[u8]) -> Result<Self, String> {
-        let mut gradients = BTreeMap::new();
-        while !bytes.is_empty() {
-            let len = number(&mut bytes)?;
-            let name = std::str::from_utf8(taken(&mut bytes, len)?).map_err(|error| error.to_string())?;
-            let [taps, channels, outputs, len] =
-                [number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?, number(&mut bytes)?];
-            let taps_first = (taps > 0).then_some((taps, channels, outputs));
-            let product = taps.checked_mul(channels).and_then(|product| product.checked_mul(outputs));
-            if taps_first.is_some() && product != Some(len) {
-                return Err(format!("{name} has {len} values for {taps}×{channels}×{outputs}"));
-            }
-            let (values, _) = taken(&mut bytes, len.checked_mul(4).ok_or("too many values")?)?.as_chunks();
-            let mut slot = Buffer::scratch(len);
-            slot.iter_mut().zip(values).for_each(|(slot, value)| *slot = f32::from_le_bytes(*value));
-            gradients.insert(name.to_string(), Slot { values: slot, taps_first });
-        }
-        Ok(Self(gradients))
-    }
-
     pub(crate) fn slot(&mut self, name: String, len: usize) -> &mut Buffer {
         let new = || Slot { values: Buffer::zeros(len), taps_first: None };
         &mut self.0.entry(name).or_insert_with(new).values
@@ -102,16 +61,6 @@ impl Gradients {
         let new = || Slot { values: values(), taps_first: Some((taps, channels, outputs)) };
         &mut self.0.entry(name).or_insert_with(new).values
     }
-}
-
-/// Takes the first bytes off.
-fn taken<'a>(bytes: &mut &'a [u8], count: usize) -> Result<&'a [u8], String> {
-    bytes.split_off(..count).ok_or_else(|| format!("they end {} bytes too early", count - bytes.len()))
-}
-
-fn number(bytes: &mut &[u8]) -> Result<usize, String> {
-    let number = taken(bytes, 8)?.try_into().map_err(|_| "no number")?;
-    usize::try_from(u64::from_le_bytes(number)).map_err(|error| error.to_string())
 }
 
 /// The gradients of nodes during the backward pass.

@@ -1,6 +1,6 @@
 //! The tape's operations and their gradients against the naive loops, with each instruction set.
 use duet_kernels::reference::{self, ConvShape, NormShape};
-use duet_kernels::tape::{Gradients, Images, Tape};
+use duet_kernels::tape::{Images, Tape};
 use duet_kernels::{Activation, Conv2d, InstructionSet, Padding, with_instruction_set};
 use duet_kernels::{ConvWeights, NormWeights, Sum};
 use duet_random::Draws;
@@ -604,35 +604,4 @@ fn a_profile_counts_the_products_that_are_really_done() {
     // Nothing is measured after the end.
     Tape::forward_only().conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
     assert!(profile::stop().keys().all(|(layer, _, _)| layer != "profiled"));
-}
-
-#[test]
-fn gradients_survive_their_bytes_and_other_bytes_are_refused() {
-    let mut tape = Tape::recording();
-    let x = tape.variable("x", &Images::new([2, 4, 4, 3], &normals("bytes", 96)));
-    let weights = Arc::new(ConvWeights::new(
-        "conv",
-        &normals("bytes", 5 * 3 * 9),
-        &normals("bytes", 5),
-        3,
-        (3, 3),
-        true,
-    ));
-    let y = tape.conv(&x, &weights, 1, Padding::all(1), Sum::NOTHING);
-    let gradients = tape.backward(&y, &normals("bytes", 2 * 16 * 5));
-    let bytes = gradients.to_bytes();
-    let again = Gradients::from_bytes(&bytes).unwrap();
-    assert!(gradients.names().count() == 3 && gradients.names().eq(again.names()));
-    for name in gradients.names() {
-        assert_eq!(gradients.get(name), again.get(name), "{name}");
-    }
-    let whole: Vec<usize> =
-        (1..bytes.len()).filter(|&end| Gradients::from_bytes(&bytes[..end]).is_ok()).collect();
-    assert_eq!(whole.len(), 2, "only where a parameter ends");
-    for i in 0..bytes.len().min(200) {
-        // Whatever a number says, nothing is allocated for it and nothing panics.
-        let mut wrong = bytes.clone();
-        wrong[i] ^= 0xff;
-        let _ = Gradients::from_bytes(&wrong);
-    }
 }

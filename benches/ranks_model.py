@@ -1,0 +1,53 @@
+"""How many hosts pay for a training step, by the model of docs/design/ranks.md.
+
+    python3 benches/ranks_model.py HANDLING NAME=MEGABYTES,SECONDS_OF_A_CHUNK,SECONDS_OF_THE_REST ...
+
+A host takes a chunk of eight images in SECONDS_OF_A_CHUNK, with all of its cores, and what every host does itself in each step
+in SECONDS_OF_THE_REST. MEGABYTES are the network's gradients. HANDLING is
+how many bytes a second a host makes messages of and takes from them.
+"""
+
+import math
+import sys
+
+# Bytes a second.
+LINKS = {"1 Gbit/s": 125e6, "10 Gbit/s": 1250e6}
+LATENCY = 0.15e-3
+HOSTS = [1, 2, 4, 8, 16, 32, 64]
+
+
+def wire(hosts, size, rate, handling):
+    """Up the tree and down again: each level sends the whole sum once."""
+    levels = math.ceil(math.log2(hosts)) if hosts > 1 else 0
+    return 2 * levels * (size / rate + size / handling + LATENCY)
+
+
+def step(hosts, chunks, chunk, rest, size, rate, handling):
+    return math.ceil(chunks / hosts) * chunk + rest + wire(hosts, size, rate, handling)
+
+
+def main():
+    handling = float(sys.argv[1])
+    for argument in sys.argv[2:]:
+        name, numbers = argument.split("=")
+        megabytes, chunk, rest = (float(number) for number in numbers.split(","))
+        size = 1e6 * megabytes
+        for link, rate in LINKS.items():
+            print(f"\n{name}, {link}: times as fast as one host")
+            print("| batch | " + " | ".join(f"{hosts}" for hosts in HOSTS) + " |")
+            print("|---|" + "---|" * len(HOSTS))
+            for batch in [64, 256, 1024, 4096]:
+                chunks = batch // 8
+                alone = step(1, chunks, chunk, rest, size, rate, handling)
+                gains = [
+                    alone / step(hosts, chunks, chunk, rest, size, rate, handling) if hosts <= chunks else None
+                    for hosts in HOSTS
+                ]
+                print(f"| {batch} | " + " | ".join("–" if gain is None else f"{gain:.2f}" for gain in gains) + " |")
+            # Twice as many hosts save half of the chunks' time, and cost two more passes of the sum.
+            pays = [8 * math.ceil(2 * hosts * 2 * (size / rate + size / handling + LATENCY) / chunk) for hosts in HOSTS[:-1]]
+            print("twice as many hosts pay from a batch of: " + ", ".join(f"{h} → {2 * h}: {b}" for h, b in zip(HOSTS, pays)))
+
+
+if __name__ == "__main__":
+    main()
