@@ -12,14 +12,17 @@ import sys
 
 # Bytes a second.
 LINKS = {"1 Gbit/s": 125e6, "10 Gbit/s": 1250e6}
-LATENCY = 0.15e-3
+LATENCY = 0.3e-3
+# Seconds that a message takes besides its bytes.
+MESSAGE = 0.05e-3
 HOSTS = [1, 2, 4, 8, 16, 32, 64]
 
 
 def wire(hosts, size, rate, handling):
-    """Up the tree and down again: each level sends the whole sum once."""
-    levels = math.ceil(math.log2(hosts)) if hosts > 1 else 0
-    return 2 * levels * (size / rate + size / handling + LATENCY)
+    """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice."""
+    if hosts == 1:
+        return 0.0
+    return 2 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
 
 
 def step(hosts, chunks, chunk, rest, size, rate, handling):
@@ -44,8 +47,9 @@ def main():
                     for hosts in HOSTS
                 ]
                 print(f"| {batch} | " + " | ".join("–" if gain is None else f"{gain:.2f}" for gain in gains) + " |")
-            # Twice as many hosts save half of the chunks' time, and cost two more passes of the sum.
-            pays = [8 * math.ceil(2 * hosts * 2 * (size / rate + size / handling + LATENCY) / chunk) for hosts in HOSTS[:-1]]
+            # Twice as many hosts save half of a host's chunks, and cost what the longer way costs more.
+            more = lambda hosts: wire(2 * hosts, size, rate, handling) - wire(hosts, size, rate, handling)
+            pays = [8 * math.ceil(2 * hosts * more(hosts) / chunk) for hosts in HOSTS[:-1]]
             print("twice as many hosts pay from a batch of: " + ", ".join(f"{h} → {2 * h}: {b}" for h, b in zip(HOSTS, pays)))
 
 
