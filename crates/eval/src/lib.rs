@@ -53,6 +53,7 @@ mod memorisation;
 mod nearest;
 mod pairs;
 mod precision_recall;
+mod proportion;
 mod quantile;
 mod two_sample;
 
@@ -76,7 +77,8 @@ pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
 pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation, memorisation_beside};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
-pub use two_sample::{TwoSample, spread, two_sample_test};
+pub use proportion::{halves, in_proportion};
+pub use two_sample::{TwoSample, two_sample_test};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -29,7 +29,7 @@ pub struct TwoSample {
 /// The accuracy of telling `real` (n, d) from `samples` (m, d) by logistic regression, in five-fold cross-validation
 /// with as many images of either kind (Lopez-Paz & Oquab 2017, section 3).
 ///
-/// Of more than n samples, up to five parts of n, spread over all, are each told from the real images, and the mean is
+/// Of more than n samples, up to five parts of n are each told from the real images, and the mean is
 /// taken. Errors of the parts are not independent, so the standard error and p are those of one part: a little too
 /// large. A plane in these features has to tell the kinds apart; what no plane shows is not seen.
 /// Errors: rows of different lengths; fewer than 10 rows.
@@ -38,14 +38,12 @@ pub fn two_sample_test(real: &Features, samples: &Features, seed: u64) -> Result
     check_rows(real, "the two-sample test", 2 * FOLDS)?;
     check_rows(samples, "the two-sample test", 2 * FOLDS)?;
     let images = real.len().min(samples.len());
-    let real = match real.len() > images {
-        true => &real.select(&spread(real.len(), images, (0, 1)))?,
-        false => real,
-    };
     let parts = (samples.len() / images).min(MOST_PARTS);
+    let (real_order, order) = (drawn_order(real, seed, 0), drawn_order(samples, seed, 1));
+    let real = real.select(&real_order[..images])?;
     let accuracy = |part: usize| {
-        let part = samples.select(&spread(samples.len(), images, (part, parts)))?;
-        held_out_accuracy(real, &part, seed)
+        let part = samples.select(&order[part * images..][..images])?;
+        held_out_accuracy(&real, &part, seed)
     };
     let accuracies = (0..parts).map(accuracy).collect::<Result<Vec<f64>, EvalError>>()?;
     let accuracy = accuracies.iter().sum::<f64>() / parts as f64;
@@ -59,10 +57,9 @@ pub fn two_sample_test(real: &Features, samples: &Features, seed: u64) -> Result
     })
 }
 
-/// `size` of 0..n at equal distances, and none of another part: `part` of `parts`, size · parts ≤ n.
-pub fn spread(n: usize, size: usize, (part, parts): (usize, usize)) -> Vec<usize> {
-    let at = |i: usize| ((2 * (i * parts + part) + 1) * n) / (2 * size * parts);
-    (0..size).map(at).collect()
+fn drawn_order(rows: &Features, seed: u64, set: u64) -> Vec<usize> {
+    let order = Draws::new(seed, "two-sample parts", set).permutation(rows.len() as u32);
+    order.into_iter().map(|i| i as usize).collect()
 }
 
 /// The share of rows on the right side of the plane that the other folds give.
@@ -115,16 +112,6 @@ fn binomial_tail(of: usize, right: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_do_not_meet_and_reach_over_all() {
-        for (n, size, parts) in [(10_000, 2000, 5), (1001, 100, 10), (7, 7, 1), (13, 4, 3)] {
-            let mut seen: Vec<usize> = (0..parts).flat_map(|part| spread(n, size, (part, parts))).collect();
-            seen.sort_unstable();
-            assert!(seen.windows(2).all(|pair| pair[0] < pair[1]) && seen[seen.len() - 1] < n);
-            assert!(seen.len() == size * parts && seen[0] < n.div_ceil(size));
-        }
-    }
 
     #[test]
     fn the_tail_is_that_of_fair_coins() {
