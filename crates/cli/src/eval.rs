@@ -237,6 +237,7 @@ fn print_judges(file: &EvalFile) {
         let (percent, error) = (100.0 * test.accuracy, 100.0 * test.error);
         Some(format!("{percent:.2} ± {error:.2} %, p = {:.2e}", test.p))
     });
+    row("  of as many training", &|judge| Some(format!("{:.2} %", 100.0 * judge.two_sample?.floor?)));
     let numbers: [(&str, fn(&Judged) -> Option<f64>); 6] = [
         ("precision", |judge| judge.precision),
         ("recall", |judge| judge.recall),

@@ -3,10 +3,10 @@
 use crate::classify;
 use crate::draw::{self, seam};
 use crate::drawing::Drawing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval_file::{CopiedShares, EVAL_FILE, EvalFile, LossAt};
 use crate::files::{create_parent, read_tensors, write_atomically};
-use crate::judged::{EqualCounts, Frechet, Judged};
+use crate::judged::{EqualCounts, Frechet, Judged, TwoSampleTest};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
@@ -248,6 +248,17 @@ fn judged(judge: &Judge, splits: &Splits, samples: &Samples) -> Result<(Judged, 
     let clipped = judge.clipped(&features)?;
     let equal = judge.at_equal_counts(&features, asked)?;
     let enough = samples.asked.len().min(splits.test.len()) >= FEWEST_TWO_SAMPLE;
+    let training = judge.training_features(&splits.train, each(asked.len(), drawn))?;
+    let two_sample = match enough {
+        true => Some(TwoSampleTest {
+            floor: training
+                .as_ref()
+                .map(|real| Ok::<_, Error>(judge.two_sample(real)?.accuracy))
+                .transpose()?,
+            ..judge.two_sample(&features)?.into()
+        }),
+        false => None,
+    };
     let numbers = 0..classes.len() as u32;
     let counted = |asked| -> Vec<u64> {
         numbers.clone().map(|answered| scores.confusion.count(asked, answered) as u64).collect()
@@ -264,12 +275,12 @@ fn judged(judge: &Judge, splits: &Splits, samples: &Samples) -> Result<(Judged, 
             value: Some(scores.frechet),
             low: Some(interval.low),
             high: Some(interval.high),
-            floor: judge.floor(&splits.train, each(asked.len(), drawn))?,
+            floor: training.as_ref().map(|training| judge.frechet(training)).transpose()?,
         }),
         frechet_by_class: named(judge.frechet_by_class(&features, asked)),
         kernel_distance: Some(kernel_distance),
         kernel_interval: Some(kernel_interval.into()),
-        two_sample: enough.then(|| judge.two_sample(&features)).transpose()?.map(Into::into),
+        two_sample,
         precision: Some(scores.precision),
         recall: Some(scores.recall),
         density: Some(scores.density),

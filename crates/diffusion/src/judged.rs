@@ -100,6 +100,11 @@ pub struct TwoSampleTest {
     pub p: f64,
     /// Images of either kind.
     pub images: u64,
+    /// `accuracy` of as many real training images as there are samples, those of the Fréchet distance's `floor`: what a
+    /// perfect model of the training images would have, where the held-out images are of another kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
+    pub floor: Option<f64>,
 }
 
 /// Distances that compare, because both are of as many images to the same ones.
@@ -146,7 +151,7 @@ impl From<duet_eval::Closeness> for Distances {
 
 impl From<duet_eval::TwoSample> for TwoSampleTest {
     fn from(of: duet_eval::TwoSample) -> Self {
-        Self { accuracy: of.accuracy, error: of.error, p: of.p_value, images: of.images as u64 }
+        Self { accuracy: of.accuracy, error: of.error, p: of.p_value, images: of.images as u64, floor: None }
     }
 }
 
@@ -192,6 +197,11 @@ impl Judged {
             ("kernel distance, high", self.kernel_interval.map(|i| i.high), Neither),
             ("two-sample accuracy (a half is perfect)", self.two_sample.map(|test| test.accuracy), Lower),
             ("two-sample accuracy, error", self.two_sample.map(|test| test.error), Neither),
+            (
+                "two-sample accuracy of real training images",
+                self.two_sample.and_then(|test| test.floor),
+                Neither,
+            ),
             ("two-sample p", self.two_sample.map(|test| test.p), Neither),
             ("precision", self.precision, Higher),
             ("recall", self.recall, Higher),

@@ -373,20 +373,27 @@ impl Judge {
         Ok(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }.interval_of_kinds(asked, of)?)
     }
 
-    /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what no model
-    /// has to beat. None where there are not as many. The first judge has trained on them, and may know them better; of
-    /// the second's, only those count that it has not seen.
+    /// The features of `count` real images of each class of `train`: their distance is what no model has to beat. None
+    /// where there are not as many. The first judge has trained on them, and may know them better; of the second's, only
+    /// those count that it has not seen.
     ///
     /// # Errors
     /// Those of the classifier.
-    pub fn floor(&self, train: &Dataset, count: usize) -> Result<Option<f64>> {
-        let (images, labels) = tensors(&train.select(&self.comparable).take_per_class(count))?;
+    pub fn training_features(&self, train: &Dataset, count: usize) -> Result<Option<Features>> {
+        let chosen = train.select(&self.comparable).take_per_class(count);
         let classes = train.class_counts().iter().filter(|count| **count > 0).count();
-        if labels.len() < count * classes {
-            return Ok(None);
+        match chosen.len() < count * classes {
+            true => Ok(None),
+            false => self.features(&tensors(&chosen)?.0).map(Some),
         }
-        let real = self.features(&images)?;
-        Ok(Some(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(&real)?)?))
+    }
+
+    /// The Fréchet distance of features to the held-out images.
+    ///
+    /// # Errors
+    /// Where there are fewer than two.
+    pub fn frechet(&self, of: &Features) -> Result<f64> {
+        Ok(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(of)?)?)
     }
 
     /// Samples and held-out images, as many of either, each beside the same other held-out images: (how many, beside how
