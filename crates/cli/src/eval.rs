@@ -10,7 +10,9 @@ use anyhow::Result;
 use duet_diffusion::data::{DataError, LabelKind};
 use duet_diffusion::evaluation::{self, Evaluation, EvaluationDrawing, Samples};
 use duet_diffusion::yardstick::{self, Yardstick};
-use duet_diffusion::{Denoised, EvalFile, Frechet, Model, RISEN, find};
+use duet_diffusion::{
+    DRAWING_TIME, Denoised, EqualCounts, EvalCount, EvalFile, Frechet, Interval, Judged, Model, RISEN, find,
+};
 use duet_eval::{Confusion, CopyCount, Memorisation};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,8 +23,9 @@ pub struct Args {
     #[command(flatten)]
     drawing: DrawingArgs,
     /// Images to draw, the same number of each class from seed 0 on; --class and --seeds do not count
-    #[arg(long, help_heading = "What is measured", default_value_t = 1000)]
-    n: usize,
+    /// [default: 10000, or as many as five minutes of drawing give on this machine; a few are timed first]
+    #[arg(long, help_heading = "What is measured")]
+    n: Option<usize>,
     /// Scores images from elsewhere: tensors `images` (n, C, H, W) in [-1, 1] and `labels` (n) i64
     #[arg(long, help_heading = "What is measured", value_name = "FILE")]
     samples: Option<PathBuf>,
@@ -88,8 +91,8 @@ pub fn run(args: Args) -> Result<()> {
             (samples, found)
         }
         Given::Model(model, labels) => {
-            let (count, batch) = (args.n, args.machine.batch);
-            let draws = EvaluationDrawing {
+            let (count, batch) = (args.n.unwrap_or_default(), args.machine.batch);
+            let mut draws = EvaluationDrawing {
                 drawing: &drawing,
                 model: &model,
                 labels: &labels,
@@ -97,6 +100,9 @@ pub fn run(args: Args) -> Result<()> {
                 batch,
                 device: &device,
             };
+            if args.n.is_none() {
+                draws.count = counted(&EvalCount::timed(&draws)?);
+            }
             let samples = drawn(&draws)?;
             let mut found = evaluation::measured(&yardstick, &samples)?;
             evaluation::of_model(&mut found.file, &model, &yardstick, args.classify)?;
@@ -107,6 +113,20 @@ pub fn run(args: Args) -> Result<()> {
     let [json, sheet, nearest] = evaluation::write(&out, &samples, &found, &yardstick)?;
     out!("{}, {}, {}", json.display(), sheet.display(), nearest.display());
     Ok(())
+}
+
+/// How many images are drawn, and why as many.
+fn counted(count: &EvalCount) -> usize {
+    let EvalCount { images, rate, is_short } = *count;
+    let minutes = DRAWING_TIME.as_secs() / 60;
+    match is_short {
+        true => err!(
+            "{images} images: as many as {minutes} minutes give, at {rate:.1} images/s; --n draws another number, and \
+             distances of different numbers do not compare"
+        ),
+        false => err!("{images} images, in about {:.0} s", images as f64 / rate),
+    }
+    images
 }
 
 fn drawn(draws: &EvaluationDrawing) -> Result<Samples> {
@@ -154,22 +174,8 @@ fn line(name: &str, text: String) {
 fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
     let file = &found.file;
     out!("{} samples of {}", samples.asked.len(), samples.source);
-    if let Some(accuracy) = file.accuracy {
-        line("class accuracy", format!("{:.2} %", 100.0 * accuracy));
-    }
-    if let Some(Frechet { value: Some(value), low: Some(low), high: Some(high), floor: Some(floor) }) =
-        file.frechet
-    {
-        let interval =
-            format!("{low:.4} to {high:.4}; as many real images, which the judge trained on: {floor:.4}");
-        line("Fréchet distance", format!("{value:.4}  ({interval})"));
-    }
+    print_judges(file);
     for (name, value) in [
-        ("kernel distance", file.kernel_distance),
-        ("precision", file.precision),
-        ("recall", file.recall),
-        ("density", file.density),
-        ("coverage", file.coverage),
         ("bits per dimension, <=", file.bits_per_dimension),
         ("accuracy as classifier", file.diffusion_classifier_accuracy),
     ] {
@@ -196,11 +202,75 @@ fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
     }
 }
 
+/// A column for each judge.
+fn print_judges(file: &EvalFile) {
+    let judges: Vec<&Judged> = std::iter::once(&file.judged).chain(&file.second_judge).collect();
+    if file.judged.accuracy.is_none() {
+        return;
+    }
+    let row = |name: &str, cell: &dyn Fn(&Judged) -> Option<String>| {
+        let cells: Vec<String> =
+            judges.iter().map(|judge| cell(judge).unwrap_or_else(|| "–".into())).collect();
+        let last = cells.len() - 1;
+        let text = cells.iter().enumerate().map(|(i, text)| match i == last {
+            true => text.clone(),
+            false => format!("{text:<30}"),
+        });
+        line(name, text.collect());
+    };
+    let within = |value: f64, low: f64, high: f64| format!("{value:.4} ({low:.4} to {high:.4})");
+    line("", format!("{:<30}{}", "judge", "second judge, reports alone"));
+    row("class accuracy", &|judge| {
+        let Interval { low, high } = judge.accuracy_interval?;
+        Some(format!("{:.2} % ({:.2} to {:.2})", 100.0 * judge.accuracy?, 100.0 * low, 100.0 * high))
+    });
+    row("  of held-out images", &|judge| Some(format!("{:.2} %", 100.0 * judge.held_out_accuracy?)));
+    row("Fréchet distance", &|judge| {
+        let Frechet { value, low, high, .. } = judge.frechet.clone()?;
+        Some(within(value?, low?, high?))
+    });
+    row("  of as many training", &|judge| Some(format!("{:.4}", judge.frechet.as_ref()?.floor?)));
+    row("kernel distance", &|judge| {
+        let Interval { low, high } = judge.kernel_interval?;
+        Some(within(judge.kernel_distance?, low, high))
+    });
+    row("two-sample accuracy", &|judge| {
+        let test = judge.two_sample?;
+        let (percent, error) = (100.0 * test.accuracy, 100.0 * test.error);
+        Some(format!("{percent:.2} ± {error:.2} %, p = {:.2e}", test.p))
+    });
+    row("  of as many training", &|judge| Some(format!("{:.2} %", 100.0 * judge.two_sample?.floor?)));
+    let numbers: [(&str, fn(&Judged) -> Option<f64>); 6] = [
+        ("precision", |judge| judge.precision),
+        ("recall", |judge| judge.recall),
+        ("density", |judge| judge.density),
+        ("coverage", |judge| judge.coverage),
+        ("clipped density", |judge| judge.clipped_density),
+        ("clipped coverage", |judge| judge.clipped_coverage),
+    ];
+    for (name, number) in numbers {
+        row(name, &|judge| Some(format!("{:.4}", number(judge)?)));
+    }
+    let Some(EqualCounts { images, reference, drawn, .. }) = file.judged.equal_counts else {
+        out!("  half of the held-out images are too few to be compared with as many samples");
+        return;
+    };
+    out!(
+        "  {images} samples / {images} real images that no judge was trained on, each beside {reference} other such:"
+    );
+    for (i, (name, _)) in drawn.numbers().into_iter().enumerate() {
+        row(&format!("  {name}"), &|judge| {
+            let equal = judge.equal_counts?;
+            Some(format!("{:.4} / {:.4}", equal.drawn.numbers()[i].1, equal.real.numbers()[i].1))
+        });
+    }
+}
+
 fn print_classes(file: &EvalFile, confusion: &Confusion, yardstick: &Yardstick) {
     let classes = yardstick.splits.train.classes();
     for (class, name) in classes.iter().enumerate() {
         if let Some(accuracy) = confusion.accuracy_of(class as u32) {
-            let distance = file.frechet_by_class.as_ref().and_then(|by_class| *by_class.get(name)?);
+            let distance = file.judged.frechet_by_class.as_ref().and_then(|by_class| *by_class.get(name)?);
             let distance = distance.map_or(String::new(), |distance| format!("  Fréchet {distance:.3}"));
             let memorised =
                 file.memorisation.as_ref().and_then(|m| m.memorised_by_class.as_ref()?.get(name).copied());

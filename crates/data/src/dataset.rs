@@ -245,7 +245,7 @@ impl Dataset {
     }
 
     /// The images with these indices, in this order. Panics if one is out of range.
-    pub(crate) fn select(&self, indices: &[usize]) -> Dataset {
+    pub fn select(&self, indices: &[usize]) -> Dataset {
         let count = indices.len() * self.shape.len();
         let mut pixels =
             Pixels::reserved(self.depth(), count).expect("no more memory than the set itself has");

@@ -76,8 +76,8 @@ fn losses(runs: &[RunRecord]) -> Vec<Row> {
 fn evaluations(runs: &[RunRecord]) -> Vec<Row> {
     let evals: Vec<_> = runs.iter().map(|run| run.eval.clone().unwrap_or_default().numbers()).collect();
     let row = |i: usize| {
-        let (name, _, better) = evals[0][i];
-        Row::numbers(name, evals.iter().map(|numbers| numbers[i].1).collect(), better)
+        let (name, _, better) = &evals[0][i];
+        Row::numbers(name, evals.iter().map(|numbers| numbers[i].1).collect(), *better)
     };
     (0..evals.first().map_or(0, Vec::len)).map(row).collect()
 }

@@ -1,6 +1,7 @@
 //! `eval.json`: what an evaluation found out about a model.
 
 use crate::error::{Result, Within};
+use crate::judged::Judged;
 use duet_data::DataError;
 use duet_eval::{CopyCount, CopyCounts, Memorisation, Share};
 use serde::{Deserialize, Serialize};
@@ -29,39 +30,15 @@ pub struct EvalFile {
     /// How many were drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub images: Option<u64>,
-    /// Share of images that a classifier takes for the class that was asked for.
+    /// What the judge says by which things are chosen.
+    #[serde(flatten)]
+    pub judged: Judged,
+    /// What the second judge says, by which nothing is chosen.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<f64>,
-    /// The same of each class.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub accuracy_by_class: Option<BTreeMap<String, Option<f64>>>,
-    /// Images by the class asked for (rows) and the class seen (columns).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub confusion: Option<Vec<Vec<u64>>>,
-    /// Names of the rows and columns.
+    pub second_judge: Option<Judged>,
+    /// Names of the classes, of the rows and columns of `confusion`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<String>>,
-    /// To the held-out images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frechet: Option<Frechet>,
-    /// The same of each class.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub frechet_by_class: Option<BTreeMap<String, Option<f64>>>,
-    /// To the held-out images, by a polynomial kernel.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kernel_distance: Option<f64>,
-    /// Share of samples within the real manifold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub precision: Option<f64>,
-    /// Share of real images within the samples' manifold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub recall: Option<f64>,
-    /// How full the real neighbourhoods are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub density: Option<f64>,
-    /// Share of real neighbourhoods that hold a sample.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub coverage: Option<f64>,
     /// Copies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memorisation: Option<CopiedShares>,
@@ -77,24 +54,6 @@ pub struct EvalFile {
     /// Of the model itself, used as a classifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diffusion_classifier_accuracy: Option<f64>,
-}
-
-/// A Fréchet distance with its interval, and that of real images to real ones.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Frechet {
-    /// The distance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<f64>,
-    /// Lower end of the 95 % interval.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub low: Option<f64>,
-    /// Upper end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub high: Option<f64>,
-    /// Of as many real images.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub floor: Option<f64>,
 }
 
 /// How much of what was drawn is a training image again.
@@ -184,37 +143,33 @@ impl EvalFile {
         Ok(Some(serde_json::from_slice(&bytes).within(path.display().to_string())?))
     }
 
-    /// Every single number by a name for people, those that are missing too.
-    pub fn numbers(&self) -> Vec<(&'static str, Option<f64>, Better)> {
-        use Better::{Higher, Lower, Neither};
-        let frechet = self.frechet.clone().unwrap_or_default();
+    /// Every single number by a name for people, those that are missing too. Names of the second judge's say so.
+    pub fn numbers(&self) -> Vec<(String, Option<f64>, Better)> {
+        use Better::{Lower, Neither};
         let memorisation = self.memorisation.clone().unwrap_or_default();
-        vec![
-            ("images", self.images.map(|images| images as f64), Neither),
-            ("accuracy", self.accuracy, Higher),
-            ("Fréchet distance", frechet.value, Lower),
-            ("Fréchet distance, low", frechet.low, Neither),
-            ("Fréchet distance, high", frechet.high, Neither),
-            ("Fréchet distance of real training images", frechet.floor, Neither),
-            ("kernel distance", self.kernel_distance, Lower),
-            ("precision", self.precision, Higher),
-            ("recall", self.recall, Higher),
-            ("density", self.density, Higher),
-            ("coverage", self.coverage, Higher),
+        let mut numbers = vec![("images", self.images.map(|images| images as f64), Neither)];
+        numbers.extend(self.judged.numbers());
+        numbers.extend([
             ("copied share", memorisation.copied_share, Lower),
             ("closer share (a half for real images)", memorisation.closer_share, Neither),
             ("memorised share", memorisation.memorised_share, Lower),
             ("memorised share of held-out images", memorisation.held_out_memorised_share, Neither),
             ("bits per dimension, at most", self.bits_per_dimension, Lower),
             ("bits per dimension, error", self.bits_per_dimension_error, Neither),
-            ("accuracy as a classifier", self.diffusion_classifier_accuracy, Higher),
-        ]
+            ("accuracy as a classifier", self.diffusion_classifier_accuracy, Better::Higher),
+        ]);
+        let second = self.second_judge.clone().unwrap_or_default().numbers();
+        let first = numbers.into_iter().map(|(name, value, better)| (name.to_string(), value, better));
+        let second =
+            second.into_iter().map(|(name, value, better)| (format!("second judge: {name}"), value, better));
+        first.chain(second).collect()
     }
 
     /// Names of the classes that anything is known of, in the file's order where it says one.
     pub fn class_names(&self) -> Vec<String> {
         let mut names = self.classes.clone().unwrap_or_default();
-        for by_class in [&self.accuracy_by_class, &self.frechet_by_class].into_iter().flatten() {
+        for by_class in [&self.judged.accuracy_by_class, &self.judged.frechet_by_class].into_iter().flatten()
+        {
             let missing: Vec<_> = by_class.keys().filter(|name| !names.contains(name)).cloned().collect();
             names.extend(missing);
         }
@@ -231,8 +186,8 @@ mod tests {
         let text = r#"{"version":1,"new":[1],"accuracy":null,"frechet":{"value":2.5,"more":{}},
             "classes":["b"],"accuracy_by_class":{"a":null,"b":1.0}}"#;
         let file: EvalFile = serde_json::from_str(text).unwrap();
-        assert_eq!(file.frechet.as_ref().unwrap().value, Some(2.5));
-        assert_eq!((file.accuracy, file.recall), (None, None));
+        assert_eq!(file.judged.frechet.as_ref().unwrap().value, Some(2.5));
+        assert_eq!((file.judged.accuracy, file.judged.recall), (None, None));
         assert_eq!(file.class_names(), ["b", "a"]);
         let again: EvalFile = serde_json::from_str(&serde_json::to_string(&file).unwrap()).unwrap();
         assert_eq!(again, file);

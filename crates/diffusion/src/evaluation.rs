@@ -3,10 +3,11 @@
 use crate::classify;
 use crate::draw::{self, seam};
 use crate::drawing::Drawing;
-use crate::error::Result;
-use crate::eval_file::{CopiedShares, EVAL_FILE, EvalFile, Frechet, LossAt};
+use crate::error::{Error, Result};
+use crate::eval_file::{CopiedShares, EVAL_FILE, EvalFile, LossAt};
 use crate::files::{create_parent, read_tensors, write_atomically};
 use crate::job::drawing::Denoised;
+use crate::judged::{EqualCounts, Frechet, Judged, TwoSampleTest};
 use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
@@ -21,6 +22,8 @@ use duet_model::Purpose;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
+/// Real images and samples that a two-sample test needs.
+const FEWEST_TWO_SAMPLE: usize = 10;
 /// Held-out images for the denoising loss, and timesteps at which it is taken.
 const LOSS_IMAGES: usize = 256;
 const LOSS_TIMESTEPS: usize = 20;
@@ -223,45 +226,75 @@ pub fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Evaluation> 
         memorisation: Some(CopiedShares::of(&memorisation, copies.as_ref(), classes)),
         ..EvalFile::default()
     };
-    let judge = yardstick.judge.as_ref();
-    let confusion = judge.map(|judge| judged(&mut file, judge, &yardstick.splits, samples)).transpose()?;
+    let mut confusion = None;
+    if let Some(judge) = &yardstick.judge {
+        (file.judged, confusion) =
+            judged(judge, &yardstick.splits, samples).map(|(judged, c)| (judged, Some(c)))?;
+    }
+    if let Some(second) = yardstick.second()? {
+        file.second_judge = Some(judged(second, &yardstick.splits, samples)?.0);
+    }
     Ok(Evaluation { file, confusion, memorisation, copies })
 }
 
-/// Adds what a classifier is needed for.
-fn judged(file: &mut EvalFile, judge: &Judge, splits: &Splits, samples: &Samples) -> Result<Confusion> {
-    let classes = splits.train.classes();
+/// What a judge says.
+fn judged(judge: &Judge, splits: &Splits, samples: &Samples) -> Result<(Judged, Confusion)> {
+    let (classes, asked) = (splits.train.classes(), &samples.asked);
     let features = judge.features(&samples.images)?;
-    let scores = judge.scores(&samples.images, &features, &samples.asked)?;
-    let interval = judge.frechet_interval(&features, &samples.asked, scores.frechet)?;
+    let scores = judge.scores(&samples.images, &features, asked)?;
+    let interval = judge.frechet_interval(&features, asked, scores.frechet)?;
     let drawn = yardstick::present(splits).len();
-    let floor = judge.floor(&splits.train, each(samples.asked.len(), drawn))?;
-    let by_class = judge.frechet_by_class(&features, &samples.asked);
+    let (kernel_distance, kernel_interval) = judge.kernel_distance(&features, asked)?;
+    let clipped = judge.clipped(&features)?;
+    let equal = judge.at_equal_counts(&features, asked)?;
+    let enough = samples.asked.len().min(splits.test.len()) >= FEWEST_TWO_SAMPLE;
+    let training = judge.training_features(&splits.train, each(asked.len(), drawn))?;
+    let two_sample = match enough {
+        true => Some(TwoSampleTest {
+            floor: training
+                .as_ref()
+                .map(|real| Ok::<_, Error>(judge.two_sample(real)?.accuracy))
+                .transpose()?,
+            ..judge.two_sample(&features)?.into()
+        }),
+        false => None,
+    };
     let numbers = 0..classes.len() as u32;
     let counted = |asked| -> Vec<u64> {
         numbers.clone().map(|answered| scores.confusion.count(asked, answered) as u64).collect()
     };
     let named = |values: Vec<Option<f64>>| Some(classes.iter().cloned().zip(values).collect());
     let accuracies = numbers.clone().map(|class| scores.confusion.accuracy_of(class)).collect();
-    *file = EvalFile {
+    let judged = Judged {
         accuracy: Some(scores.confusion.accuracy()),
+        accuracy_interval: Some(judge.accuracy_interval(asked, &scores.answered)?.into()),
+        held_out_accuracy: Some(judge.held_out_accuracy(splits)?),
         accuracy_by_class: named(accuracies),
         confusion: Some(numbers.clone().map(counted).collect()),
         frechet: Some(Frechet {
             value: Some(scores.frechet),
             low: Some(interval.low),
             high: Some(interval.high),
-            floor: Some(floor),
+            floor: training.as_ref().map(|training| judge.frechet(training)).transpose()?,
         }),
-        frechet_by_class: named(by_class),
-        kernel_distance: Some(judge.kernel_distance(&features)?),
+        frechet_by_class: named(judge.frechet_by_class(&features, asked)),
+        kernel_distance: Some(kernel_distance),
+        kernel_interval: Some(kernel_interval.into()),
+        two_sample,
         precision: Some(scores.precision),
         recall: Some(scores.recall),
         density: Some(scores.density),
         coverage: Some(scores.coverage),
-        ..std::mem::take(file)
+        clipped_density: Some(clipped.density),
+        clipped_coverage: Some(clipped.coverage),
+        equal_counts: equal.map(|(images, reference, drawn, real)| EqualCounts {
+            images: images as u64,
+            reference: reference as u64,
+            drawn: drawn.into(),
+            real: real.into(),
+        }),
     };
-    Ok(scores.confusion)
+    Ok((judged, scores.confusion))
 }
 
 /// Adds what the network itself says of held-out images: its loss, a bound of the likelihood, and, of

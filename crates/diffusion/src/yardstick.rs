@@ -7,13 +7,14 @@ use crate::run_folder::CONFIG;
 use candle_core::{Device, Tensor};
 use duet_data::{Dataset, LabelKind, Splits};
 use duet_eval::{
-    Bootstrap, Classed, ConfidenceInterval, Confusion, CopyCounts, DENSITY_COVERAGE_K, Features, Gaussian,
-    Manifold, Memorisation, PRECISION_RECALL_K, copies, density_coverage, frechet_distance, kernel_distance,
-    memorisation_beside, nearest, precision_recall,
+    Bootstrap, Classed, ClippedDensityCoverage, Closeness, ConfidenceInterval, Confusion, CopyCounts,
+    DENSITY_COVERAGE_K, Features, Gaussian, KernelDistance, Manifold, Memorisation, PRECISION_RECALL_K,
+    TwoSample, clipped_density_coverage, copies, density_coverage, frechet_distance, halves, in_proportion,
+    memorisation_beside, nearest, precision_recall, two_sample_test,
 };
-use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
+use duet_judge::{Architecture, Augmentation, Classifier, ClassifierError, TrainingOptions};
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// Images whose features are taken at once.
@@ -23,7 +24,7 @@ const MOST_HELD_OUT: usize = 10_000;
 /// The nearest of fewer held-out images would be all of them.
 pub const FEWEST_HELD_OUT: usize =
     if PRECISION_RECALL_K > DENSITY_COVERAGE_K { PRECISION_RECALL_K } else { DENSITY_COVERAGE_K } + 1;
-/// Resamples for the interval of the Fréchet distance.
+/// Resamples for the intervals.
 const RESAMPLES: usize = 200;
 /// A sample counts as copied that is closer to a training image than all but this share of its class's
 /// held-out images are.
@@ -31,6 +32,11 @@ const COPIED: f64 = 0.01;
 /// A classifier that is trained for a run's data, in the run's folder; those for other data have the
 /// key of their training in their names.
 const JUDGE: &str = "judge";
+const SECOND_JUDGE: &str = "judge-second";
+/// Of the second judge's network and of the draw of its images.
+const SECOND_SEED: u64 = 1;
+/// Parts of the samples that are compared with half of the held-out images, at most.
+const MOST_PARTS: usize = 10;
 /// Passes over the data that such a classifier is trained for.
 const EPOCHS: u64 = 12;
 
@@ -38,8 +44,12 @@ const EPOCHS: u64 = 12;
 pub struct Yardstick {
     /// The data.
     pub splits: Splits,
-    /// None where no classifier can tell these images apart.
+    /// By which things are chosen; none where no classifier can tell these images apart.
     pub judge: Option<Judge>,
+    /// The folder of the run, where classifiers are kept.
+    run: Option<PathBuf>,
+    /// By which nothing is chosen: made where it is first asked for.
+    second: OnceLock<Judge>,
     /// The same for all samples, and as expensive as they are.
     honest: OnceLock<HonestDistances>,
 }
@@ -65,6 +75,9 @@ impl HonestDistances {
 /// A classifier, and what it sees in the held-out images.
 pub struct Judge {
     classifier: Classifier,
+    /// Which training images it is fair to hold against it: all for the first judge, which has trained on them, and
+    /// for the second those that it has not.
+    comparable: Vec<usize>,
     held_out: Features,
     held_out_labels: Vec<u32>,
 }
@@ -83,6 +96,8 @@ pub struct Scores {
     pub density: f64,
     /// Share of real neighbourhoods that hold a sample.
     pub coverage: f64,
+    /// The class that each sample is taken for.
+    pub answered: Vec<u32>,
 }
 
 /// Why drawn images cannot be compared with the held-out ones, if they cannot.
@@ -168,7 +183,28 @@ impl Yardstick {
             None => Some(Judge::new(&splits, run)?),
             Some(_) => None,
         };
-        Ok(Self { splits, judge, honest: OnceLock::new() })
+        let run = run.map(Path::to_path_buf);
+        Ok(Self { splits, judge, run, second: OnceLock::new(), honest: OnceLock::new() })
+    }
+
+    /// The judge that reports alone, with which no setting, checkpoint or image is chosen; none where there is no first.
+    ///
+    /// For the digits it is [`Classifier::second_digits`]. For other data it is a network of another architecture and
+    /// seed, trained on a drawn half of each class's training images, and kept in the run's folder.
+    ///
+    /// # Errors
+    /// Where the classifier cannot be trained.
+    pub fn second(&self) -> Result<Option<&Judge>> {
+        if self.judge.is_none() {
+            return Ok(None);
+        }
+        match self.second.get() {
+            Some(second) => Ok(Some(second)),
+            None => {
+                let found = Judge::second(&self.splits, self.run.as_deref())?;
+                Ok(Some(self.second.get_or_init(|| found)))
+            }
+        }
     }
 
     /// What the scores depend on besides the samples.
@@ -230,13 +266,41 @@ impl Yardstick {
 
 impl Judge {
     fn new(splits: &Splits, run: Option<&Path>) -> Result<Self> {
-        let classifier = match splits.train.fingerprint() == duet_data::digits()?.train.fingerprint() {
+        let classifier = match is_digits(splits)? {
             true => Classifier::digits()?,
-            false => trained(splits, run)?,
+            false => trained(&splits.train, splits, (JUDGE, &own_training(TrainingOptions::digits())), run)?,
         };
+        Self::of(classifier, (0..splits.train.len()).collect(), splits)
+    }
+
+    fn second(splits: &Splits, run: Option<&Path>) -> Result<Self> {
+        if is_digits(splits)? {
+            return Self::of(Classifier::second_digits()?, (0..splits.train.len()).collect(), splits);
+        }
+        let [seen, unseen] = halves(splits.train.labels(), SECOND_SEED);
+        let options = TrainingOptions {
+            architecture: Architecture::Plain,
+            seed: SECOND_SEED,
+            // As many images in all as the first judge sees.
+            epochs: 2 * EPOCHS,
+            ..own_training(TrainingOptions::digits())
+        };
+        let classifier = trained(&splits.train.select(&seen), splits, (SECOND_JUDGE, &options), run)?;
+        Self::of(classifier, unseen, splits)
+    }
+
+    fn of(classifier: Classifier, comparable: Vec<usize>, splits: &Splits) -> Result<Self> {
         let (images, held_out_labels) = tensors(&at_most(&splits.test, MOST_HELD_OUT))?;
         let held_out = features(&classifier, &images)?;
-        Ok(Self { classifier, held_out, held_out_labels })
+        Ok(Self { classifier, comparable, held_out, held_out_labels })
+    }
+
+    /// The share of the held-out images of a data set that the classifier is right on.
+    ///
+    /// # Errors
+    /// Where they are not of the data's shape.
+    pub fn held_out_accuracy(&self, splits: &Splits) -> Result<f64> {
+        Ok(self.classifier.accuracy(&at_most(&splits.test, MOST_HELD_OUT))?)
     }
 
     /// The classifier's features of images (n, C, H, W) in [-1, 1]; values outside count as the ends.
@@ -273,6 +337,7 @@ impl Judge {
             recall: pr.recall,
             density: dc.density,
             coverage: dc.coverage,
+            answered,
         })
     }
 
@@ -298,15 +363,93 @@ impl Judge {
         Ok(ConfidenceInterval { low: (interval.low - above).max(0.0), high: interval.high - above })
     }
 
-    /// The Fréchet distance that `count` real images of each class of `train` have to the held-out ones: what
-    /// no model has to beat. The classifier has trained on the former, too, and may know them better.
+    /// The 95 % interval of an accuracy under other draws of the same samples, as many of each class.
     ///
     /// # Errors
-    /// Where there are too few images.
-    pub fn floor(&self, train: &Dataset, count: usize) -> Result<f64> {
-        let (images, _) = tensors(&train.take_per_class(count))?;
-        let real = self.features(&images)?;
-        Ok(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(&real)?)?)
+    /// Where there are no samples.
+    pub fn accuracy_interval(&self, asked: &[u32], answered: &[u32]) -> Result<ConfidenceInterval> {
+        let right = |&i: &usize| f64::from(u8::from(asked[i] == answered[i]));
+        let of = |indices: &[usize]| Ok(indices.iter().map(right).sum::<f64>() / indices.len() as f64);
+        Ok(Bootstrap { resamples: 1000, level: 0.95, seed: 0 }.interval_of_kinds(asked, of)?)
+    }
+
+    /// The features of `count` real images of each class of `train`: their distance is what no model has to beat. None
+    /// where there are not as many. The first judge has trained on them, and may know them better; of the second's, only
+    /// those count that it has not seen.
+    ///
+    /// # Errors
+    /// Those of the classifier.
+    pub fn training_features(&self, train: &Dataset, count: usize) -> Result<Option<Features>> {
+        let chosen = train.select(&self.comparable).take_per_class(count);
+        let classes = train.class_counts().iter().filter(|count| **count > 0).count();
+        match chosen.len() < count * classes {
+            true => Ok(None),
+            false => self.features(&tensors(&chosen)?.0).map(Some),
+        }
+    }
+
+    /// The Fréchet distance of features to the held-out images.
+    ///
+    /// # Errors
+    /// Where there are fewer than two.
+    pub fn frechet(&self, of: &Features) -> Result<f64> {
+        Ok(frechet_distance(&Gaussian::fit(&self.held_out)?, &Gaussian::fit(of)?)?)
+    }
+
+    /// Samples and held-out images, as many of either, each beside the same other held-out images: (how many, beside how
+    /// many, samples, held-out images). None where half of the held-out images are too few.
+    ///
+    /// The held-out images are cut into two halves with as much of each class, which no judge has trained on. Each half
+    /// is once the reference and once the real images that are compared with it. The samples are cut into up to ten
+    /// parts of as many, of which the mean is taken.
+    ///
+    /// # Errors
+    /// Where features and classes are not equally many.
+    pub fn at_equal_counts(
+        &self,
+        samples: &Features,
+        asked: &[u32],
+    ) -> Result<Option<(usize, usize, Closeness, Closeness)>> {
+        let parts = halves(&self.held_out_labels, 0);
+        let reference = parts[1].len();
+        let size = reference.min(samples.len());
+        if size < FEWEST_HELD_OUT {
+            return Ok(None);
+        }
+        let half = |i: usize| self.held_out.select(&parts[i][..reference]);
+        let references = [half(0)?, half(1)?];
+        let (mut real, mut drawn) = (Vec::new(), Vec::new());
+        for (i, reference) in references.iter().enumerate() {
+            real.push(Closeness::new(reference, &self.held_out.select(&parts[1 - i][..size])?)?);
+        }
+        let order = in_proportion(asked, 0);
+        let all: Vec<&[usize]> = order.chunks_exact(size).take(MOST_PARTS).collect();
+        for (i, part) in all.iter().enumerate() {
+            let part = samples.select(part)?;
+            // One part alone is compared with both halves.
+            let with = if all.len() == 1 { 0..2 } else { i % 2..i % 2 + 1 };
+            for reference in &references[with] {
+                drawn.push(Closeness::new(reference, &part)?);
+            }
+        }
+        let means = Closeness::mean(&drawn).zip(Closeness::mean(&real));
+        Ok(means.map(|(drawn, real)| (size, reference, drawn, real)))
+    }
+
+    /// Whether a classifier of these features tells held-out images from samples.
+    ///
+    /// # Errors
+    /// Where there are fewer than ten of either.
+    pub fn two_sample(&self, samples: &Features) -> Result<TwoSample> {
+        Ok(two_sample_test(&self.held_out, samples, 0)?)
+    }
+
+    /// Clipped density and coverage beside the held-out images.
+    ///
+    /// # Errors
+    /// Where there are too few samples.
+    pub fn clipped(&self, samples: &Features) -> Result<ClippedDensityCoverage> {
+        Ok(clipped_density_coverage(&Manifold::new(&self.held_out, DENSITY_COVERAGE_K)?, samples)?)
     }
 
     /// The Fréchet distance of each class's samples to its held-out images; none of a class with too
@@ -320,22 +463,37 @@ impl Judge {
         (0..self.classifier.classes() as u32).map(of).collect()
     }
 
-    /// The kernel distance to the held-out images.
+    /// The kernel distance to the held-out images, and its 95 % interval under other draws of both.
     ///
     /// # Errors
-    /// Where there are fewer than two samples.
-    pub fn kernel_distance(&self, samples: &Features) -> Result<f64> {
-        Ok(kernel_distance(&self.held_out, samples)?)
+    /// Where there are fewer than two samples, or features and classes are not equally many.
+    pub fn kernel_distance(&self, samples: &Features, asked: &[u32]) -> Result<(f64, ConfidenceInterval)> {
+        let found = KernelDistance::new(&self.held_out, samples)?;
+        let bootstrap = Bootstrap { resamples: 1000, level: 0.95, seed: 0 };
+        Ok((found.value(), found.interval((&self.held_out_labels, asked), bootstrap)?))
     }
 }
 
-/// A classifier of this data, from a file of the run if one is of it.
-fn trained(splits: &Splits, run: Option<&Path>) -> Result<Classifier> {
-    // Which changes leave a class alone is not known of any data: left and right may be classes.
-    let options =
-        TrainingOptions { epochs: EPOCHS, augmentation: Augmentation::None, ..TrainingOptions::digits() };
-    let key = Classifier::training_key(&splits.train, &options);
-    let names = [format!("{JUDGE}.safetensors"), format!("{JUDGE}-{}.safetensors", &key[..16])];
+fn is_digits(splits: &Splits) -> Result<bool> {
+    Ok(splits.train.fingerprint() == duet_data::digits()?.train.fingerprint())
+}
+
+/// The options of a judge of a run's own data. Which changes leave a class alone is not known of any data: left and
+/// right may be classes.
+fn own_training(options: TrainingOptions) -> TrainingOptions {
+    TrainingOptions { epochs: EPOCHS, augmentation: Augmentation::None, ..options }
+}
+
+/// A classifier of these images, trained with these options, from a file of this name in the run's folder if one is of
+/// them: the file has the hash of images, labels and options in it.
+fn trained(
+    data: &Dataset,
+    splits: &Splits,
+    (name, options): (&str, &TrainingOptions),
+    run: Option<&Path>,
+) -> Result<Classifier> {
+    let key = Classifier::training_key(data, options);
+    let names = [format!("{name}.safetensors"), format!("{name}-{}.safetensors", &key[..16])];
     let paths = run.map(|run| names.map(|name| run.join(name)));
     // The first that is not of other data.
     let mut free = None;
@@ -346,9 +504,10 @@ fn trained(splits: &Splits, run: Option<&Path>) -> Result<Classifier> {
             Kept::Other => {}
         }
     }
-    log::info!("training a classifier of {} to judge with", splits.name);
-    let classifier = Classifier::train(&splits.train, &options, |epoch, loss| {
-        log::info!("epoch {epoch} of {EPOCHS}: loss {loss:.4}");
+    let (count, epochs) = (data.len(), options.epochs);
+    log::info!("training a classifier of {} to judge with, on {count} images", splits.name);
+    let classifier = Classifier::train(data, options, |epoch, loss| {
+        log::info!("epoch {epoch} of {epochs}: loss {loss:.4}");
     })?;
     let accuracy = classifier.accuracy(&splits.test)?;
     log::info!("it is right on {:.2} % of the held-out images", 100.0 * accuracy);

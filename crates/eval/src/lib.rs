@@ -5,7 +5,8 @@
 //! its pixels.
 //!
 //! - [`frechet_distance`] and [`kernel_distance`] give one number for two sets.
-//! - [`precision_recall`] and [`density_coverage`] measure fidelity and variety separately.
+//! - [`precision_recall`], [`density_coverage`] and [`clipped_density_coverage`] measure fidelity and variety separately.
+//! - [`two_sample_test`] asks a classifier to tell real images from samples.
 //! - [`memorisation`] finds samples that are closer to a training image than held-out images are, and [`copies`]
 //!   those that are much closer to one training image than to all others.
 //! - [`Confusion`] counts the answered class for each requested class.
@@ -32,6 +33,8 @@
 //! ```
 
 mod bootstrap;
+mod clipped;
+mod closeness;
 mod confusion;
 mod copies;
 mod denoiser;
@@ -44,14 +47,19 @@ mod fisher;
 mod frechet;
 mod kernel_distance;
 mod likelihood;
+mod logistic;
 mod manifold;
 mod memorisation;
 mod nearest;
 mod pairs;
 mod precision_recall;
+mod proportion;
 mod quantile;
+mod two_sample;
 
 pub use bootstrap::{Bootstrap, ConfidenceInterval};
+pub use clipped::{ClippedDensityCoverage, clipped_density_coverage};
+pub use closeness::Closeness;
 pub use confusion::{Confused, Confusion};
 pub use copies::{COPY_RATIO, CopyCount, CopyCounts, copies};
 pub use denoiser::{Denoiser, Labelled, Predict};
@@ -62,12 +70,15 @@ pub use error::EvalError;
 pub use features::{Features, LARGEST_FEATURE};
 pub use fisher::{Share, fisher_greater};
 pub use frechet::{Gaussian, frechet_distance};
-pub use kernel_distance::kernel_distance;
+pub use kernel_distance::{KernelDistance, kernel_distance};
 pub use likelihood::{Bits, bits_per_dimension};
+pub use logistic::Logistic;
 pub use manifold::{DENSITY_COVERAGE_K, Manifold, PRECISION_RECALL_K};
 pub use memorisation::{Classed, Honest, Memorisation, SamplePair, memorisation, memorisation_beside};
 pub use nearest::{Nearest, nearest};
 pub use precision_recall::{PrecisionRecall, precision_recall};
+pub use proportion::{halves, in_proportion};
+pub use two_sample::{TwoSample, two_sample_test};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,7 @@ use crate::error::EvalError;
 use crate::features::Features;
 use crate::features::{check_dims, check_rows};
 use crate::pairs::{SquaredDifference, map_rows};
+use crate::quantile::{quantile, sorted};
 
 /// The k of precision and recall in their paper (Kynkäänniemi et al. 2019, section 2).
 pub const PRECISION_RECALL_K: usize = 3;
@@ -59,6 +60,26 @@ impl<'a> Manifold<'a> {
             squares.iter().zip(&self.squared_radii).filter(|(square, radius)| square <= radius).count()
         }))
     }
+
+    /// For each ball (n), in order: how many of `points` (m, d) it contains.
+    ///
+    /// Errors: rows of different lengths.
+    pub fn points_inside(&self, points: &Features) -> Result<Vec<usize>, EvalError> {
+        check_dims(points, self.features)?;
+        Ok(map_rows(self.features, points, SquaredDifference, |i, squares| {
+            squares.iter().filter(|square| **square <= self.squared_radii[i]).count()
+        }))
+    }
+
+    /// The same balls, none larger than the median one (Salvy et al. 2025): an image far from all others has no ball
+    /// in which anything would pass for real.
+    pub(crate) fn with_radii_up_to_the_median(&self) -> Self {
+        let radii = sorted(self.squared_radii.iter().map(|square| square.sqrt()));
+        let median = quantile(&radii, 0.5).powi(2);
+        let squared_radii = self.squared_radii.iter().map(|square| square.min(median)).collect();
+        Self { features: self.features, k: self.k, squared_radii }
+    }
+
     /// For each row (n), in order: whether its ball contains any of `points` (m, d).
     ///
     /// Errors: rows of different lengths.

@@ -1,7 +1,7 @@
 //! A classifier of images, which judges samples.
 
 use crate::classifier_error::ClassifierError;
-use crate::network::{ClassifierNetwork, FEATURES, Layout, channels_last};
+use crate::network::{Architecture, ClassifierNetwork, FEATURES, Layout, channels_last};
 use crate::weights;
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, Shape};
@@ -14,8 +14,7 @@ const CHUNK: usize = 8;
 
 /// A convolutional network that classifies images of one shape.
 ///
-/// It is a small residual network. Its features are the means of its last 128 channels over the pixels; one
-/// linear layer turns them into scores. Its weights have half precision, so that a file is small and gives
+/// It is a small network of one [`Architecture`]. One linear layer turns its 128 features into scores. Its weights have half precision, so that a file is small and gives
 /// the same results. Results are f32. They depend only on the image, not on its batch or on the number of
 /// threads. Images are (n, C, H, W) f32 in [-1, 1]; a value that is not finite is an error.
 pub struct Classifier {
@@ -43,7 +42,12 @@ impl Classifier {
     /// Checks that a classifier can take images of this shape and has `classes` classes. Errors: sides
     /// outside 8 to 4096; fewer than two classes.
     pub fn takes(shape: Shape, classes: usize) -> Result<(), ClassifierError> {
-        Layout::new(shape, classes).map(drop)
+        Layout::new(Architecture::Residual, shape, classes).map(drop)
+    }
+
+    /// Its network.
+    pub fn architecture(&self) -> Architecture {
+        self.layout.architecture
     }
 
     /// The shape of its images.

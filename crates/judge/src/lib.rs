@@ -39,6 +39,7 @@ mod weights;
 pub use augment::Augmentation;
 pub use classifier::Classifier;
 pub use classifier_error::ClassifierError;
+pub use network::Architecture;
 pub use training::TrainingOptions;
 
 #[cfg(doctest)]

@@ -12,9 +12,26 @@ use std::sync::Arc;
 /// The number of features of an image.
 pub(crate) const FEATURES: usize = 128;
 
+/// How a classifier's network is built. Two judges of different networks do not share their blind spots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// Residual blocks of 3×3 convolutions, with normalisation by groups and SiLU before each; the features are
+    /// means over the pixels (He et al. 2016, "Identity mappings").
+    Residual,
+    /// A chain of 5×5 convolutions without shortcuts, each followed by layer normalisation and ReLU; the features
+    /// know where in the image something is (LeCun et al. 1998, with today's normalisation).
+    Plain,
+}
+
 /// The channels of the first convolution and of the stages after it. Each stage halves the sides. Further
 /// stages are like the last.
 const WIDTHS: [usize; 3] = [16, 32, 64];
+/// Channels and stride of the plain network's first convolutions. Further ones are like the last.
+const PLAIN: [(usize, usize); 4] = [(24, 2), (24, 1), (48, 2), (48, 2)];
+/// The plain network's convolutions go on until both sides are at most this.
+const PLAIN_LAST_SIDE: usize = 4;
+/// What the names of the plain network's first parameters begin with.
+pub(crate) const PLAIN_NAME: &str = "plain.";
 /// The number of residual blocks in a stage.
 const BLOCKS: usize = 2;
 /// Stages are added until both sides are at most this.
@@ -24,17 +41,18 @@ const EPS: f64 = 1e-5;
 /// The possible sides of an image.
 const SIDES: std::ops::RangeInclusive<usize> = 8..=4096;
 
-/// The image shape and the number of classes. They fix the names and shapes of all parameters.
+/// The network, the image shape and the number of classes. They fix the names and shapes of all parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Layout {
+    pub architecture: Architecture,
     pub shape: Shape,
     pub classes: usize,
 }
 
 /// A layer with parameters.
 enum Layer {
-    /// Inputs, outputs, side of the kernel.
-    Conv(usize, usize, usize),
+    /// Inputs, outputs, height and width of the kernel.
+    Conv(usize, usize, (usize, usize)),
     /// Channels.
     Norm(usize),
     /// Inputs, outputs.
@@ -43,7 +61,11 @@ enum Layer {
 
 impl Layout {
     /// Checks the shape and the classes. Errors: sides outside 8 to 4096; fewer than two classes.
-    pub fn new(shape: Shape, classes: usize) -> std::result::Result<Self, ClassifierError> {
+    pub fn new(
+        architecture: Architecture,
+        shape: Shape,
+        classes: usize,
+    ) -> std::result::Result<Self, ClassifierError> {
         let wrong = |what| Err(ClassifierError::Data(what));
         if !SIDES.contains(&shape.height) || !SIDES.contains(&shape.width) || shape.channels == 0 {
             return wrong(format!(
@@ -55,14 +77,16 @@ impl Layout {
         if classes < 2 {
             return wrong(format!("{classes} classes: there is nothing to tell apart, it takes two or more"));
         }
-        Ok(Self { shape, classes })
+        Ok(Self { architecture, shape, classes })
     }
 
     /// Names and shapes of all parameters, in the order of the layers.
     pub fn parameters(&self) -> Vec<(String, Vec<usize>)> {
         let parameters = self.layers().into_iter().flat_map(|(name, layer)| {
             let (weight, outputs) = match layer {
-                Layer::Conv(inputs, outputs, side) => (vec![outputs, inputs, side, side], outputs),
+                Layer::Conv(inputs, outputs, (height, width)) => {
+                    (vec![outputs, inputs, height, width], outputs)
+                }
                 Layer::Norm(channels) => (vec![channels], channels),
                 Layer::Linear(inputs, outputs) => (vec![outputs, inputs], outputs),
             };
@@ -82,16 +106,52 @@ impl Layout {
         widths
     }
 
+    /// Channels and stride of each of the plain network's convolutions, and the sides after them.
+    fn chain(&self) -> (Vec<(usize, usize)>, (usize, usize)) {
+        let mut chain = Vec::new();
+        let mut sides = (self.shape.height, self.shape.width);
+        while chain.len() < 2 || sides.0.max(sides.1) > PLAIN_LAST_SIDE {
+            let (outputs, stride) = PLAIN[chain.len().min(PLAIN.len() - 1)];
+            sides = (sides.0.div_ceil(stride), sides.1.div_ceil(stride));
+            chain.push((outputs, stride));
+        }
+        (chain, sides)
+    }
+
     fn layers(&self) -> Vec<(String, Layer)> {
+        match self.architecture {
+            Architecture::Residual => self.residual_layers(),
+            Architecture::Plain => self.plain_layers(),
+        }
+    }
+
+    fn plain_layers(&self) -> Vec<(String, Layer)> {
+        let (chain, sides) = self.chain();
+        let mut inputs = self.shape.channels;
+        let mut layers = Vec::new();
+        for (i, (outputs, _)) in chain.into_iter().enumerate() {
+            layers.push((format!("{PLAIN_NAME}{i}.conv"), Layer::Conv(inputs, outputs, (5, 5))));
+            layers.push((format!("{PLAIN_NAME}{i}.norm"), Layer::Norm(outputs)));
+            inputs = outputs;
+        }
+        layers.push(("features".into(), Layer::Conv(inputs, FEATURES, sides)));
+        layers.push(("head".into(), Layer::Linear(FEATURES, self.classes)));
+        layers
+    }
+
+    fn residual_layers(&self) -> Vec<(String, Layer)> {
         let widths = self.widths();
-        let mut layers = vec![("conv_in".into(), Layer::Conv(self.shape.channels, widths[0], 3))];
+        let mut layers = vec![("conv_in".into(), Layer::Conv(self.shape.channels, widths[0], (3, 3)))];
         for (i, pair) in widths.windows(2).enumerate() {
             layers.push((format!("stages.{i}.norm"), Layer::Norm(pair[0])));
-            layers.push((format!("stages.{i}.down"), Layer::Conv(pair[0], pair[1], 3)));
+            layers.push((format!("stages.{i}.down"), Layer::Conv(pair[0], pair[1], (3, 3))));
             for j in 0..BLOCKS {
                 for k in 1..=2 {
                     layers.push((format!("stages.{i}.blocks.{j}.norm{k}"), Layer::Norm(pair[1])));
-                    layers.push((format!("stages.{i}.blocks.{j}.conv{k}"), Layer::Conv(pair[1], pair[1], 3)));
+                    layers.push((
+                        format!("stages.{i}.blocks.{j}.conv{k}"),
+                        Layer::Conv(pair[1], pair[1], (3, 3)),
+                    ));
                 }
             }
         }
@@ -105,11 +165,9 @@ impl Layout {
 
 /// The parameters in the forms that the kernels compute with.
 ///
-/// A residual network with normalisation before each convolution (He et al. 2016, "Identity
-/// mappings"), by groups (Wu & He 2018), so that an image's result does not depend on its batch.
-/// The features are the mean over the pixels of the last stage's 128 channels.
+/// Both architectures normalise by groups (Wu & He 2018), so that an image's result does not depend on its batch.
 pub(crate) struct ClassifierNetwork {
-    stages: usize,
+    layout: Layout,
     convolutions: BTreeMap<String, Arc<ConvWeights>>,
     norms: BTreeMap<String, Arc<NormWeights>>,
 }
@@ -126,13 +184,16 @@ impl ClassifierNetwork {
             Some(tensor) => Ok(tensor),
             None => candle_core::bail!("{name} is missing"),
         };
-        let mut network =
-            Self { stages: layout.widths().len() - 1, convolutions: BTreeMap::new(), norms: BTreeMap::new() };
+        let mut network = Self { layout: *layout, convolutions: BTreeMap::new(), norms: BTreeMap::new() };
+        let groups = match layout.architecture {
+            Architecture::Residual => GROUPS,
+            Architecture::Plain => 1,
+        };
         for (name, layer) in layout.layers() {
             let (weight, bias) = (find(format!("{name}.weight"))?, find(format!("{name}.bias"))?);
             if let Layer::Norm(_) = layer {
                 let (weight, bias) = (weight.to_vec1::<f32>()?, bias.to_vec1::<f32>()?);
-                let norm = NormWeights::new(&name, &weight, &bias, GROUPS, EPS);
+                let norm = NormWeights::new(&name, &weight, &bias, groups, EPS);
                 network.norms.insert(name, Arc::new(norm));
             } else {
                 let weights = ConvWeights::from_tensors(&name, weight, bias, gradients)?;
@@ -169,8 +230,27 @@ impl ClassifierNetwork {
 
     /// (n, H, W, C) → (n, 1, 1, 128).
     fn trunk(&self, tape: &mut Tape, x: &Images) -> Images {
+        match self.layout.architecture {
+            Architecture::Residual => self.residual(tape, x),
+            Architecture::Plain => self.plain(tape, x),
+        }
+    }
+
+    fn plain(&self, tape: &mut Tape, x: &Images) -> Images {
+        let mut h = x.clone();
+        for (i, (_, stride)) in self.layout.chain().0.into_iter().enumerate() {
+            let name = format!("{PLAIN_NAME}{i}");
+            let conv = &self.convolutions[&format!("{name}.conv")];
+            h = tape.conv(&h, conv, stride, Padding::all(2), Sum::NOTHING);
+            h = tape.norm(&h, &self.norms[&format!("{name}.norm")], Activation::Relu, None);
+        }
+        let h = tape.conv(&h, &self.convolutions["features"], 1, Padding::all(0), Sum::NOTHING);
+        tape.activation(&h, Activation::Silu)
+    }
+
+    fn residual(&self, tape: &mut Tape, x: &Images) -> Images {
         let mut h = self.conv(tape, x, "conv_in", 1, Sum::NOTHING);
-        for i in 0..self.stages {
+        for i in 0..self.layout.widths().len() - 1 {
             h = self.norm(tape, &h, &format!("stages.{i}.norm"));
             h = self.conv(tape, &h, &format!("stages.{i}.down"), 2, Sum::NOTHING);
             for j in 0..BLOCKS {

@@ -4,7 +4,7 @@ use crate::augment::Augmentation;
 use crate::classifier::Classifier;
 use crate::classifier::softmax;
 use crate::classifier_error::ClassifierError;
-use crate::network::{ClassifierNetwork, Layout, channels_last};
+use crate::network::{Architecture, ClassifierNetwork, Layout, channels_last};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_kernels::optimise;
@@ -27,6 +27,8 @@ const WARMUP: f64 = 0.1;
 /// The settings of a training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingOptions {
+    /// The network.
+    pub architecture: Architecture,
     /// The number of passes over the images.
     pub epochs: u64,
     /// The number of images in a step, or all images if there are fewer. The rest of a pass, less than a
@@ -51,6 +53,7 @@ impl TrainingOptions {
     /// The settings of the training of [`Classifier::digits`].
     pub fn digits() -> Self {
         Self {
+            architecture: Architecture::Residual,
             epochs: 50,
             batch: 50,
             learning_rate: 3e-3,
@@ -60,6 +63,11 @@ impl TrainingOptions {
             augmentation: Augmentation::Digits,
             seed: 0,
         }
+    }
+
+    /// The settings of the training of [`Classifier::second_digits`]: another network and another seed.
+    pub fn second_digits() -> Self {
+        Self { architecture: Architecture::Plain, epochs: 6, seed: 1, ..Self::digits() }
     }
 
     fn check(&self) -> Result<(), ClassifierError> {
@@ -144,7 +152,7 @@ struct Training<'a> {
 
 impl<'a> Training<'a> {
     fn new(data: &'a Dataset, options: &'a TrainingOptions, steps: u64) -> Result<Self, ClassifierError> {
-        let layout = Layout::new(data.shape(), data.classes().len())?;
+        let layout = Layout::new(options.architecture, data.shape(), data.classes().len())?;
         let warmup = (WARMUP * steps as f64).round() as u64;
         let rate = LearningRate { peak: options.learning_rate, warmup, steps, last: 0.0 };
         let (parameters, average) = (seeded(&layout, options.seed)?, seeded(&layout, options.seed)?);
@@ -282,9 +290,14 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_finite_gradient_after_the_first_step() {
+        for options in [TrainingOptions::digits(), TrainingOptions::second_digits()] {
+            every_parameter_learns(&options);
+        }
+    }
+
+    fn every_parameter_learns(options: &TrainingOptions) {
         let digits = duet_data::digits().unwrap().train.take_per_class(1);
-        let options = TrainingOptions::digits();
-        let mut training = Training::new(&digits, &options, 10).unwrap();
+        let mut training = Training::new(&digits, options, 10).unwrap();
         let indices: Vec<u32> = (0..10).collect();
         training.step(&indices).unwrap();
         let (loss, gradients) = training.loss_and_gradients(&indices).unwrap();
@@ -304,13 +317,20 @@ mod tests {
         let pixels = (0..7 * shape.len()).map(|_| draws.below(256) as u8).collect();
         let names = ["a", "b", "c"].map(String::from).to_vec();
         let data = Dataset::new(shape, pixels, vec![0, 1, 2, 0, 1, 2, 2], names).unwrap();
-        let options = TrainingOptions { augmentation: Augmentation::None, ..TrainingOptions::digits() };
-        let training = Training::new(&data, &options, 10).unwrap();
+        let residual =
+            ["conv_in.weight", "stages.0.down.weight", "norm_out.bias", "features.weight", "head.bias"];
+        let plain =
+            ["plain.0.conv.weight", "plain.1.norm.bias", "plain.2.conv.bias", "features.weight", "head.bias"];
+        slopes_are_gradients(&data, TrainingOptions::digits(), residual);
+        slopes_are_gradients(&data, TrainingOptions::second_digits(), plain);
+    }
+
+    fn slopes_are_gradients(data: &Dataset, options: TrainingOptions, names: [&str; 5]) {
+        let options = TrainingOptions { augmentation: Augmentation::None, ..options };
+        let training = Training::new(data, &options, 10).unwrap();
         let indices: Vec<u32> = (0..7).collect();
         let (_, gradients) = training.loss_and_gradients(&indices).unwrap();
-        for name in
-            ["conv_in.weight", "stages.0.down.weight", "norm_out.bias", "features.weight", "head.bias"]
-        {
+        for name in names {
             // Along the gradient's own direction the slope is its norm.
             let (var, gradient) = (&training.parameters[name], &gradients[name]);
             let norm = optimise::sum_of_squares(gradient).unwrap().sqrt();

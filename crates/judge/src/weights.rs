@@ -2,7 +2,7 @@
 //! at all.
 
 use crate::classifier_error::ClassifierError;
-use crate::network::Layout;
+use crate::network::{Architecture, Layout, PLAIN_NAME};
 use candle_core::{Device, Tensor};
 use duet_data::Shape;
 use half::f16;
@@ -157,6 +157,10 @@ fn layout(bytes: &[u8], file: &SafeTensors) -> Result<(Layout, Option<String>), 
         Ok(bias) => bias.shape().iter().product(),
         Err(_) => return refuse("head.bias is missing".into()),
     };
-    let layout = Layout::new(Shape { channels, height, width }, classes);
+    let architecture = match file.names().iter().any(|name| name.starts_with(PLAIN_NAME)) {
+        true => Architecture::Plain,
+        false => Architecture::Residual,
+    };
+    let layout = Layout::new(architecture, Shape { channels, height, width }, classes);
     layout.map(|layout| (layout, key)).map_err(|error| ClassifierError::Weights(error.to_string()))
 }

@@ -16,11 +16,8 @@ const FULL: f64 = 0.5;
 /// The section, with pictures and what they show.
 pub fn section(eval: &EvalFile, sheets: &[(&str, Shown)]) -> String {
     let mut html = String::from("<section>\n<h2>Evaluation</h2>\n<div class=\"tables\">\n");
-    let numbers: Vec<_> = eval
-        .numbers()
-        .into_iter()
-        .filter_map(|(name, value, _)| Some((name.to_string(), significant(value?))))
-        .collect();
+    let numbers: Vec<_> =
+        eval.numbers().into_iter().filter_map(|(name, value, _)| Some((name, significant(value?)))).collect();
     if !numbers.is_empty() {
         let _ = writeln!(html, "<div><h3>Numbers</h3>{}</div>", pairs(numbers.into_iter()));
     }
@@ -58,22 +55,22 @@ fn by_class(eval: &EvalFile) -> String {
     let of = |values: &Option<std::collections::BTreeMap<String, Option<f64>>>, name: &str| -> Option<f64> {
         *values.as_ref()?.get(name)?
     };
-    if eval.accuracy_by_class.is_none() && eval.frechet_by_class.is_none() {
+    if eval.judged.accuracy_by_class.is_none() && eval.judged.frechet_by_class.is_none() {
         return String::new();
     }
     let mut html =
         String::from("<div><h3>By class</h3><div class=\"wide\"><table>\n<thead><tr><th>class</th>");
-    if eval.accuracy_by_class.is_some() {
+    if eval.judged.accuracy_by_class.is_some() {
         html += "<th class=\"number\">accuracy</th><th aria-hidden=\"true\"></th>";
     }
-    if eval.frechet_by_class.is_some() {
+    if eval.judged.frechet_by_class.is_some() {
         html += "<th class=\"number\">Fréchet distance</th>";
     }
     html += "</tr></thead>\n<tbody>\n";
     for name in names {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th>", escape(&name));
-        if eval.accuracy_by_class.is_some() {
-            let accuracy = of(&eval.accuracy_by_class, &name);
+        if eval.judged.accuracy_by_class.is_some() {
+            let accuracy = of(&eval.judged.accuracy_by_class, &name);
             let text = accuracy.map_or("–".into(), |value| format!("{:.1} %", 100.0 * value));
             let width = 100.0 * accuracy.unwrap_or(0.0).clamp(0.0, 1.0);
             let _ = write!(
@@ -82,8 +79,8 @@ fn by_class(eval: &EvalFile) -> String {
                  <i style=\"width:{width:.1}%\"></i></td>"
             );
         }
-        if eval.frechet_by_class.is_some() {
-            let text = of(&eval.frechet_by_class, &name).map_or("–".into(), significant);
+        if eval.judged.frechet_by_class.is_some() {
+            let text = of(&eval.judged.frechet_by_class, &name).map_or("–".into(), significant);
             let _ = write!(html, "<td class=\"number\">{text}</td>");
         }
         html += "</tr>\n";
@@ -103,7 +100,7 @@ fn denoising_loss(eval: &EvalFile) -> Option<String> {
 
 /// The confusion matrix, coloured by shares of its rows.
 fn confusion(eval: &EvalFile) -> Option<String> {
-    let matrix = eval.confusion.as_ref().filter(|matrix| !matrix.is_empty())?;
+    let matrix = eval.judged.confusion.as_ref().filter(|matrix| !matrix.is_empty())?;
     let columns = matrix.iter().map(Vec::len).max()?;
     let mut html =
         String::from("<h3>Confusion</h3>\n<p class=\"quiet\">Rows: asked for; columns: seen.</p>\n");

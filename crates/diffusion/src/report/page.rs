@@ -84,7 +84,7 @@ fn header(run: &RunRecord) -> String {
         let time = run.course.time.map_or(String::new(), |time| format!("{} in all", duration(time)));
         tiles.push(("images a second", significant(rate), time));
     }
-    if let Some(accuracy) = run.eval.as_ref().and_then(|eval| eval.accuracy) {
+    if let Some(accuracy) = run.eval.as_ref().and_then(|eval| eval.judged.accuracy) {
         tiles.push(("class accuracy", format!("{:.1} %", 100.0 * accuracy), "of drawn images".into()));
     }
     html += "<dl class=\"tiles\">\n";

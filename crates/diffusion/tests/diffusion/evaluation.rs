@@ -61,7 +61,23 @@ fn a_run_is_measured_and_its_classifier_kept() {
     let frechet = &found["frechet"];
     let of = |key: &str| frechet[key].as_f64().unwrap();
     assert!(of("low") <= of("value") && of("value") <= of("high") && of("floor") >= 0.0, "{frechet}");
+    let second = &found["second_judge"];
+    for judge in [&found, second] {
+        let equal = &judge["equal_counts"];
+        assert!(equal["images"].as_u64().unwrap() <= equal["reference"].as_u64().unwrap(), "{equal}");
+        for kind in ["drawn", "real"] {
+            assert!(equal[kind]["frechet"].as_f64().unwrap() >= 0.0, "{equal}");
+        }
+        let test = &judge["two_sample"];
+        assert!((0.0..=1.0).contains(&test["accuracy"].as_f64().unwrap()), "{test}");
+        let kernel = |key: &str| judge["kernel_interval"][key].as_f64().unwrap();
+        let value = judge["kernel_distance"].as_f64().unwrap();
+        assert!(kernel("low") <= value && value <= kernel("high"), "{judge}");
+    }
+    assert!(second["accuracy"].as_f64().unwrap() > 0.9 && second["frechet"] != found["frechet"], "{second}");
     for key in [
+        "clipped_density",
+        "clipped_coverage",
         "kernel_distance",
         "precision",
         "recall",
@@ -75,7 +91,7 @@ fn a_run_is_measured_and_its_classifier_kept() {
     let losses = found["denoising_loss"].as_array().unwrap();
     assert!(losses.len() == 20 && losses.iter().all(|at| at["loss"].as_f64().is_some_and(|loss| loss > 0.0)));
     assert_reproduces(&run.join("eval.png"));
-    // The classifier was kept, so the same gives the same numbers without training one.
+    // The classifiers were kept, so the same gives the same numbers without training one.
     let (yardstick, said) = heard(|| yardstick_of(&run, None));
     assert!(!said.contains("training a classifier"), "{said}");
     assert_eq!(measure(&run, &yardstick, 40, 4, &run), found);

@@ -61,8 +61,8 @@ fn the_types_of_public_fields_have_names_here() {
     config.diffusion.prediction = duet_diffusion::schedule::Prediction::V;
     let _: &duet_diffusion::train::TrainOptions = &config.train;
     let numbers = duet_diffusion::EvalFile::default().numbers();
-    let (_, _, better): (&str, Option<f64>, duet_diffusion::Better) = numbers[1];
-    assert_eq!(better, duet_diffusion::Better::Higher);
+    let (_, _, better): &(String, Option<f64>, duet_diffusion::Better) = &numbers[1];
+    assert_eq!(*better, duet_diffusion::Better::Higher);
     let error: Error = duet_diffusion::train::TrainError::Option("no".into()).into();
     assert!(matches!(error, Error::Train(duet_diffusion::train::TrainError::Option(_))));
 }

@@ -11,6 +11,9 @@ mod library;
 mod pages;
 mod runs;
 mod sets;
+#[path = "../../examples/spoilt/spoil.rs"]
+mod spoil;
+mod spoilt;
 mod support;
 mod tiny;
 mod transfer;

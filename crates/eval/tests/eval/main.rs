@@ -11,3 +11,4 @@ mod kernel_distance;
 mod memorisation;
 mod neighbours;
 mod references;
+mod two_sample;

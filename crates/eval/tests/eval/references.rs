@@ -114,3 +114,29 @@ fn the_nearest_rows_are_scikit_learns() {
         }
     }
 }
+
+#[test]
+fn clipped_density_and_coverage_are_those_of_the_paper_s_formulas() {
+    for case in cases() {
+        let found = clipped_density_coverage(&Manifold::new(&case.real, 5).unwrap(), &case.samples).unwrap();
+        let expected = case.numbers("clipped");
+        assert!((found.density - expected[0]).abs() < 1e-12, "{}: {found:?}", case.json);
+        assert!((found.coverage - expected[1]).abs() < 1e-12, "{}: {found:?}", case.json);
+    }
+}
+
+#[test]
+fn the_plane_between_two_sets_is_scikit_learns() {
+    for case in cases() {
+        let rows = crate::common::joined(&case.real, &case.samples);
+        let drawn: Vec<bool> = (0..rows.len()).map(|i| i >= case.real.len()).collect();
+        let found = Logistic::fit(&rows, &drawn, 0.01).unwrap();
+        let expected = case.numbers("logistic");
+        let ours = found.weights.iter().take(8).chain([&found.intercept]);
+        let largest = expected.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+        for (ours, theirs) in ours.zip(&expected) {
+            assert!((ours - theirs).abs() < 1e-4 * largest, "{}: {ours} {theirs}", case.json["seed"]);
+        }
+        assert_eq!(expected.len(), found.weights.len().min(8) + 1);
+    }
+}

@@ -11,7 +11,10 @@ import pathlib
 
 import numpy as np
 import scipy.linalg
+import scipy.spatial
+import scipy.stats
 from prdc import compute_prdc
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import polynomial_kernel
 from sklearn.neighbors import NearestNeighbors
 
@@ -61,6 +64,33 @@ def kernel_distance(a, b):
     return off_diagonal(a) + off_diagonal(b) - 2 * polynomial_kernel(a, b, degree=3, coef0=1).mean()
 
 
+def clipped(real, samples, k=5):
+    """Clipped density and coverage of Salvy et al. 2025, by their formulas."""
+    between = scipy.spatial.distance.cdist(real, samples)
+    among = scipy.spatial.distance.cdist(real, real)
+    np.fill_diagonal(among, np.inf)
+    radii = np.sort(among, axis=1)[:, k - 1]
+    small = np.minimum(radii, np.median(radii))[:, None]
+    drawn = np.minimum((between <= small).sum(0) / k, 1).mean()
+    ideal = np.minimum((among <= small).sum(0) / k, 1).mean()
+    covered = (np.minimum((between < radii[:, None]).sum(1), k) / k).mean()
+    n, m = between.shape
+    inside = np.arange(m + 1)
+    expected = [
+        (np.minimum(inside[: good + 1], k) / k * scipy.stats.betabinom(good, k, n - k).pmf(inside[: good + 1])).sum()
+        for good in range(m + 1)
+    ]
+    return min(drawn / ideal, 1.0), np.searchsorted(expected, covered - 1e-9) / (m + 1)
+
+
+def logistic(real, samples):
+    """The first weights, and the intercept, of the regression with a ridge of 0.01."""
+    rows = np.concatenate([real, samples])
+    labels = np.repeat([0, 1], [len(real), len(samples)])
+    fitted = LogisticRegression(C=100 / len(rows), tol=1e-12, max_iter=10_000).fit(rows, labels)
+    return [*fitted.coef_[0, :8].tolist(), float(fitted.intercept_[0])]
+
+
 def main():
     sizes = [
         # seed, real rows, sample rows, features, scale, shift
@@ -88,6 +118,8 @@ def main():
                 "kernel_distance": float(kernel_distance(real, samples)),
                 "precision": float(three["precision"]), "recall": float(three["recall"]),
                 "density": float(five["density"]), "coverage": float(five["coverage"]),
+                "clipped": [float(value) for value in clipped(real, samples)],
+                "logistic": logistic(real, samples),
                 "nearest_rows": rows[:20, 0].tolist(), "nearest_distances": distances[:20, 0].tolist(),
             }
         )

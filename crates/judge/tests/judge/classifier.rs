@@ -1,7 +1,7 @@
 //! The embedded classifier, and claims that hold for every classifier.
 use candle_core::{DType, Device, Tensor};
 use duet_data::{Dataset, FolderOptions, Shape};
-use duet_judge::{Augmentation, Classifier, ClassifierError, TrainingOptions};
+use duet_judge::{Architecture, Augmentation, Classifier, ClassifierError, TrainingOptions};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,14 +41,33 @@ fn quick() -> TrainingOptions {
 
 /// Instruction sets differ by rounding, which may change the class of a digit between two classes.
 #[test]
-fn the_embedded_classifier_is_right_on_99_of_100_held_out_digits() {
+fn the_embedded_classifiers_are_right_on_99_of_100_held_out_digits() {
     let test = duet_data::digits().unwrap().test;
-    let classifier = Classifier::digits().unwrap();
+    let both = [Classifier::digits().unwrap(), Classifier::second_digits().unwrap()];
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     for set in [InstructionSet::Portable, InstructionSet::Vector, InstructionSet::Widest] {
-        let accuracy = pool.install(|| with_instruction_set(set, || classifier.accuracy(&test).unwrap()));
-        assert!(accuracy >= 0.99, "right on {:.2} % with {set:?}", 100.0 * accuracy);
+        for classifier in &both {
+            let accuracy = pool.install(|| with_instruction_set(set, || classifier.accuracy(&test).unwrap()));
+            assert!(accuracy >= 0.99, "{classifier:?} is right on {:.2} % with {set:?}", 100.0 * accuracy);
+        }
     }
+}
+
+/// A judge that repeated the other's answers would be none: where one is wrong, the other mostly is not.
+#[test]
+fn the_two_embedded_classifiers_err_on_different_digits() {
+    let test = duet_data::digits().unwrap().test;
+    let (first, second) = (Classifier::digits().unwrap(), Classifier::second_digits().unwrap());
+    assert_eq!((first.architecture(), second.architecture()), (Architecture::Residual, Architecture::Plain));
+    let all = images(&test, 0, test.len());
+    let wrong = |classifier: &Classifier| -> Vec<bool> {
+        let classes = classifier.classify(&all).unwrap();
+        classes.iter().zip(test.labels()).map(|(class, label)| class != label).collect()
+    };
+    let (first, second) = (wrong(&first), wrong(&second));
+    let both = first.iter().zip(&second).filter(|(a, b)| **a && **b).count();
+    let either = first.iter().zip(&second).filter(|(a, b)| **a || **b).count();
+    assert!(2 * both < either, "{both} of {either}");
 }
 
 #[test]
@@ -135,12 +154,34 @@ fn colours_are_learnt_in_seconds_and_training_is_fixed_by_its_seed() {
 #[test]
 fn training_does_not_depend_on_the_number_of_threads() {
     let digits = duet_data::digits().unwrap().train.take_per_class(2);
-    let options = TrainingOptions { epochs: 2, batch: 17, ..TrainingOptions::digits() };
-    let train = |threads| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| Classifier::train(&digits, &options, |_, _| ()).unwrap().to_bytes().unwrap())
-    };
-    assert_eq!(train(1), train(3));
+    for options in [TrainingOptions::digits(), TrainingOptions::second_digits()] {
+        let options = TrainingOptions { epochs: 2, batch: 17, ..options };
+        let train = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| Classifier::train(&digits, &options, |_, _| ()).unwrap().to_bytes().unwrap())
+        };
+        assert_eq!(train(1), train(3));
+    }
+}
+
+#[test]
+fn a_plain_network_learns_and_is_kept_like_a_residual_one() {
+    let data = colours(120);
+    let options = TrainingOptions { architecture: Architecture::Plain, epochs: 8, ..quick() };
+    let classifier = Classifier::train(&data, &options, |_, _| ()).unwrap();
+    let accuracy = classifier.accuracy(&colours(60)).unwrap();
+    assert!(accuracy > 0.95, "right on {accuracy}");
+    let again = Classifier::from_bytes(&classifier.to_bytes().unwrap()).unwrap();
+    assert_eq!((again.architecture(), again.classes()), (Architecture::Plain, 3));
+    let x = images(&data, 0, 21);
+    let features = values(&classifier.features(&x).unwrap());
+    assert_eq!(features, values(&again.features(&x).unwrap()));
+    assert_eq!(
+        features[20 * Classifier::FEATURES..],
+        values(&again.features(&x.narrow(0, 20, 1).unwrap()).unwrap())
+    );
+    // The key of one network's training is not the other's.
+    assert_ne!(Classifier::training_key(&data, &options), Classifier::training_key(&data, &quick()));
 }
 
 #[test]
