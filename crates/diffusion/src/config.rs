@@ -1,5 +1,6 @@
 //! The configuration of a run: flags over a file over the preset.
 
+use crate::distill::DistillConfig;
 use crate::error::{Error, Result, Within, option, setting};
 use crate::from::FromConfig;
 use crate::network_config::NetworkConfig;
@@ -37,6 +38,9 @@ pub struct RunConfig {
     /// The model that the run begins from; none for a new network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<FromConfig>,
+    /// What the run learns from that model's drawings instead of from images; none for a training on images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
 }
 
 /// Where the images come from.

@@ -19,13 +19,13 @@ use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
-use crate::{resume, score, snapshots, stop, stop_file};
+use crate::{distill, resume, score, snapshots, stop, stop_file};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, Memory, UNet};
 use duet_train::model_folder::ClassRows;
 use duet_train::{
-    DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
+    DataOrder, Distiller, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -314,6 +314,8 @@ pub struct Session {
     folder: RunFolder,
     device: Device,
     order: DataOrder,
+    /// What a student is taught instead of images.
+    distiller: Option<Distiller>,
     /// What drawn images are measured with, where the run is to measure them.
     yardstick: Option<Yardstick>,
     /// What the measurements say of copies.
@@ -352,6 +354,7 @@ impl Session {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
         };
+        let distiller = distill::of_run(&config, &device)?;
         let rise = Rise::of(metrics::p_values(&metrics::read(&folder.path().join(METRICS))?));
         Ok(Self {
             config,
@@ -361,6 +364,7 @@ impl Session {
             folder,
             device,
             order,
+            distiller,
             yardstick,
             rise,
             first,
@@ -458,7 +462,10 @@ impl Session {
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
         let began = Instant::now();
-        let report = lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?;
+        let report = match &mut self.distiller {
+            Some(distiller) => distiller.step(&mut self.trainer)?,
+            None => lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?,
+        };
         let images_per_second =
             self.trainer.images_per_step() as f64 / began.elapsed().as_secs_f64().max(1e-9);
         let step = report.step;
