@@ -5,8 +5,8 @@ use crate::interrupt::Interrupt;
 use crate::terminal::err;
 use crate::train::train;
 use anyhow::Result;
-use duet_diffusion::sample::History;
-use duet_diffusion::schedule::Prediction;
+use duet_diffusion::sample::{GuidanceInterval, History};
+use duet_diffusion::schedule::{Prediction, Solver};
 use duet_diffusion::{Distill, NewRun, find};
 use std::path::PathBuf;
 
@@ -25,27 +25,36 @@ pub struct Args {
     /// The weight w of the teacher's guidance, which the student learns [default: the run's]
     #[arg(long, value_name = "W", allow_negative_numbers = true)]
     guidance: Option<f64>,
-    /// How far the teacher extrapolates each step from the previous one [default: the run's]
+    /// The noise levels at which the teacher is guided, such as 1:15 [default: the run's]
+    #[arg(long, value_name = "LOW:HIGH|all")]
+    interval: Option<GuidanceInterval>,
+    /// How far the teacher extrapolates each step from the one before, within a step of the student [default: 0]
     #[arg(long, value_name = "WEIGHT[:LOW:HIGH]")]
     history: Option<History>,
-    /// Evaluations of the teacher's trajectories [default: the least multiple of --steps from 12 on]
+    /// The teacher's sampler, which adds no noise: ddim, euler, dpmpp-2m or unipc [default: ddim]
+    #[arg(long)]
+    sampler: Option<Solver>,
+    /// The teacher's evaluations for an image, a multiple of --steps [default: twice --steps, 8 or more]
     #[arg(long, value_name = "STEPS")]
     teacher_steps: Option<usize>,
-    /// The teacher's trajectories
-    #[arg(long, default_value_t = 2000)]
-    trajectories: usize,
-    /// What the student predicts
+    /// What the student predicts: epsilon, v or x0
     #[arg(long, default_value = "v")]
     prediction: Prediction,
-    /// Optimiser steps
-    #[arg(long, default_value_t = 1500)]
-    train_steps: u64,
-    /// Peak learning rate
-    #[arg(long, default_value_t = 3e-3)]
-    lr: f64,
+    /// Optimiser steps [default: a fifth of the teacher's]
+    #[arg(long, value_name = "STEPS")]
+    train_steps: Option<u64>,
+    /// Peak learning rate [default: the teacher's]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Images of each of the six sets of trajectories that the student learns from [default: 512]
+    #[arg(long, value_name = "IMAGES")]
+    trajectories: Option<usize>,
     /// Seed of every random draw [default: the run's]
     #[arg(long)]
     seed: Option<u64>,
+    /// Where the teacher's images are now, which the student's run measures itself by [default: where they were]
+    #[arg(long, value_name = "DIR|FILE")]
+    data: Option<String>,
     #[command(flatten)]
     compute: Compute,
 }
@@ -58,13 +67,16 @@ pub fn run(args: Args) -> Result<()> {
         run: args.run,
         steps: args.steps,
         guidance: args.guidance,
+        interval: args.interval,
         history: args.history,
+        sampler: args.sampler,
         teacher_steps: args.teacher_steps,
-        trajectories: args.trajectories,
         prediction: args.prediction,
         train_steps: args.train_steps,
         learning_rate: args.lr,
+        trajectories: args.trajectories,
         seed: args.seed,
+        data: args.data,
     };
     let config = asked.config()?;
     let data = config.load_data()?;

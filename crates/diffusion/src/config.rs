@@ -1,6 +1,6 @@
 //! The configuration of a run: flags over a file over the preset.
 
-use crate::distill::DistillConfig;
+use crate::distill::config::DistillConfig;
 use crate::error::{Error, Result, Within, option, setting};
 use crate::from::FromConfig;
 use crate::network_config::NetworkConfig;

@@ -3,6 +3,7 @@
 use crate::budget::{self, images_per_step};
 use crate::choice::ClassList;
 use crate::config::RunConfig;
+use crate::distill::course::Course;
 use crate::drawing::{Drawing, first_seeds};
 use crate::error::{CannotResume, Error, Result, Split, Within, setting};
 use crate::eval_file::CopiedShares;
@@ -19,13 +20,13 @@ use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
 use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
-use crate::{distill, resume, score, snapshots, stop, stop_file};
+use crate::{resume, score, snapshots, stop, stop_file};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, Memory, UNet};
 use duet_train::model_folder::ClassRows;
 use duet_train::{
-    DataOrder, Distiller, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
+    DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
 };
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -315,7 +316,7 @@ pub struct Session {
     device: Device,
     order: DataOrder,
     /// What a student is taught instead of images.
-    distiller: Option<Distiller>,
+    course: Option<Course>,
     /// What drawn images are measured with, where the run is to measure them.
     yardstick: Option<Yardstick>,
     /// What the measurements say of copies.
@@ -354,7 +355,7 @@ impl Session {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
         };
-        let distiller = distill::of_run(&config, &device)?;
+        let course = Course::of(&config, folder.path(), &device)?;
         let rise = Rise::of(metrics::p_values(&metrics::read(&folder.path().join(METRICS))?));
         Ok(Self {
             config,
@@ -364,7 +365,7 @@ impl Session {
             folder,
             device,
             order,
-            distiller,
+            course,
             yardstick,
             rise,
             first,
@@ -462,8 +463,8 @@ impl Session {
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
         let began = Instant::now();
-        let report = match &mut self.distiller {
-            Some(distiller) => distiller.step(&mut self.trainer)?,
+        let report = match &mut self.course {
+            Some(course) => course.step(&mut self.trainer)?,
             None => lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?,
         };
         let images_per_second =

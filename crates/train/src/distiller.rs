@@ -1,64 +1,57 @@
-//! Few steps for many: lessons from a teacher's trajectories.
+//! Few steps for many: lessons from a teacher's steps.
 
 use crate::data_order::DataOrder;
 use crate::error::TrainError;
 use crate::lesson::Lesson;
 use crate::trainer::{StepReport, Trainer};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
+use duet_random::Draws;
 use duet_schedule::Steps;
 
-/// States of a teacher's deterministic trajectories at the noise levels of a student's steps.
+/// Where a teacher goes from states at the beginnings of a student's N steps.
 #[derive(Debug, Clone)]
 pub struct Trajectories {
-    /// The class of each image; none for an unconditional network.
+    /// The class of each of the m images; none for an unconditional network.
     pub labels: Option<Vec<u32>>,
-    /// x at the beginning of each of the student's N steps and at the end of the last, N + 1 times (m, C, H, W).
-    pub states: Vec<Tensor>,
+    /// x at the beginning of each of the student's steps, N times (m, C, H, W).
+    pub from: Vec<Tensor>,
+    /// Where the teacher has gone from there at the end of that step, N times (m, C, H, W).
+    pub to: Vec<Tensor>,
 }
 
-/// Teaches a trainer's network to go in one step where a teacher goes in several.
+/// Teaches a trainer's network to go in one step where a teacher goes in several (progressive distillation, Salimans &
+/// Ho 2022).
 ///
-/// From x_t on a teacher's trajectory, a DDIM step of the student is to lead to x_t', the state at the student's next
-/// timestep. DDIM goes to x' = √ᾱ' x̂_0 + σ'/σ (x - √ᾱ x̂_0), σ = √(1-ᾱ), so that the lesson is
+/// A DDIM step without noise goes from x at ᾱ to x' = √ᾱ' x̂_0 + σ'/σ (x - √ᾱ x̂_0), σ = √(1-ᾱ). It leads to the
+/// teacher's x' with
 ///
-///   x_0' = (x' - σ'/σ x)/(√ᾱ' - √ᾱ σ'/σ)
+///   x̂_0 = (x' - σ'/σ x)/(√ᾱ' - √ᾱ σ'/σ)
 ///
-/// (Salimans & Ho 2022, appendix G, for a teacher of two steps of DDIM; here it may take any number by any solver). At
-/// each step the network sees pairs of a trajectory and a step, each pair once in an epoch, in an order of its seed.
+/// which is the lesson (their appendix G, for a teacher of any number of steps by any solver without noise).
+///
+/// The teacher's trajectories come in sets: its caller asks [`Distiller::wants`] before each step, and gives the set that is
+/// wanted. Each pair of an image and a step of a set is seen once before one comes again. Which pairs a step sees is a
+/// function of the seed and of the trainer's number of steps.
 #[derive(Debug)]
 pub struct Distiller {
     steps: Steps,
+    refresh: u64,
+    seed: u64,
+    set: Option<Set>,
+}
+
+/// The set of trajectories that is learnt from.
+#[derive(Debug)]
+struct Set {
+    number: u64,
     trajectories: Trajectories,
     order: DataOrder,
 }
 
 impl Distiller {
-    /// For these steps of the student and these trajectories.
-    ///
-    /// Errors: not one state more than steps; states that differ in shape; not one label for each image; no image.
-    pub fn new(steps: Steps, trajectories: Trajectories, seed: u64) -> Result<Self, TrainError> {
-        let refuse = |message: String| Err(TrainError::Option(message));
-        let Trajectories { labels, states } = &trajectories;
-        if states.len() != steps.len() + 1 {
-            let (states, steps) = (states.len(), steps.len());
-            return refuse(format!("{states} states of trajectories for {steps} steps: one more is needed"));
-        }
-        let shape = states[0].dims4()?;
-        if let Some(other) = states.iter().find(|state| state.dims() != states[0].dims()) {
-            let (first, other) = (states[0].dims(), other.dims());
-            return refuse(format!("states of trajectories of {first:?} and {other:?}: they must be alike"));
-        }
-        if shape.0 == 0 || labels.as_ref().is_some_and(|labels| labels.len() != shape.0) {
-            let count = labels.as_ref().map_or(shape.0, Vec::len);
-            return refuse(format!("{count} labels for {} trajectories", shape.0));
-        }
-        let order = DataOrder::new(seed, (shape.0 * steps.len()) as u32);
-        Ok(Self { steps, trajectories, order })
-    }
-
-    /// The number of trajectories.
-    pub fn count(&self) -> usize {
-        self.trajectories.states[0].dims()[0]
+    /// For these steps of the student, with a new set of trajectories every `refresh` steps of the trainer, at least 1.
+    pub fn new(steps: Steps, refresh: u64, seed: u64) -> Self {
+        Self { steps, refresh: refresh.max(1), seed, set: None }
     }
 
     /// The student's steps.
@@ -66,50 +59,89 @@ impl Distiller {
         &self.steps
     }
 
-    /// Takes the trainer's next step. Which lesson it is depends on the trainer's steps alone, so that a resumed
-    /// distillation equals an unbroken one.
+    /// The number of the set that the trainer's next step learns from, if it is not the one that was given last; and the
+    /// step after which it begins.
+    pub fn wants(&self, trainer: &Trainer) -> Option<(u64, u64)> {
+        let number = trainer.steps() / self.refresh;
+        let is_there = self.set.as_ref().is_some_and(|set| set.number == number);
+        (!is_there).then_some((number, number * self.refresh))
+    }
+
+    /// Learns from this set from now on.
     ///
-    /// Errors: as [`Trainer::step_towards`].
-    pub fn step(&mut self, trainer: &mut Trainer) -> Result<StepReport, TrainError> {
-        let lesson = self.lesson(trainer.images_seen(), trainer.images_per_step())?;
-        trainer.step_towards(&lesson)
-    }
-
-    /// `count` pairs of a trajectory and a step, from the `first`-th pair seen on.
-    pub fn lesson(&mut self, first: u64, count: usize) -> Result<Lesson, TrainError> {
+    /// Errors: not one tensor for each of the student's steps; tensors of different shapes; not one label for each image;
+    /// no image.
+    pub fn give(&mut self, number: u64, trajectories: Trajectories) -> Result<(), TrainError> {
+        let refuse = |message: String| Err(TrainError::Option(message));
+        let Trajectories { labels, from, to } = &trajectories;
         let steps = self.steps.len();
-        let pairs: Vec<usize> = (first..first + count as u64).map(|i| self.order.image(i)).collect();
-        let (mut x, mut x0) = (Vec::new(), Vec::new());
-        for pair in &pairs {
-            let (image, step) = (pair / steps, pair % steps);
-            let [from, to] = [step, step + 1].map(|level| self.trajectories.states[level].get(image));
-            let (from, to) = (from?, to?);
-            let (of_to, of_from) = x0_coefficients(self.steps.alpha_bars(), step);
-            x0.push(((to * of_to)? + (&from * of_from)?)?);
-            x.push(from);
+        if [from.len(), to.len()] != [steps; 2] {
+            let (from, to) = (from.len(), to.len());
+            return refuse(format!(
+                "trajectories from {from} and to {to} states, for a student of {steps} steps"
+            ));
         }
-        let labels = self.trajectories.labels.as_ref();
-        Ok(Lesson {
-            x: Tensor::stack(&x, 0)?,
-            timesteps: pairs.iter().map(|pair| self.steps.timesteps()[pair % steps]).collect(),
-            labels: labels.map(|labels| pairs.iter().map(|pair| labels[pair / steps]).collect()),
-            x0: Tensor::stack(&x0, 0)?,
-        })
+        let count = from[0].dims4()?.0;
+        if let Some(other) = from.iter().chain(to).find(|state| state.dims() != from[0].dims()) {
+            let (first, other) = (from[0].dims(), other.dims());
+            return refuse(format!("states of trajectories are {first:?} and {other:?}: they must be alike"));
+        }
+        let labelled = labels.as_ref().map_or(count, Vec::len);
+        if count == 0 || labelled != count {
+            return refuse(format!("{labelled} labels for {count} trajectories, at least one"));
+        }
+        let seed = Draws::new(self.seed, "order of lessons", number).below(u64::MAX);
+        let order = DataOrder::new(seed, (count * steps) as u32);
+        self.set = Some(Set { number, trajectories, order });
+        Ok(())
     }
 
-    /// The same trajectories on another device.
-    pub fn to_device(self, device: &Device) -> Result<Self, TrainError> {
-        let states = self.trajectories.states.iter().map(|state| state.to_device(device));
-        let states = states.collect::<candle_core::Result<_>>()?;
-        Ok(Self { trajectories: Trajectories { states, ..self.trajectories }, ..self })
+    /// Takes the trainer's next step. Errors: as [`Trainer::step_towards`]; another set is wanted.
+    pub fn step(&mut self, trainer: &mut Trainer) -> Result<StepReport, TrainError> {
+        if let Some((number, _)) = self.wants(trainer) {
+            let steps = trainer.steps();
+            return Err(TrainError::Option(format!(
+                "the step after {steps} learns from set {number}, which is missing"
+            )));
+        }
+        let (refresh, count) = (self.refresh, trainer.images_per_step());
+        let first = trainer.steps() % refresh * count as u64;
+        let Some(set) = &mut self.set else {
+            return Err(TrainError::Option("no set of trajectories".into()));
+        };
+        let lesson = set.lesson(&self.steps, first, count)?;
+        trainer.step_towards(&lesson)
     }
 }
 
-/// (a, b) in x_0' = a x' + b x for the step from level `i` to the next.
-fn x0_coefficients(alpha_bars: &[f64], i: usize) -> (f64, f64) {
-    let (now, next) = (alpha_bars[i], alpha_bars[i + 1]);
+impl Set {
+    /// `count` pairs of an image and a step, from the `first`-th pair on that is seen of this set.
+    fn lesson(&mut self, steps: &Steps, first: u64, count: usize) -> Result<Lesson, TrainError> {
+        let Self { trajectories: Trajectories { labels, from, to }, order, .. } = self;
+        let pairs = (first..first + count as u64).map(|index| order.image(index));
+        let pairs: Vec<(usize, usize)> = pairs.map(|pair| (pair / steps.len(), pair % steps.len())).collect();
+        let state = |states: &[Tensor], image, step: usize| states[step].get(image);
+        let (mut x, mut x0) = (Vec::new(), Vec::new());
+        for &(image, step) in &pairs {
+            let (start, end) = (state(from, image, step)?, state(to, image, step)?);
+            let (of_end, of_start) = x0_coefficients(steps.alpha_bars()[step], steps.alpha_bars()[step + 1]);
+            x0.push(((end * of_end)? + (&start * of_start)?)?);
+            x.push(start);
+        }
+        let label = |labels: &Vec<u32>| pairs.iter().map(|&(image, _)| labels[image]).collect();
+        Ok(Lesson {
+            x: Tensor::stack(&x, 0)?,
+            timesteps: pairs.iter().map(|&(_, step)| steps.timesteps()[step]).collect(),
+            labels: labels.as_ref().map(label),
+            x0: Tensor::stack(&x0, 0)?,
+        })
+    }
+}
+
+/// (a, b) in x̂_0 = a x' + b x for the step from ᾱ to ᾱ', which is larger.
+fn x0_coefficients(alpha_bar: f64, next: f64) -> (f64, f64) {
     // σ'/σ
-    let ratio = ((1.0 - next) / (1.0 - now)).sqrt();
-    let scale = next.sqrt() - now.sqrt() * ratio;
+    let ratio = ((1.0 - next) / (1.0 - alpha_bar)).sqrt();
+    let scale = next.sqrt() - alpha_bar.sqrt() * ratio;
     (1.0 / scale, -ratio / scale)
 }

@@ -21,7 +21,7 @@ pub struct Lesson {
 impl Trainer {
     /// Takes one step on a lesson of as many images as a step has ([`Trainer::images_per_step`]).
     ///
-    /// The loss is the mean over all images of max(SNR + 1)·‖x̂_0 - x_0'‖²/(C·H·W), where x̂_0 follows from the
+    /// The loss is the mean over all images of (SNR + 1)·‖x̂_0 - x_0'‖²/(C·H·W), where x̂_0 follows from the
     /// prediction and x_0' is the lesson's. With SNR + 1 = 1/(1-ᾱ) it is the error of v, whatever the network predicts
     /// (Salimans & Ho 2022, section 4). Neither the timesteps' weights nor changes of images count here.
     ///
@@ -32,8 +32,8 @@ impl Trainer {
         let mut sum: Option<duet_model::ValueAndGradients> = None;
         for first in (0..count).step_by(batch) {
             let part = self.noised_towards(lesson, first, batch)?;
-            let share = batch as f64 / count as f64;
-            let (loss, gradients) = part.loss_and_gradients(&self.unet, &self.parameters, share)?;
+            let (loss, gradients) =
+                part.loss_and_gradients(&self.unet, &self.parameters, 1.0 / count as f64)?;
             sum = Some(match sum {
                 None => (loss, gradients),
                 Some((sum, mut before)) => {
@@ -49,7 +49,7 @@ impl Trainer {
             });
         }
         let (loss, gradients) = sum.unwrap_or_default();
-        self.move_by(loss, gradients, lesson.timesteps.clone())
+        self.move_by(loss, gradients, |_| lesson.timesteps.clone())
     }
 
     /// `count` images of a lesson from the `first` on, as predictions.
