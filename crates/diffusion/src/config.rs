@@ -277,6 +277,9 @@ impl RunConfig {
             let images = self.save.eval_images;
             return Err(setting(format!("save.eval_images = {images}: must be {least} to {most}")));
         }
+        if let Some(distill) = &self.distill {
+            distill.validate(self.from.is_some())?;
+        }
         let levels = self.model.block_out_channels.len();
         if let Some(level) = self.model.attention_levels.iter().find(|&&level| level >= levels) {
             return Err(setting(format!(

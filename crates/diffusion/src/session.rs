@@ -98,6 +98,7 @@ impl NewRun {
     /// # Errors
     /// A rank without these images, or that is lost; another device than the CPU.
     pub fn with_job(mut self, job: Job) -> Result<Self> {
+        check_alone(&self.config)?;
         self.job = Some(job);
         self.share()?;
         Ok(self)
@@ -185,7 +186,9 @@ impl NewRun {
     pub fn warnings(&self) -> Result<Vec<String>> {
         let mut warnings: Vec<String> =
             self.config.diffusion.warning()?.into_iter().map(|w| w.to_string()).collect();
-        warnings.extend(self.beginning.iter().flat_map(|beginning| beginning.warnings.clone()));
+        // A student may predict something else than its teacher, of which it learns that too.
+        let beginning = self.beginning.iter().filter(|_| self.config.distill.is_none());
+        warnings.extend(beginning.flat_map(|beginning| beginning.warnings.clone()));
         if self.config.train.label_dropout == 1.0 {
             warnings.push(
                 "label_dropout is 1: every label is hidden, so the classes are never learned and no image \
@@ -517,6 +520,7 @@ impl Session {
     /// # Errors
     /// As [`NewRun::with_job`].
     pub fn use_job(&mut self, job: Job) -> Result<()> {
+        check_alone(&self.config)?;
         job.share(&mut self.trainer, &self.config, &self.data, self.memory)?;
         self.job = Some(job);
         Ok(())
@@ -729,6 +733,16 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
     match &config.data.held_out_fingerprint {
         Some(held_out) if *held_out != data.test.fingerprint() => refuse(Split::HeldOut),
         _ => Ok(()),
+    }
+}
+
+/// Refuses a student on several ranks.
+fn check_alone(config: &RunConfig) -> Result<()> {
+    match config.distill {
+        None => Ok(()),
+        Some(_) => {
+            Err(setting("[distill]: a student is taught by one process; start it without other ranks"))
+        }
     }
 }
 

@@ -145,3 +145,79 @@ fn x0_coefficients(alpha_bar: f64, next: f64) -> (f64, f64) {
     let scale = next.sqrt() - alpha_bar.sqrt() * ratio;
     (1.0 / scale, -ratio / scale)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+    use duet_schedule::{BetaSchedule, Ddim, NoiseSchedule, Solver, Spacing};
+    use std::collections::BTreeSet;
+
+    /// Three images of two steps, all states different.
+    fn distiller() -> Distiller {
+        let schedule = NoiseSchedule::new(&BetaSchedule::Linear, 1000).unwrap();
+        let timesteps = Spacing::Trailing.timesteps(2, &schedule).unwrap();
+        let mut distiller = Distiller::new(Steps::new(&schedule, &timesteps).unwrap(), 4, 7);
+        let state = |n: u32| {
+            Tensor::arange(n as f32, n as f32 + 12.0, &Device::Cpu).unwrap().reshape((3, 1, 2, 2)).unwrap()
+        };
+        let trajectories = Trajectories {
+            labels: Some(vec![0, 1, 2]),
+            from: vec![state(0), state(20)],
+            to: vec![state(40), state(60)],
+        };
+        distiller.give(0, trajectories).unwrap();
+        distiller
+    }
+
+    #[test]
+    fn a_ddim_step_from_a_lesson_leads_where_the_teacher_went() {
+        let mut distiller = distiller();
+        let steps = distiller.steps.clone();
+        let table = Solver::from(Ddim { eta: 0.0 }).table(steps.clone()).unwrap();
+        let set = distiller.set.as_mut().unwrap();
+        let lesson = set.lesson(&steps, 0, 6).unwrap();
+        for i in 0..6 {
+            let step = steps.timesteps().iter().position(|&t| t == lesson.timesteps[i]).unwrap();
+            let image = lesson.labels.as_ref().unwrap()[i] as usize;
+            let (alpha_bar, update) = (steps.alpha_bars()[step], &table.updates()[step]);
+            let values = |tensor: &Tensor, i: usize| -> Vec<f32> {
+                tensor.get(i).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+            };
+            let (x, x0) = (values(&lesson.x, i), values(&lesson.x0, i));
+            let end = values(&set.trajectories.to[step], image);
+            for ((x, x0), end) in x.into_iter().zip(x0).zip(end) {
+                let (x, x0) = (f64::from(x), f64::from(x0));
+                let epsilon = (x - alpha_bar.sqrt() * x0) / (1.0 - alpha_bar).sqrt();
+                let led = update.x0[0] * x0 + update.epsilon[0] * epsilon;
+                assert!((led - f64::from(end)).abs() < 1e-3, "{led} {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_pair_of_an_image_and_a_step_is_seen_before_one_comes_again() {
+        let mut distiller = distiller();
+        let steps = distiller.steps.clone();
+        let set = distiller.set.as_mut().unwrap();
+        for epoch in 0..3 {
+            let lesson = set.lesson(&steps, 6 * epoch, 6).unwrap();
+            let pairs: BTreeSet<_> = lesson.labels.unwrap().into_iter().zip(lesson.timesteps).collect();
+            assert_eq!(pairs.len(), 6);
+        }
+    }
+
+    #[test]
+    fn sets_that_do_not_fit_the_student_are_refused() {
+        let mut distiller = distiller();
+        let good = distiller.set.take().unwrap().trajectories;
+        let mut refused = |change: &dyn Fn(&mut Trajectories)| {
+            let mut other = good.clone();
+            change(&mut other);
+            distiller.give(0, other).unwrap_err().to_string()
+        };
+        assert!(refused(&|set| drop(set.to.pop())).contains("from 2 and to 1"));
+        assert!(refused(&|set| set.to[1] = set.to[1].narrow(0, 0, 2).unwrap()).contains("[2, 1, 2, 2]"));
+        assert!(refused(&|set| set.labels = Some(vec![0])).contains("1 labels for 3"));
+    }
+}

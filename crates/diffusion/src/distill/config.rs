@@ -1,5 +1,6 @@
 //! What a student is taught.
 
+use crate::error::{Error, Result, setting};
 use duet_sample::{GuidanceInterval, History, Rule};
 use duet_schedule::{Clip, Solver};
 use serde::{Deserialize, Serialize};
@@ -30,4 +31,23 @@ pub struct DistillConfig {
     /// Sets that begin before this step are the teacher's own trajectories; later ones are the student's, from each of
     /// whose states the teacher goes on.
     pub led: u64,
+}
+
+impl DistillConfig {
+    /// Checks what the parts do not check themselves.
+    pub(crate) fn validate(&self, has_teacher: bool) -> Result<()> {
+        let of = |name: &str, value: &dyn std::fmt::Display, range: &str| -> Result<(), Error> {
+            Err(setting(format!("distill.{name} = {value}: must be {range}")))
+        };
+        match self {
+            _ if !has_teacher => Err(setting(
+                "[distill]: the teacher is missing, the model of [from]; `distill --run MODEL` names it",
+            )),
+            Self { steps: 0, .. } => of("steps", &0, "1 or more"),
+            Self { trajectories: 0, .. } => of("trajectories", &0, "1 or more"),
+            Self { refresh: 0, .. } => of("refresh", &0, "1 or more"),
+            Self { guidance, .. } if !guidance.is_finite() => of("guidance", guidance, "a number"),
+            _ => Ok(()),
+        }
+    }
 }

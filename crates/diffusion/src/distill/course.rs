@@ -4,15 +4,13 @@ use crate::config::RunConfig;
 use crate::distill::teacher::Teacher;
 use crate::error::{Result, Within, setting};
 use crate::model::Model;
+use crate::run_folder::LESSONS;
 use crate::snapshots;
 use candle_core::{Device, Var};
 use duet_model::{Purpose, UNet};
 use duet_schedule::Steps;
 use duet_train::{Distiller, StepReport, Trainer};
 use std::path::{Path, PathBuf};
-
-/// Where a run keeps the averaged weights from whose drawings it learnt. A resumed run draws them again.
-pub const LESSONS: &str = "lessons";
 
 /// The teacher, and what it has shown last.
 pub struct Course {
