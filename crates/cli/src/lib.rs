@@ -44,7 +44,7 @@ pub enum Verb {
     /// Train a model; with no flags, on the embedded digits
     Train(Box<train::Args>),
     /// Teach a copy of a trained model to draw in few steps, without guidance
-    Distill(distill::Args),
+    Distill(Box<distill::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
     /// Measure a model's samples, or anybody's
@@ -97,7 +97,7 @@ impl Verb {
     fn run_here(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(*args),
-            Self::Distill(args) => distill::run(args),
+            Self::Distill(args) => distill::run(*args),
             Self::Sample(args) => sample::run(*args),
             Self::Eval(args) => eval::run(*args),
             Self::Classify(args) => classify::run(args),

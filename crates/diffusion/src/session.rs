@@ -90,6 +90,8 @@ impl NewRun {
         let mut trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
         trainer.use_memory(memory);
         let beginning = begin(&mut config, &mut trainer, &data, &device)?;
+        // Whether the teacher can teach is known before anything is written.
+        drop(Course::of(&config, Path::new(""), &device)?);
         Ok(Self { config, data, trainer, beginning, device, memory, before, job: None })
     }
 
