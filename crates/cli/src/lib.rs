@@ -7,6 +7,7 @@ mod classify;
 mod clone;
 mod compare;
 mod data;
+mod distill;
 mod drawing;
 mod ema;
 #[cfg(feature = "studio")]
@@ -42,6 +43,8 @@ use std::process::ExitCode;
 pub enum Verb {
     /// Train a model; with no flags, on the embedded digits
     Train(Box<train::Args>),
+    /// Teach a copy of a trained model to draw in few steps, without guidance
+    Distill(Box<distill::Args>),
     /// Draw images with a trained model
     Sample(Box<sample::Args>),
     /// Measure a model's samples, or anybody's
@@ -94,6 +97,7 @@ impl Verb {
     fn run_here(self) -> anyhow::Result<()> {
         match self {
             Self::Train(args) => train::run(*args),
+            Self::Distill(args) => distill::run(*args),
             Self::Sample(args) => sample::run(*args),
             Self::Eval(args) => eval::run(*args),
             Self::Classify(args) => classify::run(args),

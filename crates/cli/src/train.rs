@@ -360,7 +360,7 @@ fn resumed(args: &Args, target: &str, device: Device) -> Result<Session> {
     Ok(session)
 }
 
-fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
+pub(crate) fn train(mut session: Session, interrupt: &Interrupt) -> Result<()> {
     let (first, total) = (session.trainer().steps(), session.config().train.steps);
     let started = Instant::now();
     let mut progress = Progress::new(first, total, session.trainer().images_per_step(), "img/s");

@@ -1,5 +1,6 @@
 //! The configuration of a run: flags over a file over the preset.
 
+use crate::distill::config::DistillConfig;
 use crate::error::{Error, Result, Within, option, setting};
 use crate::from::FromConfig;
 use crate::network_config::NetworkConfig;
@@ -37,6 +38,9 @@ pub struct RunConfig {
     /// The model that the run begins from; none for a new network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<FromConfig>,
+    /// What the run learns from that model's drawings instead of from images; none for a training on images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distill: Option<DistillConfig>,
 }
 
 /// Where the images come from.
@@ -272,6 +276,9 @@ impl RunConfig {
             let (least, most) = EVAL_IMAGES.into_inner();
             let images = self.save.eval_images;
             return Err(setting(format!("save.eval_images = {images}: must be {least} to {most}")));
+        }
+        if let Some(distill) = &self.distill {
+            distill.validate(self.from.is_some())?;
         }
         let levels = self.model.block_out_channels.len();
         if let Some(level) = self.model.attention_levels.iter().find(|&&level| level >= levels) {

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::evaluation::EvaluationDrawing;
+use crate::job::lead::Job;
 use crate::score::planned;
 use crate::yardstick::{FEWEST_HELD_OUT, each};
 use std::time::{Duration, Instant};
@@ -36,14 +37,15 @@ impl EvalCount {
     /// Draws a batch twice and times the second, so that nothing that is made once counts.
     ///
     /// # Errors
-    /// As [`crate::Plan::new`] and [`crate::Plan::draw`].
+    /// As [`crate::Plan::new`] and [`crate::Plan::draw_images`].
     pub fn timed(draws: &EvaluationDrawing) -> Result<Self> {
         let EvaluationDrawing { drawing, model, labels, batch, device, .. } = *draws;
-        let few = each(batch, labels.len());
+        // A batch for each rank that draws.
+        let few = each(batch * model.job.as_ref().map_or(1, Job::size), labels.len());
         let (plan, asked) = planned(drawing, (model, labels, few), batch, device)?;
-        plan.draw(|_| Ok(()))?;
+        plan.draw_images(|_| Ok(()))?;
         let started = Instant::now();
-        plan.draw(|_| Ok(()))?;
+        plan.draw_images(|_| Ok(()))?;
         Ok(Self::at(asked.len() as f64 / started.elapsed().as_secs_f64().max(1e-9)))
     }
 }

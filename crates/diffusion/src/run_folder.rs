@@ -20,6 +20,8 @@ pub const CHECKPOINTS: &str = "checkpoints";
 pub const PREVIEWS: &str = "samples";
 /// Where a run keeps its snapshots of averages.
 pub const SNAPSHOTS: &str = "ema";
+/// Where a student's run keeps the averaged weights from whose drawings it learnt. A resumed run draws them again.
+pub const LESSONS: &str = "lessons";
 /// What happened, for people.
 const LOG: &str = "log.txt";
 
@@ -65,7 +67,7 @@ impl RunFolder {
         write_whole(&path.join(METRICS), &metrics)?;
         let sources = Sources { config, metrics: &metrics, previews: &previews(path) };
         let last = Board::put_right(path, &sources)?;
-        for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS)] {
+        for folder in [path.to_path_buf(), path.join(PREVIEWS), path.join(SNAPSHOTS), path.join(LESSONS)] {
             remove_files(&folder, is_half)?;
         }
         Self::with_files(path, run.lock, last)

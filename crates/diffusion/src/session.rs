@@ -3,6 +3,7 @@
 use crate::budget::{self, images_per_step};
 use crate::choice::ClassList;
 use crate::config::RunConfig;
+use crate::distill::course::Course;
 use crate::drawing::{Drawing, first_seeds};
 use crate::error::{CannotResume, Error, Result, Split, Within, setting};
 use crate::eval_file::CopiedShares;
@@ -89,6 +90,8 @@ impl NewRun {
         let mut trainer = Trainer::new(&unet, &config.diffusion, &config.train, &device)?;
         trainer.use_memory(memory);
         let beginning = begin(&mut config, &mut trainer, &data, &device)?;
+        // Whether the teacher can teach is known before anything is written.
+        drop(Course::of(&config, Path::new(""), &device)?);
         Ok(Self { config, data, trainer, beginning, device, memory, before, job: None })
     }
 
@@ -97,6 +100,7 @@ impl NewRun {
     /// # Errors
     /// A rank without these images, or that is lost; another device than the CPU.
     pub fn with_job(mut self, job: Job) -> Result<Self> {
+        check_alone(&self.config)?;
         self.job = Some(job);
         self.share()?;
         Ok(self)
@@ -184,7 +188,9 @@ impl NewRun {
     pub fn warnings(&self) -> Result<Vec<String>> {
         let mut warnings: Vec<String> =
             self.config.diffusion.warning()?.into_iter().map(|w| w.to_string()).collect();
-        warnings.extend(self.beginning.iter().flat_map(|beginning| beginning.warnings.clone()));
+        // A student may predict something else than its teacher, of which it learns that too.
+        let beginning = self.beginning.iter().filter(|_| self.config.distill.is_none());
+        warnings.extend(beginning.flat_map(|beginning| beginning.warnings.clone()));
         if self.config.train.label_dropout == 1.0 {
             warnings.push(
                 "label_dropout is 1: every label is hidden, so the classes are never learned and no image \
@@ -314,6 +320,8 @@ pub struct Session {
     folder: RunFolder,
     device: Device,
     order: DataOrder,
+    /// What a student is taught instead of images.
+    course: Option<Course>,
     /// What drawn images are measured with, where the run is to measure them.
     yardstick: Option<Yardstick>,
     /// What the measurements say of copies.
@@ -352,6 +360,7 @@ impl Session {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
         };
+        let course = Course::of(&config, folder.path(), &device)?;
         let rise = Rise::of(metrics::p_values(&metrics::read(&folder.path().join(METRICS))?));
         Ok(Self {
             config,
@@ -361,6 +370,7 @@ impl Session {
             folder,
             device,
             order,
+            course,
             yardstick,
             rise,
             first,
@@ -458,7 +468,10 @@ impl Session {
     pub fn step(&mut self) -> Result<Stepped> {
         let total = self.config.train.steps;
         let began = Instant::now();
-        let report = lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?;
+        let report = match &mut self.course {
+            Some(course) => course.step(&mut self.trainer)?,
+            None => lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?,
+        };
         let images_per_second =
             self.trainer.images_per_step() as f64 / began.elapsed().as_secs_f64().max(1e-9);
         let step = report.step;
@@ -509,6 +522,7 @@ impl Session {
     /// # Errors
     /// As [`NewRun::with_job`].
     pub fn use_job(&mut self, job: Job) -> Result<()> {
+        check_alone(&self.config)?;
         job.share(&mut self.trainer, &self.config, &self.data, self.memory)?;
         self.job = Some(job);
         Ok(())
@@ -721,6 +735,16 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
     match &config.data.held_out_fingerprint {
         Some(held_out) if *held_out != data.test.fingerprint() => refuse(Split::HeldOut),
         _ => Ok(()),
+    }
+}
+
+/// Refuses a student on several ranks.
+fn check_alone(config: &RunConfig) -> Result<()> {
+    match config.distill {
+        None => Ok(()),
+        Some(_) => {
+            Err(setting("[distill]: a student is taught by one process; start it without other ranks"))
+        }
     }
 }
 

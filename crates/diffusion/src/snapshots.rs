@@ -17,15 +17,37 @@ type Hashes = BTreeMap<String, FileEntry>;
 
 /// Keeps the averages of a step for later.
 pub fn keep(trainer: &Trainer, run: &Path) -> Result<()> {
-    let folder = run.join(SNAPSHOTS);
-    create_folders(&RealDisk, &folder).map_err(|cause| TrainError::Write { path: folder.clone(), cause })?;
-    let name = format!("{PREFIX}{:06}{EXTENSION}", trainer.steps());
     let bytes = duet_model::weights_to_bytes(&trainer.power_averages())?;
-    let mut hashes = read(&folder)?;
-    hashes.insert(name.clone(), FileEntry::of(&bytes));
+    keep_in(&run.join(SNAPSHOTS), trainer.steps(), &bytes)
+}
+
+/// Keeps weights of a step in a folder, and their hash.
+pub fn keep_in(folder: &Path, step: u64, bytes: &[u8]) -> Result<()> {
+    create_folders(&RealDisk, folder).map_err(|cause| TrainError::Write { path: folder.into(), cause })?;
+    let name = name_of(step);
+    let mut hashes = read(folder)?;
+    hashes.insert(name.clone(), FileEntry::of(bytes));
     // A run that is killed between the two takes the step again.
-    write_whole(&folder.join(name), &bytes)?;
+    write_whole(&folder.join(name), bytes)?;
     write_whole(&folder.join(LIST), serde_json::to_string_pretty(&hashes)? + "\n")
+}
+
+/// The file of a step in a folder, whose hash is the one that was noted.
+pub fn whole_in(folder: &Path, step: u64) -> Result<PathBuf> {
+    let path = folder.join(name_of(step));
+    let missing = || TrainError::Checkpoint {
+        path: path.clone(),
+        reason: format!(
+            "{LIST} does not list it; resume from a checkpoint up to step {step}, which takes it again"
+        ),
+    };
+    let hashes = read(folder)?;
+    check_one(&path, hashes.get(&name_of(step)).ok_or_else(missing)?)?;
+    Ok(path)
+}
+
+fn name_of(step: u64) -> String {
+    format!("{PREFIX}{step:06}{EXTENSION}")
 }
 
 /// The snapshots of a run by their steps, in rising order.

@@ -185,6 +185,25 @@ pub(crate) struct Noised {
 }
 
 impl Noised {
+    /// x_t (n, C, H, W) at these timesteps, with the prediction that each image is to have there and its weight.
+    pub fn towards(
+        (x_t, timesteps): (&Tensor, &[usize]),
+        labels: Option<&[u32]>,
+        (target, weights): (Tensor, &[f32]),
+    ) -> candle_core::Result<Self> {
+        let device = x_t.device();
+        let t: Vec<u32> = timesteps.iter().map(|&t| t as u32).collect();
+        Ok(Self {
+            timesteps: timesteps.to_vec(),
+            x_t: x_t.clone(),
+            t: Tensor::new(t, device)?,
+            labels: labels.map(|labels| Tensor::new(labels, device)).transpose()?,
+            augment_labels: None,
+            target,
+            weights: Tensor::new(weights, device)?,
+        })
+    }
+
     /// The mean over images of weight(t) · mean over values of (target - prediction)².
     pub fn loss(&self, snapshot: &Snapshot) -> Result<f64, TrainError> {
         let prediction = snapshot.predict(&self.x_t, &self.t, self.labels.as_ref())?;

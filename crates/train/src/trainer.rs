@@ -268,19 +268,30 @@ impl Trainer {
 
     /// Takes one step, of whose images these are the own ones.
     fn step_of(&mut self, batch: &Batch, own: Range<usize>) -> Result<StepReport, TrainError> {
-        let (step, first) = (self.steps(), self.images_seen());
-        let (loss, mut gradients) = self.loss_and_gradients(batch, own)?;
+        let (first, count) = (self.images_seen(), self.images_per_step());
+        let (loss, gradients) = self.loss_and_gradients(batch, own)?;
+        self.move_by(loss, gradients, |draws| draws.timesteps(first, count))
+    }
+
+    /// Takes one step along gradients of a loss. Errors: as [`Trainer::step`], of the loss, the gradients and the
+    /// weights; they name the timesteps that the loss is of.
+    pub(crate) fn move_by(
+        &mut self,
+        loss: f64,
+        mut gradients: BTreeMap<String, Tensor>,
+        timesteps: impl FnOnce(&TrainingDraws) -> Vec<usize>,
+    ) -> Result<StepReport, TrainError> {
+        let step = self.steps();
         gradients.retain(|name, _| !self.frozen.contains(name));
         let grad_norm = clip_global_norm(&mut gradients, self.options.clip)?;
         let learning_rate = self.learning_rate().at(step);
-        let count = self.images_per_step();
         let diverged = |what, draws: &TrainingDraws| TrainError::Diverged {
             step: step + 1,
             what,
             loss,
             grad_norm,
             learning_rate,
-            timesteps: draws.timesteps(first, count),
+            timesteps: timesteps(draws),
         };
         if !loss.is_finite() || !grad_norm.is_finite() {
             let what = if loss.is_finite() { "gradient" } else { "loss" };

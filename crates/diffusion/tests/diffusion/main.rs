@@ -2,6 +2,7 @@
 
 mod averages;
 mod copies;
+mod distill;
 mod drawings;
 mod evaluation;
 mod exchange;

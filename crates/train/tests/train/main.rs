@@ -3,6 +3,7 @@
 mod augmentation;
 mod checkpoint;
 mod common;
+mod lesson;
 mod ranks;
 mod rules;
 mod torn;

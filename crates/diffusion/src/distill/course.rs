@@ -1,0 +1,82 @@
+//! The lessons of a run that is a student, one step after the other.
+
+use crate::config::RunConfig;
+use crate::distill::teacher::Teacher;
+use crate::error::{Result, Within, setting};
+use crate::model::Model;
+use crate::run_folder::LESSONS;
+use crate::snapshots;
+use candle_core::{Device, Var};
+use duet_model::{Purpose, UNet};
+use duet_schedule::Steps;
+use duet_train::{Distiller, StepReport, Trainer};
+use std::path::{Path, PathBuf};
+
+/// The teacher, and what it has shown last.
+pub struct Course {
+    teacher: Teacher,
+    distiller: Distiller,
+    led: u64,
+    folder: PathBuf,
+}
+
+impl Course {
+    /// The course of a run that is a student; none of one that learns from images.
+    ///
+    /// # Errors
+    /// Where the teacher cannot be opened, or is not the one that the run began with.
+    pub fn of(config: &RunConfig, run: &Path, device: &Device) -> Result<Option<Self>> {
+        let (Some(distill), Some(from)) = (&config.distill, &config.from) else { return Ok(None) };
+        let model = Model::open(&from.model, device).within("[from], the teacher")?;
+        let hash = model.hash()?;
+        if let Some(noted) = from.hash.as_ref().filter(|noted| **noted != hash) {
+            return Err(setting(format!(
+                "{}: not the teacher that the run began with: its hash is {hash}, not {noted}; put that model back",
+                from.model
+            )));
+        }
+        let schedule = config.diffusion.noise_schedule()?;
+        let timesteps = config.sample.spacing.timesteps(config.sample.steps, &schedule)?;
+        let steps = Steps::new(&schedule, &timesteps)?;
+        let (seed, student) = (config.train.seed, (&steps, config.diffusion.prediction));
+        let teacher = Teacher::new(model, distill, student, seed, device)?;
+        let distiller = Distiller::new(steps, distill.refresh, seed);
+        Ok(Some(Self { teacher, distiller, led: distill.led, folder: run.join(LESSONS) }))
+    }
+
+    /// Takes the trainer's next step. Where a new set of trajectories begins, it is drawn first.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_towards`]; where the weights cannot be kept, or those that a set was drawn with are damaged.
+    pub fn step(&mut self, trainer: &mut Trainer) -> Result<StepReport> {
+        if let Some((number, begin)) = self.distiller.wants(trainer) {
+            let trajectories = match begin < self.led {
+                true => self.teacher.trajectories(number, None)?,
+                false => {
+                    let (unet, _) = self.student(trainer, begin)?;
+                    self.teacher.trajectories(number, Some(&unet.snapshot(Purpose::Prediction)?))?
+                }
+            };
+            self.distiller.give(number, trajectories)?;
+        }
+        Ok(self.distiller.step(trainer)?)
+    }
+
+    /// The averaged network after the step `begin`: now, or as it was kept.
+    fn student(&self, trainer: &Trainer, begin: u64) -> Result<(UNet, duet_model::Parameters)> {
+        let config = trainer.ema_unet().config();
+        let weights = match trainer.steps() == begin {
+            true => {
+                let named = |(name, var): (&str, &Var)| (name.to_string(), var.as_tensor().clone());
+                let weights = trainer.ema_parameters().iter().map(named).collect();
+                snapshots::keep_in(&self.folder, begin, &duet_model::weights_to_bytes(&weights)?)?;
+                weights
+            }
+            false => duet_model::read_tensors(
+                &snapshots::whole_in(&self.folder, begin)?,
+                trainer.ema_unet().device(),
+            )?,
+        };
+        Ok(UNet::from_tensors(config, weights, trainer.ema_unet().device())?)
+    }
+}

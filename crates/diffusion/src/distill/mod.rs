@@ -1,0 +1,8 @@
+//! Distillation: a student of the same network that draws in few steps and needs no guidance.
+
+mod asked;
+pub mod config;
+pub mod course;
+mod teacher;
+
+pub use asked::Distill;
