@@ -202,6 +202,9 @@ fn print_table(samples: &Samples, found: &Evaluation, yardstick: &Yardstick) {
     }
 }
 
+/// One of a judge's numbers.
+type Number = fn(&Judged) -> Option<f64>;
+
 /// A column for each judge.
 fn print_judges(file: &EvalFile) {
     let judges: Vec<&Judged> = std::iter::once(&file.judged).chain(&file.second_judge).collect();
@@ -240,7 +243,7 @@ fn print_judges(file: &EvalFile) {
         Some(format!("{percent:.2} ± {error:.2} %, p = {:.2e}", test.p))
     });
     row("  of as many training", &|judge| Some(format!("{:.2} %", 100.0 * judge.two_sample?.floor?)));
-    let numbers: [(&str, fn(&Judged) -> Option<f64>); 6] = [
+    let numbers: [(&str, Number); 6] = [
         ("precision", |judge| judge.precision),
         ("recall", |judge| judge.recall),
         ("density", |judge| judge.density),

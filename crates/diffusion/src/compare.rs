@@ -1,7 +1,7 @@
 //! Runs side by side, and where their configurations differ.
 
 use crate::compare_table::{Row, Table};
-use crate::eval_file::Better;
+use crate::judged::Better;
 use crate::record::{LAST_STEPS, RunRecord};
 use crate::report::html::significant;
 use crate::words::duration;

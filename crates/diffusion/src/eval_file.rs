@@ -1,7 +1,7 @@
 //! `eval.json`: what an evaluation found out about a model.
 
 use crate::error::{Result, Within};
-use crate::judged::Judged;
+use crate::judged::{Better, Judged};
 use duet_data::DataError;
 use duet_eval::{CopyCount, CopyCounts, Memorisation, Share};
 use serde::{Deserialize, Serialize};
@@ -116,17 +116,6 @@ pub struct LossAt {
     pub t: u64,
     /// The loss.
     pub loss: f64,
-}
-
-/// Which of two values is the better one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Better {
-    /// The lower one.
-    Lower,
-    /// The higher one.
-    Higher,
-    /// Neither is.
-    Neither,
 }
 
 impl EvalFile {

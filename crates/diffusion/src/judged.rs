@@ -1,6 +1,5 @@
 //! What one judge says of a set of samples, as `eval.json` has it.
 
-use crate::eval_file::Better;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -132,6 +131,17 @@ pub struct Distances {
     pub coverage: f64,
     pub clipped_density: f64,
     pub clipped_coverage: f64,
+}
+
+/// Which of two values is the better one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// The lower one.
+    Lower,
+    /// The higher one.
+    Higher,
+    /// Neither is.
+    Neither,
 }
 
 impl From<duet_eval::Closeness> for Distances {
