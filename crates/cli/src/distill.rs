@@ -2,6 +2,7 @@
 
 use crate::hardware::Compute;
 use crate::interrupt::Interrupt;
+use crate::job;
 use crate::terminal::err;
 use crate::train::train;
 use anyhow::Result;
@@ -59,6 +60,13 @@ pub struct Args {
     compute: Compute,
 }
 
+impl Args {
+    /// Threads and device.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
+    }
+}
+
 /// Runs the verb.
 pub fn run(args: Args) -> Result<()> {
     let interrupt = Interrupt::listen()?;
@@ -81,7 +89,10 @@ pub fn run(args: Args) -> Result<()> {
     let config = asked.config()?;
     let data = config.load_data()?;
     let path = args.out.unwrap_or_else(|| find::next(&format!("{}-student", data.name)));
-    let run = NewRun::new(config, data, device)?;
+    let mut run = NewRun::new(config, data, device)?;
+    if let Some(job) = job::current() {
+        run = run.with_job(job)?;
+    }
     err!("\n{}", run.config().to_toml()?);
     train(run.begin(&path)?, &interrupt)
 }

@@ -82,6 +82,7 @@ impl Verb {
     pub fn run(self) -> anyhow::Result<()> {
         let compute = match &self {
             Self::Train(args) => Some(args.compute()),
+            Self::Distill(args) => Some(args.compute()),
             Self::Sample(args) => Some(args.compute()),
             Self::Eval(args) => Some(args.compute()),
             Self::Sweep(args) => Some(args.compute()),

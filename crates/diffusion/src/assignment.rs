@@ -158,7 +158,9 @@ mod tests {
 
     #[test]
     fn every_table_of_the_configuration_has_its_keys() {
-        assert_eq!(tables().map(|(table, _)| table), fields::<RunConfig>());
+        // What a student learns is the verb distill's to say, by its flags.
+        let settable = fields::<RunConfig>().iter().copied().filter(|table| *table != "distill");
+        assert!(tables().map(|(table, _)| table).into_iter().eq(settable));
         assert_eq!(fields::<String>(), [""; 0]);
         let presets: Table = DIGITS.parse().unwrap();
         let keys = keys();

@@ -100,7 +100,6 @@ impl NewRun {
     /// # Errors
     /// A rank without these images, or that is lost; another device than the CPU.
     pub fn with_job(mut self, job: Job) -> Result<Self> {
-        check_alone(&self.config)?;
         self.job = Some(job);
         self.share()?;
         Ok(self)
@@ -469,7 +468,7 @@ impl Session {
         let total = self.config.train.steps;
         let began = Instant::now();
         let report = match &mut self.course {
-            Some(course) => course.step(&mut self.trainer)?,
+            Some(course) => course.step(&mut self.trainer, self.job.as_ref())?,
             None => lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?,
         };
         let images_per_second =
@@ -522,7 +521,6 @@ impl Session {
     /// # Errors
     /// As [`NewRun::with_job`].
     pub fn use_job(&mut self, job: Job) -> Result<()> {
-        check_alone(&self.config)?;
         job.share(&mut self.trainer, &self.config, &self.data, self.memory)?;
         self.job = Some(job);
         Ok(())
@@ -735,16 +733,6 @@ fn check_images(config: &RunConfig, data: &Splits) -> Result<()> {
     match &config.data.held_out_fingerprint {
         Some(held_out) if *held_out != data.test.fingerprint() => refuse(Split::HeldOut),
         _ => Ok(()),
-    }
-}
-
-/// Refuses a student on several ranks.
-fn check_alone(config: &RunConfig) -> Result<()> {
-    match config.distill {
-        None => Ok(()),
-        Some(_) => {
-            Err(setting("[distill]: a student is taught by one process; start it without other ranks"))
-        }
     }
 }
 

@@ -96,8 +96,8 @@ impl Distiller {
         Ok(())
     }
 
-    /// Takes the trainer's next step. Errors: as [`Trainer::step_towards`]; another set is wanted.
-    pub fn step(&mut self, trainer: &mut Trainer) -> Result<StepReport, TrainError> {
+    /// What the trainer's next step learns from ([`Trainer::step_towards`]). Errors: another set is wanted.
+    pub fn lesson(&mut self, trainer: &Trainer) -> Result<Lesson, TrainError> {
         if let Some((number, _)) = self.wants(trainer) {
             let steps = trainer.steps();
             return Err(TrainError::Option(format!(
@@ -109,8 +109,7 @@ impl Distiller {
         let Some(set) = &mut self.set else {
             return Err(TrainError::Option("no set of trajectories".into()));
         };
-        let lesson = set.lesson(&self.steps, first, count)?;
-        trainer.step_towards(&lesson)
+        set.lesson(&self.steps, first, count)
     }
 }
 

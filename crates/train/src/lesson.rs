@@ -28,27 +28,22 @@ impl Trainer {
     /// Errors: as [`Trainer::step`]; another number of images, shapes that differ, a timestep that the schedule has not.
     pub fn step_towards(&mut self, lesson: &Lesson) -> Result<StepReport, TrainError> {
         self.check_lesson(lesson)?;
-        let (batch, count) = (self.options().batch, self.images_per_step());
-        let mut sum: Option<duet_model::ValueAndGradients> = None;
-        for first in (0..count).step_by(batch) {
-            let part = self.noised_towards(lesson, first, batch)?;
-            let (loss, gradients) =
-                part.loss_and_gradients(&self.unet, &self.parameters, 1.0 / count as f64)?;
-            sum = Some(match sum {
-                None => (loss, gradients),
-                Some((sum, mut before)) => {
-                    for (name, gradient) in gradients {
-                        let added = match before.remove(&name) {
-                            Some(before) => (before + gradient)?,
-                            None => gradient,
-                        };
-                        before.insert(name, added);
-                    }
-                    (sum + loss, before)
-                }
-            });
-        }
-        let (loss, gradients) = sum.unwrap_or_default();
+        let count = self.images_per_step();
+        let (own, scale) = (self.own_images(), 1.0 / count as f64);
+        let (loss, gradients) = match self.is_on_cpu() {
+            true => {
+                let part = match own.is_empty() {
+                    true => None,
+                    false => Some(self.noised_towards(lesson, own.start, own.len())?),
+                };
+                self.gradients_of_own(part.as_ref(), &own, scale)?
+            }
+            false => self.noised_towards(lesson, 0, count)?.loss_and_gradients(
+                &self.unet,
+                &self.parameters,
+                scale,
+            )?,
+        };
         self.move_by(loss, gradients, |_| lesson.timesteps.clone())
     }
 

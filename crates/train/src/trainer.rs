@@ -316,19 +316,36 @@ impl Trainer {
         if !self.device.is_cpu() {
             return self.on_device(batch, scale);
         }
+        let noised = match own.is_empty() {
+            true => None,
+            false => Some(self.noised(batch, self.images_seen() + own.start as u64)?),
+        };
+        self.gradients_of_own(noised.as_ref(), &own, scale)
+    }
+
+    /// The step's loss and gradients, of the own images and of those of all other ranks. Without images of its own, this rank
+    /// has none to add.
+    pub(crate) fn gradients_of_own(
+        &self,
+        noised: Option<&Noised>,
+        own: &Range<usize>,
+        scale: f64,
+    ) -> Result<ValueAndGradients, TrainError> {
         let chunks = duet_model::chunks(self.options.batch, self.options.accumulate);
         let own_chunks: Vec<_> = (chunks.iter().enumerate())
             .filter(|(_, chunk)| own.start <= chunk.start && chunk.end <= own.end)
             .map(|(number, chunk)| (number, chunk.start - own.start..chunk.end - own.start))
             .collect();
-        let part = match own_chunks.is_empty() {
-            true => TreeSum::new(chunks.len()),
-            false => {
-                let noised = self.noised(batch, self.images_seen() + own.start as u64)?;
-                noised.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?
-            }
+        let part = match noised {
+            None => TreeSum::new(chunks.len()),
+            Some(noised) => noised.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?,
         };
         self.ranks.total(part, &self.parameters)
+    }
+
+    /// Whether the kernels of the CPU compute.
+    pub(crate) fn is_on_cpu(&self) -> bool {
+        self.device.is_cpu()
     }
 
     /// The same with candle's gradients, one batch after the other.
@@ -353,7 +370,7 @@ impl Trainer {
     }
 
     /// Which of a step's images this rank takes.
-    fn own_images(&self) -> Range<usize> {
+    pub(crate) fn own_images(&self) -> Range<usize> {
         self.ranks.own_images(&duet_model::chunks(self.options.batch, self.options.accumulate))
     }
 

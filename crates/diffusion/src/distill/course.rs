@@ -3,6 +3,7 @@
 use crate::config::RunConfig;
 use crate::distill::teacher::Teacher;
 use crate::error::{Result, Within, setting};
+use crate::job::lead::Job;
 use crate::model::Model;
 use crate::run_folder::LESSONS;
 use crate::snapshots;
@@ -44,11 +45,12 @@ impl Course {
         Ok(Some(Self { teacher, distiller, led: distill.led, folder: run.join(LESSONS) }))
     }
 
-    /// Takes the trainer's next step. Where a new set of trajectories begins, it is drawn first.
+    /// Takes the trainer's next step, with the other ranks where there are any. Where a new set of trajectories begins, it is
+    /// drawn first, by this process.
     ///
     /// # Errors
     /// As [`Trainer::step_towards`]; where the weights cannot be kept, or those that a set was drawn with are damaged.
-    pub fn step(&mut self, trainer: &mut Trainer) -> Result<StepReport> {
+    pub fn step(&mut self, trainer: &mut Trainer, job: Option<&Job>) -> Result<StepReport> {
         if let Some((number, begin)) = self.distiller.wants(trainer) {
             let trajectories = match begin < self.led {
                 true => self.teacher.trajectories(number, None)?,
@@ -59,7 +61,11 @@ impl Course {
             };
             self.distiller.give(number, trajectories)?;
         }
-        Ok(self.distiller.step(trainer)?)
+        let lesson = self.distiller.lesson(trainer)?;
+        if let Some(job) = job {
+            job.announce_lesson(&lesson)?;
+        }
+        Ok(trainer.step_towards(&lesson)?)
     }
 
     /// The averaged network after the step `begin`: now, or as it was kept.

@@ -9,11 +9,11 @@ use crate::job::order::{self, Answer, Order, TrainOrder};
 use crate::model::Model;
 use crate::model_files::ModelFiles;
 use crate::plan::Plan;
-use candle_core::Device;
+use candle_core::{Device, Tensor};
 use duet_data::Splits;
 use duet_model::Memory;
 use duet_ranks::{Channel, Ranks};
-use duet_train::Trainer;
+use duet_train::{Lesson, Trainer};
 use serde_json::Value;
 use std::collections::VecDeque;
 
@@ -32,6 +32,9 @@ pub fn follow(ranks: &Ranks, introduction: &Introduction) -> Result<u8> {
             Order::End { code } => return Ok(code),
             Order::Train(order) => follower.train(ranks, &order, payload)?,
             Order::Step { images } => follower.step(&images)?,
+            Order::Lesson { shape, timesteps, labels } => {
+                follower.lesson(payload, &shape, timesteps, labels)?;
+            }
             Order::Open { model, weights, guide } => {
                 let (weights, of_guide) = payload.split_at_checked(weights).unwrap_or((payload, &[]));
                 follower.model = Some(open((model, weights), guide.map(|guide| (guide, of_guide)))?);
@@ -83,6 +86,24 @@ impl Follower {
             )));
         }
         Ok(&self.data.insert((order.training.clone(), data)).1)
+    }
+
+    fn lesson(
+        &mut self,
+        payload: &[u8],
+        shape: &[usize],
+        timesteps: Vec<usize>,
+        labels: Option<Vec<u32>>,
+    ) -> Result<()> {
+        let Some(trainer) = &mut self.trainer else {
+            return Err(no_message(0)("a lesson without a trainer").into());
+        };
+        let values = payload.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
+        let mut x: Vec<f32> = values.collect();
+        let x0 = x.split_off(x.len() / 2);
+        let (x, x0) = (Tensor::from_vec(x, shape, &Device::Cpu)?, Tensor::from_vec(x0, shape, &Device::Cpu)?);
+        trainer.step_towards(&Lesson { x, timesteps, labels, x0 })?;
+        Ok(())
     }
 
     fn step(&mut self, images: &[u64]) -> Result<()> {

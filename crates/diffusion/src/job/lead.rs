@@ -4,10 +4,11 @@ use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::job::introduction::Introduction;
 use crate::job::order::{self, Answer, Order, TrainOrder};
+use candle_core::Tensor;
 use duet_data::Splits;
 use duet_model::Memory;
 use duet_ranks::{Channel, RankError, Ranks};
-use duet_train::{DataOrder, StepReport, Trainer};
+use duet_train::{DataOrder, Lesson, StepReport, Trainer};
 
 use std::sync::{Arc, Mutex};
 
@@ -108,6 +109,19 @@ impl Job {
     fn announce_step(&self, images: &[usize]) -> Result<()> {
         let images = images.iter().map(|&image| image as u64).collect();
         self.announce(&Order::Step { images }, &[])
+    }
+
+    /// Lets the others take a step towards what a teacher says.
+    pub(crate) fn announce_lesson(&self, lesson: &Lesson) -> Result<()> {
+        let values = |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_vec1::<f32>()?);
+        let (x, x0) = (values(&lesson.x)?, values(&lesson.x0)?);
+        let order = Order::Lesson {
+            shape: lesson.x.dims().to_vec(),
+            timesteps: lesson.timesteps.clone(),
+            labels: lesson.labels.clone(),
+        };
+        let payload: Vec<u8> = x.into_iter().chain(x0).flat_map(f32::to_le_bytes).collect();
+        self.announce(&order, &payload)
     }
 
     pub(crate) fn announce(&self, order: &Order, payload: &[u8]) -> Result<()> {

@@ -13,6 +13,8 @@ pub(crate) enum Order {
     Train(TrainOrder),
     /// Take a step on these training images.
     Step { images: Vec<u64> },
+    /// Take a step towards what a teacher says of states. The bytes behind are x_t and then x̂_0, each of this shape.
+    Lesson { shape: Vec<usize>, timesteps: Vec<usize>, labels: Option<Vec<u32>> },
     /// Open a model, of its [`ModelFiles`](crate::ModelFiles). The bytes behind are its weights, so many, and then those of the
     /// model that leads it away.
     Open { model: Value, weights: usize, guide: Option<Value> },

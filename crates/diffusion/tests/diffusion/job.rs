@@ -270,3 +270,37 @@ fn ranks_that_are_not_the_same_do_not_begin() {
         assert!(matches!(follower.join().unwrap(), Err(Error::Rank(RankError::Failed { code: 2, .. }))));
     });
 }
+
+#[test]
+fn a_student_of_several_ranks_is_that_of_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let asked = duet_diffusion::Distill {
+        train_steps: Some(6),
+        trajectories: Some(24),
+        teacher_steps: Some(4),
+        ..duet_diffusion::Distill::of(trained().display().to_string(), 2)
+    };
+    let mut config = asked.config().unwrap();
+    // Three chunks a step.
+    config.train.batch = 20;
+    let taught = |out: &Path, job: Option<&Job>| {
+        let data = config.load_data().unwrap();
+        let mut new = NewRun::new(config.clone(), data, Device::Cpu).unwrap();
+        if let Some(job) = job {
+            new = new.with_job(job.clone()).unwrap();
+        }
+        let mut session = new.begin(out).unwrap();
+        while !session.is_done() {
+            session.step().unwrap();
+        }
+        session.finish().unwrap();
+        lasting(out)
+    };
+    let alone = taught(&dir.path().join("alone"), None);
+    let (shared, ended) = led(3, |job| taught(&dir.path().join("shared"), Some(job)));
+    assert!(ended.into_iter().all(|ended| ended.is_ok_and(|code| code == 0)));
+    assert_eq!(alone.len(), shared.len());
+    for (alone, shared) in alone.iter().zip(&shared) {
+        assert!(alone == shared, "{} {}", alone.0.display(), shared.0.display());
+    }
+}
