@@ -171,7 +171,7 @@ impl Ranks {
 
     /// Sends a message, and does not wait for its arrival. One to a rank that is gone goes nowhere.
     pub fn send(&self, to: usize, channel: Channel, bytes: Vec<u8>) {
-        self.send_shared(to, channel, Arc::new(bytes));
+        self.send_shared(to, channel, Arc::new(marked(bytes, channel)));
     }
 
     fn send_shared(&self, to: usize, channel: Channel, bytes: Arc<Vec<u8>>) {
@@ -257,11 +257,13 @@ impl Ranks {
             None => bytes.unwrap_or_default(),
             Some(parent) => self.receive(parent, channel)?,
         };
-        let bytes = Arc::new(bytes);
+        let mut message = Arc::new(marked(bytes, channel));
         for child in spread::children(self.rank(), self.size()) {
-            self.send_shared(child, channel, bytes.clone());
+            self.send_shared(child, channel, message.clone());
         }
-        Ok(bytes)
+        // Without the mark, in place where all is sent already.
+        Arc::make_mut(&mut message).pop();
+        Ok(message)
     }
 
     /// Brings every rank's bytes to rank 0, in the order of the ranks; the others get none.
@@ -414,7 +416,7 @@ impl<T: Transport> Carrier<T> {
             if beaten.is_none_or(|beaten| beaten.elapsed() > self.beat) {
                 beaten = Some(Instant::now());
                 let to = if self.transport.rank() == 0 { 1..self.transport.size() } else { 0..1 };
-                to.for_each(|to| self.send(to, Channel::Beat, &[]));
+                to.for_each(|to| self.send(to, Channel::Beat, &[Channel::Beat as u8]));
             }
             if moved {
                 last = Instant::now();
@@ -428,16 +430,20 @@ impl<T: Transport> Carrier<T> {
         }
     }
 
-    fn send(&mut self, to: usize, channel: Channel, bytes: &[u8]) {
-        // The channel stands last, so that it is taken off without moving the rest.
-        let message = [bytes, &[channel as u8]].concat();
+    fn send(&mut self, to: usize, channel: Channel, message: &[u8]) {
         if channel != Channel::Beat {
             self.shared.sent.fetch_add(message.len() as u64, Relaxed);
             self.shared.messages.fetch_add(1, Relaxed);
         }
         let shared = &self.shared;
-        self.transport.send(to, &message, &mut |from, message| shared.arrived(from, message));
+        self.transport.send(to, message, &mut |from, message| shared.arrived(from, message));
     }
+}
+
+/// A message as it travels: the channel stands last, so that it is taken off without moving the rest.
+fn marked(mut bytes: Vec<u8>, channel: Channel) -> Vec<u8> {
+    bytes.push(channel as u8);
+    bytes
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -221,20 +221,26 @@ fn node_of(nodes: &mut BTreeMap<Node, Addend>, terms: usize, node: Node) -> Opti
     Some(sum)
 }
 
+/// Values that become bytes at once, in the first-level cache.
+const BLOCK: usize = 1024;
 /// Bytes of a node's place and number.
 const HEAD: usize = 4 + 8 + 8;
 
 /// Nodes with slices of their values: level, place, number and values, little-endian.
 fn to_bytes<'a>(nodes: impl Iterator<Item = (Node, &'a Addend, Range<usize>)>) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let nodes: Vec<_> = nodes.collect();
+    // One more for the mark of the channel.
+    let mut bytes = Vec::with_capacity(nodes.iter().map(|node| HEAD + 4 * node.2.len()).sum::<usize>() + 1);
     for ((level, place), sum, range) in nodes {
         bytes.extend(level.to_le_bytes());
         bytes.extend((place as u64).to_le_bytes());
         bytes.extend(sum.number.to_le_bytes());
-        let before = bytes.len();
-        bytes.resize(before + 4 * range.len(), 0);
-        let places = bytes[before..].as_chunks_mut().0.iter_mut();
-        places.zip(&sum.values[range]).for_each(|(place, value)| *place = value.to_le_bytes());
+        for values in sum.values[range].chunks(BLOCK) {
+            let mut block = [0; 4 * BLOCK];
+            let places = block.as_chunks_mut().0.iter_mut();
+            places.zip(values).for_each(|(place, value)| *place = value.to_le_bytes());
+            bytes.extend_from_slice(&block[..4 * values.len()]);
+        }
     }
     bytes
 }

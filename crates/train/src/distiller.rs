@@ -3,7 +3,7 @@
 use crate::data_order::DataOrder;
 use crate::error::TrainError;
 use crate::lesson::Lesson;
-use crate::trainer::{StepReport, Trainer};
+use crate::trainer::Trainer;
 use candle_core::Tensor;
 use duet_random::Draws;
 use duet_schedule::Steps;
