@@ -19,10 +19,11 @@ HOSTS = [1, 2, 4, 8, 16, 32, 64]
 
 
 def wire(hosts, size, rate, handling):
-    """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice."""
+    """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice, and sends
+    and receives in turns."""
     if hosts == 1:
         return 0.0
-    return 2 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
+    return 4 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
 
 
 def step(hosts, chunks, chunk, rest, size, rate, handling):
@@ -49,7 +50,8 @@ def main():
                 print(f"| {batch} | " + " | ".join("–" if gain is None else f"{gain:.2f}" for gain in gains) + " |")
             # Twice as many hosts save half of a host's chunks, and cost what the longer way costs more.
             more = lambda hosts: wire(2 * hosts, size, rate, handling) - wire(hosts, size, rate, handling)
-            pays = [8 * math.ceil(2 * hosts * more(hosts) / chunk) for hosts in HOSTS[:-1]]
+            # A host without a chunk has nothing to do.
+            pays = [8 * max(2 * hosts, math.ceil(2 * hosts * more(hosts) / chunk)) for hosts in HOSTS[:-1]]
             print("twice as many hosts pay from a batch of: " + ", ".join(f"{h} → {2 * h}: {b}" for h, b in zip(HOSTS, pays)))
 
 
