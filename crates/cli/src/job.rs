@@ -39,10 +39,11 @@ pub fn run(limit: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         _ => follow(&ranks),
     };
     if let Err(error) = &result
-        && lost(error).is_some()
+        && let Some(rank) = lost(error)
     {
         // It cannot be asked to end. The message first: this process may be ended too.
-        exit::report(Err(anyhow::anyhow!(exit::text(error))));
+        let place = current().map_or(String::new(), |job| format!(" ({})", job.name(rank)));
+        exit::report(Err(anyhow::anyhow!("{}{place}", exit::text(error))));
         ranks.abort(1);
         std::thread::sleep(Duration::from_secs(2));
         return Err(Child(1).into());

@@ -26,7 +26,7 @@ pub(crate) struct Lead {
 
 impl Job {
     /// Meets the other ranks as their leader, and checks that all are the same program, started in the same way, with the
-    /// same results. The others call [`follow`].
+    /// same results. The others call [`follow`](crate::job::follow).
     ///
     /// # Errors
     /// [`Error::Differ`] with the ranks and what differs; a rank that is lost or has failed.
