@@ -48,6 +48,15 @@ pub fn run(limit: u64, work: impl FnOnce() -> Result<()>) -> Result<()> {
         std::thread::sleep(Duration::from_secs(2));
         return Err(Child(1).into());
     }
+    // Before this rank leaves: the launcher ends all as soon as one has ended with an error.
+    let result = match result {
+        Err(error) if ranks.rank() == 0 => {
+            let code = exit::code(&error);
+            exit::report(Err(error));
+            Err(Child(code).into())
+        }
+        result => result,
+    };
     if !ranks.leave() {
         return Err(anyhow::anyhow!("a rank does not end; the work itself was done"));
     }

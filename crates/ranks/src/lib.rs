@@ -2,7 +2,7 @@
 //! take part.
 //!
 //! A job has ranks, numbered from 0. Rank 0 leads. [`Ranks`] is a job as one rank sees it. Ranks are processes that
-//! `mpirun` or `srun` has started ([`mpi()`], with the feature `mpi`), threads of one process ([`Ranks::local`], for
+//! `mpirun` or `srun` has started (`mpi`, with the feature of that name), threads of one process ([`Ranks::local`], for
 //! tests), or one process alone ([`Ranks::alone`]).
 //!
 //! Sums of floating-point numbers depend on the order of their additions. A [`TreeSum`] adds in the order of a binary
