@@ -29,7 +29,7 @@ pub use launch::{Launch, launch};
 #[cfg(feature = "mpi")]
 pub use mpi::mpi;
 pub use ranks::{Channel, Ranks, Traffic};
-pub use transport::Transport;
+pub use transport::{Arrived, Transport};
 pub use tree::{Addend, TreeSum, shares};
 
 #[cfg(doctest)]

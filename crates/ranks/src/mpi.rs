@@ -3,7 +3,7 @@
 use crate::error::RankError;
 use crate::launch::Launch;
 use crate::ranks::Ranks;
-use crate::transport::Transport;
+use crate::transport::{Arrived, Transport};
 use ::mpi::Threading;
 use ::mpi::environment::Universe;
 use ::mpi::topology::SimpleCommunicator;
@@ -16,9 +16,8 @@ const PIECE: usize = 1 << 20;
 /// Looks without a pause, and the pause between others.
 const LOOKS: u32 = 50;
 const NAP: Duration = Duration::from_micros(20);
-/// The tag of a piece that others follow, and of the last.
-const MORE: i32 = 0;
-const LAST: i32 = 1;
+/// A tag says what a message is for, twice, and in its last bit whether more pieces follow.
+const MORE: i32 = 1;
 
 /// This process as a rank of the job that `launch` started. A rank that is silent for longer than `limit` counts as lost.
 ///
@@ -33,7 +32,7 @@ struct Mpi {
     world: SimpleCommunicator,
     /// Pieces of messages that are not whole yet.
     begun: HashMap<usize, Vec<u8>>,
-    here: VecDeque<(usize, Vec<u8>)>,
+    here: VecDeque<Arrived>,
     /// Dropped last: it ends MPI.
     _universe: Universe,
 }
@@ -74,8 +73,8 @@ impl Mpi {
                 }
             });
             match tag {
-                MORE => drop(self.begun.insert(from, whole)),
-                _ => self.here.push_back((from, whole)),
+                tag if tag & MORE > 0 => drop(self.begun.insert(from, whole)),
+                tag => self.here.push_back((from, (tag / 2) as u8, whole)),
             }
         }
     }
@@ -103,10 +102,12 @@ impl Transport for Mpi {
         self.world.size() as usize
     }
 
-    fn send(&mut self, to: usize, message: &[u8], arrived: &mut dyn FnMut(usize, Vec<u8>)) {
-        let mut pieces = message.chunks(PIECE).peekable();
-        while let Some(piece) = pieces.next() {
-            let tag = if pieces.peek().is_some() { MORE } else { LAST };
+    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], arrived: &mut dyn FnMut(Arrived)) {
+        // An empty message is one empty piece.
+        let last = bytes.len().saturating_sub(1) / PIECE;
+        for i in 0..=last {
+            let piece = &bytes[i * PIECE..bytes.len().min((i + 1) * PIECE)];
+            let tag = 2 * i32::from(channel) + if i < last { MORE } else { 0 };
             // Two ranks may send to each other: each must receive before the other's send ends.
             ::mpi::request::scope(|scope| {
                 let to = self.world.process_at_rank(to as i32);
@@ -116,13 +117,13 @@ impl Transport for Mpi {
                     request = unfinished;
                     pause.wait();
                     self.look();
-                    self.here.drain(..).for_each(|(from, message)| arrived(from, message));
+                    self.here.drain(..).for_each(&mut *arrived);
                 }
             });
         }
     }
 
-    fn receive(&mut self) -> Option<(usize, Vec<u8>)> {
+    fn receive(&mut self) -> Option<Arrived> {
         self.look();
         self.here.pop_front()
     }

@@ -2,7 +2,7 @@
 
 use crate::error::RankError;
 use crate::spread;
-use crate::transport::{Local, Transport};
+use crate::transport::{Arrived, Local, Transport};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -171,7 +171,7 @@ impl Ranks {
 
     /// Sends a message, and does not wait for its arrival. One to a rank that is gone goes nowhere.
     pub fn send(&self, to: usize, channel: Channel, bytes: Vec<u8>) {
-        self.send_shared(to, channel, Arc::new(marked(bytes, channel)));
+        self.send_shared(to, channel, Arc::new(bytes));
     }
 
     fn send_shared(&self, to: usize, channel: Channel, bytes: Arc<Vec<u8>>) {
@@ -200,8 +200,7 @@ impl Ranks {
     /// # Errors
     /// A rank that is lost or has failed.
     pub fn receive_any(&self, channel: Channel) -> Result<(usize, Vec<u8>), RankError> {
-        let size = self.size();
-        self.wait(|here| (0..size).find_map(|from| Some((from, here.next(from, channel)?))))
+        self.wait(|here| here.next_of_any(channel))
     }
 
     /// The next message of any other rank, if one is here.
@@ -213,7 +212,7 @@ impl Ranks {
         if let Some(failed) = &here.failed {
             return Err(failed.clone());
         }
-        Ok((0..self.size()).find_map(|from| Some((from, here.next(from, channel)?))))
+        Ok(here.next_of_any(channel))
     }
 
     fn wait<T>(&self, mut find: impl FnMut(&mut Here) -> Option<T>) -> Result<T, RankError> {
@@ -257,13 +256,11 @@ impl Ranks {
             None => bytes.unwrap_or_default(),
             Some(parent) => self.receive(parent, channel)?,
         };
-        let mut message = Arc::new(marked(bytes, channel));
+        let bytes = Arc::new(bytes);
         for child in spread::children(self.rank(), self.size()) {
-            self.send_shared(child, channel, message.clone());
+            self.send_shared(child, channel, bytes.clone());
         }
-        // Without the mark, in place where all is sent already.
-        Arc::make_mut(&mut message).pop();
-        Ok(message)
+        Ok(bytes)
     }
 
     /// Brings every rank's bytes to rank 0, in the order of the ranks; the others get none.
@@ -337,12 +334,10 @@ impl Shared {
         }
     }
 
-    /// Takes a message from the wire: the channel, then its bytes.
-    fn arrived(&self, from: usize, mut message: Vec<u8>) {
+    fn arrived(&self, (from, channel, message): Arrived) {
         let mut here = lock(&self.here);
         here.heard[from] += 1;
-        let channel = message.pop().and_then(|channel| CHANNELS.get(channel as usize));
-        match channel {
+        match CHANNELS.get(channel as usize) {
             Some(Channel::Beat) => return,
             Some(Channel::Fail) => {
                 let code = message.first().copied().unwrap_or(1);
@@ -383,6 +378,10 @@ impl Here {
     fn next(&mut self, from: usize, channel: Channel) -> Option<Vec<u8>> {
         self.messages.get_mut(&(from, channel))?.pop_front()
     }
+
+    fn next_of_any(&mut self, channel: Channel) -> Option<(usize, Vec<u8>)> {
+        (0..self.heard.len()).find_map(|from| Some((from, self.next(from, channel)?)))
+    }
 }
 
 /// The thread that carries messages.
@@ -409,14 +408,14 @@ impl<T: Transport> Carrier<T> {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            while let Some((from, message)) = self.transport.receive() {
+            while let Some(message) = self.transport.receive() {
                 moved = true;
-                self.shared.arrived(from, message);
+                self.shared.arrived(message);
             }
             if beaten.is_none_or(|beaten| beaten.elapsed() > self.beat) {
                 beaten = Some(Instant::now());
                 let to = if self.transport.rank() == 0 { 1..self.transport.size() } else { 0..1 };
-                to.for_each(|to| self.send(to, Channel::Beat, &[Channel::Beat as u8]));
+                to.for_each(|to| self.send(to, Channel::Beat, &[]));
             }
             if moved {
                 last = Instant::now();
@@ -430,20 +429,14 @@ impl<T: Transport> Carrier<T> {
         }
     }
 
-    fn send(&mut self, to: usize, channel: Channel, message: &[u8]) {
+    fn send(&mut self, to: usize, channel: Channel, bytes: &[u8]) {
         if channel != Channel::Beat {
-            self.shared.sent.fetch_add(message.len() as u64, Relaxed);
+            self.shared.sent.fetch_add(bytes.len() as u64, Relaxed);
             self.shared.messages.fetch_add(1, Relaxed);
         }
         let shared = &self.shared;
-        self.transport.send(to, message, &mut |from, message| shared.arrived(from, message));
+        self.transport.send(to, channel as u8, bytes, &mut |message| shared.arrived(message));
     }
-}
-
-/// A message as it travels: the channel stands last, so that it is taken off without moving the rest.
-fn marked(mut bytes: Vec<u8>, channel: Channel) -> Vec<u8> {
-    bytes.push(channel as u8);
-    bytes
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

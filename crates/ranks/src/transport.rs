@@ -1,7 +1,9 @@
 //! What carries bytes from rank to rank.
 
-use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, Sender};
+
+/// A message that has arrived: the rank that sent it, what it is for, and its bytes.
+pub type Arrived = (usize, u8, Vec<u8>);
 
 /// Carries messages between the ranks of a job. One thread alone calls it, the one that made it.
 ///
@@ -14,11 +16,11 @@ pub trait Transport {
     /// The number of ranks.
     fn size(&self) -> usize;
 
-    /// Sends a message. What arrives meanwhile is given to `arrived`.
-    fn send(&mut self, to: usize, message: &[u8], arrived: &mut dyn FnMut(usize, Vec<u8>));
+    /// Sends a message with what it is for. What arrives meanwhile is given to `arrived`.
+    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], arrived: &mut dyn FnMut(Arrived));
 
-    /// The next message that is here, with the rank that sent it. It does not wait.
-    fn receive(&mut self) -> Option<(usize, Vec<u8>)>;
+    /// The next message that is here. It does not wait.
+    fn receive(&mut self) -> Option<Arrived>;
 
     /// Ends all ranks at once, with this exit code.
     fn abort(&mut self, code: i32);
@@ -27,16 +29,15 @@ pub trait Transport {
 /// Ranks that are threads of one process.
 pub(crate) struct Local {
     rank: usize,
-    to: Vec<Sender<(usize, Vec<u8>)>>,
-    from: Receiver<(usize, Vec<u8>)>,
-    here: VecDeque<(usize, Vec<u8>)>,
+    to: Vec<Sender<Arrived>>,
+    from: Receiver<Arrived>,
 }
 
 impl Local {
     /// So many of them, which reach each other.
     pub(crate) fn connected(size: usize) -> Vec<Self> {
         let (to, from): (Vec<_>, Vec<_>) = (0..size).map(|_| mpsc::channel()).unzip();
-        let of = |(rank, from)| Self { rank, to: to.clone(), from, here: VecDeque::new() };
+        let of = |(rank, from)| Self { rank, to: to.clone(), from };
         from.into_iter().enumerate().map(of).collect()
     }
 }
@@ -50,14 +51,13 @@ impl Transport for Local {
         self.to.len()
     }
 
-    fn send(&mut self, to: usize, message: &[u8], _: &mut dyn FnMut(usize, Vec<u8>)) {
+    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], _: &mut dyn FnMut(Arrived)) {
         // A rank that has ended hears nothing.
-        let _ = self.to[to].send((self.rank, message.to_vec()));
+        let _ = self.to[to].send((self.rank, channel, bytes.to_vec()));
     }
 
-    fn receive(&mut self) -> Option<(usize, Vec<u8>)> {
-        self.here.extend(self.from.try_iter());
-        self.here.pop_front()
+    fn receive(&mut self) -> Option<Arrived> {
+        self.from.try_recv().ok()
     }
 
     fn abort(&mut self, _: i32) {}

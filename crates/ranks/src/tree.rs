@@ -229,8 +229,7 @@ const HEAD: usize = 4 + 8 + 8;
 /// Nodes with slices of their values: level, place, number and values, little-endian.
 fn to_bytes<'a>(nodes: impl Iterator<Item = (Node, &'a Addend, Range<usize>)>) -> Vec<u8> {
     let nodes: Vec<_> = nodes.collect();
-    // One more for the mark of the channel.
-    let mut bytes = Vec::with_capacity(nodes.iter().map(|node| HEAD + 4 * node.2.len()).sum::<usize>() + 1);
+    let mut bytes = Vec::with_capacity(nodes.iter().map(|node| HEAD + 4 * node.2.len()).sum());
     for ((level, place), sum, range) in nodes {
         bytes.extend(level.to_le_bytes());
         bytes.extend((place as u64).to_le_bytes());
