@@ -28,9 +28,7 @@ impl PartialGradients {
         };
         Ok((self.value, by_name(parameters, tensor)?))
     }
-}
 
-impl PartialGradients {
     /// Adds those of the images that follow.
     pub(crate) fn add(&mut self, next: Self) {
         self.value += next.value;

@@ -28,22 +28,8 @@ impl Trainer {
     /// Errors: as [`Trainer::step`]; another number of images, shapes that differ, a timestep that the schedule has not.
     pub fn step_towards(&mut self, lesson: &Lesson) -> Result<StepReport, TrainError> {
         self.check_lesson(lesson)?;
-        let count = self.images_per_step();
-        let (own, scale) = (self.own_images(), 1.0 / count as f64);
-        let (loss, gradients) = match self.is_on_cpu() {
-            true => {
-                let part = match own.is_empty() {
-                    true => None,
-                    false => Some(self.noised_towards(lesson, own.start, own.len())?),
-                };
-                self.gradients_of_own(part.as_ref(), &own, scale)?
-            }
-            false => self.noised_towards(lesson, 0, count)?.loss_and_gradients(
-                &self.unet,
-                &self.parameters,
-                scale,
-            )?,
-        };
+        let (loss, gradients) =
+            self.loss_and_gradients(|range| self.noised_towards(lesson, range.start, range.len()))?;
         self.move_by(loss, gradients, |_| lesson.timesteps.clone())
     }
 

@@ -269,7 +269,12 @@ impl Trainer {
     /// Takes one step, of whose images these are the own ones.
     fn step_of(&mut self, batch: &Batch, own: Range<usize>) -> Result<StepReport, TrainError> {
         let (first, count) = (self.images_seen(), self.images_per_step());
-        let (loss, gradients) = self.loss_and_gradients(batch, own)?;
+        let (loss, gradients) = self.loss_and_gradients(|range| {
+            let (from, count) = (range.start - own.start, range.len());
+            let labels = batch.labels.get(from..from + count).unwrap_or_default().to_vec();
+            let part = Batch { images: batch.images.narrow(0, from, count)?, labels };
+            self.noised(&part, first + range.start as u64)
+        })?;
         self.move_by(loss, gradients, |draws| draws.timesteps(first, count))
     }
 
@@ -310,53 +315,41 @@ impl Trainer {
         Ok(StepReport { step: step + 1, loss, grad_norm, learning_rate })
     }
 
-    /// The step's loss, and its gradients by name: of the own images, and of those of all other ranks.
-    fn loss_and_gradients(&self, batch: &Batch, own: Range<usize>) -> Result<ValueAndGradients, TrainError> {
-        let scale = 1.0 / self.options.accumulate as f64 / self.options.batch as f64;
-        if !self.device.is_cpu() {
-            return self.on_device(batch, scale);
-        }
-        let noised = match own.is_empty() {
-            true => None,
-            false => Some(self.noised(batch, self.images_seen() + own.start as u64)?),
-        };
-        self.gradients_of_own(noised.as_ref(), &own, scale)
-    }
-
-    /// The step's loss and gradients, of the own images and of those of all other ranks. Without images of its own, this rank
-    /// has none to add.
-    pub(crate) fn gradients_of_own(
+    /// The step's loss, and its gradients by name: of the own images, and of those of all other ranks. `noised` makes
+    /// ready a part of the step's images, by their places in the step.
+    pub(crate) fn loss_and_gradients(
         &self,
-        noised: Option<&Noised>,
-        own: &Range<usize>,
-        scale: f64,
+        noised: impl Fn(Range<usize>) -> Result<Noised, TrainError>,
     ) -> Result<ValueAndGradients, TrainError> {
-        let chunks = duet_model::chunks(self.options.batch, self.options.accumulate);
+        let TrainOptions { batch, accumulate, .. } = self.options;
+        let scale = 1.0 / accumulate as f64 / batch as f64;
+        if !self.device.is_cpu() {
+            return self.on_device(noised, scale);
+        }
+        let chunks = duet_model::chunks(batch, accumulate);
+        let own = self.own_images();
         let own_chunks: Vec<_> = (chunks.iter().enumerate())
             .filter(|(_, chunk)| own.start <= chunk.start && chunk.end <= own.end)
             .map(|(number, chunk)| (number, chunk.start - own.start..chunk.end - own.start))
             .collect();
-        let part = match noised {
-            None => TreeSum::new(chunks.len()),
-            Some(noised) => noised.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?,
+        // Without images of its own, this rank has nothing to add.
+        let part = match own.is_empty() {
+            true => TreeSum::new(chunks.len()),
+            false => noised(own)?.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?,
         };
         self.ranks.total(part, &self.parameters)
     }
 
-    /// Whether the kernels of the CPU compute.
-    pub(crate) fn is_on_cpu(&self) -> bool {
-        self.device.is_cpu()
-    }
-
     /// The same with candle's gradients, one batch after the other.
-    fn on_device(&self, batch: &Batch, scale: f64) -> Result<ValueAndGradients, TrainError> {
+    fn on_device(
+        &self,
+        noised: impl Fn(Range<usize>) -> Result<Noised, TrainError>,
+        scale: f64,
+    ) -> Result<ValueAndGradients, TrainError> {
         let mut sum = ValueAndGradients::default();
-        for i in 0..self.options.accumulate {
-            let from = i * self.options.batch;
-            let labels = batch.labels.get(from..from + self.options.batch).unwrap_or_default().to_vec();
-            let part = Batch { images: batch.images.narrow(0, from, self.options.batch)?, labels };
-            let noised = self.noised(&part, self.images_seen() + from as u64)?;
-            let (loss, gradients) = noised.loss_and_gradients(&self.unet, &self.parameters, scale)?;
+        for first in (0..self.images_per_step()).step_by(self.options.batch) {
+            let part = noised(first..first + self.options.batch)?;
+            let (loss, gradients) = part.loss_and_gradients(&self.unet, &self.parameters, scale)?;
             sum.0 += loss;
             for (name, gradient) in gradients {
                 let added = match sum.1.remove(&name) {
@@ -370,7 +363,7 @@ impl Trainer {
     }
 
     /// Which of a step's images this rank takes.
-    pub(crate) fn own_images(&self) -> Range<usize> {
+    fn own_images(&self) -> Range<usize> {
         self.ranks.own_images(&duet_model::chunks(self.options.batch, self.options.accumulate))
     }
 
