@@ -24,7 +24,6 @@ use crate::{resume, score, snapshots, stop, stop_file};
 use candle_core::Device;
 use duet_data::Splits;
 use duet_model::{LoadedModel, Memory, UNet};
-use duet_train::model_folder::ClassRows;
 use duet_train::{
     DataOrder, Flip, HeldOut, RealDisk, StepReport, TrainError, Trainer, checkpoint, held_out_loss,
 };
@@ -51,6 +50,8 @@ pub struct NewRun {
     trainer: Trainer,
     /// The weights that it begins from, where these are another model's.
     beginning: Option<Beginning>,
+    /// What it is taught, where it is a student.
+    course: Option<Course>,
     device: Device,
     memory: Memory,
     /// Bytes that the process had in memory before the network was made.
@@ -91,8 +92,8 @@ impl NewRun {
         trainer.use_memory(memory);
         let beginning = begin(&mut config, &mut trainer, &data, &device)?;
         // Whether the teacher can teach is known before anything is written.
-        drop(Course::of(&config, Path::new(""), &device)?);
-        Ok(Self { config, data, trainer, beginning, device, memory, before, job: None })
+        let course = Course::of(&config, &device)?;
+        Ok(Self { config, data, trainer, beginning, course, device, memory, before, job: None })
     }
 
     /// The same on all ranks of a job: each takes a part of every step, and the run's bytes are those of one process.
@@ -344,7 +345,7 @@ impl Session {
 
     /// Of a run that is ready to be stepped, in its open folder.
     fn of(run: NewRun, config_text: String, mut folder: RunFolder) -> Result<Self> {
-        let NewRun { config, data, trainer, beginning, device, memory, job, .. } = run;
+        let NewRun { config, data, trainer, beginning, course, device, memory, job, .. } = run;
         if let Some(Beginning { transfer, .. }) = &beginning {
             let text = serde_json::to_string_pretty(transfer)? + "\n";
             write_atomically(&folder.path().join(TRANSFER), text.as_bytes())?;
@@ -359,7 +360,6 @@ impl Session {
             0 => None,
             _ => Some(Yardstick::of(data.clone(), Some(folder.path()))?),
         };
-        let course = Course::of(&config, folder.path(), &device)?;
         let rise = Rise::of(metrics::p_values(&metrics::read(&folder.path().join(METRICS))?));
         Ok(Self {
             config,
@@ -454,7 +454,8 @@ impl Session {
             None => log::info!("{} was stopped before its first checkpoint: it begins again", run.display()),
         }
         let (memory, before) = (Memory::Normal, duet_model::resident_memory());
-        let run = NewRun { config, data, trainer, beginning, device, memory, before, job: None };
+        let course = Course::of(&config, &device)?;
+        let run = NewRun { config, data, trainer, beginning, course, device, memory, before, job: None };
         Self::of(run, config_text, folder)
     }
 
@@ -468,7 +469,7 @@ impl Session {
         let total = self.config.train.steps;
         let began = Instant::now();
         let report = match &mut self.course {
-            Some(course) => course.step(&mut self.trainer, self.job.as_ref())?,
+            Some(course) => course.step(&mut self.trainer, self.folder.path(), self.job.as_ref())?,
             None => lead::step(self.job.as_ref(), &mut self.trainer, &self.data, &mut self.order)?,
         };
         let images_per_second =
@@ -662,19 +663,8 @@ impl Session {
         let notes = checkpoint::notes(&self.trainer, self.data.train.classes());
         let scheduler = checkpoint::scheduler(&self.trainer, &self.config.sample.spacing)?;
         let loaded = LoadedModel { unet, parameters, folder: folder.clone(), notes };
-        let ClassRows { classes, null_label, .. } = ClassRows::read(&loaded)?;
-        let sample = Some(self.config.sample.clone());
-        Ok(Model {
-            loaded,
-            scheduler,
-            classes,
-            null_label,
-            folder,
-            sample,
-            guide: None,
-            job: self.job.clone(),
-            null_is_assumed: false,
-        })
+        let model = Model::assembled(loaded, scheduler, Some(self.config.sample.clone()), folder)?;
+        Ok(Model { job: self.job.clone(), ..model })
     }
 
     /// Saves a checkpoint now, and removes the oldest.
