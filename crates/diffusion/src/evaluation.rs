@@ -228,8 +228,8 @@ pub fn measured(yardstick: &Yardstick, samples: &Samples) -> Result<Evaluation> 
     };
     let mut confusion = None;
     if let Some(judge) = &yardstick.judge {
-        (file.judged, confusion) =
-            judged(judge, &yardstick.splits, samples).map(|(judged, c)| (judged, Some(c)))?;
+        let (said, seen) = judged(judge, &yardstick.splits, samples)?;
+        (file.judged, confusion) = (said, Some(seen));
     }
     if let Some(second) = yardstick.second()? {
         file.second_judge = Some(judged(second, &yardstick.splits, samples)?.0);

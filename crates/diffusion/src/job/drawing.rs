@@ -5,7 +5,7 @@ use crate::drawing::Drawing;
 use crate::error::{Error, Result};
 use crate::job::lead::{Job, no_message};
 pub(crate) use crate::job::order::Part;
-use crate::job::order::{self, Answer, Order};
+use crate::job::order::{self, Answer, Order, Work};
 use crate::model::Model;
 use crate::model_files::ModelFiles;
 use crate::plan::Plan;
@@ -55,7 +55,6 @@ impl<'a> Snapshots<'a> {
                     ..Sampling::new(all.unet, all.sampler.clone(), all.guidance.clone(), start, all.shape)
                 }
             }
-            Part::None | Part::Leave => return Err(no_message(0)("an empty part").into()),
         };
         sampling.draw_with(&self.network, self.guide.as_ref(), on_step)
     }
@@ -214,8 +213,8 @@ impl Hands<'_> {
 
     /// Gives a rank the next part, if one is left.
     fn hand_out(&mut self, to: usize) -> Result<()> {
-        if let Some(part) = self.left.pop_front() {
-            self.ranks().send(to, Channel::Work, order::to_bytes(&part, &[])?);
+        if let Some((number, part)) = self.left.pop_front() {
+            self.ranks().send(to, Channel::Work, order::to_bytes(&Work::Draw { number, part }, &[])?);
             self.out += 1;
         }
         Ok(())
@@ -232,13 +231,12 @@ impl Hands<'_> {
             return Err(no_message(rank)("no images").into());
         };
         let (channels, height, width) = self.shape;
-        let (values, rest) = values.as_chunks();
+        let values = order::values_of(values).map_err(no_message(rank))?;
         let image = channels * height * width;
-        if !rest.is_empty() || !values.len().is_multiple_of(image) {
+        if !values.len().is_multiple_of(image) {
             return Err(no_message(rank)("images of another size").into());
         }
         let count = values.len() / image;
-        let values = values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
         let images = Tensor::from_vec(values, (count, channels, height, width), &Device::Cpu)?;
         self.out -= 1;
         self.hand_out(rank)?;
@@ -249,14 +247,14 @@ impl Hands<'_> {
 
     /// Tells the ranks that there is no more; all images in the order of the parts.
     fn finish(self) -> Result<Drawn> {
-        self.tell(&Part::None)?;
+        self.tell(&Work::Done)?;
         let images: Vec<Tensor> = self.drawn.into_values().collect();
         Ok(Drawn { images: Tensor::cat(&images, 0)?, evaluations: self.evaluations })
     }
 
     /// Tells the ranks to leave what they draw, and waits until all have.
     fn leave(self) -> Result<()> {
-        self.tell(&Part::Leave)?;
+        self.tell(&Work::Leave)?;
         let mut waits = self.job.size() - 1;
         while waits > 0 {
             let (rank, bytes) = self.ranks().receive_any(Channel::Answer)?;
@@ -267,8 +265,8 @@ impl Hands<'_> {
         Ok(())
     }
 
-    fn tell(&self, part: &Part) -> Result<()> {
-        let message = order::to_bytes(&(usize::MAX, part), &[])?;
+    fn tell(&self, work: &Work) -> Result<()> {
+        let message = order::to_bytes(work, &[])?;
         (1..self.job.size()).for_each(|to| self.ranks().send(to, Channel::Work, message.clone()));
         Ok(())
     }

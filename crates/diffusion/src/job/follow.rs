@@ -2,10 +2,10 @@
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, Within};
-use crate::job::drawing::{Part, Snapshots};
+use crate::job::drawing::Snapshots;
 use crate::job::introduction::Introduction;
 use crate::job::lead::no_message;
-use crate::job::order::{self, Answer, Order, TrainOrder};
+use crate::job::order::{self, Answer, Order, TrainOrder, Work};
 use crate::model::Model;
 use crate::model_files::ModelFiles;
 use crate::plan::Plan;
@@ -98,8 +98,7 @@ impl Follower {
         let Some(trainer) = &mut self.trainer else {
             return Err(no_message(0)("a lesson without a trainer").into());
         };
-        let values = payload.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes));
-        let mut x: Vec<f32> = values.collect();
+        let mut x = order::values_of(payload).map_err(no_message(0))?;
         let x0 = x.split_off(x.len() / 2);
         let (x, x0) = (Tensor::from_vec(x, shape, &Device::Cpu)?, Tensor::from_vec(x0, shape, &Device::Cpu)?);
         trainer.step_towards(&Lesson { x, timesteps, labels, x0 })?;
@@ -128,23 +127,23 @@ fn open((model, weights): (Value, &[u8]), guide: Option<(Value, &[u8])>) -> Resu
 /// Draws what rank 0 hands out.
 fn draw(ranks: &Ranks, plan: &Plan) -> Result<()> {
     let snapshots = Snapshots::of(plan)?;
-    let mut parts = VecDeque::new();
+    let mut handed = VecDeque::new();
     loop {
-        let (number, part) = match parts.pop_front() {
-            Some(part) => part,
-            None => read_part(&ranks.receive(0, Channel::Work)?)?,
+        let work = match handed.pop_front() {
+            Some(work) => work,
+            None => read_work(&ranks.receive(0, Channel::Work)?)?,
         };
-        match part {
-            Part::None => return Ok(()),
-            Part::Leave => return left(ranks),
-            _ => {}
-        }
+        let (number, part) = match work {
+            Work::Draw { number, part } => (number, part),
+            Work::Done => return Ok(()),
+            Work::Leave => return left(ranks),
+        };
         let drawn = snapshots.draw(plan, &part, |_| {
             while let Some((_, bytes)) = ranks.receive_now(Channel::Work)? {
-                parts.push_back(read_part(&bytes)?);
+                handed.push_back(read_work(&bytes)?);
             }
-            match parts.back() {
-                Some((_, Part::Leave)) => Err(Error::caller("nobody wants it any more")),
+            match handed.back() {
+                Some(Work::Leave) => Err(Error::caller("nobody wants it any more")),
                 _ => Ok(()),
             }
         });
@@ -153,8 +152,7 @@ fn draw(ranks: &Ranks, plan: &Plan) -> Result<()> {
             drawn => drawn?,
         };
         let answer = Answer::Drawn { part: number, evaluations: drawn.evaluations };
-        let values = drawn.images.flatten_all()?.to_vec1::<f32>()?;
-        let values: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        let values = order::bytes_of(&drawn.images.flatten_all()?.to_vec1()?);
         ranks.send(0, Channel::Answer, order::to_bytes(&answer, &values)?);
     }
 }
@@ -164,7 +162,6 @@ fn left(ranks: &Ranks) -> Result<()> {
     Ok(())
 }
 
-/// A part with its number.
-fn read_part(bytes: &[u8]) -> Result<(usize, Part)> {
+fn read_work(bytes: &[u8]) -> Result<Work> {
     Ok(order::read(bytes).map_err(no_message(0))?.0)
 }

@@ -113,15 +113,13 @@ impl Job {
 
     /// Lets the others take a step towards what a teacher says.
     pub(crate) fn announce_lesson(&self, lesson: &Lesson) -> Result<()> {
-        let values = |tensor: &Tensor| Ok::<_, Error>(tensor.flatten_all()?.to_vec1::<f32>()?);
-        let (x, x0) = (values(&lesson.x)?, values(&lesson.x0)?);
+        let values = |tensor: &Tensor| Ok::<_, Error>(order::bytes_of(&tensor.flatten_all()?.to_vec1()?));
         let order = Order::Lesson {
             shape: lesson.x.dims().to_vec(),
             timesteps: lesson.timesteps.clone(),
             labels: lesson.labels.clone(),
         };
-        let payload: Vec<u8> = x.into_iter().chain(x0).flat_map(f32::to_le_bytes).collect();
-        self.announce(&order, &payload)
+        self.announce(&order, &[values(&lesson.x)?, values(&lesson.x0)?].concat())
     }
 
     pub(crate) fn announce(&self, order: &Order, payload: &[u8]) -> Result<()> {

@@ -45,8 +45,15 @@ pub(crate) enum Part {
     Images(Range<usize>),
     /// Images with the plan's settings, of these labels and seeds.
     Of { labels: Option<Vec<u32>>, seeds: Vec<u64> },
+}
+
+/// What one rank is told while all draw.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// Draw this part, and answer with its number.
+    Draw { number: usize, part: Part },
     /// There is no more.
-    None,
+    Done,
     /// Leave what is being drawn: nobody wants it any more.
     Leave,
 }
@@ -65,6 +72,19 @@ pub(crate) enum Answer {
 impl Answer {
     pub fn read(bytes: &[u8]) -> Result<(Self, &[u8]), String> {
         read(bytes)
+    }
+}
+
+/// Values as bytes, little-endian.
+pub(crate) fn bytes_of(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The values of bytes; of a number that is no multiple of four, an error.
+pub(crate) fn values_of(bytes: &[u8]) -> Result<Vec<f32>, String> {
+    match bytes.as_chunks() {
+        (values, []) => Ok(values.iter().map(|&value| f32::from_le_bytes(value)).collect()),
+        _ => Err(format!("{} bytes are no values", bytes.len())),
     }
 }
 
