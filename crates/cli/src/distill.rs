@@ -57,14 +57,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR|FILE")]
     data: Option<String>,
     #[command(flatten)]
-    compute: Compute,
-}
-
-impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
-    }
+    pub(crate) compute: Compute,
 }
 
 /// Runs the verb.

@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::{Compute, Machine};
+use crate::hardware::Machine;
 use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{command, out};
@@ -46,14 +46,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    machine: Machine,
-}
-
-impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.machine.compute
-    }
+    pub(crate) machine: Machine,
 }
 
 /// Runs the verb.

@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::{Compute, Machine};
+use crate::hardware::Machine;
 use crate::models;
 use crate::progress::Progress;
 use crate::terminal::{err, out};
@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output", value_name = "DIR")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    machine: Machine,
+    pub(crate) machine: Machine,
 }
 
 /// What is measured.
@@ -51,13 +51,6 @@ enum Given {
     Samples(Samples),
     /// Drawings of a model, of these classes.
     Model(Box<Model>, Vec<u32>),
-}
-
-impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.machine.compute
-    }
 }
 
 /// Runs the verb.

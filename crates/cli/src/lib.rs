@@ -81,12 +81,13 @@ impl Verb {
     /// Runs it, as one of several processes where it was started so.
     pub fn run(self) -> anyhow::Result<()> {
         let compute = match &self {
-            Self::Train(args) => Some(args.compute()),
-            Self::Distill(args) => Some(args.compute()),
-            Self::Sample(args) => Some(args.compute()),
-            Self::Eval(args) => Some(args.compute()),
-            Self::Sweep(args) => Some(args.compute()),
-            Self::Ema(args) => Some(args.compute()),
+            Self::Train(args) => Some(&args.compute),
+            Self::Distill(args) => Some(&args.compute),
+            Self::Sample(args) => Some(&args.machine.compute),
+            Self::Eval(args) => Some(&args.machine.compute),
+            Self::Sweep(args) => Some(&args.machine.compute),
+            Self::Ema(args) => Some(&args.machine.compute),
+            Self::Reproduce(args) => Some(&args.compute),
             _ => None,
         };
         if let (Some(compute), true) = (compute, job::launched().is_some()) {

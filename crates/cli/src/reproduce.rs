@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(long, value_name = "EVALUATIONS", default_value_t = 100_000)]
     most: u64,
     #[command(flatten)]
-    compute: Compute,
+    pub(crate) compute: Compute,
 }
 
 /// Runs the verb.

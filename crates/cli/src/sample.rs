@@ -2,7 +2,7 @@
 
 use crate::drawing::DrawingArgs;
 use crate::exit::usage;
-use crate::hardware::{Compute, Machine};
+use crate::hardware::Machine;
 use crate::models;
 use crate::progress::Progress;
 use crate::set;
@@ -27,7 +27,7 @@ pub struct Args {
     #[command(flatten)]
     set: set::Args,
     #[command(flatten)]
-    machine: Machine,
+    pub(crate) machine: Machine,
     /// x.png is one grid: a row for each class, a column for each seed. x/ is one PNG for each image.
     /// x.safetensors has tensors `images` (n, C, H, W) f32 in [-1, 1] and `labels` (n) i64; of a mixture,
     /// the largest part. With --count a set: x/ or x.npz
@@ -43,13 +43,6 @@ enum Output {
     Grid,
     Folder,
     Tensors,
-}
-
-impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.machine.compute
-    }
 }
 
 /// Runs the verb.

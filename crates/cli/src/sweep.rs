@@ -1,7 +1,7 @@
 //! `sweep`: a table and a contact sheet over any two flags of `sample`.
 
 use crate::drawing::DrawingArgs;
-use crate::hardware::{Compute, Machine};
+use crate::hardware::Machine;
 use crate::job;
 use crate::progress::Progress;
 use crate::terminal::{out, print_out};
@@ -28,14 +28,7 @@ pub struct Args {
     #[arg(long, help_heading = "Output", value_name = "DIR", default_value = "sweep")]
     out: PathBuf,
     #[command(flatten)]
-    machine: Machine,
-}
-
-impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.machine.compute
-    }
+    pub(crate) machine: Machine,
 }
 
 /// Runs the verb.

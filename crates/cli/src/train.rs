@@ -101,7 +101,7 @@ pub struct Args {
     #[arg(long)]
     seed: Option<u64>,
     #[command(flatten)]
-    compute: Compute,
+    pub(crate) compute: Compute,
     /// Go on with the newest run, or with this one or its checkpoint
     #[arg(long, value_name = "latest|DIR")]
     resume: Option<String>,
@@ -148,11 +148,6 @@ impl From<MemoryUse> for Memory {
 }
 
 impl Args {
-    /// Threads and device.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
-    }
-
     /// The flags that were given, as keys of the configuration, each of them once.
     fn settings(&self) -> Result<Vec<(String, Value)>> {
         let flags = self.named()?.into_iter();

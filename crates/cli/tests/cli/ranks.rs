@@ -3,7 +3,7 @@
 use crate::support::duet;
 use crate::support::images;
 #[cfg(feature = "mpi")]
-use crate::support::{files, run};
+use crate::support::{count, files, run};
 #[cfg(feature = "mpi")]
 use duet_random::Draws;
 #[cfg(feature = "mpi")]
@@ -227,10 +227,9 @@ fn a_job_whose_rank_is_killed_at_any_moment_ends_soon_and_goes_on_with_other_ran
     let place = Place::new();
     run(place.path(), &place.train("alone"), 0);
     let expected = files(&place.path().join("alone"));
-    let count = if std::env::var_os("DUET_LONG").is_some() { 100 } else { 4 };
     let mut draws = Draws::new(2, "kills", 0);
     let (mut kills, mut in_saves, mut runs) = (0, 0, 0);
-    while kills < count {
+    while kills < count(4, 100) {
         let out = format!("run-{runs}");
         let saving = || {
             let saves = std::fs::read_dir(place.path().join(&out).join("checkpoints"));

@@ -1,16 +1,11 @@
 //! What docs/design/reliability.md promises of runs, shown on real processes.
-use crate::support::{duet, files, images, run};
+use crate::support::{count, duet, files, images, run};
 use duet_diffusion::tensorboard;
 use duet_random::Draws;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-
-/// The long test, `DUET_LONG=1`, takes many more samples of what cannot be tried exhaustively.
-fn count(everyday: usize, long: usize) -> usize {
-    if std::env::var_os("DUET_LONG").is_some() { long } else { everyday }
-}
 
 const STEPS: u64 = 200;
 const CONFIG: &str = r#"

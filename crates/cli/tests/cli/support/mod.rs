@@ -67,3 +67,8 @@ pub fn drawn_again(dir: &Path, picture: &str) {
     assert!(text.contains("byte for byte"), "{text}");
     assert_eq!(std::fs::read(dir.join("again.png")).unwrap(), std::fs::read(dir.join(picture)).unwrap());
 }
+
+/// The long test, `DUET_LONG=1`, takes many more samples of what cannot be tried exhaustively.
+pub fn count(everyday: usize, long: usize) -> usize {
+    if std::env::var_os("DUET_LONG").is_some() { long } else { everyday }
+}
