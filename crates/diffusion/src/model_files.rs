@@ -15,9 +15,10 @@ use std::path::PathBuf;
 const CLASSES: usize = 10;
 const SEEDS: usize = 4;
 const BATCH: usize = 40;
-/// Bits behind the point of a number of 16 bits, and of one of 32.
+/// Bits behind the point of a number of 16 bits.
 const FEWEST_BITS: u32 = 10;
-const ALL_BITS: u32 = 23;
+/// Bits behind the point of a number of 32 bits.
+pub(crate) const ALL_BITS: u32 = 23;
 
 /// The files of a model folder that draw, without their weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,16 +1,18 @@
 //! The lessons of a run that is a student, one step after the other.
 
 use crate::config::RunConfig;
-use crate::distill::teacher::Teacher;
+use crate::distill::teacher::{BATCH, Teacher};
 use crate::error::{Result, Within, setting};
+use crate::job::drawing::{Part, parts};
+use crate::job::hands::Whole;
 use crate::job::lead::Job;
 use crate::model::Model;
 use crate::run_folder::LESSONS;
 use crate::snapshots;
-use candle_core::{Device, Var};
-use duet_model::{Purpose, UNet};
-use duet_schedule::Steps;
-use duet_train::{Distiller, StepReport, Trainer};
+use candle_core::{Device, Tensor, Var};
+use duet_model::UNet;
+use duet_train::{Distiller, StepReport, Trainer, Trajectories};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The teacher, and what it has shown last.
@@ -18,6 +20,9 @@ pub struct Course {
     teacher: Teacher,
     distiller: Distiller,
     led: u64,
+    config: RunConfig,
+    /// Whether the other ranks have the teacher.
+    is_shared: bool,
 }
 
 impl Course {
@@ -35,29 +40,23 @@ impl Course {
                 from.model
             )));
         }
-        let schedule = config.diffusion.noise_schedule()?;
-        let timesteps = config.sample.spacing.timesteps(config.sample.steps, &schedule)?;
-        let steps = Steps::new(&schedule, &timesteps)?;
-        let (seed, student) = (config.train.seed, (&steps, config.diffusion.prediction));
-        let teacher = Teacher::new(model, distill, student, seed, device)?;
-        let distiller = Distiller::new(steps, distill.refresh, seed);
-        Ok(Some(Self { teacher, distiller, led: distill.led }))
+        let Some((teacher, steps)) = Teacher::of(config, model, device)? else { return Ok(None) };
+        let distiller = Distiller::new(steps, distill.refresh, config.train.seed);
+        Ok(Some(Self { teacher, distiller, led: distill.led, config: config.clone(), is_shared: false }))
     }
 
     /// Takes the trainer's next step, with the other ranks where there are any. Where a new set of trajectories begins, it is
-    /// drawn first, by this process. `run` is the run's folder, where the weights are kept that a set is drawn with.
+    /// drawn first. `run` is the run's folder, where the weights are kept that a set is drawn with.
     ///
     /// # Errors
     /// As [`Trainer::step_towards`]; where the weights cannot be kept, or those that a set was drawn with are damaged.
     pub fn step(&mut self, trainer: &mut Trainer, run: &Path, job: Option<&Job>) -> Result<StepReport> {
         if let Some((number, begin)) = self.distiller.wants(trainer) {
-            let trajectories = match begin < self.led {
-                true => self.teacher.trajectories(number, None)?,
-                false => {
-                    let (unet, _) = student(trainer, begin, &run.join(LESSONS))?;
-                    self.teacher.trajectories(number, Some(&unet.snapshot(Purpose::Prediction)?))?
-                }
+            let student = match begin < self.led {
+                true => None,
+                false => Some(student(trainer, begin, &run.join(LESSONS))?),
             };
+            let trajectories = self.draw(number, student.as_ref(), job)?;
             self.distiller.give(number, trajectories)?;
         }
         let lesson = self.distiller.lesson(trainer)?;
@@ -66,10 +65,41 @@ impl Course {
         }
         Ok(trainer.step_towards(&lesson)?)
     }
+
+    /// A set of trajectories, drawn with the other ranks where there are any.
+    fn draw(
+        &mut self,
+        number: u64,
+        student: Option<&(UNet, BTreeMap<String, Tensor>)>,
+        job: Option<&Job>,
+    ) -> Result<Trajectories> {
+        if let Some(job) = job {
+            if !self.is_shared {
+                job.announce_teacher(&self.config, self.teacher.model())?;
+                self.is_shared = true;
+            }
+            job.announce_trajectories(number, student.map(|(_, weights)| weights))?;
+        }
+        let set = self.teacher.set(number, student.map(|(unet, _)| unet))?;
+        let drawn = match job {
+            None => set.draw(0..set.len(), &mut |_| Ok(()))?,
+            Some(job) => {
+                let parts = parts(set.len(), job.size(), BATCH).into_iter().map(Part::Images).collect();
+                let whole = Whole { steps: set.steps(), shape: set.shape() };
+                job.hand_out(
+                    whole,
+                    parts,
+                    &mut |part, on_step| set.draw_part(part, on_step),
+                    &mut |_| Ok(()),
+                )?
+            }
+        };
+        set.trajectories(&drawn)
+    }
 }
 
-/// The averaged network after the step `begin`: now, or as it was kept.
-fn student(trainer: &Trainer, begin: u64, folder: &Path) -> Result<(UNet, duet_model::Parameters)> {
+/// The averaged network after the step `begin`, with its weights by name: now, or as it was kept.
+fn student(trainer: &Trainer, begin: u64, folder: &Path) -> Result<(UNet, BTreeMap<String, Tensor>)> {
     let config = trainer.ema_unet().config();
     let weights = match trainer.steps() == begin {
         true => {
@@ -80,5 +110,6 @@ fn student(trainer: &Trainer, begin: u64, folder: &Path) -> Result<(UNet, duet_m
         }
         false => duet_model::read_tensors(&snapshots::whole_in(folder, begin)?, trainer.ema_unet().device())?,
     };
-    Ok(UNet::from_tensors(config, weights, trainer.ema_unet().device())?)
+    let (unet, _) = UNet::from_tensors(config, weights.clone(), trainer.ema_unet().device())?;
+    Ok((unet, weights))
 }

@@ -3,6 +3,6 @@
 mod asked;
 pub mod config;
 pub mod course;
-mod teacher;
+pub(crate) mod teacher;
 
 pub use asked::Distill;

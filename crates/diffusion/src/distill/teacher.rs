@@ -1,22 +1,26 @@
 //! A teacher: where it goes from a student's states.
 
-use crate::config::DDIM;
+use crate::config::{DDIM, RunConfig};
 use crate::distill::config::DistillConfig;
-use crate::draw::counted;
+use crate::draw::{Drawn, counted};
 use crate::drawing::Drawing;
 use crate::error::{Result, option, setting};
+use crate::job::drawing::Part;
+use crate::job::hands::OnStep;
+use crate::job::lead::no_message;
 use crate::model::Model;
 use crate::settings;
 use candle_core::{Device, Tensor};
-use duet_model::{Purpose, Snapshot};
+use duet_model::{Purpose, Snapshot, UNet};
 use duet_random::Draws;
 use duet_sample::{Guidance, Labels, Sampler, Trajectory};
 use duet_schedule::{Prediction, Solver, Spacing, Steps};
 use duet_train::Trajectories;
 use std::cell::Cell;
+use std::ops::Range;
 
 /// Images at once.
-const BATCH: usize = 64;
+pub const BATCH: usize = 64;
 
 /// A model that shows a student where its steps are to lead.
 pub struct Teacher {
@@ -34,12 +38,22 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// A teacher for these steps of a student that predicts so.
+    /// The teacher of a student's run, and the student's steps; none where the run learns from images.
     ///
     /// # Errors
     /// Where the teacher's steps are no multiple of the student's, its sampler adds noise or asks twice, and where nothing
     /// says how large its images are.
-    pub fn new(
+    pub fn of(run: &RunConfig, model: Model, device: &Device) -> Result<Option<(Self, Steps)>> {
+        let Some(config) = &run.distill else { return Ok(None) };
+        let schedule = run.diffusion.noise_schedule()?;
+        let timesteps = run.sample.spacing.timesteps(run.sample.steps, &schedule)?;
+        let steps = Steps::new(&schedule, &timesteps)?;
+        let student = (&steps, run.diffusion.prediction);
+        Ok(Some((Self::new(model, config, student, run.train.seed, device)?, steps)))
+    }
+
+    /// A teacher for these steps of a student that predicts so.
+    fn new(
         model: Model,
         config: &DistillConfig,
         (steps, prediction): (&Steps, Prediction),
@@ -68,50 +82,117 @@ impl Teacher {
     ///
     /// # Errors
     /// Those of the networks.
-    pub fn trajectories(&self, number: u64, student: Option<&Snapshot>) -> Result<Trajectories> {
-        let teacher = self.model.loaded.unet.snapshot(Purpose::Prediction)?;
-        let (count, evaluations) = (self.trajectories, Cell::new(0));
-        let first = number * count as u64;
+    pub fn set<'a>(&'a self, number: u64, student: Option<&'a UNet>) -> Result<TeacherSet<'a>> {
+        let first = number * self.trajectories as u64;
         let seed = |i: u64| Draws::new(self.seed, "trajectory to learn from", i).below(u64::MAX);
-        let seeds: Vec<u64> = (first..first + count as u64).map(seed).collect();
+        let numbers = first..first + self.trajectories as u64;
         let classes = self.model.classes.len().max(1) as u64;
         let has_classes = self.model.loaded.unet.config().num_class_embeds.is_some();
-        let labels = (first..first + count as u64).map(|i| (i % classes) as u32).collect::<Vec<u32>>();
-        let (mut from, mut to) = (vec![Vec::new(); self.hops.len()], vec![Vec::new(); self.hops.len()]);
-        for first in (0..count).step_by(BATCH) {
-            let range = first..(first + BATCH).min(count);
-            let labels = has_classes.then(|| Labels::new(&labels[range.clone()]));
-            let begin = |sampler: &Sampler| {
-                Trajectory::new(
-                    sampler.clone(),
-                    &seeds[range.clone()],
-                    self.shape,
-                    labels.clone(),
-                    &self.device,
-                )
-            };
-            let mut own = begin(&self.own)?;
-            let mut x = own.x().clone();
-            for (i, hop) in self.hops.iter().enumerate() {
-                let mut taught = begin(hop)?.with_noise(x.clone())?;
-                while !taught.is_done() {
-                    taught.step(&self.guidance, counted(&teacher, &evaluations))?;
-                }
-                from[i].push(x);
-                to[i].push(taught.x().clone());
-                x = match student {
-                    None => taught.x().clone(),
-                    Some(student) => {
-                        own.step(&Guidance::new(1.0, None), counted(student, &evaluations))?;
-                        own.x().clone()
-                    }
-                };
-            }
+        Ok(TeacherSet {
+            teacher: self,
+            labels: has_classes.then(|| numbers.clone().map(|i| (i % classes) as u32).collect()),
+            seeds: numbers.map(seed).collect(),
+            network: self.model.loaded.unet.snapshot(Purpose::Prediction)?,
+            student: student.map(|student| student.snapshot(Purpose::Prediction)).transpose()?,
+        })
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+}
+
+/// Trajectories that are to be drawn.
+pub struct TeacherSet<'a> {
+    teacher: &'a Teacher,
+    labels: Option<Vec<u32>>,
+    seeds: Vec<u64>,
+    network: Snapshot<'a>,
+    student: Option<Snapshot<'a>>,
+}
+
+impl TeacherSet<'_> {
+    /// How many trajectories.
+    pub fn len(&self) -> usize {
+        self.seeds.len()
+    }
+
+    /// Steps of the networks for a trajectory.
+    pub fn steps(&self) -> usize {
+        let of_teacher = self.teacher.hops.iter().map(|hop| hop.steps().len()).sum::<usize>();
+        of_teacher + self.student.as_ref().map_or(0, |_| self.teacher.hops.len())
+    }
+
+    /// (2·N·C, H, W): what is drawn of a trajectory with N steps of the student.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        let (channels, height, width) = self.teacher.shape;
+        (2 * self.teacher.hops.len() * channels, height, width)
+    }
+
+    /// Draws some of the trajectories: behind each other the states that the student's steps begin with and those where the
+    /// teacher goes from there. `on_step` hears after each step how many images have taken it.
+    ///
+    /// # Errors
+    /// Those of the networks and of `on_step`.
+    pub fn draw(&self, range: Range<usize>, on_step: &mut OnStep) -> Result<Drawn> {
+        let evaluations = Cell::new(0);
+        let batches = range.clone().step_by(BATCH).map(|first| first..range.end.min(first + BATCH));
+        let images = batches.map(|batch| self.batch(batch, &evaluations, on_step));
+        let images = Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?;
+        Ok(Drawn { images, evaluations: evaluations.get() })
+    }
+
+    /// Draws what one rank has of it.
+    pub fn draw_part(&self, part: &Part, on_step: &mut OnStep) -> Result<Drawn> {
+        match part {
+            Part::Images(range) if range.end <= self.len() => self.draw(range.clone(), on_step),
+            part => Err(no_message(0)(format!("no part of {} trajectories: {part:?}", self.len())).into()),
         }
-        let whole = |parts: Vec<Vec<Tensor>>| -> candle_core::Result<Vec<Tensor>> {
-            parts.iter().map(|parts| Tensor::cat(parts, 0)).collect()
+    }
+
+    fn batch(&self, range: Range<usize>, evaluations: &Cell<usize>, on_step: &mut OnStep) -> Result<Tensor> {
+        let Teacher { hops, guidance, .. } = self.teacher;
+        let labels = self.labels.as_ref().map(|labels| Labels::new(&labels[range.clone()]));
+        let begin = |sampler: &Sampler| {
+            let seeds = &self.seeds[range.clone()];
+            let Teacher { shape, device, .. } = self.teacher;
+            Trajectory::new(sampler.clone(), seeds, *shape, labels.clone(), device)
         };
-        Ok(Trajectories { labels: has_classes.then_some(labels), from: whole(from)?, to: whole(to)? })
+        let mut own = begin(&self.teacher.own)?;
+        let mut x = own.x().clone();
+        let (mut from, mut to) = (Vec::new(), Vec::new());
+        for hop in hops {
+            let mut taught = begin(hop)?.with_noise(x.clone())?;
+            while !taught.is_done() {
+                taught.step(guidance, counted(&self.network, evaluations))?;
+                on_step(range.len())?;
+            }
+            from.push(x);
+            to.push(taught.x().clone());
+            x = match &self.student {
+                None => taught.x().clone(),
+                Some(student) => {
+                    own.step(&Guidance::new(1.0, None), counted(student, evaluations))?;
+                    on_step(range.len())?;
+                    own.x().clone()
+                }
+            };
+        }
+        Ok(Tensor::cat(&[from, to].concat(), 1)?.to_device(&Device::Cpu)?)
+    }
+
+    /// The trajectories of all that was drawn.
+    ///
+    /// # Errors
+    /// Those of candle.
+    pub fn trajectories(self, drawn: &Drawn) -> Result<Trajectories> {
+        let (steps, channels) = (self.teacher.hops.len(), self.teacher.shape.0);
+        let state = |i: usize| {
+            drawn.images.narrow(1, i * channels, channels)?.contiguous()?.to_device(&self.teacher.device)
+        };
+        let states = |range: Range<usize>| range.map(state).collect::<candle_core::Result<_>>();
+        Ok(Trajectories { from: states(0..steps)?, to: states(steps..2 * steps)?, labels: self.labels })
     }
 }
 

@@ -1,25 +1,19 @@
-//! Drawings whose parts are handed out to the ranks as they finish others.
+//! Drawings that several ranks draw.
 
 use crate::draw::{Drawn, Sampling};
 use crate::drawing::Drawing;
-use crate::error::{Error, Result};
-use crate::job::lead::{Job, no_message};
+use crate::error::Result;
+use crate::job::hands::{OnStep, Whole};
+use crate::job::lead::Job;
+use crate::job::order::Order;
 pub(crate) use crate::job::order::Part;
-use crate::job::order::{self, Answer, Order, Work};
 use crate::model::Model;
-use crate::model_files::ModelFiles;
+use crate::model_files::{ALL_BITS, ModelFiles};
 use crate::plan::Plan;
-use candle_core::{Device, Tensor};
 use duet_model::{Purpose, Snapshot};
-use duet_ranks::{Channel, Ranks};
-use duet_sample::{Labels, Trajectory};
-use std::collections::{BTreeMap, VecDeque};
+use duet_sample::Labels;
 use std::ops::Range;
 
-/// Every bit of a weight's fraction.
-const ALL_BITS: u32 = 23;
-/// Parts that a rank has at once, so that it does not wait for the next.
-const AHEAD: usize = 2;
 /// Parts of a drawing for each rank: the last ones even out who is slow.
 const PARTS_EACH: usize = 4;
 
@@ -36,13 +30,8 @@ impl<'a> Snapshots<'a> {
         Ok(Self { network, guide })
     }
 
-    /// Draws a part here.
-    pub fn draw(
-        &self,
-        plan: &Plan,
-        part: &Part,
-        on_step: impl FnMut(&Trajectory) -> Result<()>,
-    ) -> Result<Drawn> {
+    /// Draws a part here. `on_step` hears after each step how many images have taken it.
+    pub fn draw(&self, plan: &Plan, part: &Part, on_step: &mut OnStep) -> Result<Drawn> {
         let all = &plan.sampling;
         let sampling = match part {
             Part::Images(range) => all.clone().of_images(range.clone())?,
@@ -56,7 +45,10 @@ impl<'a> Snapshots<'a> {
                 }
             }
         };
-        sampling.draw_with(&self.network, self.guide.as_ref(), on_step)
+        sampling.draw_with(&self.network, self.guide.as_ref(), |trajectory| match trajectory.progress().0 {
+            0 => Ok(()),
+            _ => on_step(trajectory.x().dim(0)?),
+        })
     }
 }
 
@@ -114,28 +106,13 @@ impl Job {
         &self,
         (plan, snapshots): (&Plan, &Snapshots),
         parts: Vec<Part>,
-        on_step: &mut dyn FnMut(usize) -> Result<()>,
+        on_step: &mut OnStep,
     ) -> Result<Drawn> {
         self.open(plan.model)?;
         let order = Order::Draw { drawing: Box::new(plan.drawing.clone()), batch: plan.sampling.batch };
         self.announce(&order, &[])?;
-        let mut hands = Hands {
-            job: self,
-            steps: plan.sampling.sampler.steps().len(),
-            shape: plan.sampling.shape,
-            left: parts.into_iter().enumerate().collect(),
-            out: 0,
-            drawn: BTreeMap::new(),
-            evaluations: 0,
-        };
-        match hands.draw((plan, snapshots), on_step) {
-            Ok(()) => hands.finish(),
-            Err(error @ Error::Rank(_)) => Err(error),
-            Err(error) => {
-                hands.leave()?;
-                Err(error)
-            }
-        }
+        let whole = Whole { steps: plan.sampling.sampler.steps().len(), shape: plan.sampling.shape };
+        self.hand_out(whole, parts, &mut |part, on_step| snapshots.draw(plan, part, on_step), on_step)
     }
 
     /// Gives the others the model, unless they have it.
@@ -160,114 +137,6 @@ impl Job {
         let model = serde_json::to_value(files)?;
         self.announce(&Order::Open { model, weights, guide }, &payload)?;
         *known = Some(asked);
-        Ok(())
-    }
-}
-
-/// The parts of a drawing, in the hands of the ranks.
-struct Hands<'a> {
-    job: &'a Job,
-    /// Steps of an image.
-    steps: usize,
-    shape: (usize, usize, usize),
-    left: VecDeque<(usize, Part)>,
-    /// Parts that other ranks have.
-    out: usize,
-    drawn: BTreeMap<usize, Tensor>,
-    evaluations: usize,
-}
-
-impl Hands<'_> {
-    fn ranks(&self) -> &Ranks {
-        self.job.ranks()
-    }
-
-    fn draw(
-        &mut self,
-        (plan, snapshots): (&Plan, &Snapshots),
-        on_step: &mut dyn FnMut(usize) -> Result<()>,
-    ) -> Result<()> {
-        // One each before anybody has two.
-        for to in (0..AHEAD).flat_map(|_| 1..self.job.size()) {
-            self.hand_out(to)?;
-        }
-        while let Some((number, part)) = self.left.pop_front() {
-            let drawn = snapshots.draw(plan, &part, |trajectory| {
-                if trajectory.progress().0 > 0 {
-                    on_step(trajectory.x().dim(0)?)?;
-                }
-                while let Some(answer) = self.ranks().receive_now(Channel::Answer)? {
-                    self.take(answer, on_step)?;
-                }
-                Ok(())
-            })?;
-            self.drawn.insert(number, drawn.images);
-            self.evaluations += drawn.evaluations;
-        }
-        while self.out > 0 {
-            let answer = self.ranks().receive_any(Channel::Answer)?;
-            self.take(answer, on_step)?;
-        }
-        Ok(())
-    }
-
-    /// Gives a rank the next part, if one is left.
-    fn hand_out(&mut self, to: usize) -> Result<()> {
-        if let Some((number, part)) = self.left.pop_front() {
-            self.ranks().send(to, Channel::Work, order::to_bytes(&Work::Draw { number, part }, &[])?);
-            self.out += 1;
-        }
-        Ok(())
-    }
-
-    /// Takes what a rank has drawn, and gives it more.
-    fn take(
-        &mut self,
-        (rank, bytes): (usize, Vec<u8>),
-        on_step: &mut dyn FnMut(usize) -> Result<()>,
-    ) -> Result<()> {
-        let (answer, values) = Answer::read(&bytes).map_err(no_message(rank))?;
-        let Answer::Drawn { part, evaluations } = answer else {
-            return Err(no_message(rank)("no images").into());
-        };
-        let (channels, height, width) = self.shape;
-        let values = order::values_of(values).map_err(no_message(rank))?;
-        let image = channels * height * width;
-        if !values.len().is_multiple_of(image) {
-            return Err(no_message(rank)("images of another size").into());
-        }
-        let count = values.len() / image;
-        let images = Tensor::from_vec(values, (count, channels, height, width), &Device::Cpu)?;
-        self.out -= 1;
-        self.hand_out(rank)?;
-        self.drawn.insert(part, images);
-        self.evaluations += evaluations;
-        on_step(count * self.steps)
-    }
-
-    /// Tells the ranks that there is no more; all images in the order of the parts.
-    fn finish(self) -> Result<Drawn> {
-        self.tell(&Work::Done)?;
-        let images: Vec<Tensor> = self.drawn.into_values().collect();
-        Ok(Drawn { images: Tensor::cat(&images, 0)?, evaluations: self.evaluations })
-    }
-
-    /// Tells the ranks to leave what they draw, and waits until all have.
-    fn leave(self) -> Result<()> {
-        self.tell(&Work::Leave)?;
-        let mut waits = self.job.size() - 1;
-        while waits > 0 {
-            let (rank, bytes) = self.ranks().receive_any(Channel::Answer)?;
-            if let Answer::Left = Answer::read(&bytes).map_err(no_message(rank))?.0 {
-                waits -= 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn tell(&self, work: &Work) -> Result<()> {
-        let message = order::to_bytes(work, &[])?;
-        (1..self.job.size()).for_each(|to| self.ranks().send(to, Channel::Work, message.clone()));
         Ok(())
     }
 }

@@ -1,21 +1,22 @@
 //! A rank that does what rank 0 asks of it.
 
 use crate::config::RunConfig;
+use crate::distill::teacher::Teacher;
 use crate::error::{Error, Result, Within};
 use crate::job::drawing::Snapshots;
+use crate::job::hands::draw_handed;
 use crate::job::introduction::Introduction;
 use crate::job::lead::no_message;
-use crate::job::order::{self, Answer, Order, TrainOrder, Work};
+use crate::job::order::{self, Answer, Order, TrainOrder};
 use crate::model::Model;
 use crate::model_files::ModelFiles;
 use crate::plan::Plan;
 use candle_core::{Device, Tensor};
 use duet_data::Splits;
-use duet_model::Memory;
+use duet_model::{Memory, UNet};
 use duet_ranks::{Channel, Ranks};
 use duet_train::{Lesson, Trainer};
 use serde_json::Value;
-use std::collections::VecDeque;
 
 /// Does what rank 0 asks, until it says that the work is done: the code to end with.
 ///
@@ -35,6 +36,8 @@ pub fn follow(ranks: &Ranks, introduction: &Introduction) -> Result<u8> {
             Order::Lesson { shape, timesteps, labels } => {
                 follower.lesson(payload, &shape, timesteps, labels)?;
             }
+            Order::Teacher { config, model } => follower.teach(&config, model, payload)?,
+            Order::Trajectories { number } => follower.trajectories(ranks, number, payload)?,
             Order::Open { model, weights, guide } => {
                 let (weights, of_guide) = payload.split_at_checked(weights).unwrap_or((payload, &[]));
                 follower.model = Some(open((model, weights), guide.map(|guide| (guide, of_guide)))?);
@@ -42,7 +45,9 @@ pub fn follow(ranks: &Ranks, introduction: &Introduction) -> Result<u8> {
             Order::Draw { drawing, batch } => {
                 let missing = || no_message(0)("a drawing without a model");
                 let model = follower.model.as_ref().ok_or_else(missing)?;
-                draw(ranks, &Plan::new(&drawing, model, batch, &Device::Cpu)?)?;
+                let plan = Plan::new(&drawing, model, batch, &Device::Cpu)?;
+                let snapshots = Snapshots::of(&plan)?;
+                draw_handed(ranks, &mut |part, on_step| snapshots.draw(&plan, part, on_step))?;
             }
         }
     }
@@ -54,6 +59,7 @@ struct Follower {
     data: Option<(String, Splits)>,
     trainer: Option<Trainer>,
     model: Option<Model>,
+    teacher: Option<Teacher>,
 }
 
 impl Follower {
@@ -105,6 +111,29 @@ impl Follower {
         Ok(())
     }
 
+    fn teach(&mut self, config: &str, model: Value, weights: &[u8]) -> Result<()> {
+        let config = RunConfig::of_text(config).within("the configuration from rank 0")?;
+        let model = opened(model, weights)?;
+        self.teacher = Teacher::of(&config, model, &Device::Cpu)?.map(|(teacher, _)| teacher);
+        Ok(())
+    }
+
+    /// Draws what rank 0 hands out of a set of trajectories.
+    fn trajectories(&self, ranks: &Ranks, number: u64, student: &[u8]) -> Result<()> {
+        let (Some(teacher), Some(trainer)) = (&self.teacher, &self.trainer) else {
+            return Err(no_message(0)("trajectories without a teacher").into());
+        };
+        let student = match student {
+            [] => None,
+            weights => {
+                let weights = duet_model::tensors_from_bytes(weights, &Device::Cpu)?;
+                Some(UNet::from_tensors(trainer.ema_unet().config(), weights, &Device::Cpu)?)
+            }
+        };
+        let set = teacher.set(number, student.as_ref().map(|(unet, _)| unet))?;
+        draw_handed(ranks, &mut |part, on_step| set.draw_part(part, on_step))
+    }
+
     fn step(&mut self, images: &[u64]) -> Result<()> {
         let (Some(trainer), Some((_, data))) = (&mut self.trainer, &self.data) else {
             return Err(no_message(0)("a step without a trainer").into());
@@ -116,52 +145,13 @@ impl Follower {
 }
 
 fn open((model, weights): (Value, &[u8]), guide: Option<(Value, &[u8])>) -> Result<Model> {
-    let of = |files, weights| serde_json::from_value::<ModelFiles>(files)?.open(weights, &Device::Cpu);
-    let mut model = of(model, weights)?;
+    let mut model = opened(model, weights)?;
     if let Some((guide, weights)) = guide {
-        model.guide = Some(Box::new(of(guide, weights)?));
+        model.guide = Some(Box::new(opened(guide, weights)?));
     }
     Ok(model)
 }
 
-/// Draws what rank 0 hands out.
-fn draw(ranks: &Ranks, plan: &Plan) -> Result<()> {
-    let snapshots = Snapshots::of(plan)?;
-    let mut handed = VecDeque::new();
-    loop {
-        let work = match handed.pop_front() {
-            Some(work) => work,
-            None => read_work(&ranks.receive(0, Channel::Work)?)?,
-        };
-        let (number, part) = match work {
-            Work::Draw { number, part } => (number, part),
-            Work::Done => return Ok(()),
-            Work::Leave => return left(ranks),
-        };
-        let drawn = snapshots.draw(plan, &part, |_| {
-            while let Some((_, bytes)) = ranks.receive_now(Channel::Work)? {
-                handed.push_back(read_work(&bytes)?);
-            }
-            match handed.back() {
-                Some(Work::Leave) => Err(Error::caller("nobody wants it any more")),
-                _ => Ok(()),
-            }
-        });
-        let drawn = match drawn {
-            Err(Error::Caller(_)) => return left(ranks),
-            drawn => drawn?,
-        };
-        let answer = Answer::Drawn { part: number, evaluations: drawn.evaluations };
-        let values = order::bytes_of(&drawn.images.flatten_all()?.to_vec1()?);
-        ranks.send(0, Channel::Answer, order::to_bytes(&answer, &values)?);
-    }
-}
-
-fn left(ranks: &Ranks) -> Result<()> {
-    ranks.send(0, Channel::Answer, order::to_bytes(&Answer::Left, &[])?);
-    Ok(())
-}
-
-fn read_work(bytes: &[u8]) -> Result<Work> {
-    Ok(order::read(bytes).map_err(no_message(0))?.0)
+fn opened(files: Value, weights: &[u8]) -> Result<Model> {
+    serde_json::from_value::<ModelFiles>(files)?.open(weights, &Device::Cpu)
 }

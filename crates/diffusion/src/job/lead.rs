@@ -4,12 +4,14 @@ use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::job::introduction::Introduction;
 use crate::job::order::{self, Answer, Order, TrainOrder};
+use crate::model::Model;
+use crate::model_files::{ALL_BITS, ModelFiles};
 use candle_core::Tensor;
 use duet_data::Splits;
 use duet_model::Memory;
 use duet_ranks::{Channel, RankError, Ranks};
 use duet_train::{DataOrder, Lesson, StepReport, Trainer};
-
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 /// A job as its leader, rank 0, sees it. Copies stand for the same job.
@@ -120,6 +122,23 @@ impl Job {
             labels: lesson.labels.clone(),
         };
         self.announce(&order, &[values(&lesson.x)?, values(&lesson.x0)?].concat())
+    }
+
+    /// Gives the others the teacher of a student's run.
+    pub(crate) fn announce_teacher(&self, config: &RunConfig, teacher: &Model) -> Result<()> {
+        let (files, weights) = ModelFiles::of(teacher, ALL_BITS)?;
+        let order = Order::Teacher { config: config.to_toml()?, model: serde_json::to_value(files)? };
+        self.announce(&order, &weights)
+    }
+
+    /// Lets the others draw parts of a teacher's set, from the states of this student, if there is one.
+    pub(crate) fn announce_trajectories(
+        &self,
+        number: u64,
+        student: Option<&BTreeMap<String, Tensor>>,
+    ) -> Result<()> {
+        let weights = student.map(duet_model::weights_to_bytes).transpose()?.unwrap_or_default();
+        self.announce(&Order::Trajectories { number }, &weights)
     }
 
     pub(crate) fn announce(&self, order: &Order, payload: &[u8]) -> Result<()> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod drawing;
 mod follow;
+pub(crate) mod hands;
 mod introduction;
 pub(crate) mod lead;
 mod order;

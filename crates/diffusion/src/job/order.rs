@@ -15,6 +15,11 @@ pub(crate) enum Order {
     Step { images: Vec<u64> },
     /// Take a step towards what a teacher says of states. The bytes behind are x_t and then x̂_0, each of this shape.
     Lesson { shape: Vec<usize>, timesteps: Vec<usize>, labels: Option<Vec<u32>> },
+    /// Have the teacher of this run, of its [`ModelFiles`](crate::ModelFiles). The bytes behind are its weights.
+    Teacher { config: String, model: Value },
+    /// Draw parts of the teacher's set of this number. The bytes behind are the student's weights; none for the teacher's own
+    /// trajectories.
+    Trajectories { number: u64 },
     /// Open a model, of its [`ModelFiles`](crate::ModelFiles). The bytes behind are its weights, so many, and then those of the
     /// model that leads it away.
     Open { model: Value, weights: usize, guide: Option<Value> },
@@ -41,9 +46,9 @@ pub(crate) struct TrainOrder {
 /// A part of a drawing that one rank draws.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Part {
-    /// Images of the plan.
+    /// Images of what all draw.
     Images(Range<usize>),
-    /// Images with the plan's settings, of these labels and seeds.
+    /// Images with a plan's settings, of these labels and seeds.
     Of { labels: Option<Vec<u32>>, seeds: Vec<u64> },
 }
 

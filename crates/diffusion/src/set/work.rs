@@ -18,7 +18,7 @@ use crate::yardstick::Yardstick;
 use candle_core::{Device, Tensor};
 use duet_data::{Contents, DataError, Picture, Shape, save_idx, save_npz, texts_of_png};
 use duet_files::is_temporary;
-use duet_sample::{Seeds, Trajectory};
+use duet_sample::Seeds;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -176,7 +176,7 @@ impl<'a> Work<'a> {
         let progress = self.progress();
         let Some(job) = self.plan.job() else {
             let part = Part::Of { labels, seeds };
-            let drawn = self.snapshots.draw(self.plan, &part, |_: &Trajectory| on_step(progress))?;
+            let drawn = self.snapshots.draw(self.plan, &part, &mut |_| on_step(progress))?;
             return pictures(&drawn.images);
         };
         let parts = parts(next.len(), job.size(), all.batch).into_iter().map(|range| Part::Of {
