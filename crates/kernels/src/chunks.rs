@@ -63,9 +63,8 @@ pub(crate) fn taps_first(weight: &[f32], taps: usize, channels: usize, outputs: 
     out
 }
 
-/// A gradient (taps, C, O) in the order of the weights, (O, C, taps).
-pub(crate) fn weights_first(grad: &[f32], taps: usize, channels: usize, outputs: usize) -> Vec<f32> {
-    let mut out = vec![0.0; grad.len()];
+/// Writes a gradient (taps, C, O) in the order of the weights, (O, C, taps).
+pub(crate) fn weights_first(grad: &[f32], taps: usize, channels: usize, outputs: usize, out: &mut [f32]) {
     for first in (0..outputs).step_by(TOGETHER) {
         let count = TOGETHER.min(outputs - first);
         for c in 0..channels {
@@ -77,5 +76,4 @@ pub(crate) fn weights_first(grad: &[f32], taps: usize, channels: usize, outputs:
             }
         }
     }
-    out
 }

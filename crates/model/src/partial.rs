@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use duet_kernels::tape::Gradients;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
@@ -39,30 +40,41 @@ impl PartialGradients {
     ///
     /// Errors: a parameter without a gradient.
     pub fn into_values(self, parameters: &Parameters) -> Result<(f64, Vec<f32>), ModelError> {
-        let mut values = Vec::with_capacity(parameters.trainable().map(|(_, var)| var.elem_count()).sum());
-        for (name, _) in parameters.trainable() {
-            values.extend(self.gradients.get(name).ok_or_else(|| without_gradient(name))?);
+        let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
+        let mut values = vec![0.0; parameters.iter().map(|(_, var)| var.elem_count()).sum()];
+        let (mut left, mut places) = (&mut values[..], Vec::new());
+        for &(name, var) in &parameters {
+            let (place, others) = left.split_at_mut(var.elem_count());
+            places.push((name, place));
+            left = others;
         }
+        places.into_par_iter().try_for_each(|(name, place)| match self.gradients.write(name, place) {
+            true => Ok(()),
+            false => Err(without_gradient(name)),
+        })?;
         Ok((self.value, values))
     }
 }
 
-/// The gradients by name of values that [`PartialGradients::into_values`] gives, or of their sum.
+/// The gradients by name of values that [`PartialGradients::into_values`] gives, or of their sum; `values` gives those of
+/// a range.
 ///
-/// Errors: another number of values than the trainable parameters have.
-pub fn gradients_of(parameters: &Parameters, values: &[f32]) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let mut left = values;
-    let mut next = |(name, var): (&str, &Var)| {
-        let found = left.split_off(..var.elem_count());
-        let found =
-            found.ok_or_else(|| ModelError::Input(format!("{} values end in {name}", values.len())))?;
-        Ok((name.to_string(), Tensor::from_slice(found, var.shape(), &Device::Cpu)?))
+/// Errors: those of candle, where `values` gives another number.
+pub fn gradients_of(
+    parameters: &Parameters,
+    values: impl Fn(Range<usize>) -> Vec<f32> + Sync,
+) -> Result<BTreeMap<String, Tensor>, ModelError> {
+    let mut first = 0;
+    let places = parameters.trainable().map(|(name, var)| {
+        let range = first..first + var.elem_count();
+        first = range.end;
+        (name, var, range)
+    });
+    let places: Vec<_> = places.collect();
+    let gradient = |(name, var, range): (&str, &Var, Range<usize>)| {
+        Ok((name.to_string(), Tensor::from_vec(values(range), var.shape(), &Device::Cpu)?))
     };
-    let gradients = parameters.trainable().map(&mut next).collect::<Result<_, ModelError>>()?;
-    match left.is_empty() {
-        true => Ok(gradients),
-        false => Err(ModelError::Input(format!("{} values too many", left.len()))),
-    }
+    places.into_par_iter().map(gradient).collect()
 }
 
 /// The gradient of each parameter. A parameter without one is an error that names it.

@@ -12,7 +12,7 @@ fn sums(size: usize) -> Vec<Addend> {
             let term = Addend { number: 1.0, values: vec![1.0 / (1.0 + i as f32), 1e6 / (1.0 + i as f32)] };
             part.add(i, term, Addend::add);
         }
-        ranks.sum(part, &shares, 2).expect("all ranks answer")
+        ranks.sum(part, &shares, 2).expect("all ranks answer").into()
     };
     let ranks = Ranks::local(size, Duration::from_secs(10));
     std::thread::scope(|scope| {

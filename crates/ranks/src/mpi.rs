@@ -12,9 +12,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Bytes of one message of MPI. Larger ones of ours are cut, so that no receiver waits long for a stopped sender.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = (1 << 16) - 1024;
 /// Looks without a pause, and the pause between others.
-const LOOKS: u32 = 50;
+const LOOKS: u32 = 1000;
 const NAP: Duration = Duration::from_micros(20);
 /// A tag says what a message is for, twice, and in its last bit whether more pieces follow.
 const MORE: i32 = 1;
@@ -102,11 +102,13 @@ impl Transport for Mpi {
         self.world.size() as usize
     }
 
-    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], arrived: &mut dyn FnMut(Arrived)) {
-        // An empty message is one empty piece.
-        let last = bytes.len().saturating_sub(1) / PIECE;
-        for i in 0..=last {
-            let piece = &bytes[i * PIECE..bytes.len().min((i + 1) * PIECE)];
+    fn send(&mut self, to: usize, channel: u8, blocks: &[&[u8]], arrived: &mut dyn FnMut(Arrived)) {
+        let mut pieces: Vec<&[u8]> = blocks.iter().flat_map(|block| block.chunks(PIECE)).collect();
+        if pieces.is_empty() {
+            pieces.push(&[]);
+        }
+        let last = pieces.len() - 1;
+        for (i, piece) in pieces.into_iter().enumerate() {
             let tag = 2 * i32::from(channel) + if i < last { MORE } else { 0 };
             // Two ranks may send to each other: each must receive before the other's send ends.
             ::mpi::request::scope(|scope| {

@@ -4,6 +4,7 @@ use crate::error::RankError;
 use crate::spread;
 use crate::transport::{Arrived, Local, Transport};
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -44,8 +45,28 @@ struct Here {
 }
 
 enum Out {
-    Message { to: usize, channel: Channel, bytes: Arc<Vec<u8>> },
+    Message { to: usize, channel: Channel, blocks: Vec<Block> },
     Abort(i32),
+}
+
+/// A part of a message that is sent from where it is.
+#[derive(Debug, Clone)]
+pub(crate) enum Block {
+    Bytes(Arc<Vec<u8>>),
+    /// Some of these values, as the processor has them: little-endian, for all that this crate is built for.
+    Values(Arc<Vec<f32>>, Range<usize>),
+}
+
+#[cfg(target_endian = "big")]
+compile_error!("ranks send values as the processor has them, and expect them little-endian");
+
+impl Block {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Values(values, range) => bytemuck::cast_slice(&values[range.clone()]),
+        }
+    }
 }
 
 /// What a message is for: messages of one channel and sender are received in the order in which they were sent.
@@ -171,11 +192,12 @@ impl Ranks {
 
     /// Sends a message, and does not wait for its arrival. One to a rank that is gone goes nowhere.
     pub fn send(&self, to: usize, channel: Channel, bytes: Vec<u8>) {
-        self.send_shared(to, channel, Arc::new(bytes));
+        self.send_blocks(to, channel, vec![Block::Bytes(Arc::new(bytes))]);
     }
 
-    fn send_shared(&self, to: usize, channel: Channel, bytes: Arc<Vec<u8>>) {
-        self.carry(Out::Message { to, channel, bytes });
+    /// Sends blocks as one message.
+    pub(crate) fn send_blocks(&self, to: usize, channel: Channel, blocks: Vec<Block>) {
+        self.carry(Out::Message { to, channel, blocks });
     }
 
     fn carry(&self, out: Out) {
@@ -258,7 +280,7 @@ impl Ranks {
         };
         let bytes = Arc::new(bytes);
         for child in spread::children(self.rank(), self.size()) {
-            self.send_shared(child, channel, bytes.clone());
+            self.send_blocks(child, channel, vec![Block::Bytes(bytes.clone())]);
         }
         Ok(bytes)
     }
@@ -399,9 +421,10 @@ impl<T: Transport> Carrier<T> {
             let mut moved = false;
             loop {
                 match self.outgoing.try_recv() {
-                    Ok(Out::Message { to, channel, bytes }) => {
+                    Ok(Out::Message { to, channel, blocks }) => {
                         moved = true;
-                        self.send(to, channel, &bytes);
+                        let blocks: Vec<&[u8]> = blocks.iter().map(Block::bytes).collect();
+                        self.send(to, channel, &blocks);
                     }
                     Ok(Out::Abort(code)) => self.transport.abort(code),
                     Err(TryRecvError::Empty) => break,
@@ -429,13 +452,14 @@ impl<T: Transport> Carrier<T> {
         }
     }
 
-    fn send(&mut self, to: usize, channel: Channel, bytes: &[u8]) {
+    fn send(&mut self, to: usize, channel: Channel, blocks: &[&[u8]]) {
         if channel != Channel::Beat {
-            self.shared.sent.fetch_add(bytes.len() as u64, Relaxed);
+            let bytes = blocks.iter().map(|block| block.len() as u64).sum();
+            self.shared.sent.fetch_add(bytes, Relaxed);
             self.shared.messages.fetch_add(1, Relaxed);
         }
         let shared = &self.shared;
-        self.transport.send(to, channel as u8, bytes, &mut |message| shared.arrived(message));
+        self.transport.send(to, channel as u8, blocks, &mut |message| shared.arrived(message));
     }
 }
 

@@ -16,8 +16,9 @@ pub trait Transport {
     /// The number of ranks.
     fn size(&self) -> usize;
 
-    /// Sends a message with what it is for. What arrives meanwhile is given to `arrived`.
-    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], arrived: &mut dyn FnMut(Arrived));
+    /// Sends a message with what it is for: blocks of bytes, one behind the other. What arrives meanwhile is given to
+    /// `arrived`.
+    fn send(&mut self, to: usize, channel: u8, blocks: &[&[u8]], arrived: &mut dyn FnMut(Arrived));
 
     /// The next message that is here. It does not wait.
     fn receive(&mut self) -> Option<Arrived>;
@@ -51,9 +52,9 @@ impl Transport for Local {
         self.to.len()
     }
 
-    fn send(&mut self, to: usize, channel: u8, bytes: &[u8], _: &mut dyn FnMut(Arrived)) {
+    fn send(&mut self, to: usize, channel: u8, blocks: &[&[u8]], _: &mut dyn FnMut(Arrived)) {
         // A rank that has ended hears nothing.
-        let _ = self.to[to].send((self.rank, channel, bytes.to_vec()));
+        let _ = self.to[to].send((self.rank, channel, blocks.concat()));
     }
 
     fn receive(&mut self) -> Option<Arrived> {

@@ -1,10 +1,10 @@
 //! Sums along a binary tree over the numbers of their terms.
 
 use crate::error::RankError;
-use crate::ranks::{Channel, Ranks};
+use crate::ranks::{Block, Channel, Ranks};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A term of a sum over ranks: a number, and values of which all terms have as many.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,11 +20,6 @@ impl Addend {
     pub fn add(&mut self, next: Self) {
         self.number += next.number;
         self.values.iter_mut().zip(next.values).for_each(|(sum, value)| *sum += value);
-    }
-
-    /// The same number, and some of the values.
-    fn slice(&self, range: Range<usize>) -> Self {
-        Self { number: self.number, values: self.values[range].to_vec() }
     }
 }
 
@@ -133,6 +128,99 @@ pub fn shares(terms: usize, weights: &[usize]) -> Vec<Range<usize>> {
     bounds.windows(2).map(|bounds| bounds[0]..bounds[1]).collect()
 }
 
+/// A sum that all ranks have, in the slices in which it was added.
+#[derive(Debug)]
+pub struct Total {
+    /// The number.
+    pub number: f64,
+    /// The place of a slice's first value, and the slice.
+    slices: Vec<(usize, Values)>,
+}
+
+impl Total {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        self.slices.last().map_or(0, |(first, slice)| first + slice.len())
+    }
+
+    /// Whether there are no values.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Some of the values; those of the range that there are.
+    pub fn values(&self, range: Range<usize>) -> Vec<f32> {
+        let mut values = Vec::with_capacity(range.len().min(self.len()));
+        for (first, slice) in &self.slices {
+            let (start, end) = (range.start.max(*first), range.end.min(first + slice.len()));
+            if start < end {
+                values.extend_from_slice(&slice.get()[start - first..end - first]);
+            }
+        }
+        values
+    }
+}
+
+impl From<Total> for Addend {
+    fn from(total: Total) -> Self {
+        Self { number: total.number, values: total.values(0..total.len()) }
+    }
+}
+
+/// Values that were made here, or in a message as it came.
+#[derive(Debug)]
+enum Values {
+    Here(Arc<Vec<f32>>, Range<usize>),
+    Came(Arc<Vec<u8>>, Range<usize>),
+}
+
+impl Values {
+    fn of(values: Vec<f32>) -> Self {
+        let range = 0..values.len();
+        Self::Here(Arc::new(values), range)
+    }
+
+    /// Those of a message that came, whose bytes may begin anywhere in memory.
+    fn came(bytes: &Arc<Vec<u8>>, range: Range<usize>) -> Self {
+        match bytemuck::try_cast_slice::<u8, f32>(&bytes[range.clone()]) {
+            Ok(_) => Self::Came(bytes.clone(), range),
+            Err(_) => {
+                let values = bytes[range].as_chunks().0.iter();
+                Self::of(values.map(|&value| f32::from_le_bytes(value)).collect())
+            }
+        }
+    }
+
+    fn get(&self) -> &[f32] {
+        match self {
+            Self::Here(values, range) => &values[range.clone()],
+            Self::Came(bytes, range) => bytemuck::cast_slice(&bytes[range.clone()]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.get().len()
+    }
+
+    /// The sum with the values that follow, each with its own.
+    fn plus(mut self, next: &Self) -> Self {
+        // Values that nobody else needs become the sum.
+        if let Self::Here(values, range) = &mut self
+            && let Some(sums) = Arc::get_mut(values)
+        {
+            sums[range.clone()].iter_mut().zip(next.get()).for_each(|(sum, next)| *sum += next);
+            return self;
+        }
+        Self::of(self.get().iter().zip(next.get()).map(|(first, next)| first + next).collect())
+    }
+}
+
+/// A slice of a node.
+struct Slice {
+    number: f64,
+    values: Values,
+}
+
 impl Ranks {
     /// The whole sum at every rank, of the parts that the ranks have added: each has all terms of its share, and a term has
     /// `len` values.
@@ -148,9 +236,11 @@ impl Ranks {
         part: TreeSum<Addend>,
         shares: &[Range<usize>],
         len: usize,
-    ) -> Result<Addend, RankError> {
+    ) -> Result<Total, RankError> {
         let (own, terms) = (self.rank(), part.terms());
-        let nodes = part.into_nodes();
+        let nodes = part.into_nodes().into_iter();
+        let nodes: Vec<(Node, f64, Arc<Vec<f32>>)> =
+            nodes.map(|(node, Addend { number, values })| (node, number, Arc::new(values))).collect();
         let adding: Vec<usize> = (0..self.size()).filter(|&rank| !shares[rank].is_empty()).collect();
         let slice = |i: usize| i * len / adding.len()..(i + 1) * len / adding.len();
         // Every rank begins with the one behind it, so that no link gets all at once.
@@ -162,53 +252,57 @@ impl Ranks {
         if let Ok(i) = adding.binary_search(&own) {
             for to in behind(&adding).into_iter().filter(|&to| to != own) {
                 let range = slice(adding.partition_point(|&rank| rank < to));
-                self.send(
-                    to,
-                    Channel::Sum,
-                    to_bytes(nodes.iter().map(|(node, sum)| (*node, sum, range.clone()))),
-                );
+                let nodes = nodes.iter().flat_map(|(node, number, values)| {
+                    [head(*node, *number), Block::Values(values.clone(), range.clone())]
+                });
+                self.send_blocks(to, Channel::Sum, nodes.collect());
             }
-            let mut all: BTreeMap<Node, Addend> =
-                nodes.iter().map(|(node, sum)| (*node, sum.slice(slice(i)))).collect();
+            let mine_of = |(node, number, values): &(Node, f64, Arc<Vec<f32>>)| {
+                (*node, Slice { number: *number, values: Values::Here(values.clone(), slice(i)) })
+            };
+            let mut all: BTreeMap<Node, Slice> = nodes.iter().map(mine_of).collect();
             for &from in adding.iter().filter(|&&from| from != own) {
-                all.extend(self.addends(from, Channel::Sum, slice(i).len())?);
+                all.extend(self.slices(from, Channel::Sum, slice(i).len())?);
             }
             let root = (levels(terms), 0);
-            let sum = node_of(&mut all, terms, root);
             let missing = || RankError::Message { rank: own, reason: "a term of the sum is missing".into() };
-            let sum = sum.ok_or_else(missing)?;
+            let Slice { number, values } = node_of(&mut all, terms, root).ok_or_else(missing)?;
+            let (values, range) = match values {
+                Values::Here(values, range) => (values, range),
+                came => (Arc::new(came.get().to_vec()), 0..came.len()),
+            };
             let all: Vec<usize> = (0..self.size()).collect();
             for to in behind(&all).into_iter().filter(|&to| to != own) {
-                let whole = 0..sum.values.len();
-                self.send(to, Channel::Total, to_bytes(std::iter::once((root, &sum, whole))));
+                let blocks = vec![head(root, number), Block::Values(values.clone(), range.clone())];
+                self.send_blocks(to, Channel::Total, blocks);
             }
-            mine = Some(sum);
+            mine = Some(Slice { number, values: Values::Here(values, range) });
         }
-        let mut total = Addend { number: 0.0, values: Vec::with_capacity(len) };
+        let mut total = Total { number: 0.0, slices: Vec::new() };
         for (i, &from) in adding.iter().enumerate() {
             let sum = match mine.take_if(|_| from == own) {
                 Some(sum) => sum,
                 None => {
-                    let found = self.addends(from, Channel::Total, slice(i).len())?.pop();
+                    let found = self.slices(from, Channel::Total, slice(i).len())?.pop();
                     let none = || RankError::Message { rank: from, reason: "no sum".into() };
                     found.ok_or_else(none)?.1
                 }
             };
             total.number = sum.number;
-            total.values.extend(sum.values);
+            total.slices.push((slice(i).start, sum.values));
         }
         Ok(total)
     }
 
     /// What a rank has sent: nodes, each with so many values.
-    fn addends(&self, from: usize, channel: Channel, len: usize) -> Result<Vec<(Node, Addend)>, RankError> {
-        let bytes = self.receive(from, channel)?;
-        from_bytes(&bytes, len).map_err(|reason| RankError::Message { rank: from, reason })
+    fn slices(&self, from: usize, channel: Channel, len: usize) -> Result<Vec<(Node, Slice)>, RankError> {
+        let bytes = Arc::new(self.receive(from, channel)?);
+        slices_of(&bytes, len).map_err(|reason| RankError::Message { rank: from, reason })
     }
 }
 
 /// The sum of a node out of the nodes that are there.
-fn node_of(nodes: &mut BTreeMap<Node, Addend>, terms: usize, node: Node) -> Option<Addend> {
+fn node_of(nodes: &mut BTreeMap<Node, Slice>, terms: usize, node: Node) -> Option<Slice> {
     if let Some(sum) = nodes.remove(&node) {
         return Some(sum);
     }
@@ -216,46 +310,33 @@ fn node_of(nodes: &mut BTreeMap<Node, Addend>, terms: usize, node: Node) -> Opti
     let (left, right) = ((level.checked_sub(1)?, 2 * place), (level - 1, 2 * place + 1));
     let mut sum = node_of(nodes, terms, left)?;
     if first(right) < terms {
-        sum.add(node_of(nodes, terms, right)?);
+        let next = node_of(nodes, terms, right)?;
+        sum = Slice { number: sum.number + next.number, values: sum.values.plus(&next.values) };
     }
     Some(sum)
 }
 
-/// Values that become bytes at once, in the first-level cache.
-const BLOCK: usize = 1024;
-/// Bytes of a node's place and number.
+/// Bytes before a node's values: its place and number.
 const HEAD: usize = 4 + 8 + 8;
 
-/// Nodes with slices of their values: level, place, number and values, little-endian.
-fn to_bytes<'a>(nodes: impl Iterator<Item = (Node, &'a Addend, Range<usize>)>) -> Vec<u8> {
-    let nodes: Vec<_> = nodes.collect();
-    let mut bytes = Vec::with_capacity(nodes.iter().map(|node| HEAD + 4 * node.2.len()).sum());
-    for ((level, place), sum, range) in nodes {
-        bytes.extend(level.to_le_bytes());
-        bytes.extend((place as u64).to_le_bytes());
-        bytes.extend(sum.number.to_le_bytes());
-        for values in sum.values[range].chunks(BLOCK) {
-            let mut block = [0; 4 * BLOCK];
-            let places = block.as_chunks_mut().0.iter_mut();
-            places.zip(values).for_each(|(place, value)| *place = value.to_le_bytes());
-            bytes.extend_from_slice(&block[..4 * values.len()]);
-        }
-    }
-    bytes
+/// Level, place and number of a node, little-endian.
+fn head((level, place): Node, number: f64) -> Block {
+    let bytes = [&level.to_le_bytes()[..], &(place as u64).to_le_bytes(), &number.to_le_bytes()].concat();
+    Block::Bytes(Arc::new(bytes))
 }
 
-fn from_bytes(bytes: &[u8], len: usize) -> Result<Vec<(Node, Addend)>, String> {
+fn slices_of(bytes: &Arc<Vec<u8>>, len: usize) -> Result<Vec<(Node, Slice)>, String> {
     let each = HEAD + 4 * len;
     if !bytes.len().is_multiple_of(each) {
         return Err(format!("{} bytes, and nodes of {each}", bytes.len()));
     }
-    let node = |bytes: &[u8]| {
-        let (level, rest) = bytes.split_first_chunk()?;
+    let node = |first: usize| {
+        let (level, rest) = bytes[first..].split_first_chunk()?;
         let (place, rest) = rest.split_first_chunk()?;
-        let (number, values) = rest.split_first_chunk()?;
-        let values = values.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect();
+        let (number, _) = rest.split_first_chunk()?;
         let node = (u32::from_le_bytes(*level), u64::from_le_bytes(*place) as usize);
-        Some((node, Addend { number: f64::from_le_bytes(*number), values }))
+        let values = Values::came(bytes, first + HEAD..first + each);
+        Some((node, Slice { number: f64::from_le_bytes(*number), values }))
     };
-    Ok(bytes.chunks_exact(each).filter_map(node).collect())
+    Ok((0..bytes.len()).step_by(each).filter_map(node).collect())
 }

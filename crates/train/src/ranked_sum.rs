@@ -47,6 +47,6 @@ impl RankedSum {
         };
         let len = parameters.trainable().map(|(_, var)| var.elem_count()).sum();
         let total = self.ranks.sum(part.try_map(addend)?, &shares, len)?;
-        Ok((total.number, gradients_of(parameters, &total.values)?))
+        Ok((total.number, gradients_of(parameters, |range| total.values(range))?))
     }
 }

@@ -392,8 +392,7 @@ impl Trainer {
         let weights = self.parameters.iter().chain(self.ema.1.iter()).map(|(_, var)| var);
         let powers = self.powers.iter().flat_map(BTreeMap::values);
         let tensors: Vec<_> = weights.chain(moments).chain(powers).collect();
-        // A sum with NaN or infinity is not finite. Squares of finite f32 stay finite in f64.
-        let finite = |var: &&candle_core::Var| Ok(duet_kernels::optimise::sum_of_squares(var)?.is_finite());
+        let finite = |var: &&Var| duet_kernels::optimise::is_finite(var);
         tensors.par_iter().map(finite).reduce(|| Ok(true), |a, b| Ok(a? && b?))
     }
 

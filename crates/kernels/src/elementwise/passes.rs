@@ -130,6 +130,16 @@ fn exp_factors<S: Simd>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
     (p, power)
 }
 
+/// Whether every value is a number: none has all bits of its exponent set.
+pub(crate) fn are_finite(values: &[f32]) -> bool {
+    const EXPONENT: u32 = 0x7f80_0000;
+    let largest = dispatch(|| {
+        let exponents = values.iter().map(|value| value.to_bits() & EXPONENT);
+        exponents.fold(0, u32::max)
+    });
+    largest < EXPONENT
+}
+
 /// Σ x² in f64.
 pub(crate) fn squares(values: &[f32]) -> f64 {
     dispatch(|| {

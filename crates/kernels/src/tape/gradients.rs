@@ -19,11 +19,21 @@ struct Slot {
 impl Gradients {
     /// The gradient of one parameter, in the order of the parameter's values; none if it has no gradient.
     pub fn get(&self, name: &str) -> Option<Vec<f32>> {
-        let Slot { values, taps_first } = self.0.get(name)?;
-        Some(match *taps_first {
-            Some((taps, channels, outputs)) => weights_first(values, taps, channels, outputs),
-            None => values.to_vec(),
-        })
+        let mut values = vec![0.0; self.0.get(name)?.values.len()];
+        self.write(name, &mut values).then_some(values)
+    }
+
+    /// Writes the gradient of one parameter to as many values, in the order of the parameter's; whether it has one.
+    ///
+    /// # Panics
+    /// On another number of values.
+    pub fn write(&self, name: &str, to: &mut [f32]) -> bool {
+        let Some(Slot { values, taps_first }) = self.0.get(name) else { return false };
+        match *taps_first {
+            Some((taps, channels, outputs)) => weights_first(values, taps, channels, outputs, to),
+            None => to.copy_from_slice(values),
+        }
+        true
     }
 
     /// The parameters' names.

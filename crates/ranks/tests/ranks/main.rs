@@ -48,7 +48,7 @@ fn a_sum_has_the_same_bits_for_any_number_of_ranks_weights_and_order_of_arrival(
                 for number in shares[ranks.rank()].clone().rev() {
                     part.add(number, term(number), Addend::add);
                 }
-                ranks.sum(part, &shares, 5).unwrap()
+                Addend::from(ranks.sum(part, &shares, 5).unwrap())
             });
             assert!(sums.iter().all(|sum| *sum == expected), "{terms} terms, {weights:?}");
         }
