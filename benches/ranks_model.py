@@ -19,11 +19,11 @@ HOSTS = [1, 2, 4, 8, 16, 32, 64]
 
 
 def wire(hosts, size, rate, handling):
-    """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice, and sends
-    and receives in turns."""
+    """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice, and does
+    both at once."""
     if hosts == 1:
         return 0.0
-    return 4 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
+    return 2 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
 
 
 def step(hosts, chunks, chunk, rest, size, rate, handling):

@@ -1,7 +1,7 @@
 """torch's side of `cargo xtask bench --torch PYTHON`: one network (or convolution) and one task.
 
 pip install torch diffusers
-usage: torch_peer.py TASK NETWORK.json [--threads 2] [--steps 25] [--channels-last] [--compile]
+usage: torch_peer.py TASK NETWORK.json [--threads 2] [--steps 25] [--channels-last] [--compile] [--batch N] [--side N] [--channels N]
        torch_peer.py conv-forward|conv-both INPUTS,OUTPUTS,SIDE ...
 Says "ready" once warm; then each line on its input is one repeat, answered with "seconds peak-memory-in-bytes"."""
 import argparse, json, resource, sys, time
@@ -68,6 +68,7 @@ def main():
     flags.add_argument("task"); flags.add_argument("network")
     flags.add_argument("--threads", type=int, default=2); flags.add_argument("--steps", type=int, default=25)
     flags.add_argument("--channels-last", action="store_true"); flags.add_argument("--compile", action="store_true")
+    for size in ["--batch", "--side", "--channels"]: flags.add_argument(size, type=int)
     flags = flags.parse_args()
     torch.set_num_threads(flags.threads); torch.manual_seed(0)
     flags.layout = torch.channels_last if flags.channels_last else torch.contiguous_format
@@ -75,6 +76,9 @@ def main():
         run, warm, times = convolution(flags.task, flags.network, flags), 3, 10
     else:
         config = json.load(open(flags.network))
+        if flags.batch: config["_batch"] = config["_samples"] = flags.batch
+        if flags.side: config["sample_size"] = flags.side
+        if flags.channels: config["block_out_channels"] = [width * flags.channels // config["block_out_channels"][0] for width in config["block_out_channels"]]
         model = UNet2DModel.from_config({k: v for k, v in config.items() if not k.startswith("_")}).to(memory_format=flags.layout)
         if flags.compile: model.compile()
         run = dict(forward=forward, train=train, sample=sample)[flags.task](model, config, config["num_class_embeds"] - 1, flags)

@@ -31,6 +31,15 @@ pub struct Args {
         default_value = "preset,small,large,colour-32,colour-64"
     )]
     network: Vec<Network>,
+    /// Images of a batch instead of the networks' own, separated by commas
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
+    batch: Vec<usize>,
+    /// Height and width of images instead of the networks' own, separated by commas
+    #[arg(long, value_name = "SIDES", value_delimiter = ',')]
+    side: Vec<usize>,
+    /// Channels of the first block instead of the networks' own, separated by commas; the others grow alike
+    #[arg(long, value_name = "COUNTS", value_delimiter = ',')]
+    channels: Vec<usize>,
     /// The widest instructions that all contestants may use; without it, the processor's widest
     #[arg(long, value_name = "SET")]
     instructions: Option<Instructions>,
@@ -115,17 +124,69 @@ impl Network {
         }
     }
 
-    pub fn benched(self) -> Result<Benched> {
-        let keys: serde_json::Value = serde_json::from_str(self.json())?;
+    /// The network, with these of its sizes changed.
+    pub fn benched(self, sizes: Sizes) -> Result<Benched> {
+        let mut keys: serde_json::Value = serde_json::from_str(self.json())?;
+        sizes.change(&mut keys);
         let number = |key: &str| {
             keys[key].as_u64().map(|number| number as usize).with_context(|| format!("{key} of the network"))
         };
         Ok(Benched {
-            config: UNetConfig::from_json(self.json())?,
+            config: UNetConfig::from_json(&keys.to_string())?,
             side: number("sample_size")?,
             batch: number("_batch")?,
             samples: number("_samples")?,
         })
+    }
+}
+
+/// Sizes that are not the network's own.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Sizes {
+    #[arg(long)]
+    batch: Option<usize>,
+    #[arg(long)]
+    side: Option<usize>,
+    #[arg(long)]
+    channels: Option<usize>,
+}
+
+impl Sizes {
+    /// Every combination of what is asked for.
+    fn all(args: &Args) -> Vec<Self> {
+        let each = |values: &[usize]| match values {
+            [] => vec![None],
+            values => values.iter().copied().map(Some).collect(),
+        };
+        let mut all = Vec::new();
+        for batch in each(&args.batch) {
+            for side in each(&args.side) {
+                all.extend(each(&args.channels).into_iter().map(|channels| Self { batch, side, channels }));
+            }
+        }
+        all
+    }
+
+    /// As flags, which our worker and the peer's script read.
+    fn flags(self) -> Vec<String> {
+        let flags = [("--batch", self.batch), ("--side", self.side), ("--channels", self.channels)];
+        let given = flags.into_iter().filter_map(|(flag, value)| Some([flag.into(), value?.to_string()]));
+        given.flatten().collect()
+    }
+
+    /// The peer's script changes the same keys.
+    fn change(self, keys: &mut serde_json::Value) {
+        for (key, value) in [("_batch", self.batch), ("_samples", self.batch), ("sample_size", self.side)] {
+            if let Some(value) = value {
+                keys[key] = value.into();
+            }
+        }
+        if let (Some(first), Some(widths)) = (self.channels, keys["block_out_channels"].as_array_mut()) {
+            let own = widths[0].as_u64().unwrap_or(1);
+            for width in widths {
+                *width = (width.as_u64().unwrap_or(0) * first as u64 / own).into();
+            }
+        }
     }
 }
 
@@ -206,7 +267,7 @@ pub fn run(args: Args) -> Result<()> {
     }
     if args.profile {
         for &network in &args.network {
-            if !duet("profile", Some(network), &args, args.threads)?.status()?.success() {
+            if !duet("profile", Some((network, Sizes::default())), &args, args.threads)?.status()?.success() {
                 bail!("the profile of {} failed", network.name());
             }
         }
@@ -241,30 +302,8 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     for &network in &args.network {
-        let Benched { config, side, batch, samples } = network.benched()?;
-        let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(side, side)? as f64;
-        let kinds = [
-            (Kind::Train, "train", "training step", "images/s", batch, 3.0),
-            (Kind::Forward, "forward", "prediction", "images/s", batch, 1.0),
-            (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", samples * args.steps, 2.0),
-        ];
-        for (_, task, title, unit, units, passes) in
-            kinds.into_iter().filter(|kind| args.only.contains(&kind.0))
-        {
-            let work = Work {
-                task: task.into(),
-                network: Some(network),
-                units: units as f64,
-                unit,
-                gflop: passes * gflop,
-            };
-            let what = format!(
-                "{title}, {} ×{}, {side}×{side} pixels of {}",
-                widths(&config),
-                config.layers_per_block,
-                config.in_channels
-            );
-            show(&mut rows, &what, peak, contest(&args, &what, work)?);
+        for sizes in Sizes::all(&args) {
+            rows.extend(of_network(&args, network, sizes, peak)?);
         }
     }
     if let Some(path) = &args.json {
@@ -275,6 +314,37 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// The contests of a network.
+fn of_network(args: &Args, network: Network, sizes: Sizes, peak: f64) -> Result<Vec<Row>> {
+    let Benched { config, side, batch, samples } = network.benched(sizes)?;
+    let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(side, side)? as f64;
+    let kinds = [
+        (Kind::Train, "train", "training step", "images/s", batch, batch, 3.0),
+        (Kind::Forward, "forward", "prediction", "images/s", batch, batch, 1.0),
+        (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", samples, samples * args.steps, 2.0),
+    ];
+    let mut rows = Vec::new();
+    for (_, task, title, unit, batch, units, passes) in
+        kinds.into_iter().filter(|kind| args.only.contains(&kind.0))
+    {
+        let work = Work {
+            task: task.into(),
+            network: Some((network, sizes)),
+            units: units as f64,
+            unit,
+            gflop: passes * gflop,
+        };
+        let what = format!(
+            "{title}, {} ×{}, batch {batch} of {side}×{side} pixels of {}",
+            widths(&config),
+            config.layers_per_block,
+            config.in_channels
+        );
+        show(&mut rows, &what, peak, contest(args, &what, work)?);
+    }
+    Ok(rows)
+}
+
 fn widths(config: &UNetConfig) -> String {
     let widths: Vec<String> = config.block_out_channels.iter().map(|width| width.to_string()).collect();
     format!("({})", widths.join(", "))
@@ -283,7 +353,7 @@ fn widths(config: &UNetConfig) -> String {
 #[derive(Clone, Default)]
 struct Work {
     task: String,
-    network: Option<Network>,
+    network: Option<(Network, Sizes)>,
     /// Units of one repeat.
     units: f64,
     unit: &'static str,
@@ -364,11 +434,11 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
 }
 
 /// Our side: this program as the process of one task.
-fn duet(task: &str, network: Option<Network>, args: &Args, threads: usize) -> Result<Command> {
+fn duet(task: &str, network: Option<(Network, Sizes)>, args: &Args, threads: usize) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench-worker", task]);
-    if let Some(network) = network {
-        command.args(["--network", network.name()]);
+    if let Some((network, sizes)) = network {
+        command.args(["--network", network.name()]).args(sizes.flags());
     }
     command.args(["--threads", &threads.to_string(), "--steps", &args.steps.to_string()]);
     if let Some(Instructions::Avx2) = args.instructions {
@@ -410,10 +480,9 @@ impl Worker {
         let mut command = Command::new(python);
         command.arg(Path::new(FOLDER).join("torch_peer.py"));
         match work.network {
-            Some(network) => {
-                command
-                    .arg(&work.task)
-                    .arg(Path::new(FOLDER).join("networks").join(format!("{}.json", network.name())));
+            Some((network, sizes)) => {
+                let file = Path::new(FOLDER).join("networks").join(format!("{}.json", network.name()));
+                command.arg(&work.task).arg(file).args(sizes.flags());
             }
             None => drop(command.args(work.task.split(':'))),
         }

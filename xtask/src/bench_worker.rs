@@ -1,7 +1,7 @@
 //! One task of `cargo xtask bench` in a process of its own: says "ready" once warm, then answers
 //! each line of its input with the seconds of one repeat and the process's peak memory in bytes.
 
-use crate::bench::{Benched, Network, Task};
+use crate::bench::{Benched, Network, Sizes, Task};
 use crate::profile;
 use anyhow::{Context, Result};
 use candle_core::{Device, Shape, Tensor};
@@ -26,6 +26,8 @@ pub struct Args {
     task: Task,
     #[arg(long)]
     network: Option<Network>,
+    #[command(flatten)]
+    sizes: Sizes,
     #[arg(long)]
     threads: usize,
     #[arg(long)]
@@ -132,7 +134,7 @@ pub fn run(args: Args) -> Result<()> {
 
 impl Args {
     fn network(&self) -> Result<Benched> {
-        self.network.context("this task needs a network")?.benched()
+        self.network.context("this task needs a network")?.benched(self.sizes)
     }
 }
 

@@ -87,8 +87,9 @@ struct Pause(u32);
 impl Pause {
     fn wait(&mut self) {
         self.0 += 1;
-        if self.0 > LOOKS {
-            std::thread::sleep(NAP);
+        match self.0 {
+            ..LOOKS => std::thread::yield_now(),
+            _ => std::thread::sleep(NAP),
         }
     }
 }
