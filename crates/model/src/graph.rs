@@ -73,6 +73,8 @@ pub(crate) trait Graph {
     fn divide_by_times(&mut self, x: &Self::X, t: &Self::Times) -> Result<Self::X>;
     /// softmax(q kᵀ / √(C / heads)) v over pixels.
     fn attention(&mut self, qkv: [&Self::X; 3], heads: usize) -> Result<Self::X>;
+    /// Marks that the parameters used so far are not used again from here on to the end of the network.
+    fn mark(&mut self) {}
     /// The images, `copies` times over. Only a graph that is given such images needs it.
     fn repeated(&mut self, _x: &Self::X, copies: usize) -> Result<Self::X> {
         candle_core::bail!("this graph has each image once, not {copies} times")

@@ -19,6 +19,9 @@ pub struct Parameters {
     frozen: BTreeSet<String>,
 }
 
+/// Trainable parameters by name.
+pub type Group<'a> = Vec<(&'a str, &'a Var)>;
+
 impl Parameters {
     /// The parameters by name, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Var)> {

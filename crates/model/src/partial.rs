@@ -1,7 +1,8 @@
 //! Gradients of some of a step's images.
 
 use crate::error::ModelError;
-use crate::parameters::Parameters;
+use crate::parameters::{Group, Parameters};
+use crate::unet::UNet;
 use candle_core::{Device, Tensor, Var};
 use duet_kernels::tape::Gradients;
 use rayon::prelude::*;
@@ -11,7 +12,32 @@ use std::ops::Range;
 /// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
 
-/// The value of an objective for some images, and its gradients: a term of a step's sum, or the sum of several.
+impl UNet {
+    /// The trainable ones of the network's parameters in groups, in the order in which the way back through the network
+    /// ends with them: those of each block on the way up, the last one with the output's, and then all others.
+    pub fn groups<'a>(&self, parameters: &'a Parameters) -> Vec<Group<'a>> {
+        let mut groups = vec![Vec::new(); self.blocks_up() + 1];
+        for (name, var) in parameters.trainable() {
+            groups[self.group_of(name)].push((name, var));
+        }
+        groups
+    }
+
+    /// Which group a parameter is in.
+    pub(crate) fn group_of(&self, name: &str) -> usize {
+        let blocks = self.blocks_up();
+        let block: Option<usize> =
+            name.strip_prefix("up_blocks.").and_then(|rest| rest.split_once('.')?.0.parse().ok());
+        match block {
+            Some(block) if block < blocks => blocks - 1 - block,
+            _ if name.starts_with("conv_norm_out.") || name.starts_with("conv_out.") => 0,
+            _ => blocks,
+        }
+    }
+}
+
+/// The value of an objective for some images, and its gradients: a term of a step's sum, or the sum of several. Where it has
+/// one [group](UNet::groups) of several, the value is that of the last group.
 #[derive(Default)]
 pub struct PartialGradients {
     pub(crate) value: f64,
@@ -19,10 +45,10 @@ pub struct PartialGradients {
 }
 
 impl PartialGradients {
-    /// Those of the trainable ones of the network's parameters, by name.
+    /// The value, and the gradients of these parameters by name.
     ///
     /// Errors: a parameter without a gradient.
-    pub fn by_name(self, parameters: &Parameters) -> Result<ValueAndGradients, ModelError> {
+    pub fn by_name(self, parameters: &[(&str, &Var)]) -> Result<ValueAndGradients, ModelError> {
         let tensor = |name: &str, var: &Var| {
             let values = self.gradients.get(name);
             values.map(|values| Tensor::from_vec(values, var.shape(), &Device::Cpu)).transpose()
@@ -36,14 +62,13 @@ impl PartialGradients {
         self.gradients.add(next.gradients);
     }
 
-    /// The value, and the gradients of the trainable parameters one behind the other, for [`gradients_of`].
+    /// The value, and the gradients of these parameters one behind the other, for [`gradients_of`].
     ///
     /// Errors: a parameter without a gradient.
-    pub fn into_values(self, parameters: &Parameters) -> Result<(f64, Vec<f32>), ModelError> {
-        let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
+    pub fn into_values(self, parameters: &[(&str, &Var)]) -> Result<(f64, Vec<f32>), ModelError> {
         let mut values = vec![0.0; parameters.iter().map(|(_, var)| var.elem_count()).sum()];
         let (mut left, mut places) = (&mut values[..], Vec::new());
-        for &(name, var) in &parameters {
+        for &(name, var) in parameters {
             let (place, others) = left.split_at_mut(var.elem_count());
             places.push((name, place));
             left = others;
@@ -61,11 +86,11 @@ impl PartialGradients {
 ///
 /// Errors: those of candle, where `values` gives another number.
 pub fn gradients_of(
-    parameters: &Parameters,
+    parameters: &[(&str, &Var)],
     values: impl Fn(Range<usize>) -> Vec<f32> + Sync,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let mut first = 0;
-    let places = parameters.trainable().map(|(name, var)| {
+    let places = parameters.iter().map(|&(name, var)| {
         let range = first..first + var.elem_count();
         first = range.end;
         (name, var, range)
@@ -79,15 +104,14 @@ pub fn gradients_of(
 
 /// The gradient of each parameter. A parameter without one is an error that names it.
 pub(crate) fn by_name(
-    parameters: &Parameters,
+    parameters: &[(&str, &Var)],
     gradient: impl Fn(&str, &Var) -> candle_core::Result<Option<Tensor>> + Sync,
 ) -> Result<BTreeMap<String, Tensor>, ModelError> {
-    let parameters: Vec<(&str, &Var)> = parameters.trainable().collect();
-    let named = |(name, var): (&str, &Var)| match gradient(name, var)? {
+    let named = |&(name, var): &(&str, &Var)| match gradient(name, var)? {
         Some(gradient) => Ok((name.to_string(), gradient)),
         None => Err(without_gradient(name)),
     };
-    parameters.into_par_iter().map(named).collect()
+    parameters.par_iter().map(named).collect()
 }
 
 fn without_gradient(name: &str) -> ModelError {

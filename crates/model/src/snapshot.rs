@@ -16,7 +16,8 @@ use duet_ranks::TreeSum;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a [`Snapshot`] is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,35 +117,45 @@ impl UNet {
         if inputs.x.device().is_cpu() {
             let chunks = chunks(inputs.len(), 1);
             let numbered: Vec<_> = chunks.iter().cloned().enumerate().collect();
-            let sum = self.snapshot(Purpose::Training)?.partial_gradients(
-                &inputs,
-                (&numbered, chunks.len()),
-                objective,
-            )?;
-            let total = sum.total().ok_or_else(|| ModelError::Input("no images".into()))?;
-            return total.by_name(parameters);
+            let groups = self.groups(parameters);
+            let found = Mutex::new(ValueAndGradients::default());
+            let ready = |group: usize, sum: TreeSum<PartialGradients>| {
+                let (value, gradients) = sum.total().unwrap_or_default().by_name(&groups[group])?;
+                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.0 += value;
+                found.1.extend(gradients);
+                Ok(())
+            };
+            let snapshot = self.snapshot(Purpose::Training)?;
+            snapshot.partial_gradients(&inputs, (&numbered, chunks.len()), objective, ready)?;
+            return Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner));
         }
         let prediction = self.run(&mut CandleGraph(self.device()), inputs.given(|x| Ok(x.clone()))?)?;
         let (value, gradient) = objective(0..inputs.len(), &prediction.detach())?;
         let grads = (prediction * gradient)?.sum_all()?.backward()?;
-        Ok((value, by_name(parameters, |_, var| Ok(grads.get(var).cloned()))?))
+        let parameters: Vec<_> = parameters.trainable().collect();
+        Ok((value, by_name(&parameters, |_, var| Ok(grads.get(var).cloned()))?))
     }
 
     /// The same on the CPU for some [`chunks`] of a batch that has more, with their numbers among `terms` chunks and their
-    /// images among these inputs: a part of the sum, which [`PartialGradients::by_name`] makes gradients of when it is whole.
+    /// images among these inputs. `ready` gets the number of each of the [groups](UNet::groups) and this part of its sum as soon
+    /// as it has all of these chunks, one group after the other, while work on the next ones goes on;
+    /// [`PartialGradients::by_name`] makes gradients of a whole sum.
     ///
-    /// Errors: inputs as for [`UNet::forward_of`]; those of `objective`.
-    pub fn partial_gradients<F>(
+    /// Errors: inputs as for [`UNet::forward_of`]; those of `objective` and `ready`.
+    pub fn partial_gradients<F, R>(
         &self,
         inputs: &NetworkInputs,
         chunks: (&[(usize, Range<usize>)], usize),
         objective: F,
-    ) -> std::result::Result<TreeSum<PartialGradients>, ModelError>
+        ready: R,
+    ) -> std::result::Result<(), ModelError>
     where
         F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
+        R: Fn(usize, TreeSum<PartialGradients>) -> std::result::Result<(), ModelError> + Sync,
     {
         let inputs = self.inputs(inputs)?;
-        Ok(self.snapshot(Purpose::Training)?.partial_gradients(&inputs, chunks, objective)?)
+        self.snapshot(Purpose::Training)?.partial_gradients(&inputs, chunks, objective, ready)
     }
 }
 
@@ -190,32 +201,50 @@ impl Snapshot<'_> {
         Ok(Tensor::cat(&(0..copies).flat_map(of_copy).collect::<Result<Vec<_>>>()?, 0)?)
     }
 
-    fn partial_gradients<F>(
+    fn partial_gradients<F, R>(
         &self,
         inputs: &Inputs,
         (chunks, terms): (&[(usize, Range<usize>)], usize),
         objective: F,
-    ) -> Result<TreeSum<PartialGradients>>
+        ready: R,
+    ) -> std::result::Result<(), ModelError>
     where
         F: Fn(Range<usize>, &Tensor) -> Result<(f64, Tensor)> + Sync,
+        R: Fn(usize, TreeSum<PartialGradients>) -> std::result::Result<(), ModelError> + Sync,
     {
         let (_, _, height, width) = inputs.x.dims4()?;
-        let sum = TreeSum::new(terms);
-        chunks.par_iter().try_for_each(|(number, chunk)| -> Result<()> {
+        let last = self.unet.blocks_up();
+        let sums: Vec<_> =
+            (0..=last).map(|_| (TreeSum::new(terms), AtomicUsize::new(chunks.len()))).collect();
+        let add = |group: usize, number: usize, part: PartialGradients| {
+            let (sum, left) = &sums[group];
+            sum.add(number, part, PartialGradients::add);
+            // Whoever is the last finds what the others have added.
+            if left.fetch_sub(1, Ordering::AcqRel) == 1 { ready(group, sum.take()) } else { Ok(()) }
+        };
+        chunks.par_iter().try_for_each(|(number, chunk)| {
             let (mut value, mut gradients) = (0.0, Gradients::default());
-            for (range, part) in inputs.part(chunk.clone())?.chunks(at_once(height, width))? {
+            let parts = inputs.part(chunk.clone())?.chunks(at_once(height, width))?;
+            for (range, part) in parts {
                 let mut graph = TapeGraph { tape: Tape::recording(), snapshot: self };
                 let y = self.unet.run(&mut graph, part.given(channels_last)?)?;
+                let is_last = range.end == chunk.len();
                 let range = chunk.start + range.start..chunk.start + range.end;
                 let (share, gradient) = objective(range, &channels_first(&y)?)?;
                 let gradient = flat(&gradient.permute((0, 2, 3, 1))?)?;
                 value += share;
-                gradients = graph.tape.backward_onto(&y, &gradient, gradients);
+                let mut added = Ok(());
+                gradients = graph.tape.backward_onto(&y, &gradient, gradients, |mark, known| {
+                    if is_last && added.is_ok() {
+                        let group = last - 1 - mark;
+                        let gradients = known.take(|name| self.unet.group_of(name) == group);
+                        added = add(group, *number, PartialGradients { value: 0.0, gradients });
+                    }
+                });
+                added?;
             }
-            sum.add(*number, PartialGradients { value, gradients }, PartialGradients::add);
-            Ok(())
-        })?;
-        Ok(sum)
+            add(last, *number, PartialGradients { value, gradients })
+        })
     }
 
     /// The prepared weights of a layer. They are made at the first use.
@@ -283,6 +312,10 @@ impl Graph for TapeGraph<'_> {
     type X = Images;
     type Times = [f32];
     type Labels = [u32];
+
+    fn mark(&mut self) {
+        self.tape.mark();
+    }
 
     fn waves(&mut self, t: &[f32], waves: &Waves) -> Result<Images> {
         Ok(Images::new([t.len(), 1, 1, waves.width], &waves.codes(t)?))

@@ -156,6 +156,7 @@ impl UNet {
             h = middle.forward(graph, &h, &embedding)?;
         }
         for up in &self.up {
+            graph.mark();
             h = up.forward(graph, h, &embedding, &mut skips)?;
         }
         let h = graph.norm(&h, &self.conv_norm_out, Activation::Silu, None)?;
@@ -164,6 +165,11 @@ impl UNet {
             return Ok(y);
         }
         graph.divide_by_times(&y, t)
+    }
+
+    /// The number of blocks on the way up.
+    pub(crate) fn blocks_up(&self) -> usize {
+        self.up.len()
     }
 
     /// The tables whose rows are added to embeddings, by name.

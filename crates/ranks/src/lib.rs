@@ -30,7 +30,7 @@ pub use launch::{Launch, launch};
 pub use mpi::mpi;
 pub use ranks::{Channel, Ranks, Traffic};
 pub use transport::{Arrived, Transport};
-pub use tree::{Addend, Total, TreeSum, shares};
+pub use tree::{Addend, BegunSum, Total, TreeSum, shares};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -82,6 +82,12 @@ impl<T> TreeSum<T> {
         }
     }
 
+    /// What is added so far, out of this sum.
+    pub fn take(&self) -> Self {
+        let nodes = std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner));
+        Self { terms: self.terms, nodes: Mutex::new(nodes) }
+    }
+
     /// The whole sum; none where a term is missing, or where there is none.
     pub fn total(self) -> Option<T> {
         let root = (levels(self.terms), 0);
@@ -216,9 +222,27 @@ impl Values {
 }
 
 /// A slice of a node.
+#[derive(Debug)]
 struct Slice {
     number: f64,
     values: Values,
+}
+
+/// A sum to which this rank has given its part.
+#[derive(Debug)]
+pub struct BegunSum {
+    nodes: Vec<(Node, f64, Arc<Vec<f32>>)>,
+    terms: usize,
+    len: usize,
+    /// The ranks that have terms.
+    adding: Vec<usize>,
+}
+
+impl BegunSum {
+    /// The values that the i-th of the ranks with terms adds.
+    fn slice(&self, i: usize) -> Range<usize> {
+        i * self.len / self.adding.len()..(i + 1) * self.len / self.adding.len()
+    }
 }
 
 impl Ranks {
@@ -237,59 +261,86 @@ impl Ranks {
         shares: &[Range<usize>],
         len: usize,
     ) -> Result<Total, RankError> {
-        let (own, terms) = (self.rank(), part.terms());
+        let mut totals = self.finish_sums(vec![self.begin_sum(part, shares, len)])?;
+        let none = || RankError::Message { rank: self.rank(), reason: "no sum".into() };
+        totals.pop().ok_or_else(none)
+    }
+
+    /// Begins a sum and does not wait for it: what others add of this rank's part goes to them while work goes on. All ranks
+    /// begin their sums in the same order. The numbers are those of [`Ranks::sum`].
+    pub fn begin_sum(&self, part: TreeSum<Addend>, shares: &[Range<usize>], len: usize) -> BegunSum {
+        let terms = part.terms();
         let nodes = part.into_nodes().into_iter();
-        let nodes: Vec<(Node, f64, Arc<Vec<f32>>)> =
-            nodes.map(|(node, Addend { number, values })| (node, number, Arc::new(values))).collect();
+        let nodes = nodes.map(|(node, Addend { number, values })| (node, number, Arc::new(values)));
         let adding: Vec<usize> = (0..self.size()).filter(|&rank| !shares[rank].is_empty()).collect();
-        let slice = |i: usize| i * len / adding.len()..(i + 1) * len / adding.len();
-        // Every rank begins with the one behind it, so that no link gets all at once.
-        let behind = |ranks: &[usize]| {
-            let (before, after) = ranks.split_at(ranks.partition_point(|&rank| rank <= own));
-            [after, before].concat()
-        };
-        let mut mine = None;
-        if let Ok(i) = adding.binary_search(&own) {
-            for to in behind(&adding).into_iter().filter(|&to| to != own) {
-                let range = slice(adding.partition_point(|&rank| rank < to));
-                let nodes = nodes.iter().flat_map(|(node, number, values)| {
+        let begun = BegunSum { nodes: nodes.collect(), terms, len, adding };
+        if begun.adding.contains(&self.rank()) {
+            for to in self.behind(&begun.adding) {
+                let range = begun.slice(begun.adding.partition_point(|&rank| rank < to));
+                let blocks = begun.nodes.iter().flat_map(|(node, number, values)| {
                     [head(*node, *number), Block::Values(values.clone(), range.clone())]
                 });
-                self.send_blocks(to, Channel::Sum, nodes.collect());
+                self.send_blocks(to, Channel::Sum, blocks.collect());
             }
-            let mine_of = |(node, number, values): &(Node, f64, Arc<Vec<f32>>)| {
-                (*node, Slice { number: *number, values: Values::Here(values.clone(), slice(i)) })
-            };
-            let mut all: BTreeMap<Node, Slice> = nodes.iter().map(mine_of).collect();
-            for &from in adding.iter().filter(|&&from| from != own) {
-                all.extend(self.slices(from, Channel::Sum, slice(i).len())?);
-            }
-            let root = (levels(terms), 0);
-            let missing = || RankError::Message { rank: own, reason: "a term of the sum is missing".into() };
-            let Slice { number, values } = node_of(&mut all, terms, root).ok_or_else(missing)?;
-            let (values, range) = match values {
-                Values::Here(values, range) => (values, range),
-                came => (Arc::new(came.get().to_vec()), 0..came.len()),
-            };
-            let all: Vec<usize> = (0..self.size()).collect();
-            for to in behind(&all).into_iter().filter(|&to| to != own) {
-                let blocks = vec![head(root, number), Block::Values(values.clone(), range.clone())];
-                self.send_blocks(to, Channel::Total, blocks);
-            }
-            mine = Some(Slice { number, values: Values::Here(values, range) });
         }
+        begun
+    }
+
+    /// The sums that were begun, in the same order at all ranks.
+    ///
+    /// # Errors
+    /// As [`Ranks::sum`].
+    pub fn finish_sums(&self, begun: Vec<BegunSum>) -> Result<Vec<Total>, RankError> {
+        let own = begun.iter().map(|sum| self.add_slice(sum)).collect::<Result<Vec<_>, _>>()?;
+        begun.iter().zip(own).map(|(sum, own)| self.total(sum, own)).collect()
+    }
+
+    /// Other ranks, from the one behind this one on, so that no link gets all at once.
+    fn behind(&self, ranks: &[usize]) -> Vec<usize> {
+        let (before, after) = ranks.split_at(ranks.partition_point(|&rank| rank <= self.rank()));
+        [after, before].concat().into_iter().filter(|&rank| rank != self.rank()).collect()
+    }
+
+    /// Adds this rank's slice, if it has one, and sends its sum to all.
+    fn add_slice(&self, sum: &BegunSum) -> Result<Option<Slice>, RankError> {
+        let own = self.rank();
+        let Ok(i) = sum.adding.binary_search(&own) else { return Ok(None) };
+        let mine = |(node, number, values): &(Node, f64, Arc<Vec<f32>>)| {
+            (*node, Slice { number: *number, values: Values::Here(values.clone(), sum.slice(i)) })
+        };
+        let mut all: BTreeMap<Node, Slice> = sum.nodes.iter().map(mine).collect();
+        for &from in sum.adding.iter().filter(|&&from| from != own) {
+            all.extend(self.slices(from, Channel::Sum, sum.slice(i).len())?);
+        }
+        let root = (levels(sum.terms), 0);
+        let missing = || RankError::Message { rank: own, reason: "a term of the sum is missing".into() };
+        let Slice { number, values } = node_of(&mut all, sum.terms, root).ok_or_else(missing)?;
+        let (values, range) = match values {
+            Values::Here(values, range) => (values, range),
+            came => (Arc::new(came.get().to_vec()), 0..came.len()),
+        };
+        let all: Vec<usize> = (0..self.size()).collect();
+        for to in self.behind(&all) {
+            let blocks = vec![head(root, number), Block::Values(values.clone(), range.clone())];
+            self.send_blocks(to, Channel::Total, blocks);
+        }
+        Ok(Some(Slice { number, values: Values::Here(values, range) }))
+    }
+
+    /// All slices of a sum, of which one is this rank's own.
+    fn total(&self, sum: &BegunSum, mut own: Option<Slice>) -> Result<Total, RankError> {
         let mut total = Total { number: 0.0, slices: Vec::new() };
-        for (i, &from) in adding.iter().enumerate() {
-            let sum = match mine.take_if(|_| from == own) {
-                Some(sum) => sum,
+        for (i, &from) in sum.adding.iter().enumerate() {
+            let slice = match own.take_if(|_| from == self.rank()) {
+                Some(own) => own,
                 None => {
-                    let found = self.slices(from, Channel::Total, slice(i).len())?.pop();
+                    let found = self.slices(from, Channel::Total, sum.slice(i).len())?.pop();
                     let none = || RankError::Message { rank: from, reason: "no sum".into() };
                     found.ok_or_else(none)?.1
                 }
             };
-            total.number = sum.number;
-            total.slices.push((slice(i).start, sum.values));
+            total.number = slice.number;
+            total.slices.push((sum.slice(i).start, slice.values));
         }
         Ok(total)
     }

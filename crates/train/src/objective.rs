@@ -10,7 +10,9 @@ use crate::loss_weighting::loss_weights;
 use crate::options::{Diffusion, TrainOptions};
 use crate::timestep_sampling::{TimestepSampling, WeightedTimesteps};
 use candle_core::Tensor;
-use duet_model::{NetworkInputs, Parameters, PartialGradients, Snapshot, UNet, ValueAndGradients};
+use duet_model::{
+    ModelError, NetworkInputs, Parameters, PartialGradients, Snapshot, UNet, ValueAndGradients,
+};
 use duet_random::Draws;
 use duet_ranks::TreeSum;
 use duet_schedule::{NoiseSchedule, Prediction};
@@ -223,16 +225,17 @@ impl Noised {
         Ok(unet.value_and_gradients(parameters, &self.inputs(), part)?)
     }
 
-    /// The same for chunks of a step that are among these images, with their numbers among `terms` chunks: a part of the
-    /// step's sum.
+    /// The same for chunks of a step that are among these images, with their numbers among all chunks: parts of the
+    /// step's sums, one for each of the [groups](UNet::groups).
     pub fn partial_gradients(
         &self,
         unet: &UNet,
         chunks: (&[(usize, Range<usize>)], usize),
         scale: f64,
-    ) -> Result<TreeSum<PartialGradients>, TrainError> {
+        ready: impl Fn(usize, TreeSum<PartialGradients>) -> Result<(), ModelError> + Sync,
+    ) -> Result<(), TrainError> {
         let part = |range, prediction: &Tensor| self.part(range, prediction, scale);
-        Ok(unet.partial_gradients(&self.inputs(), chunks, part)?)
+        Ok(unet.partial_gradients(&self.inputs(), chunks, part, ready)?)
     }
 
     fn inputs(&self) -> NetworkInputs<'_> {

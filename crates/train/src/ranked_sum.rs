@@ -1,9 +1,10 @@
 //! The sum of a step's gradients over the ranks that train together.
 
 use crate::error::TrainError;
-use duet_model::{ModelError, Parameters, PartialGradients, ValueAndGradients, gradients_of};
+use duet_model::{Group, ModelError, PartialGradients, ValueAndGradients, gradients_of};
 use duet_ranks::{Addend, Ranks, TreeSum, shares};
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The ranks that train together, and how much of a step each takes.
 #[derive(Debug)]
@@ -31,22 +32,57 @@ impl RankedSum {
         }
     }
 
-    /// The step's value and gradients, at every rank, of the parts that the ranks have added.
+    /// The step's value and gradients, at every rank, of the parts that the ranks add. `parts` calls what it is given with
+    /// each of the groups in order, as soon as this rank's part of its sum is known; it is none for a rank without images.
+    /// While the next group is computed, what others add of this one travels.
     pub fn total(
         &self,
-        part: TreeSum<PartialGradients>,
-        parameters: &Parameters,
+        groups: &[Group],
+        terms: usize,
+        parts: Option<impl FnOnce(&Ready) -> Result<(), TrainError>>,
     ) -> Result<ValueAndGradients, TrainError> {
         if self.ranks.size() == 1 {
-            return Ok(part.total().unwrap_or_default().by_name(parameters)?);
+            let found = Mutex::new(ValueAndGradients::default());
+            if let Some(parts) = parts {
+                parts(&|group, sum| {
+                    let (value, gradients) = sum.total().unwrap_or_default().by_name(&groups[group])?;
+                    let mut found = lock(&found);
+                    found.0 += value;
+                    found.1.extend(gradients);
+                    Ok(())
+                })?;
+            }
+            return Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner));
         }
-        let shares = shares(part.terms(), &self.threads);
-        let addend = |partial: PartialGradients| {
-            let (number, values) = partial.into_values(parameters)?;
-            Ok::<_, ModelError>(Addend { number, values })
+        let shares = shares(terms, &self.threads);
+        let len = |group: usize| groups[group].iter().map(|(_, var)| var.elem_count()).sum();
+        let begun = Mutex::new(Vec::new());
+        let begin = |group: usize, sum: TreeSum<PartialGradients>| {
+            let addend = |partial: PartialGradients| {
+                let (number, values) = partial.into_values(&groups[group])?;
+                Ok::<_, ModelError>(Addend { number, values })
+            };
+            let sum = sum.try_map(addend)?;
+            lock(&begun).push(self.ranks.begin_sum(sum, &shares, len(group)));
+            Ok(())
         };
-        let len = parameters.trainable().map(|(_, var)| var.elem_count()).sum();
-        let total = self.ranks.sum(part.try_map(addend)?, &shares, len)?;
-        Ok((total.number, gradients_of(parameters, |range| total.values(range))?))
+        match parts {
+            Some(parts) => parts(&begin)?,
+            None => (0..groups.len()).try_for_each(|group| begin(group, TreeSum::new(terms)))?,
+        }
+        let begun = begun.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut all = ValueAndGradients::default();
+        for (group, total) in groups.iter().zip(self.ranks.finish_sums(begun)?) {
+            all.0 += total.number;
+            all.1.extend(gradients_of(group, |range| total.values(range))?);
+        }
+        Ok(all)
     }
+}
+
+/// Takes the number of a group of parameters, and this rank's part of its sum.
+pub(crate) type Ready<'a> = dyn Fn(usize, TreeSum<PartialGradients>) -> Result<(), ModelError> + Sync + 'a;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -8,7 +8,7 @@ use crate::image_changes::ImageChanges;
 use crate::objective::{BatchDraws, Noised, Objective, TrainingDraws};
 use crate::optimizer::is_decayed;
 use crate::options::{Diffusion, TrainOptions};
-use crate::ranked_sum::RankedSum;
+use crate::ranked_sum::{RankedSum, Ready};
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
 use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, UNet, UNetConfig, ValueAndGradients};
@@ -16,7 +16,7 @@ use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,
 };
-use duet_ranks::{Ranks, TreeSum};
+use duet_ranks::Ranks;
 use duet_schedule::NoiseSchedule;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -333,11 +333,10 @@ impl Trainer {
             .map(|(number, chunk)| (number, chunk.start - own.start..chunk.end - own.start))
             .collect();
         // Without images of its own, this rank has nothing to add.
-        let part = match own.is_empty() {
-            true => TreeSum::new(chunks.len()),
-            false => noised(own)?.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale)?,
-        };
-        self.ranks.total(part, &self.parameters)
+        let parts = (!own.is_empty()).then_some(|ready: &Ready| {
+            noised(own)?.partial_gradients(&self.unet, (&own_chunks, chunks.len()), scale, ready)
+        });
+        self.ranks.total(&self.unet.groups(&self.parameters), chunks.len(), parts)
     }
 
     /// The same with candle's gradients, one batch after the other.

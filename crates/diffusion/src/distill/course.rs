@@ -6,7 +6,9 @@ use crate::error::{Result, Within, setting};
 use crate::job::drawing::{Part, parts};
 use crate::job::hands::Whole;
 use crate::job::lead::Job;
+use crate::job::order::Order;
 use crate::model::Model;
+use crate::model_files::{ALL_BITS, ModelFiles};
 use crate::run_folder::LESSONS;
 use crate::snapshots;
 use candle_core::{Device, Tensor, Var};
@@ -75,7 +77,9 @@ impl Course {
     ) -> Result<Trajectories> {
         if let Some(job) = job {
             if !self.is_shared {
-                job.announce_teacher(&self.config, self.teacher.model())?;
+                let (files, weights) = ModelFiles::of(self.teacher.model(), ALL_BITS)?;
+                let (config, model) = (self.config.to_toml()?, serde_json::to_value(files)?);
+                job.announce(&Order::Teacher { config, model }, &weights)?;
                 self.is_shared = true;
             }
             job.announce_trajectories(number, student.map(|(_, weights)| weights))?;

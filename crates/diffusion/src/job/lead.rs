@@ -4,8 +4,6 @@ use crate::config::RunConfig;
 use crate::error::{Error, Result};
 use crate::job::introduction::Introduction;
 use crate::job::order::{self, Answer, Order, TrainOrder};
-use crate::model::Model;
-use crate::model_files::{ALL_BITS, ModelFiles};
 use candle_core::Tensor;
 use duet_data::Splits;
 use duet_model::Memory;
@@ -122,13 +120,6 @@ impl Job {
             labels: lesson.labels.clone(),
         };
         self.announce(&order, &[values(&lesson.x)?, values(&lesson.x0)?].concat())
-    }
-
-    /// Gives the others the teacher of a student's run.
-    pub(crate) fn announce_teacher(&self, config: &RunConfig, teacher: &Model) -> Result<()> {
-        let (files, weights) = ModelFiles::of(teacher, ALL_BITS)?;
-        let order = Order::Teacher { config: config.to_toml()?, model: serde_json::to_value(files)? };
-        self.announce(&order, &weights)
     }
 
     /// Lets the others draw parts of a teacher's set, from the states of this student, if there is one.

@@ -8,7 +8,7 @@ mod follow;
 pub(crate) mod hands;
 mod introduction;
 pub(crate) mod lead;
-mod order;
+pub(crate) mod order;
 
 pub use drawing::Denoised;
 pub use follow::follow;

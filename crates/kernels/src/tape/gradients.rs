@@ -41,6 +41,11 @@ impl Gradients {
         self.0.keys().map(String::as_str)
     }
 
+    /// Takes out the gradients of some parameters.
+    pub fn take(&mut self, takes: impl Fn(&str) -> bool) -> Self {
+        Self(self.0.extract_if(.., |name, _| takes(name)).collect())
+    }
+
     /// All gradients except the one of this name.
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.remove(name);

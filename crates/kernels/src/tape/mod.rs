@@ -25,24 +25,31 @@ use std::sync::Arc;
 pub struct Tape {
     pub(crate) records: bool,
     steps: Vec<Option<Step>>,
+    /// The numbers of steps before each mark.
+    marks: Vec<usize>,
     pub(crate) multiply_adds: u64,
 }
 
 impl Tape {
     /// A tape that records the backward pass.
     pub fn recording() -> Self {
-        Self { records: true, steps: Vec::new(), multiply_adds: 0 }
+        Self { records: true, steps: Vec::new(), marks: Vec::new(), multiply_adds: 0 }
     }
 
     /// A tape that only runs forward and records nothing.
     pub fn forward_only() -> Self {
-        Self { records: false, steps: Vec::new(), multiply_adds: 0 }
+        Self { records: false, steps: Vec::new(), marks: Vec::new(), multiply_adds: 0 }
     }
 
     /// The number of multiply-adds of all convolutions, linear layers and attentions so far. A convolution
     /// counts as the direct sum, for every algorithm.
     pub fn multiply_adds(&self) -> u64 {
         self.multiply_adds
+    }
+
+    /// Marks a place between two operations, for [`Tape::backward_onto`].
+    pub fn mark(&mut self) {
+        self.marks.push(self.steps.len());
     }
 
     /// Images whose gradient is wanted. [`Tape::backward`] returns it under `name`.
@@ -85,17 +92,29 @@ impl Tape {
 
     /// The gradients of ⟨`grad`, `of`⟩ with respect to all parameters. `grad` has as many values as `of`.
     pub fn backward(self, of: &Images, grad: &[f32]) -> Gradients {
-        self.backward_onto(of, grad, Gradients::default())
+        self.backward_onto(of, grad, Gradients::default(), |_, _| {})
     }
 
-    /// The same, added to gradients of other images.
-    pub fn backward_onto(mut self, of: &Images, grad: &[f32], parameters: Gradients) -> Gradients {
+    /// The same, added to gradients of other images. At each mark, from the last to the first, `at_mark` gets its number and the
+    /// gradients so far: those of parameters that are used behind the mark alone are known. It may take them out.
+    pub fn backward_onto(
+        mut self,
+        of: &Images,
+        grad: &[f32],
+        parameters: Gradients,
+        mut at_mark: impl FnMut(usize, &mut Gradients),
+    ) -> Gradients {
         assert!(self.records, "the tape only runs forward");
         assert_eq!(grad.len(), of.len(), "a gradient of another shape");
         let nodes = std::iter::repeat_with(|| None).take(self.steps.len()).collect();
         let mut pending = Pending { nodes, parameters };
         pending.nodes[of.node] = Some(Buffer::copy(grad));
-        while let Some(step) = self.steps.pop() {
+        loop {
+            while self.marks.last() == Some(&self.steps.len()) {
+                self.marks.pop();
+                at_mark(self.marks.len(), &mut pending.parameters);
+            }
+            let Some(step) = self.steps.pop() else { break };
             let grad = pending.nodes.pop().flatten();
             if let (Some(step), Some(grad)) = (step, grad) {
                 let _span = profile::operation("other operations", true);

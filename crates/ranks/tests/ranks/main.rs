@@ -61,6 +61,35 @@ fn a_sum_has_the_same_bits_for_any_number_of_ranks_weights_and_order_of_arrival(
 }
 
 #[test]
+fn sums_that_are_begun_before_the_first_is_finished_are_those_of_one_after_the_other() {
+    let terms = 5;
+    let expected = by_definition(0, 8, terms);
+    let shares = shares(terms, &[1, 2, 1, 9]);
+    let sums = on_ranks(shares.len(), LIMIT, |ranks| {
+        let part = |values: std::ops::Range<usize>| {
+            let part = TreeSum::new(terms);
+            for number in shares[ranks.rank()].clone() {
+                let Addend { number: of_term, values: all } = term(number);
+                part.add(
+                    number,
+                    Addend { number: of_term, values: all[values.clone()].to_vec() },
+                    Addend::add,
+                );
+            }
+            // What is taken out is all that was added.
+            part.take()
+        };
+        let begun =
+            [0..2, 2..2, 2..5].map(|values| ranks.begin_sum(part(values.clone()), &shares, values.len()));
+        ranks.finish_sums(begun.into()).unwrap().into_iter().map(Addend::from).collect::<Vec<_>>()
+    });
+    for sums in sums {
+        assert!(sums.iter().all(|sum| sum.number == expected.number));
+        assert_eq!(sums.into_iter().flat_map(|sum| sum.values).collect::<Vec<_>>(), expected.values);
+    }
+}
+
+#[test]
 fn a_sum_with_a_missing_term_is_none() {
     let sum = TreeSum::new(3);
     sum.add(0, 1.0, |a, b| *a += b);
