@@ -15,15 +15,17 @@ LINKS = {"1 Gbit/s": 125e6, "10 Gbit/s": 1250e6}
 LATENCY = 0.3e-3
 # Seconds that a message takes besides its bytes.
 MESSAGE = 0.05e-3
+# Groups of parameters, each with a sum of its own: the blocks on the way up of these networks, and all others.
+GROUPS = 4
 HOSTS = [1, 2, 4, 8, 16, 32, 64]
 
 
 def wire(hosts, size, rate, handling):
     """Slices to their ranks, and their sums to all: each rank sends and receives all values but its own part, twice, and does
-    both at once."""
+    both at once. Of the first pass, the last group's messages alone are left when the way back ends."""
     if hosts == 1:
         return 0.0
-    return 2 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + 2 * (hosts - 1) * MESSAGE + LATENCY
+    return 2 * (hosts - 1) / hosts * size * (1 / rate + 1 / handling) + (GROUPS + 1) * (hosts - 1) * MESSAGE + LATENCY
 
 
 def step(hosts, chunks, chunk, rest, size, rate, handling):

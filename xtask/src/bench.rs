@@ -265,10 +265,15 @@ pub fn run(args: Args) -> Result<()> {
     if args.threads == 0 || args.repeats == 0 || args.steps == 0 {
         return Err(usage("--threads, --repeats and --steps must be at least 1"));
     }
+    if [&args.batch, &args.side, &args.channels].into_iter().flatten().any(|size| *size == 0) {
+        return Err(usage("--batch, --side and --channels must be at least 1"));
+    }
     if args.profile {
         for &network in &args.network {
-            if !duet("profile", Some((network, Sizes::default())), &args, args.threads)?.status()?.success() {
-                bail!("the profile of {} failed", network.name());
+            for sizes in Sizes::all(&args) {
+                if !duet("profile", Some((network, sizes)), &args, args.threads)?.status()?.success() {
+                    bail!("the profile of {} failed", network.name());
+                }
             }
         }
         return Ok(());

@@ -5,6 +5,7 @@ mod bench_worker;
 mod ci;
 mod docs;
 mod event_files;
+mod frontier;
 mod layering;
 mod peers;
 mod profile;
@@ -36,6 +37,8 @@ enum Verb {
     Ci(ci::Args),
     /// Check the figures and pictures of the documents, or measure them again
     Docs(docs::Args),
+    /// Measure every rule, sampler and student of a run: accuracy over distance, as a table and a picture
+    Frontier(frontier::Args),
     /// Check which crate depends on which
     Layering,
 }
@@ -53,6 +56,7 @@ fn main() -> std::process::ExitCode {
         Some(Verb::BenchWorker(args)) => bench_worker::run(args),
         Some(Verb::Ci(args)) => ci::run(args),
         Some(Verb::Docs(args)) => docs::run(args),
+        Some(Verb::Frontier(args)) => frontier::run(args),
         Some(Verb::Layering) => layering::run(),
     })
 }

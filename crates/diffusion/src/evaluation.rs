@@ -53,6 +53,8 @@ pub struct Samples {
     pub settings: Map<String, Value>,
     /// Hash of the model that drew them.
     pub model: Option<String>,
+    /// Rows that went through a network, where this process drew them.
+    pub evaluations: Option<usize>,
     /// The picture sheet, where it says how it can be made again.
     sheet: Option<Sheet>,
 }
@@ -102,6 +104,7 @@ impl Samples {
         Ok(Self {
             sheet: Some(sheet(&drawn.images, &plan.drawing, (model, labels, each), device)?),
             images: drawn.images,
+            evaluations: Some(drawn.evaluations),
             asked,
             source: format!("{}: {}", model.folder.display(), plan.summary()),
             settings,
@@ -140,6 +143,7 @@ impl Samples {
             source: path.display().to_string(),
             settings: Map::from_iter([("samples".to_string(), path.display().to_string().into())]),
             model: None,
+            evaluations: None,
             sheet: None,
         })
     }

@@ -65,6 +65,7 @@ pub(crate) fn taps_first(weight: &[f32], taps: usize, channels: usize, outputs: 
 
 /// Writes a gradient (taps, C, O) in the order of the weights, (O, C, taps).
 pub(crate) fn weights_first(grad: &[f32], taps: usize, channels: usize, outputs: usize, out: &mut [f32]) {
+    assert_eq!(grad.len(), out.len(), "values of a gradient");
     for first in (0..outputs).step_by(TOGETHER) {
         let count = TOGETHER.min(outputs - first);
         for c in 0..channels {

@@ -43,7 +43,7 @@ pub use folder::{
 pub use footprint::Footprint;
 pub use memory::{Memory, available_memory, check_memory, resident_memory};
 pub use parameters::{Group, Parameters};
-pub use partial::{PartialGradients, ValueAndGradients, gradients_of};
+pub use partial::{PartialGradients, Ready, ValueAndGradients, gradients_of, whole_gradients};
 pub use snapshot::{Purpose, Snapshot, chunks};
 pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::{AUGMENT_EMBEDDING, NetworkInputs, UNet};

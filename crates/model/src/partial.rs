@@ -5,9 +5,11 @@ use crate::parameters::{Group, Parameters};
 use crate::unet::UNet;
 use candle_core::{Device, Tensor, Var};
 use duet_kernels::tape::Gradients;
+use duet_ranks::TreeSum;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
 /// The value of an objective and the gradients of all trainable parameters by name.
 pub type ValueAndGradients = (f64, BTreeMap<String, Tensor>);
@@ -36,8 +38,8 @@ impl UNet {
     }
 }
 
-/// The value of an objective for some images, and its gradients: a term of a step's sum, or the sum of several. Where it has
-/// one [group](UNet::groups) of several, the value is that of the last group.
+/// The value of an objective for some images, and its gradients: a term of a step's sum, or the sum of several. Where it is
+/// of one [group](UNet::groups) alone, the value comes with the last group, and is 0 in the others.
 #[derive(Default)]
 pub struct PartialGradients {
     pub(crate) value: f64,
@@ -79,6 +81,27 @@ impl PartialGradients {
         })?;
         Ok((self.value, values))
     }
+}
+
+/// Takes the number of a group, and a part of its sum or the whole.
+pub type Ready<'a> = dyn Fn(usize, TreeSum<PartialGradients>) -> Result<(), ModelError> + Sync + 'a;
+
+/// The value and the gradients of all groups, whose whole sums `work` gives to the function that it gets.
+///
+/// Errors: those of `work`; a parameter without a gradient.
+pub fn whole_gradients<E>(
+    groups: &[Group],
+    work: impl FnOnce(&Ready) -> Result<(), E>,
+) -> Result<ValueAndGradients, E> {
+    let found = Mutex::new(ValueAndGradients::default());
+    work(&|group, sum| {
+        let (value, gradients) = sum.total().unwrap_or_default().by_name(&groups[group])?;
+        let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+        found.0 += value;
+        found.1.extend(gradients);
+        Ok(())
+    })?;
+    Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The gradients by name of values that [`PartialGradients::into_values`] gives, or of their sum; `values` gives those of

@@ -5,7 +5,7 @@ use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
 use crate::memory::Memory;
 use crate::parameters::Parameters;
-use crate::partial::{PartialGradients, ValueAndGradients, by_name};
+use crate::partial::{PartialGradients, ValueAndGradients, by_name, whole_gradients};
 use crate::unet::{Inputs, NetworkInputs, UNet};
 use crate::waves::Waves;
 use candle_core::{DType, Device, Result, Tensor};
@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// What a [`Snapshot`] is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,18 +117,10 @@ impl UNet {
         if inputs.x.device().is_cpu() {
             let chunks = chunks(inputs.len(), 1);
             let numbered: Vec<_> = chunks.iter().cloned().enumerate().collect();
-            let groups = self.groups(parameters);
-            let found = Mutex::new(ValueAndGradients::default());
-            let ready = |group: usize, sum: TreeSum<PartialGradients>| {
-                let (value, gradients) = sum.total().unwrap_or_default().by_name(&groups[group])?;
-                let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
-                found.0 += value;
-                found.1.extend(gradients);
-                Ok(())
-            };
             let snapshot = self.snapshot(Purpose::Training)?;
-            snapshot.partial_gradients(&inputs, (&numbered, chunks.len()), objective, ready)?;
-            return Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+            return whole_gradients(&self.groups(parameters), |ready| {
+                snapshot.partial_gradients(&inputs, (&numbered, chunks.len()), objective, ready)
+            });
         }
         let prediction = self.run(&mut CandleGraph(self.device()), inputs.given(|x| Ok(x.clone()))?)?;
         let (value, gradient) = objective(0..inputs.len(), &prediction.detach())?;

@@ -11,9 +11,10 @@ use ::mpi::traits::{Communicator, Destination, Equivalence, Source};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// Bytes of one message of MPI. Larger ones of ours are cut, so that no receiver waits long for a stopped sender.
+/// Bytes of one message of MPI; larger ones of ours are cut. It is below the 64 KiB up to which Open MPI sends over TCP without
+/// asking the receiver first, with room for its header. An answer would wait behind the data of the other direction.
 const PIECE: usize = (1 << 16) - 1024;
-/// Looks without a pause, and the pause between others.
+/// Looks between which other threads may run, and the pause between later ones.
 const LOOKS: u32 = 1000;
 const NAP: Duration = Duration::from_micros(20);
 /// A tag says what a message is for, twice, and in its last bit whether more pieces follow.
@@ -80,7 +81,7 @@ impl Mpi {
     }
 }
 
-/// Waits between two looks at what is on its way: not at all at first, then so that others have the processor.
+/// Waits between two looks at what is on its way: at first only for threads that want this processor.
 #[derive(Default)]
 struct Pause(u32);
 

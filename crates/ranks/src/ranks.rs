@@ -53,11 +53,11 @@ enum Out {
 #[derive(Debug, Clone)]
 pub(crate) enum Block {
     Bytes(Arc<Vec<u8>>),
-    /// Some of these values, as the processor has them: little-endian, for all that this crate is built for.
+    /// Some of these values, as the processor has them: little-endian on all processors that the feature `mpi` is built for.
     Values(Arc<Vec<f32>>, Range<usize>),
 }
 
-#[cfg(target_endian = "big")]
+#[cfg(all(feature = "mpi", target_endian = "big"))]
 compile_error!("ranks send values as the processor has them, and expect them little-endian");
 
 impl Block {

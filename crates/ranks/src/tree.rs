@@ -82,7 +82,7 @@ impl<T> TreeSum<T> {
         }
     }
 
-    /// What is added so far, out of this sum.
+    /// Moves what was added so far into a new sum. This one is empty then.
     pub fn take(&self) -> Self {
         let nodes = std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner));
         Self { terms: self.terms, nodes: Mutex::new(nodes) }
@@ -229,6 +229,7 @@ struct Slice {
 }
 
 /// A sum to which this rank has given its part.
+#[must_use = "every sum that was begun is finished"]
 #[derive(Debug)]
 pub struct BegunSum {
     nodes: Vec<(Node, f64, Arc<Vec<f32>>)>,
@@ -261,17 +262,25 @@ impl Ranks {
         shares: &[Range<usize>],
         len: usize,
     ) -> Result<Total, RankError> {
-        let mut totals = self.finish_sums(vec![self.begin_sum(part, shares, len)])?;
-        let none = || RankError::Message { rank: self.rank(), reason: "no sum".into() };
-        totals.pop().ok_or_else(none)
+        let sum = self.begin_sum(part, shares, len);
+        let own = self.add_slice(&sum)?;
+        self.total(&sum, own)
     }
 
-    /// Begins a sum and does not wait for it: what others add of this rank's part goes to them while work goes on. All ranks
-    /// begin their sums in the same order. The numbers are those of [`Ranks::sum`].
+    /// Begins a sum and does not wait for it: what others add of this rank's part goes to them while work goes on.
+    ///
+    /// All ranks begin the same sums in the same order and finish them all with one [`Ranks::finish_sums`], with no
+    /// [`Ranks::sum`] between. The numbers are those of [`Ranks::sum`].
+    ///
+    /// # Panics
+    /// Where a term has another number of values than `len`.
     pub fn begin_sum(&self, part: TreeSum<Addend>, shares: &[Range<usize>], len: usize) -> BegunSum {
         let terms = part.terms();
         let nodes = part.into_nodes().into_iter();
-        let nodes = nodes.map(|(node, Addend { number, values })| (node, number, Arc::new(values)));
+        let nodes = nodes.map(|(node, Addend { number, values })| {
+            assert_eq!(values.len(), len, "values of a term");
+            (node, number, Arc::new(values))
+        });
         let adding: Vec<usize> = (0..self.size()).filter(|&rank| !shares[rank].is_empty()).collect();
         let begun = BegunSum { nodes: nodes.collect(), terms, len, adding };
         if begun.adding.contains(&self.rank()) {
@@ -310,7 +319,11 @@ impl Ranks {
         };
         let mut all: BTreeMap<Node, Slice> = sum.nodes.iter().map(mine).collect();
         for &from in sum.adding.iter().filter(|&&from| from != own) {
-            all.extend(self.slices(from, Channel::Sum, sum.slice(i).len())?);
+            for (node, slice) in self.slices(from, Channel::Sum, sum.slice(i).len())? {
+                if all.insert(node, slice).is_some() {
+                    return Err(RankError::Message { rank: from, reason: "a node of another rank".into() });
+                }
+            }
         }
         let root = (levels(sum.terms), 0);
         let missing = || RankError::Message { rank: own, reason: "a term of the sum is missing".into() };

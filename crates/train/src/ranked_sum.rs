@@ -1,7 +1,9 @@
 //! The sum of a step's gradients over the ranks that train together.
 
 use crate::error::TrainError;
-use duet_model::{Group, ModelError, PartialGradients, ValueAndGradients, gradients_of};
+use duet_model::{
+    Group, ModelError, PartialGradients, Ready, ValueAndGradients, gradients_of, whole_gradients,
+};
 use duet_ranks::{Addend, Ranks, TreeSum, shares};
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,8 +34,9 @@ impl RankedSum {
         }
     }
 
-    /// The step's value and gradients, at every rank, of the parts that the ranks add. `parts` calls what it is given with
-    /// each of the groups in order, as soon as this rank's part of its sum is known; it is none for a rank without images.
+    /// The step's value and gradients, at every rank, of the parts that the ranks add. `parts` gets a function, and
+    /// calls it once for each group, in order, as soon as this rank's part of its sum is known; it is none for a rank without
+    /// images.
     /// While the next group is computed, what others add of this one travels.
     pub fn total(
         &self,
@@ -42,17 +45,7 @@ impl RankedSum {
         parts: Option<impl FnOnce(&Ready) -> Result<(), TrainError>>,
     ) -> Result<ValueAndGradients, TrainError> {
         if self.ranks.size() == 1 {
-            let found = Mutex::new(ValueAndGradients::default());
-            if let Some(parts) = parts {
-                parts(&|group, sum| {
-                    let (value, gradients) = sum.total().unwrap_or_default().by_name(&groups[group])?;
-                    let mut found = lock(&found);
-                    found.0 += value;
-                    found.1.extend(gradients);
-                    Ok(())
-                })?;
-            }
-            return Ok(found.into_inner().unwrap_or_else(PoisonError::into_inner));
+            return whole_gradients(groups, |ready| parts.map_or(Ok(()), |parts| parts(ready)));
         }
         let shares = shares(terms, &self.threads);
         let len = |group: usize| groups[group].iter().map(|(_, var)| var.elem_count()).sum();
@@ -79,9 +72,6 @@ impl RankedSum {
         Ok(all)
     }
 }
-
-/// Takes the number of a group of parameters, and this rank's part of its sum.
-pub(crate) type Ready<'a> = dyn Fn(usize, TreeSum<PartialGradients>) -> Result<(), ModelError> + Sync + 'a;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

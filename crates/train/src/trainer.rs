@@ -8,10 +8,10 @@ use crate::image_changes::ImageChanges;
 use crate::objective::{BatchDraws, Noised, Objective, TrainingDraws};
 use crate::optimizer::is_decayed;
 use crate::options::{Diffusion, TrainOptions};
-use crate::ranked_sum::{RankedSum, Ready};
+use crate::ranked_sum::RankedSum;
 use candle_core::{Device, Tensor, Var};
 use duet_data::Dataset;
-use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, UNet, UNetConfig, ValueAndGradients};
+use duet_model::{AUGMENT_EMBEDDING, Memory, Parameters, Ready, UNet, UNetConfig, ValueAndGradients};
 use duet_optim::{
     AdamW, AdamWOptions, LearningRate, Muon, POWER_LENGTHS, clip_global_norm, ema_decay, power_decay,
     power_exponent,

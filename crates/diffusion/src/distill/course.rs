@@ -42,7 +42,7 @@ impl Course {
                 from.model
             )));
         }
-        let Some((teacher, steps)) = Teacher::of(config, model, device)? else { return Ok(None) };
+        let (teacher, steps) = Teacher::of((config, distill), model, device)?;
         let distiller = Distiller::new(steps, distill.refresh, config.train.seed);
         Ok(Some(Self { teacher, distiller, led: distill.led, config: config.clone(), is_shared: false }))
     }
@@ -75,21 +75,20 @@ impl Course {
         student: Option<&(UNet, BTreeMap<String, Tensor>)>,
         job: Option<&Job>,
     ) -> Result<Trajectories> {
-        if let Some(job) = job {
-            if !self.is_shared {
-                let (files, weights) = ModelFiles::of(self.teacher.model(), ALL_BITS)?;
-                let (config, model) = (self.config.to_toml()?, serde_json::to_value(files)?);
-                job.announce(&Order::Teacher { config, model }, &weights)?;
-                self.is_shared = true;
-            }
-            job.announce_trajectories(number, student.map(|(_, weights)| weights))?;
-        }
         let set = self.teacher.set(number, student.map(|(unet, _)| unet))?;
-        let drawn = match job {
+        let drawn = match job.filter(|job| job.size() > 1) {
             None => set.draw(0..set.len(), &mut |_| Ok(()))?,
             Some(job) => {
                 let parts = parts(set.len(), job.size(), BATCH).into_iter().map(Part::Images).collect();
                 let whole = Whole { steps: set.steps(), shape: set.shape() };
+                if !self.is_shared {
+                    let (files, weights) = ModelFiles::of(self.teacher.model(), ALL_BITS)?;
+                    let (config, model) = (self.config.to_toml()?, serde_json::to_value(files)?);
+                    job.announce(&Order::Teacher { config, model }, &weights)?;
+                    self.is_shared = true;
+                }
+                // From here on the others wait for parts: nothing but the drawing itself may fail.
+                job.announce_trajectories(number, student.map(|(_, weights)| weights))?;
                 job.hand_out(
                     whole,
                     parts,

@@ -38,18 +38,21 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// The teacher of a student's run, and the student's steps; none where the run learns from images.
+    /// The teacher of a student's run, and the student's steps.
     ///
     /// # Errors
     /// Where the teacher's steps are no multiple of the student's, its sampler adds noise or asks twice, and where nothing
     /// says how large its images are.
-    pub fn of(run: &RunConfig, model: Model, device: &Device) -> Result<Option<(Self, Steps)>> {
-        let Some(config) = &run.distill else { return Ok(None) };
+    pub fn of(
+        (run, config): (&RunConfig, &DistillConfig),
+        model: Model,
+        device: &Device,
+    ) -> Result<(Self, Steps)> {
         let schedule = run.diffusion.noise_schedule()?;
         let timesteps = run.sample.spacing.timesteps(run.sample.steps, &schedule)?;
         let steps = Steps::new(&schedule, &timesteps)?;
         let student = (&steps, run.diffusion.prediction);
-        Ok(Some((Self::new(model, config, student, run.train.seed, device)?, steps)))
+        Ok((Self::new(model, config, student, run.train.seed, device)?, steps))
     }
 
     /// A teacher for these steps of a student that predicts so.

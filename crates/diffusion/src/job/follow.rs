@@ -113,8 +113,11 @@ impl Follower {
 
     fn teach(&mut self, config: &str, model: Value, weights: &[u8]) -> Result<()> {
         let config = RunConfig::of_text(config).within("the configuration from rank 0")?;
+        let Some(distill) = &config.distill else {
+            return Err(no_message(0)("a teacher for a run that learns from images").into());
+        };
         let model = opened(model, weights)?;
-        self.teacher = Teacher::of(&config, model, &Device::Cpu)?.map(|(teacher, _)| teacher);
+        self.teacher = Some(Teacher::of((&config, distill), model, &Device::Cpu)?.0);
         Ok(())
     }
 

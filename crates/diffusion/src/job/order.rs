@@ -46,7 +46,7 @@ pub(crate) struct TrainOrder {
 /// A part of a drawing that one rank draws.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Part {
-    /// Images of what all draw.
+    /// Images by their places in the whole.
     Images(Range<usize>),
     /// Images with a plan's settings, of these labels and seeds.
     Of { labels: Option<Vec<u32>>, seeds: Vec<u64> },

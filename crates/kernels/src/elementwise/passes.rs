@@ -130,7 +130,7 @@ fn exp_factors<S: Simd>(s: S, x: S::f32s) -> (S::f32s, S::f32s) {
     (p, power)
 }
 
-/// Whether every value is a number: none has all bits of its exponent set.
+/// Whether every value is finite: none has all bits of its exponent set.
 pub(crate) fn are_finite(values: &[f32]) -> bool {
     const EXPONENT: u32 = 0x7f80_0000;
     let largest = dispatch(|| {

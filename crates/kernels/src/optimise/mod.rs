@@ -113,7 +113,7 @@ pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     with_values(x, |values| Ok(squares(values)))
 }
 
-/// Whether every value is a number. Errors: those of candle.
+/// Whether every value is finite. Errors: those of candle.
 pub fn is_finite(x: &Tensor) -> Result<bool> {
     if !is_cpu_f32(x) {
         return Ok(x.flatten_all()?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()));

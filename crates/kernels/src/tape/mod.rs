@@ -96,7 +96,7 @@ impl Tape {
     }
 
     /// The same, added to gradients of other images. At each mark, from the last to the first, `at_mark` gets its number and the
-    /// gradients so far: those of parameters that are used behind the mark alone are known. It may take them out.
+    /// gradients so far: those of parameters that are used only after the mark are complete. It may take them out.
     pub fn backward_onto(
         mut self,
         of: &Images,

@@ -2,7 +2,7 @@
 //! Muon with torch's.)
 
 use candle_core::{DType, Device, Tensor, Var};
-use duet_kernels::optimise::{MuonStep, muon, orthogonal};
+use duet_kernels::optimise::{MuonStep, is_finite, muon, orthogonal};
 use duet_kernels::{InstructionSet, with_instruction_set};
 use proptest::prelude::*;
 
@@ -101,4 +101,20 @@ fn instruction_sets_differ_by_rounding() {
     let plain = with_instruction_set(InstructionSet::Portable, || orthogonal(&x).unwrap());
     let difference = (orthogonal(&x).unwrap() - plain).unwrap().to_dtype(DType::F64).unwrap();
     assert!(largest(&difference) <= 1e-4, "{}", largest(&difference));
+}
+
+#[test]
+fn one_value_that_is_not_finite_is_found_wherever_it_is() {
+    for len in [1, 7, 64, 1000] {
+        let mut values = vec![f32::MAX; len];
+        let finite = |values: &[f32]| is_finite(&Tensor::new(values, &Device::Cpu).unwrap()).unwrap();
+        assert!(finite(&values));
+        for i in [0, len / 2, len - 1] {
+            for wrong in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let right = std::mem::replace(&mut values[i], wrong);
+                assert!(!finite(&values), "{wrong} at {i} of {len}");
+                values[i] = right;
+            }
+        }
+    }
 }

@@ -306,3 +306,35 @@ fn what_training_takes_is_counted_without_making_the_network() {
     assert!(normal < peak(16, 2, Memory::Normal) && peak(8, 2, Memory::Normal) == normal);
     assert!(config.footprint(33, 32).is_err());
 }
+
+/// What several processes send of a step's gradients, block by block.
+#[test]
+fn groups_are_ready_in_order_and_together_they_are_the_whole() {
+    for (name, config) in networks() {
+        let case = case(&config, 20);
+        let (value, expected) = case.value_and_gradients();
+        let groups = case.unet.groups(&case.parameters);
+        assert_eq!(groups.len(), config.block_out_channels.len() + 1);
+        let names: Vec<_> = groups.iter().flatten().map(|(name, _)| *name).collect();
+        assert_eq!(names.len(), case.parameters.iter().count(), "{name}: each parameter is in one group");
+        let objective = |range: Range<usize>, y: &Tensor| {
+            let error = (y - case.target.narrow(0, range.start, range.len())?)?;
+            Ok((0.5 * f64::from(error.sqr()?.sum_all()?.to_scalar::<f32>()?), error))
+        };
+        let order = std::sync::Mutex::new(Vec::new());
+        let chunks: Vec<_> = duet_model::chunks(20, 1).into_iter().enumerate().collect();
+        let found = duet_model::whole_gradients(&groups, |ready| {
+            let noted = |group, sum| {
+                order.lock().unwrap().push(group);
+                ready(group, sum)
+            };
+            case.unet.partial_gradients(&case.inputs(), (&chunks, chunks.len()), objective, noted)
+        });
+        let (whole, gradients) = found.unwrap();
+        assert_eq!(order.into_inner().unwrap(), (0..groups.len()).collect::<Vec<_>>());
+        assert_eq!(whole, value);
+        for (parameter, gradient) in &expected {
+            assert!(values(gradient) == values(&gradients[parameter]), "{name}: {parameter}");
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The frontier of right classes and closeness to real images: every rule, sampler and student in one table and picture.
+
+use anyhow::{Context, Result};
+use duet_cli::terminal::out;
+use duet_diffusion::evaluation::{EvaluationDrawing, Samples};
+use duet_diffusion::yardstick::{self, Judge, Yardstick};
+use duet_diffusion::{Device, Drawing, Model, find};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Images at once.
+const BATCH: usize = 64;
+/// The points of the picture: benches/frontier.toml, whose keys are those of a picture's settings.
+const CURVES: &str = include_str!("../../benches/frontier.toml");
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// The run whose models are measured
+    #[arg(long, value_name = "DIR|latest", default_value = "latest")]
+    run: String,
+    /// A student of it, drawn with its own settings; several times for several
+    #[arg(long, value_name = "NAME=DIR")]
+    student: Vec<String>,
+    /// Samples from elsewhere: tensors `images` and `labels`; several times for several
+    #[arg(long, value_name = "NAME=FILE")]
+    samples: Vec<String>,
+    /// Images of each point
+    #[arg(long, default_value_t = 10_000)]
+    n: usize,
+    #[command(flatten)]
+    compute: duet_cli::hardware::Compute,
+    /// Folder of frontier.json, frontier.md and frontier.svg. Points that frontier.json has are not measured again
+    #[arg(long, value_name = "DIR", default_value = "frontier")]
+    out: PathBuf,
+}
+
+/// Points that are joined.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Curve {
+    name: String,
+    /// One setting, of which each value is a point.
+    vary: String,
+    values: Vec<Value>,
+    /// The settings that all points have.
+    #[serde(default)]
+    set: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Curves {
+    curve: Vec<Curve>,
+}
+
+/// One measured setting.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Point {
+    curve: String,
+    label: String,
+    /// Hash of what was measured: the model and all of its settings, or the file's name.
+    key: String,
+    /// The network's evaluations for an image; none for samples from elsewhere.
+    evaluations: Option<f64>,
+    images_per_second: Option<f64>,
+    /// By each judge.
+    accuracy: [f64; 2],
+    frechet: [f64; 2],
+}
+
+/// Everything that is in frontier.json.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Frontier {
+    images: usize,
+    /// The training images' distance to the held-out ones, by each judge.
+    real: [f64; 2],
+    points: Vec<Point>,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    args.compute.start()?;
+    let path = args.out.join("frontier.json");
+    let mut frontier = match std::fs::read(&path) {
+        Ok(bytes) => {
+            serde_json::from_slice::<Frontier>(&bytes).with_context(|| path.display().to_string())?
+        }
+        Err(_) => Frontier::default(),
+    };
+    if frontier.images != args.n {
+        frontier = Frontier { images: args.n, ..Frontier::default() };
+    }
+    std::fs::create_dir_all(&args.out).with_context(|| args.out.display().to_string())?;
+    let measure = Measure::new(&args)?;
+    frontier.real = measure.real(args.n)?;
+    let mut points = Vec::new();
+    let mut add = |found: Result<Point>, old: &Frontier| -> Result<()> {
+        let point = found?;
+        out!(
+            "{:40} {:24} {:.2} / {:.2} %  {:.4} / {:.3}",
+            point.curve,
+            point.label,
+            100.0 * point.accuracy[0],
+            100.0 * point.accuracy[1],
+            point.frechet[0],
+            point.frechet[1]
+        );
+        points.push(point);
+        // What was measured stays, wherever this ends.
+        let left = old.points.iter().filter(|old| points.iter().all(|point| point.key != old.key));
+        let points = points.iter().chain(left).cloned().collect();
+        let now = Frontier { points, ..*old };
+        std::fs::write(&path, format!("{:#}\n", serde_json::to_value(&now)?))
+            .with_context(|| path.display().to_string())
+    };
+    let curves: Curves = toml::from_str(CURVES).context("benches/frontier.toml")?;
+    for curve in &curves.curve {
+        for value in &curve.values {
+            let mut settings = curve.set.clone();
+            settings.insert(curve.vary.clone(), value.clone());
+            let label = format!("{} {}", curve.vary, shown(value));
+            let place = (curve.name.as_str(), label.as_str());
+            add(measure.drawn(&args.run, settings, place, &frontier), &frontier)?;
+        }
+    }
+    for (name, run) in named(&args.student)? {
+        add(measure.drawn(run, Map::new(), ("students", name), &frontier), &frontier)?;
+    }
+    for (name, file) in named(&args.samples)? {
+        add(measure.read(Path::new(file), name), &frontier)?;
+    }
+    frontier.points = points;
+    std::fs::write(&path, format!("{:#}\n", serde_json::to_value(&frontier)?))?;
+    std::fs::write(args.out.join("frontier.md"), table(&frontier))?;
+    std::fs::write(args.out.join("frontier.svg"), picture(&frontier))?;
+    out!("frontier.json, frontier.md and frontier.svg in {}", args.out.display());
+    Ok(())
+}
+
+fn named(flags: &[String]) -> Result<Vec<(&str, &str)>> {
+    flags.iter().map(|flag| flag.split_once('=').with_context(|| format!("{flag}: NAME=PLACE"))).collect()
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(shown).collect::<Vec<_>>().join(","),
+        value => value.to_string(),
+    }
+}
+
+struct Measure {
+    yardstick: Yardstick,
+    n: usize,
+}
+
+impl Measure {
+    fn new(args: &Args) -> Result<Self> {
+        let run = find::run_of(&args.run)?;
+        let splits = Yardstick::config(run.as_deref(), None, None)?.load_data()?;
+        Ok(Self { yardstick: Yardstick::of(splits, run.as_deref())?, n: args.n })
+    }
+
+    fn judges(&self) -> Result<[&Judge; 2]> {
+        let second = self.yardstick.second()?.context("these images have no second judge")?;
+        Ok([self.yardstick.judge()?, second])
+    }
+
+    fn real(&self, n: usize) -> Result<[f64; 2]> {
+        let train = &self.yardstick.splits.train;
+        let classes = train.class_counts().iter().filter(|count| **count > 0).count();
+        let most = |judge: &Judge| {
+            // As many as there are of each class, at most as many as are drawn.
+            let counts = (1..=yardstick::drawn_each(n, classes)).rev();
+            counts.step_by(50).find_map(|count| judge.training_features(train, count).transpose())
+        };
+        let [first, second] = self.judges()?.map(|judge| -> Result<f64> {
+            let features = most(judge).context("no real images to compare with")??;
+            Ok(judge.frechet(&features)?)
+        });
+        Ok([first?, second?])
+    }
+
+    fn drawn(
+        &self,
+        run: &str,
+        settings: Map<String, Value>,
+        (curve, label): (&str, &str),
+        known: &Frontier,
+    ) -> Result<Point> {
+        let mut keys = match serde_json::to_value(Drawing { run: run.into(), ..Drawing::default() })? {
+            Value::Object(keys) => keys,
+            _ => Map::new(),
+        };
+        keys.extend(settings);
+        let drawing: Drawing = serde_json::from_value(Value::Object(keys.clone()))
+            .with_context(|| format!("benches/frontier.toml, {curve}, {label}"))?;
+        let model = Model::of(&drawing, &Device::Cpu)?;
+        keys.remove("run");
+        let key = format!("{} {}", model.hash()?, Value::Object(keys));
+        if let Some(point) = known.points.iter().find(|point| point.key == key) {
+            return Ok(Point { curve: curve.into(), label: label.into(), ..point.clone() });
+        }
+        let labels = yardstick::labels_of(&self.yardstick.splits, &model)?;
+        let draws = EvaluationDrawing {
+            drawing: &drawing,
+            model: &model,
+            labels: &labels,
+            count: self.n,
+            batch: BATCH,
+            device: &Device::Cpu,
+        };
+        let started = Instant::now();
+        let samples = Samples::drawn(&draws, |_| Ok(()))?;
+        let rate = samples.asked.len() as f64 / started.elapsed().as_secs_f64();
+        let each = samples.evaluations.map(|all| all as f64 / samples.asked.len() as f64);
+        self.point(&samples, (curve, label, key), (each, Some(rate)))
+    }
+
+    fn read(&self, path: &Path, name: &str) -> Result<Point> {
+        let samples = Samples::read(path, &self.yardstick.splits)?;
+        self.point(&samples, ("others", name, path.display().to_string()), (None, None))
+    }
+
+    fn point(
+        &self,
+        samples: &Samples,
+        (curve, label, key): (&str, &str, String),
+        (evaluations, images_per_second): (Option<f64>, Option<f64>),
+    ) -> Result<Point> {
+        let [first, second] = self.judges()?.map(|judge| -> Result<(f64, f64)> {
+            let answered = judge.answers(&samples.images)?;
+            let right = answered.iter().zip(&samples.asked).filter(|(answer, asked)| answer == asked).count();
+            let distance = judge.frechet(&judge.features(&samples.images)?)?;
+            Ok((right as f64 / answered.len() as f64, distance))
+        });
+        let (first, second) = (first?, second?);
+        Ok(Point {
+            curve: curve.into(),
+            label: label.into(),
+            key,
+            evaluations,
+            images_per_second,
+            accuracy: [first.0, second.0],
+            frechet: [first.1, second.1],
+        })
+    }
+}
+
+/// The points as a table, each distance as times the training images'.
+fn table(frontier: &Frontier) -> String {
+    let Frontier { images, real, points } = frontier;
+    let mut text = format!(
+        "{images} images a row. Accuracy and Fréchet distance by the first judge / by the second, which chose nothing. The\n\
+         training images themselves are at {:.4} / {:.3}.\n\n\
+         | | | evaluations | images/s | accuracy | Fréchet | times real's |\n|---|---|---|---|---|---|---|\n",
+        real[0], real[1]
+    );
+    let mut last = "";
+    for point in points {
+        let number = |value: Option<f64>| value.map_or("–".into(), |value| format!("{value:.0}"));
+        let curve = if point.curve == last { "" } else { &point.curve };
+        let _ = writeln!(
+            text,
+            "| {curve} | {} | {} | {} | {:.2} / {:.2} % | {:.4} / {:.3} | {:.2} / {:.2} |",
+            point.label,
+            number(point.evaluations),
+            number(point.images_per_second),
+            100.0 * point.accuracy[0],
+            100.0 * point.accuracy[1],
+            point.frechet[0],
+            point.frechet[1],
+            point.frechet[0] / real[0],
+            point.frechet[1] / real[1],
+        );
+        last = &point.curve;
+    }
+    text
+}
+
+const WIDTH: f64 = 900.0;
+const HEIGHT: f64 = 560.0;
+/// Left, top, right and bottom of the axes; the names of the curves are on the right.
+const AXES: [f64; 4] = [70.0, 20.0, 610.0, 500.0];
+/// Told apart by people who see no red or no green (Okabe & Ito).
+const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"];
+const MARKS: [&str; 3] = ["circle", "square", "diamond"];
+
+/// The second judge's accuracy over its distance, as times the training images' on a logarithmic axis.
+fn picture(frontier: &Frontier) -> String {
+    let points = &frontier.points;
+    let times = |point: &Point| point.frechet[1] / frontier.real[1];
+    let wrong = |point: &Point| 1.0 - point.accuracy[1];
+    let most = points.iter().map(times).fold(2.0, f64::max) * 1.1;
+    let worst = points.iter().map(wrong).fold(0.01, f64::max) * 1.2;
+    let least = points.iter().map(wrong).fold(worst, f64::min).max(1e-4) / 1.2;
+    let [left, top, right, bottom] = AXES;
+    let x = |times: f64| left + (right - left) * times.max(1.0).ln() / most.ln();
+    // Few errors are at the top.
+    let y = |wrong: f64| top + (bottom - top) * (wrong.max(least) / least).ln() / (worst / least).ln();
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
+         <title>Accuracy over distance, by the judge that chose nothing</title>\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n"
+    );
+    let mut line = |text: String| svg.push_str(&text);
+    for mark in
+        [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0].into_iter().filter(|mark| *mark <= most)
+    {
+        line(format!(
+            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{top}\" y2=\"{bottom}\" stroke=\"#ddd\"/>\
+             <text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{mark}</text>\n",
+            x(mark),
+            bottom + 20.0
+        ));
+    }
+    for mark in [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5] {
+        if (least..=worst).contains(&mark) {
+            line(format!(
+                "<line x1=\"{left}\" x2=\"{right}\" y1=\"{0:.1}\" y2=\"{0:.1}\" stroke=\"#ddd\"/>\
+                 <text x=\"{1}\" y=\"{2:.1}\" text-anchor=\"end\">{3:.1} %</text>\n",
+                y(mark),
+                left - 8.0,
+                y(mark) + 4.0,
+                100.0 * (1.0 - mark)
+            ));
+        }
+    }
+    line(format!(
+        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">Fréchet distance, times that of the training images</text>\n\
+         <text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">taken for their class</text>\n",
+        (left + right) / 2.0,
+        bottom + 44.0,
+        (top + bottom) / 2.0
+    ));
+    let mut curves: Vec<&str> = Vec::new();
+    points.iter().for_each(|point| {
+        if !curves.contains(&point.curve.as_str()) {
+            curves.push(&point.curve);
+        }
+    });
+    for (i, curve) in curves.iter().enumerate() {
+        let (colour, mark) = (COLOURS[i % COLOURS.len()], MARKS[i / COLOURS.len() % MARKS.len()]);
+        let own: Vec<&Point> = points.iter().filter(|point| point.curve == *curve).collect();
+        if !matches!(*curve, "students" | "others") {
+            let path: Vec<String> =
+                own.iter().map(|p| format!("{:.1},{:.1}", x(times(p)), y(wrong(p)))).collect();
+            line(format!(
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n",
+                path.join(" ")
+            ));
+        }
+        for point in own {
+            let (x, y) = (x(times(point)), y(wrong(point)));
+            line(format!(
+                "<g><title>{}, {}: {:.2} %, {:.2} times</title>{}</g>\n",
+                escaped(curve),
+                escaped(&point.label),
+                100.0 * point.accuracy[1],
+                times(point),
+                marked(mark, (x, y), colour)
+            ));
+        }
+        let row = top + 12.0 + 22.0 * i as f64;
+        line(format!(
+            "{}<text x=\"{}\" y=\"{}\">{}</text>\n",
+            marked(mark, (right + 24.0, row), colour),
+            right + 36.0,
+            row + 4.0,
+            escaped(curve)
+        ));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+fn marked(mark: &str, (x, y): (f64, f64), colour: &str) -> String {
+    match mark {
+        "circle" => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>"),
+        "square" => {
+            format!(
+                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\" fill=\"{colour}\"/>",
+                x - 4.0,
+                y - 4.0
+            )
+        }
+        _ => format!("<path d=\"M{x:.1} {:.1}l5 5l-5 5l-5 -5z\" fill=\"{colour}\"/>", y - 5.0),
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
