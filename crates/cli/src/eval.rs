@@ -48,7 +48,7 @@ pub struct Args {
 
 /// What is measured.
 enum Given {
-    Samples(Samples),
+    Samples(Box<Samples>),
     /// Drawings of a model, of these classes.
     Model(Box<Model>, Vec<u32>),
 }
@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<()> {
         return Err(usage(format!("eval: {reason}")));
     }
     let given = match &args.samples {
-        Some(path) => Given::Samples(Samples::read(path, &splits)?),
+        Some(path) => Given::Samples(Box::new(Samples::read(path, &splits)?)),
         None => {
             let model = models::of(&drawing, &device)?;
             let labels = yardstick::labels_of(&splits, &model)?;
@@ -81,7 +81,7 @@ pub fn run(args: Args) -> Result<()> {
     let (samples, found) = match given {
         Given::Samples(samples) => {
             let found = evaluation::measured(&yardstick, &samples)?;
-            (samples, found)
+            (*samples, found)
         }
         Given::Model(model, labels) => {
             let (count, batch) = (args.n.unwrap_or_default(), args.machine.batch);
