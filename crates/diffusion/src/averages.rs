@@ -5,6 +5,7 @@ use crate::error::{Result, option, setting};
 use crate::files::write_folder;
 use crate::metrics::Score;
 use crate::model::Model;
+use crate::run_folder::SNAPSHOTS;
 use crate::score::score;
 use crate::snapshots;
 use crate::yardstick::Yardstick;
@@ -138,7 +139,7 @@ struct Snapshots {
 impl Snapshots {
     /// Up to `step`, or that of the model's checkpoint if there is a snapshot of it, or the newest.
     fn of(run: &Path, step: Option<u64>, model: &Model) -> Result<Self> {
-        let mut files = snapshots::list(run);
+        let mut files = snapshots::list(&run.join(SNAPSHOTS));
         let Some(&(newest, _)) = files.last() else {
             return Err(setting(format!(
                 "{}: the run kept no snapshots of its weights; train with ema_snapshots = N in [train]",
@@ -154,7 +155,7 @@ impl Snapshots {
         }
         files.retain(|(step, _)| *step <= last);
         // One that is missing is named too.
-        for (_, found) in snapshots::check(run, last)? {
+        for (_, found) in snapshots::check(&run.join(SNAPSHOTS), last)? {
             found?;
         }
         // Counted from the last, which always stays.

@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::note::Form;
 use crate::plan::Plan;
 use crate::rise::Rise;
-use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder};
+use crate::run_folder::{self, CHECKPOINTS, CONFIG, RunFolder, SNAPSHOTS};
 use crate::transfer::{Beginning, TRANSFER, Transfer};
 use crate::words::duration;
 use crate::yardstick::{self, Yardstick};
@@ -757,7 +757,7 @@ fn set_aside_and_warn(run: &Path, step: u64, history: &StepHistory) -> Result<()
     if history.last() < step {
         log::warn!("{}: steps up to {step} are missing in it", history.reason());
     }
-    for (_, found) in snapshots::check(run, step)? {
+    for (_, found) in snapshots::check(&run.join(SNAPSHOTS), step)? {
         if let Err(error) = found {
             log::warn!("{}", error.chain());
         }

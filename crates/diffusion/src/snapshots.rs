@@ -50,9 +50,9 @@ fn name_of(step: u64) -> String {
     format!("{PREFIX}{step:06}{EXTENSION}")
 }
 
-/// The snapshots of a run by their steps, in rising order.
-pub fn list(run: &Path) -> Vec<(u64, PathBuf)> {
-    let entries = std::fs::read_dir(run.join(SNAPSHOTS)).into_iter().flatten().flatten();
+/// The weights that a folder keeps by their steps, in rising order.
+pub fn list(folder: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let numbered = entries.filter_map(|entry| Some((step_of(entry.file_name().to_str()?)?, entry.path())));
     let mut files: Vec<(u64, PathBuf)> = numbered.collect();
     files.sort();
@@ -63,15 +63,14 @@ fn step_of(name: &str) -> Option<u64> {
     name.strip_prefix(PREFIX)?.strip_suffix(EXTENSION)?.parse().ok()
 }
 
-/// Holds each snapshot up to a step against the list, those too that are missing.
-pub fn check(run: &Path, last: u64) -> Result<Vec<(PathBuf, Result<String>)>> {
-    let folder = run.join(SNAPSHOTS);
-    let hashes = read(&folder)?;
+/// Holds the weights that a folder keeps of each step up to `last` against the list, those too that are missing.
+pub fn check(folder: &Path, last: u64) -> Result<Vec<(PathBuf, Result<String>)>> {
+    let hashes = read(folder)?;
     let mut found = Vec::new();
     for (name, entry) in hashes.iter().filter(|(name, _)| step_of(name).is_some_and(|step| step <= last)) {
         found.push((folder.join(name), check_one(&folder.join(name), entry)));
     }
-    for (step, path) in list(run).into_iter().filter(|(step, _)| *step <= last) {
+    for (step, path) in list(folder).into_iter().filter(|(step, _)| *step <= last) {
         if !path.file_name().and_then(|name| name.to_str()).is_some_and(|name| hashes.contains_key(name)) {
             found.push((path, Ok(format!("step {step}, its hash is not noted"))));
         }

@@ -1,10 +1,10 @@
-//! Every byte of a run's checkpoints and snapshots against what is noted of them, its configuration, and
+//! Every byte of a run's checkpoints, snapshots and lessons against what is noted of them, its configuration, and
 //! its metrics.
 
 use crate::config::RunConfig;
 use crate::error::{Error, Result, setting};
 use crate::metrics::{METRICS, StepHistory};
-use crate::run_folder::{CHECKPOINTS, CONFIG, is_run};
+use crate::run_folder::{CHECKPOINTS, CONFIG, LESSONS, SNAPSHOTS, is_run};
 use crate::{resume, snapshots};
 use candle_core::Device;
 use duet_train::{MANIFEST_FILE, Manifest, TrainError, checkpoint};
@@ -28,8 +28,10 @@ pub fn verify(folder: &Path, mut tell: impl FnMut(&Path, Result<String>)) -> Res
         let newest = checkpoints.last();
         tell(&folder.join(CONFIG), configuration(folder, newest.map(|(_, path)| path)));
         tell(&folder.join(METRICS), metrics(folder, newest.map_or(0, |(step, _)| *step)));
-        for (name, found) in snapshots::check(folder, u64::MAX)? {
-            tell(&name, found);
+        for kept in [SNAPSHOTS, LESSONS] {
+            for (name, found) in snapshots::check(&folder.join(kept), u64::MAX)? {
+                tell(&name, found);
+            }
         }
     }
     Ok(())

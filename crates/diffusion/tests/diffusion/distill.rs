@@ -1,7 +1,7 @@
 //! Students: runs that learn from another model's drawings.
 use crate::support::{copy, files, refused, rows, trained};
 use candle_core::Tensor;
-use duet_diffusion::{Device, Distill, Drawing, LESSONS, Model, Plan, Resume, Session};
+use duet_diffusion::{Device, Distill, Drawing, LESSONS, Model, Plan, Resume, Session, verify};
 use duet_model::Purpose;
 use duet_sample::initial_noise;
 use duet_train::model_folder;
@@ -53,7 +53,19 @@ fn a_student_that_was_stopped_ends_in_the_bytes_of_one_that_was_not() {
         error.contains("step-000008.safetensors") && error.contains("resume from a checkpoint"),
         "{error}"
     );
+    let verified = |path: &Path| {
+        let mut whole = None;
+        verify(&stopped, |name, found| {
+            if name == path {
+                whole = Some(found.is_ok());
+            }
+        })
+        .unwrap();
+        whole
+    };
+    assert_eq!(verified(&kept), Some(false));
     std::fs::write(&kept, bytes).unwrap();
+    assert_eq!(verified(&kept), Some(true));
     finished(resumed());
     let (expected, found) = (files(&whole), files(&stopped));
     let of_training = |path: &&std::path::PathBuf| {
