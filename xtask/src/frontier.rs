@@ -1,8 +1,10 @@
 //! The frontier of right classes and closeness to real images: every rule, sampler and student in one table and picture.
 
 use anyhow::{Context, Result};
+use duet_cli::exit::usage;
 use duet_cli::terminal::out;
 use duet_diffusion::evaluation::{EvaluationDrawing, Samples};
+use duet_diffusion::files::write_atomically;
 use duet_diffusion::yardstick::{self, Judge, Yardstick};
 use duet_diffusion::{Device, Drawing, Model, find};
 use serde::{Deserialize, Serialize};
@@ -84,10 +86,14 @@ pub fn run(args: Args) -> Result<()> {
     args.compute.start()?;
     let path = args.out.join("frontier.json");
     let mut frontier = match std::fs::read(&path) {
-        Ok(bytes) => {
-            serde_json::from_slice::<Frontier>(&bytes).with_context(|| path.display().to_string())?
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Frontier::default(),
+        bytes => {
+            let read =
+                bytes.map_err(anyhow::Error::from).and_then(|bytes| Ok(serde_json::from_slice(&bytes)?));
+            read.with_context(|| {
+                format!("{}: what was measured before; remove it to begin anew", path.display())
+            })?
         }
-        Err(_) => Frontier::default(),
     };
     if frontier.images != args.n {
         frontier = Frontier { images: args.n, ..Frontier::default() };
@@ -112,8 +118,7 @@ pub fn run(args: Args) -> Result<()> {
         let left = old.points.iter().filter(|old| points.iter().all(|point| point.key != old.key));
         let points = points.iter().chain(left).cloned().collect();
         let now = Frontier { points, ..*old };
-        std::fs::write(&path, format!("{:#}\n", serde_json::to_value(&now)?))
-            .with_context(|| path.display().to_string())
+        Ok(write_atomically(&path, format!("{:#}\n", serde_json::to_value(&now)?).as_bytes())?)
     };
     let curves: Curves = toml::from_str(CURVES).context("benches/frontier.toml")?;
     for curve in &curves.curve {
@@ -132,15 +137,17 @@ pub fn run(args: Args) -> Result<()> {
         add(measure.read(Path::new(file), name), &frontier)?;
     }
     frontier.points = points;
-    std::fs::write(&path, format!("{:#}\n", serde_json::to_value(&frontier)?))?;
-    std::fs::write(args.out.join("frontier.md"), table(&frontier))?;
-    std::fs::write(args.out.join("frontier.svg"), picture(&frontier))?;
+    write_atomically(&path, format!("{:#}\n", serde_json::to_value(&frontier)?).as_bytes())?;
+    write_atomically(&args.out.join("frontier.md"), table(&frontier).as_bytes())?;
+    write_atomically(&args.out.join("frontier.svg"), picture(&frontier).as_bytes())?;
     out!("frontier.json, frontier.md and frontier.svg in {}", args.out.display());
     Ok(())
 }
 
 fn named(flags: &[String]) -> Result<Vec<(&str, &str)>> {
-    flags.iter().map(|flag| flag.split_once('=').with_context(|| format!("{flag}: NAME=PLACE"))).collect()
+    let usage =
+        |flag: &String| usage(format!("{flag}: must be NAME=PLACE, such as 4-steps=runs/00002-student"));
+    flags.iter().map(|flag| flag.split_once('=').ok_or_else(|| usage(flag))).collect()
 }
 
 fn shown(value: &Value) -> String {
@@ -283,7 +290,7 @@ fn table(frontier: &Frontier) -> String {
 const WIDTH: f64 = 900.0;
 const HEIGHT: f64 = 560.0;
 /// Left, top, right and bottom of the axes; the names of the curves are on the right.
-const AXES: [f64; 4] = [70.0, 20.0, 610.0, 500.0];
+const AXES: [f64; 4] = [90.0, 20.0, 610.0, 500.0];
 /// Told apart by people who see no red or no green (Okabe & Ito).
 const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"];
 const MARKS: [&str; 3] = ["circle", "square", "diamond"];
@@ -294,10 +301,11 @@ fn picture(frontier: &Frontier) -> String {
     let times = |point: &Point| point.frechet[1] / frontier.real[1];
     let wrong = |point: &Point| 1.0 - point.accuracy[1];
     let most = points.iter().map(times).fold(2.0, f64::max) * 1.1;
+    let nearest = points.iter().map(times).fold(1.0, f64::min) / 1.05;
     let worst = points.iter().map(wrong).fold(0.01, f64::max) * 1.2;
     let least = points.iter().map(wrong).fold(worst, f64::min).max(1e-4) / 1.2;
     let [left, top, right, bottom] = AXES;
-    let x = |times: f64| left + (right - left) * times.max(1.0).ln() / most.ln();
+    let x = |times: f64| left + (right - left) * (times / nearest).ln() / (most / nearest).ln();
     // Few errors are at the top.
     let y = |wrong: f64| top + (bottom - top) * (wrong.max(least) / least).ln() / (worst / least).ln();
     let mut svg = format!(
@@ -330,7 +338,7 @@ fn picture(frontier: &Frontier) -> String {
     }
     line(format!(
         "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">Fréchet distance, times that of the training images</text>\n\
-         <text transform=\"translate(16 {}) rotate(-90)\" text-anchor=\"middle\">taken for their class</text>\n",
+         <text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">taken for their class</text>\n",
         (left + right) / 2.0,
         bottom + 44.0,
         (top + bottom) / 2.0
