@@ -83,6 +83,7 @@ struct Frontier {
 }
 
 pub fn run(args: Args) -> Result<()> {
+    let (students, samples) = (named(&args.student)?, named(&args.samples)?);
     args.compute.start()?;
     let path = args.out.join("frontier.json");
     let mut frontier = match std::fs::read(&path) {
@@ -130,10 +131,10 @@ pub fn run(args: Args) -> Result<()> {
             add(measure.drawn(&args.run, settings, place, &frontier), &frontier)?;
         }
     }
-    for (name, run) in named(&args.student)? {
+    for (name, run) in students {
         add(measure.drawn(run, Map::new(), ("students", name), &frontier), &frontier)?;
     }
-    for (name, file) in named(&args.samples)? {
+    for (name, file) in samples {
         add(measure.read(Path::new(file), name), &frontier)?;
     }
     frontier.points = points;

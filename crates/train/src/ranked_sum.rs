@@ -36,8 +36,7 @@ impl RankedSum {
 
     /// The step's value and gradients, at every rank, of the parts that the ranks add. `parts` gets a function, and
     /// calls it once for each group, in order, as soon as this rank's part of its sum is known; it is none for a rank without
-    /// images.
-    /// While the next group is computed, what others add of this one travels.
+    /// images. While the next group is computed, what others add of this one travels.
     pub fn total(
         &self,
         groups: &[Group],
