@@ -7,9 +7,10 @@ use crate::layers::{Conv, Linear, Norm};
 use crate::memory::Memory;
 use crate::parameters::without_parameters;
 use crate::snapshot::{CHUNK, at_once};
+use crate::unet::UNet;
 use crate::waves::Waves;
 use candle_core::{Result, Tensor};
-use duet_kernels::{Activation, forms_of};
+use duet_kernels::{Activation, Conv2d, forms_of};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -62,16 +63,11 @@ impl UNetConfig {
         self.check_sides(height, width)?;
         let images = at_once(height, width);
         let (network, parameters) = without_parameters(self)?;
-        let mut extents = Extents::default();
-        let x = extents.image([images, self.in_channels, height, width]);
-        let labels = self.num_class_embeds.map(|_| vec![0; images]);
-        let t = vec![1.0; images];
-        let given = Given { x, copies: 1, t: &t[..], labels: labels.as_deref(), augment_labels: None };
-        network.run(&mut extents, given)?;
-        let Extents { kept, largest, forms } = extents;
+        let Extents { kept, largest, convolutions, linear } = Extents::of(&network, (height, width))?;
+        let forms = convolutions.iter().map(Convolved::forms);
         Ok(Footprint {
             parameters: 4 * parameters,
-            forms: (4 * forms.0, 4 * forms.1),
+            forms: (4 * (forms.clone().sum::<u64>() + linear), 4 * forms.max().unwrap_or(0)),
             feature_maps: 4 * (kept + GRADIENTS * largest),
             images_at_once: images,
         })
@@ -83,16 +79,37 @@ const GRADIENTS: u64 = 4;
 
 /// Runs a network over shapes, and counts the values that the way back needs.
 #[derive(Default)]
-struct Extents {
+pub(crate) struct Extents {
     kept: u64,
     largest: u64,
-    /// Values of all transformed weights, and of the layer with the most.
-    forms: (u64, u64),
+    /// In the order in which they run.
+    pub convolutions: Vec<Convolved>,
+    /// Values of the forms of all other layers' weights.
+    linear: u64,
+}
+
+/// A convolution, and the images that it gets.
+pub(crate) struct Convolved {
+    pub layer: Conv,
+    /// Height and width.
+    pub sides: (usize, usize),
+}
+
+impl Convolved {
+    fn of(&self) -> (usize, (usize, usize)) {
+        let Conv2d { stride, padding } = self.layer.options;
+        forms_of(self.layer.affine.weight.dims(), self.sides, stride, padding)
+    }
+
+    /// The number of values of the forms of its weights.
+    fn forms(&self) -> u64 {
+        self.of().0 as u64
+    }
 }
 
 /// A feature map (B, C, H, W); embeddings (B, E) are (B, E, 1, 1).
 #[derive(Clone)]
-struct Extent {
+pub(crate) struct Extent {
     shape: [usize; 4],
     is_kept: Rc<Cell<bool>>,
 }
@@ -104,6 +121,18 @@ impl Extent {
 }
 
 impl Extents {
+    /// Those of the images that a thread has in the network at once.
+    pub fn of(network: &UNet, (height, width): (usize, usize)) -> Result<Self> {
+        let (images, config) = (at_once(height, width), network.config());
+        let mut extents = Self::default();
+        let x = extents.image([images, config.in_channels, height, width]);
+        let labels = config.num_class_embeds.map(|_| vec![0; images]);
+        let t = vec![1.0; images];
+        let given = Given { x, copies: 1, t: &t[..], labels: labels.as_deref(), augment_labels: None };
+        network.run(&mut extents, given)?;
+        Ok(extents)
+    }
+
     fn image(&mut self, shape: [usize; 4]) -> Extent {
         let new = Extent { shape, is_kept: Rc::default() };
         self.largest = self.largest.max(new.values());
@@ -118,18 +147,17 @@ impl Extents {
 
     fn convolve(&mut self, x: &Extent, layer: &Conv, (height, width): (usize, usize)) -> Extent {
         self.keep(x);
-        let weight = &layer.affine.weight;
-        let (forms, out) =
-            forms_of(weight.dims(), (height, width), layer.options.stride, layer.options.padding);
-        self.forms = (self.forms.0 + forms as u64, self.forms.1.max(forms as u64));
-        self.image([x.shape[0], weight.dims()[0], out.0, out.1])
+        let convolved = Convolved { layer: layer.clone(), sides: (height, width) };
+        let (_, out) = convolved.of();
+        self.convolutions.push(convolved);
+        self.image([x.shape[0], layer.affine.weight.dims()[0], out.0, out.1])
     }
 
     fn linear_of(&mut self, x: &Extent, layer: &Linear) -> Extent {
         self.keep(x);
         let [batch, _, height, width] = x.shape;
         let outputs = layer.0.weight.dims()[0];
-        self.forms.0 += 2 * layer.0.weight.elem_count() as u64;
+        self.linear += 2 * layer.0.weight.elem_count() as u64;
         self.image([batch, outputs, height, width])
     }
 }

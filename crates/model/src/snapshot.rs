@@ -1,6 +1,7 @@
 //! The network's weights at one moment, prepared for the CPU's kernels.
 
 use crate::error::ModelError;
+use crate::footprint::{Convolved, Extents};
 use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
 use crate::layers::{Conv, Linear, Norm, WeightAndBias};
 use crate::memory::Memory;
@@ -11,7 +12,7 @@ use crate::waves::Waves;
 use candle_core::{DType, Device, Result, Tensor};
 use duet_kernels::Activation;
 use duet_kernels::tape::{Gradients, Images, Tape};
-use duet_kernels::{ConvWeights, NormWeights};
+use duet_kernels::{Conv2d, ConvWeights, NormWeights};
 use duet_ranks::TreeSum;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
@@ -205,6 +206,7 @@ impl Snapshot<'_> {
         R: Fn(usize, TreeSum<PartialGradients>) -> std::result::Result<(), ModelError> + Sync,
     {
         let (_, _, height, width) = inputs.x.dims4()?;
+        self.prepare((height, width))?;
         let last = self.unet.blocks_up();
         let sums: Vec<_> =
             (0..=last).map(|_| (TreeSum::new(terms), AtomicUsize::new(chunks.len()))).collect();
@@ -236,6 +238,16 @@ impl Snapshot<'_> {
                 added?;
             }
             add(last, *number, PartialGradients { value, gradients })
+        })
+    }
+
+    /// Prepares the weights of all convolutions on all threads. At a first use one thread would, and the others would wait.
+    fn prepare(&self, sides: (usize, usize)) -> Result<()> {
+        let convolutions = Extents::of(self.unet, sides)?.convolutions;
+        convolutions.into_par_iter().with_max_len(1).try_for_each(|Convolved { layer, sides }| {
+            let Conv2d { stride, padding } = layer.options;
+            self.convolution(&layer.affine)?.prepare(sides, stride, padding);
+            Ok(())
         })
     }
 

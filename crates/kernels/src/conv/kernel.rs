@@ -1,7 +1,7 @@
 //! A convolution's weights, and the choice of the algorithm that each of its uses runs.
 
 use super::sizes::{Epilogue, Sizes};
-use super::winograd::{Forms, PLACES, WinogradWeights};
+use super::winograd::{Forms, WinogradWeights};
 use super::{patches, winograd};
 use crate::buffer::Buffer;
 use crate::storage::with_values;
@@ -147,13 +147,23 @@ impl Kernel {
         self.thin.get_or_init(|| self.weight.read(make))
     }
 
+    /// Makes the forms that are kept for a convolution of these sizes.
+    pub fn prepare(&self, sizes: &Sizes) {
+        match Algorithm::of(sizes) {
+            Algorithm::Winograd if self.keeps_forms => drop(self.winograd(Forms::Both)),
+            Algorithm::Winograd => {}
+            Algorithm::Patches => drop(self.patches()),
+            Algorithm::Thin(_) => drop(self.thin()),
+        }
+    }
+
     /// The number of values of the weights' forms for both directions.
     pub fn forms(sizes: &Sizes) -> usize {
-        let values = match Algorithm::of(sizes) {
-            Algorithm::Winograd => PLACES,
-            _ => sizes.taps(),
-        };
-        2 * values * sizes.channels * sizes.outputs
+        let (channels, outputs) = (sizes.channels, sizes.outputs);
+        2 * match Algorithm::of(sizes) {
+            Algorithm::Winograd => winograd::planes(channels, outputs),
+            _ => sizes.taps() * channels * outputs,
+        }
     }
 
     /// Whether Winograd's algorithm is used. It alone can double the images itself (`Sizes::doubled`), and take a few of
@@ -213,7 +223,7 @@ impl Kernel {
         mut grad_x: Option<&mut [f32]>,
         grad_weight: &mut [f32],
     ) {
-        let mut places = Buffer::scratch(PLACES * self.outputs * self.channels);
+        let mut places = Buffer::scratch(winograd::planes(self.channels, self.outputs));
         let weights = self.winograd(Forms::Backward);
         for images in sizes.groups(batch) {
             let part = |image: usize| images.start * image..images.end * image;
@@ -242,7 +252,8 @@ impl Kernel {
         assert!(grad_weight.as_ref().is_none_or(|grad| grad.len() == taps * channels * outputs));
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
-                let mut places = grad_weight.is_some().then(|| Buffer::scratch(PLACES * outputs * channels));
+                let mut places =
+                    grad_weight.is_some().then(|| Buffer::scratch(winograd::planes(channels, outputs)));
                 let grads =
                     winograd::Grads { x: grad_x, places: places.as_deref_mut(), places_are_new: true };
                 winograd::backward(sizes, batch, x, grad, &self.winograd(Forms::Backward), grads);

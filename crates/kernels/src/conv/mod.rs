@@ -43,6 +43,15 @@ impl ConvWeights {
         self
     }
 
+    /// Makes the forms of the weights that a convolution of images (height, width) keeps. Otherwise they are made at the first
+    /// use, for which all others wait.
+    pub fn prepare(&self, (height, width): (usize, usize), stride: usize, padding: Padding) {
+        let Kernel { outputs, channels, size: kernel, .. } = self.kernel;
+        let sizes = Sizes { channels, height, width, outputs, kernel, stride, padding, doubled: false };
+        profile::layer(&self.name, false);
+        self.kernel.prepare(&sizes);
+    }
+
     /// Takes candle tensors in f32 on the CPU: weights (O, C, kh, kw), or (O, C) for a linear layer, and
     /// bias (O). The weights are read at each first use of an algorithm, and must not change before.
     /// Errors: shapes that do not fit; the error names them.

@@ -8,36 +8,97 @@
 //! Gradients are the adjoints of the same three linear maps: with M' = A Y' Aᵀ the gradient before
 //! the output transform, the weights' is Gᵀ (V ⊙ M') G and the input's B (U ⊙ M') Bᵀ, added where
 //! tiles overlap.
+//!
+//! Where a side is no multiple of 4, the last tile along it has 3 or 2 outputs: F(3, 3) and F(2, 3), made of the points 0, 1,
+//! -1, 2, ∞ and 0, 1, -1, ∞ of F(4, 3). They share G's rows, and so the transformed weights: the factor by which their own G
+//! would differ at a point is in Bᵀ. Such a tile has no rows in the products of the points that it does without.
 
 use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
-use crate::chunks::taps_first;
 use crate::product::{Matrix, Product, StartValues};
 use crate::profile::{self, Work};
 use crate::simd::{dispatch, for_each_register, load, mul_add, registers, store};
 use pulp::{Simd, WithSimd};
+use std::ops::Range;
 
 /// Outputs along a tile's side, inputs along it, and products a tile.
 const OUT: usize = 4;
 const IN: usize = 6;
-pub(crate) const PLACES: usize = IN * IN;
+const PLACES: usize = IN * IN;
 
 /// Whether this algorithm computes the convolution with fewer multiplications than the direct sum.
 pub(crate) fn applies(sizes: &Sizes) -> bool {
     let (height, width) = sizes.out();
-    let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
+    let points = |side: usize| {
+        let tiles = side.div_ceil(OUT);
+        (OUT + 2) * tiles.saturating_sub(1) + last(side) + 2
+    };
     sizes.kernel == (3, 3)
         && sizes.stride == 1
         && sizes.channels >= 4
         && sizes.outputs >= 4
-        && PLACES * tiles < 9 * height * width
+        && points(height) * points(width) < 9 * height * width
 }
 
-/// Bᵀ d along one axis.
+/// The outputs of the last tile along a side. One output is the first of two.
+const fn last(side: usize) -> usize {
+    match side % OUT {
+        0 => OUT,
+        1 => 2,
+        outputs => outputs,
+    }
+}
+
+/// Whether a tile of so many outputs along an axis has this one of the points 0, 1, -1, 2, -2, ∞.
+const fn has_point(outputs: usize, point: usize) -> bool {
+    match point {
+        3 => outputs > 2,
+        4 => outputs > 3,
+        _ => true,
+    }
+}
+
+/// Whether a tile of so many outputs along an axis has this input.
+const fn has_input(outputs: usize, input: usize) -> bool {
+    input < outputs + 2
+}
+
+/// Whether a tile of so many outputs along an axis has this one.
+const fn has_output(outputs: usize, output: usize) -> bool {
+    output < outputs
+}
+
+/// Bᵀ d along one axis, for a tile of N outputs. Nothing is at the points and inputs that it does without; so it is in all
+/// four maps.
 #[inline(always)]
-fn input_transform<S: Simd>(s: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
-    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+fn input_transform<S: Simd, const N: usize>(s: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
+    let (zero, two, four) = (s.splat_f32s(0.0), s.splat_f32s(2.0), s.splat_f32s(4.0));
     let (minus_four, minus_five) = (s.splat_f32s(-4.0), s.splat_f32s(-5.0));
+    if N == 3 {
+        // d3 - d1, and 4 d0 - 4 d2 + 2 (d3 - d1), 3 (d3 - d2 - 2 d1), d3 - 3 d2 + 2 d1, 4 (d3 - d1), d4 - d2 - 2 (d3 - d1)
+        let three = s.splat_f32s(3.0);
+        let odd = s.sub_f32s(d[3], d[1]);
+        let sum = mul_add(s, s.splat_f32s(-2.0), d[1], s.sub_f32s(d[3], d[2]));
+        return [
+            mul_add(s, four, s.sub_f32s(d[0], d[2]), s.mul_f32s(two, odd)),
+            s.mul_f32s(three, sum),
+            mul_add(s, s.splat_f32s(-3.0), d[2], mul_add(s, two, d[1], d[3])),
+            s.mul_f32s(four, odd),
+            zero,
+            mul_add(s, s.splat_f32s(-2.0), odd, s.sub_f32s(d[4], d[2])),
+        ];
+    }
+    if N == 2 {
+        let three = s.splat_f32s(3.0);
+        return [
+            s.mul_f32s(four, s.sub_f32s(d[0], d[2])),
+            s.mul_f32s(s.splat_f32s(-3.0), s.add_f32s(d[1], d[2])),
+            s.mul_f32s(three, s.sub_f32s(d[1], d[2])),
+            zero,
+            zero,
+            s.sub_f32s(d[3], d[1]),
+        ];
+    }
     // d4 - 4 d2, d3 - 4 d1, d4 - d2, 2 (d3 - d1)
     let (a, b) = (mul_add(s, minus_four, d[2], d[4]), mul_add(s, minus_four, d[1], d[3]));
     let (c, e) = (s.sub_f32s(d[4], d[2]), s.mul_f32s(two, s.sub_f32s(d[3], d[1])));
@@ -53,9 +114,37 @@ fn input_transform<S: Simd>(s: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
 
 /// B v along one axis: the adjoint of `input_transform`.
 #[inline(always)]
-fn input_adjoint<S: Simd>(s: S, v: [S::f32s; IN]) -> [S::f32s; IN] {
-    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+fn input_adjoint<S: Simd, const N: usize>(s: S, v: [S::f32s; IN]) -> [S::f32s; IN] {
+    let (zero, two, four) = (s.splat_f32s(0.0), s.splat_f32s(2.0), s.splat_f32s(4.0));
     let minus_five = s.splat_f32s(-5.0);
+    if N == 3 {
+        // 2 v0 + 4 v3 - 2 v5, the share of d3 - d1, and 3 v1.
+        let odd = mul_add(s, four, v[3], s.mul_f32s(two, s.sub_f32s(v[0], v[5])));
+        let three = s.mul_f32s(s.splat_f32s(3.0), v[1]);
+        return [
+            s.mul_f32s(four, v[0]),
+            s.sub_f32s(s.mul_f32s(two, s.sub_f32s(v[2], three)), odd),
+            s.sub_f32s(
+                mul_add(s, s.splat_f32s(-4.0), v[0], s.mul_f32s(s.splat_f32s(-3.0), v[2])),
+                s.add_f32s(three, v[5]),
+            ),
+            s.add_f32s(odd, s.add_f32s(three, v[2])),
+            v[5],
+            zero,
+        ];
+    }
+    if N == 2 {
+        let three = s.splat_f32s(3.0);
+        let (first, second) = (s.mul_f32s(four, v[0]), s.mul_f32s(three, s.add_f32s(v[1], v[2])));
+        return [
+            first,
+            s.sub_f32s(s.mul_f32s(three, s.sub_f32s(v[2], v[1])), v[5]),
+            s.sub_f32s(s.sub_f32s(zero, first), second),
+            v[5],
+            zero,
+            zero,
+        ];
+    }
     let (sum12, dif12) = (s.add_f32s(v[1], v[2]), s.sub_f32s(v[1], v[2]));
     let (sum34, dif34) = (s.add_f32s(v[3], v[4]), s.mul_f32s(two, s.sub_f32s(v[3], v[4])));
     [
@@ -70,9 +159,21 @@ fn input_adjoint<S: Simd>(s: S, v: [S::f32s; IN]) -> [S::f32s; IN] {
 
 /// Aᵀ m along one axis.
 #[inline(always)]
-fn output_transform<S: Simd>(s: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
+fn output_transform<S: Simd, const N: usize>(s: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
     let (two, four, eight) = (s.splat_f32s(2.0), s.splat_f32s(4.0), s.splat_f32s(8.0));
     let (sum12, dif12) = (s.add_f32s(m[1], m[2]), s.sub_f32s(m[1], m[2]));
+    let zero = s.splat_f32s(0.0);
+    if N == 3 {
+        return [
+            s.add_f32s(m[0], s.add_f32s(sum12, m[3])),
+            mul_add(s, two, m[3], dif12),
+            s.add_f32s(mul_add(s, four, m[3], sum12), m[5]),
+            zero,
+        ];
+    }
+    if N == 2 {
+        return [s.add_f32s(m[0], sum12), s.add_f32s(dif12, m[5]), zero, zero];
+    }
     let (sum34, dif34) = (s.add_f32s(m[3], m[4]), s.sub_f32s(m[3], m[4]));
     [
         s.add_f32s(m[0], s.add_f32s(sum12, sum34)),
@@ -84,8 +185,22 @@ fn output_transform<S: Simd>(s: S, m: [S::f32s; IN]) -> [S::f32s; OUT] {
 
 /// A y along one axis: the adjoint of `output_transform`.
 #[inline(always)]
-fn output_adjoint<S: Simd>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
-    let (two, four) = (s.splat_f32s(2.0), s.splat_f32s(4.0));
+fn output_adjoint<S: Simd, const N: usize>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
+    let (zero, two, four) = (s.splat_f32s(0.0), s.splat_f32s(2.0), s.splat_f32s(4.0));
+    if N == 3 {
+        let even = s.add_f32s(y[0], y[2]);
+        return [
+            y[0],
+            s.add_f32s(even, y[1]),
+            s.sub_f32s(even, y[1]),
+            mul_add(s, two, y[1], mul_add(s, four, y[2], y[0])),
+            zero,
+            y[2],
+        ];
+    }
+    if N == 2 {
+        return [y[0], s.add_f32s(y[0], y[1]), s.sub_f32s(y[0], y[1]), zero, zero, y[1]];
+    }
     let (even, odd) = (s.add_f32s(y[0], y[2]), s.add_f32s(y[1], y[3]));
     let even2 = mul_add(s, four, y[2], y[0]);
     let odd2 = s.mul_f32s(two, mul_add(s, four, y[3], y[1]));
@@ -99,26 +214,58 @@ fn output_adjoint<S: Simd>(s: S, y: [S::f32s; OUT]) -> [S::f32s; IN] {
     ]
 }
 
-/// A linear map along the columns of what `read` gives for (i, j), then along the rows, each of which `write`
-/// gets. (A macro: closures are not inlined into functions with other instruction sets.)
+/// A linear map along the columns of what `read` gives for (i, j), then along the rows, of which `write` gets each value.
+/// `map`s are those of the two axes, `has` says which of the `from` and `to` places a tile of so many outputs has.
+/// (A macro: closures are not inlined into functions with other instruction sets.)
 macro_rules! in_two_axes {
-    ($simd:expr, $map:path, $from:ident, $to:ident, |$i:ident, $j:ident| $read:expr, |$row:ident, $values:ident| $write:expr) => {{
+    (
+        $simd:expr, [$down:ident, $across:ident], [$map_down:expr, $map_across:expr],
+        [$from:ident, $has_from:path], [$to:ident, $has_to:path],
+        |$i:ident, $j:ident| $read:expr, |$row:ident, $column:ident, $value:ident| $write:expr
+    ) => {{
         let mut columns = [[$simd.splat_f32s(0.0); $from]; $to];
         for $j in 0..$from {
-            let mut column = [$simd.splat_f32s(0.0); $from];
-            for $i in 0..$from {
-                column[$i] = $read;
-            }
-            let mapped = $map($simd, column);
-            for i in 0..$to {
-                columns[i][$j] = mapped[i];
+            if $has_from($across, $j) {
+                let mut column = [$simd.splat_f32s(0.0); $from];
+                for $i in 0..$from {
+                    if $has_from($down, $i) {
+                        column[$i] = $read;
+                    }
+                }
+                let mapped = $map_down($simd, column);
+                for i in 0..$to {
+                    columns[i][$j] = mapped[i];
+                }
             }
         }
         for $row in 0..$to {
-            let $values = $map($simd, columns[$row]);
-            $write;
+            if $has_to($down, $row) {
+                let values = $map_across($simd, columns[$row]);
+                for ($column, $value) in values.into_iter().enumerate() {
+                    if $has_to($across, $column) {
+                        $write;
+                    }
+                }
+            }
         }
     }};
+}
+
+/// Calls a function of a tile's outputs down and across, as constants.
+macro_rules! with_outputs {
+    ($tile:expr, |$down:ident, $across:ident| $call:expr) => {
+        with_outputs!(@ $tile, $down, $across, $call, [(4, 4), (4, 3), (4, 2), (3, 4), (3, 3), (3, 2), (2, 4), (2, 3), (2, 2)])
+    };
+    (@ $tile:expr, $down:ident, $across:ident, $call:expr, [$(($rows:literal, $columns:literal)),*]) => {
+        match $tile.outputs {
+            $(($rows, $columns) => {
+                const $down: usize = $rows;
+                const $across: usize = $columns;
+                $call
+            })*
+            _ => unreachable!("a tile of other outputs"),
+        }
+    };
 }
 
 /// G, in the order of `output_transform`'s points 0, 1, -1, 2, -2, ∞.
@@ -141,45 +288,48 @@ pub(crate) enum Forms {
 
 /// The weights (O, C, 3, 3) in the two forms that products need.
 pub(crate) struct WinogradWeights {
-    /// (36, C, O)
+    /// 36 [planes](plane) (C, O)
     forward: Buffer,
-    /// (36, O, C); empty if no gradients are wanted.
+    /// 36 planes (O, C); empty if no gradients are wanted.
     backward: Buffer,
+}
+
+/// Values from one plane of 36 to the next, for weights of so many channels and outputs: a cache line more than needed, so
+/// that the 36 do not compete for the same lines of the cache.
+const fn plane(channels: usize, outputs: usize) -> usize {
+    channels * outputs + 16
+}
+
+/// Values of all 36 planes.
+pub(crate) const fn planes(channels: usize, outputs: usize) -> usize {
+    PLACES * plane(channels, outputs)
 }
 
 impl WinogradWeights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, forms: Forms) -> Self {
         let _span = profile::span(Work::Weights);
-        let transformed = |taps: &[f32]| {
-            let mut places = Buffer::scratch(PLACES * outputs * channels);
-            dispatch(KernelTransform { taps, places: &mut places, count: outputs * channels });
+        let form = |is_wanted: bool, rows: usize, row_step: usize, step: usize| {
+            let mut places = Buffer::scratch(if is_wanted { planes(channels, outputs) } else { 0 });
+            if is_wanted {
+                dispatch(KernelTransform { weight, places: &mut places, rows, row_step, step });
+            }
             places
         };
-        let backward = || {
-            let mut taps = Buffer::scratch(weight.len());
-            for (i, kernel) in weight.chunks_exact(9).enumerate() {
-                kernel.iter().enumerate().for_each(|(tap, &w)| taps[tap * outputs * channels + i] = w);
-            }
-            transformed(&taps)
-        };
         Self {
-            forward: match forms {
-                Forms::Backward => Buffer::scratch(0),
-                _ => transformed(&taps_first(weight, 9, channels, outputs)),
-            },
-            backward: match forms {
-                Forms::Forward => Buffer::scratch(0),
-                _ => backward(),
-            },
+            forward: form(forms != Forms::Backward, channels, 1, channels),
+            backward: form(forms != Forms::Forward, outputs, channels, 1),
         }
     }
 }
 
-/// G g Gᵀ of `count` kernels side by side: (9, count) → (36, count).
+/// G g Gᵀ of all kernels, 36 planes (rows, columns).
 struct KernelTransform<'a> {
-    taps: &'a [f32],
+    /// 3×3 kernels. From one row to the next are `row_step` of them, and from one column to the next `step`.
+    weight: &'a [f32],
     places: &'a mut [f32],
-    count: usize,
+    rows: usize,
+    row_step: usize,
+    step: usize,
 }
 
 impl WithSimd for KernelTransform<'_> {
@@ -187,19 +337,32 @@ impl WithSimd for KernelTransform<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { taps, places, count } = self;
-        for (first, lanes) in registers::<S>(count) {
-            let mut g = [[s.splat_f32s(0.0); 3]; 3];
-            for u in 0..3 {
-                for v in 0..3 {
-                    g[v][u] = s.partial_load_f32s(&taps[(u * 3 + v) * count + first..][..lanes]);
+        /// The lanes of any register.
+        const MOST: usize = 64;
+        let Self { weight, places, rows, row_step, step } = self;
+        let columns = weight.len() / 9 / rows.max(1);
+        let plane = plane(rows, columns);
+        let mut taps = [[0f32; MOST]; 9];
+        for row in 0..rows {
+            for (first, lanes) in registers::<S>(columns) {
+                for lane in 0..lanes {
+                    let kernel = &weight[9 * (row * row_step + (first + lane) * step)..][..9];
+                    for (taps, value) in taps.iter_mut().zip(kernel) {
+                        taps[lane] = *value;
+                    }
                 }
-            }
-            for (i, row) in G.iter().enumerate() {
-                let along = [dot3(s, row, g[0]), dot3(s, row, g[1]), dot3(s, row, g[2])];
-                for (j, column) in G.iter().enumerate() {
-                    let out = &mut places[(i * IN + j) * count + first..][..lanes];
-                    s.partial_store_f32s(out, dot3(s, column, along));
+                let mut g = [[s.splat_f32s(0.0); 3]; 3];
+                for u in 0..3 {
+                    for v in 0..3 {
+                        g[v][u] = s.partial_load_f32s(&taps[u * 3 + v][..lanes]);
+                    }
+                }
+                for (i, along) in G.iter().enumerate() {
+                    let along = [dot3(s, along, g[0]), dot3(s, along, g[1]), dot3(s, along, g[2])];
+                    for (j, column) in G.iter().enumerate() {
+                        let out = &mut places[(i * IN + j) * plane + row * columns + first..][..lanes];
+                        s.partial_store_f32s(out, dot3(s, column, along));
+                    }
                 }
             }
         }
@@ -212,15 +375,15 @@ fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
     mul_add(s, s.splat_f32s(row[2]), g[2], mul_add(s, s.splat_f32s(row[1]), g[1], first))
 }
 
-/// Adds Gᵀ M G of the products' gradients (36, C, O) to `grad` (9, C, O).
+/// Adds Gᵀ M G of the products' gradients, 36 [planes](planes) (C, O), to `grad` (9, C, O).
 pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
     let count = grad.len() / 9;
-    assert!(places.len() == PLACES * count && grad.len() == 9 * count);
+    assert!(places.len() == planes(count, 1) && grad.len() == 9 * count);
     let _span = profile::span(Work::Weights).over((PLACES + 2 * 9) * count);
     dispatch(KernelAdjoint { places, taps: grad, count });
 }
 
-/// Gᵀ m G side by side, (36, count) → (9, count), added to what is there.
+/// Gᵀ m G side by side, 36 planes (count) → (9, count), added to what is there.
 struct KernelAdjoint<'a> {
     places: &'a [f32],
     taps: &'a mut [f32],
@@ -237,7 +400,7 @@ impl WithSimd for KernelAdjoint<'_> {
             let mut along = [[s.splat_f32s(0.0); 3]; IN];
             for (i, along) in along.iter_mut().enumerate() {
                 for (j, g) in G.iter().enumerate() {
-                    let m = s.partial_load_f32s(&places[(i * IN + j) * count + first..][..lanes]);
+                    let m = s.partial_load_f32s(&places[(i * IN + j) * plane(count, 1) + first..][..lanes]);
                     for v in 0..3 {
                         along[v] = mul_add(s, s.splat_f32s(g[v]), m, along[v]);
                     }
@@ -258,27 +421,49 @@ impl WithSimd for KernelAdjoint<'_> {
 }
 
 /// All tiles of a batch, and how many are worked on at a time.
+///
+/// First come the tiles of the last column, if it has fewer outputs than others; then those with all outputs; then those of
+/// such a last row, and at the end those of both. So the tiles that have a point, down and across, are neighbours.
 #[derive(Clone, Copy)]
 struct Tiles {
     sizes: Sizes,
-    down: usize,
-    across: usize,
-    count: usize,
+    /// Rows and columns of tiles with all outputs.
+    whole: (usize, usize),
+    /// The outputs of the last tile down and across.
+    last: (usize, usize),
+    batch: usize,
+    /// The first tile that is not of the last column alone; that is of the last row; that is of both; and the number of all.
+    ends: [usize; 4],
     block: usize,
 }
 
-/// A tile's place: image, first output row and column.
+/// A tile's place: image, first output row and column; and its outputs down and across.
 #[derive(Clone, Copy)]
 struct Tile {
     image: usize,
     row: usize,
     column: usize,
+    outputs: (usize, usize),
+}
+
+/// Some tiles, one after the other.
+#[derive(Clone, Copy)]
+struct Block {
+    first: usize,
+    count: usize,
 }
 
 impl Tiles {
     fn new(sizes: Sizes, batch: usize) -> Self {
         let (height, width) = sizes.out();
+        let last = (last(height), last(width));
+        let whole = |side: usize, last: usize| if last == OUT { side / OUT } else { side.div_ceil(OUT) - 1 };
+        let whole = (whole(height, last.0), whole(width, last.1));
         let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
+        let (rows, columns) = (down - whole.0, across - whole.1);
+        let mut ends =
+            [whole.0 * columns, whole.0 * whole.1, rows * whole.1, rows * columns].map(|n| batch * n);
+        (1..ends.len()).for_each(|i| ends[i] += ends[i - 1]);
         let count = batch * down * across;
         // Both transformed sides of a block fill about 768 KiB, a part of the second-level cache;
         // or as much as the weights, which each block reads once.
@@ -286,26 +471,46 @@ impl Tiles {
         let most = (196_608 / (PLACES * (c + o))).max(c * o / (c + o)).clamp(24, 96);
         let blocks = count.div_ceil(most).max(1);
         let block = count.div_ceil(blocks).next_multiple_of(2);
-        Self { sizes, down, across, count, block: block.min(count.max(1)) }
+        Self { sizes, whole, last, batch, ends, block: block.min(count.max(1)) }
     }
 
     /// The transform of a block: an image's side of a tile, and the products' side of it.
-    fn span(&self, count: usize, channels: usize) -> profile::Span {
-        profile::span(Work::Transforms).over((PLACES + OUT * OUT) * count * channels)
+    fn span(&self, block: Block, channels: usize) -> profile::Span {
+        profile::span(Work::Transforms).over((PLACES + OUT * OUT) * block.count * channels)
     }
 
-    fn products(&self, count: usize) -> profile::Span {
+    fn products(&self, block: Block) -> profile::Span {
         let (c, o) = (self.sizes.channels, self.sizes.outputs);
-        profile::products(PLACES * count * c * o, PLACES * (count * (c + o) + c * o))
+        let rows: usize = (0..PLACES).map(|place| self.with_place(block, place).len()).sum();
+        profile::products(rows * c * o, rows * (c + o) + PLACES * c * o)
     }
 
-    fn batch(&self) -> usize {
-        self.count / (self.down * self.across).max(1)
+    /// Which of a block's tiles have this place.
+    fn with_place(&self, block: Block, place: usize) -> Range<usize> {
+        let [columns, whole, rows, all] = self.ends;
+        let tiles = match (has_point(self.last.0, place / IN), has_point(self.last.1, place % IN)) {
+            (true, true) => 0..all,
+            (false, true) => 0..whole,
+            (true, false) => columns..rows,
+            (false, false) => columns..whole,
+        };
+        let within = |tile: usize| tile.clamp(block.first, block.first + block.count) - block.first;
+        within(tiles.start)..within(tiles.end)
     }
 
     fn at(&self, tile: usize) -> Tile {
-        let (image, place) = (tile / (self.down * self.across), tile % (self.down * self.across));
-        Tile { image, row: place / self.across * OUT, column: place % self.across * OUT }
+        let [columns, whole, rows, _] = self.ends;
+        let ((down, across), (last_down, last_across)) = (self.whole, self.last);
+        // The number among its own kind, how many an image has, and where they begin.
+        let (number, each, first, outputs) = match tile {
+            _ if tile < columns => (tile, (down, 1), (0, across), (OUT, last_across)),
+            _ if tile < whole => (tile - columns, (down, across), (0, 0), (OUT, OUT)),
+            _ if tile < rows => (tile - whole, (1, across), (down, 0), (last_down, OUT)),
+            _ => (tile - rows, (1, 1), (down, across), (last_down, last_across)),
+        };
+        let (image, place) = (number / (each.0 * each.1), number % (each.0 * each.1));
+        let (row, column) = (first.0 + place / each.1, first.1 + place % each.1);
+        Tile { image, row: row * OUT, column: column * OUT, outputs }
     }
 
     /// Values from one place to the next in a block's (36, tiles, channels): a cache line more
@@ -314,9 +519,9 @@ impl Tiles {
         (self.block * channels).next_multiple_of(16) + 16
     }
 
-    fn blocks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
-        let Self { block, count, .. } = *self;
-        (0..count).step_by(block.max(1)).map(move |first| (first, block.min(count - first)))
+    fn blocks(&self) -> impl Iterator<Item = Block> + use<> {
+        let (most, all) = (self.block, self.ends[3]);
+        (0..all).step_by(most.max(1)).map(move |first| Block { first, count: most.min(all - first) })
     }
 }
 
@@ -334,7 +539,7 @@ pub(crate) fn forward(
     assert_eq!(x.len(), batch * sizes.image());
     let copies = sizes.copies(batch, y.len());
     assert_eq!(y.len(), copies * batch * height * width * sizes.outputs);
-    assert_eq!(weights.forward.len(), PLACES * sizes.channels * sizes.outputs);
+    assert_eq!(weights.forward.len(), planes(sizes.channels, sizes.outputs));
     epilogue.check(copies * batch, y.len(), sizes.outputs);
     dispatch(WinogradForward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
 }
@@ -357,32 +562,26 @@ impl WithSimd for WinogradForward<'_> {
         let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
         let mut v = Buffer::scratch(PLACES * v_stride);
         let mut m = Buffer::scratch(PLACES * m_stride);
-        for (first, count) in tiles.blocks() {
-            let span = tiles.span(count, c);
-            simd.vectorize(PlacesBlock {
-                transform: OfInputs,
-                tiles,
-                first,
-                count,
-                images: x,
-                places: &mut v,
-            });
+        for block in tiles.blocks() {
+            let span = tiles.span(block, c);
+            simd.vectorize(PlacesBlock { transform: OfInputs, tiles, block, images: x, places: &mut v });
             drop(span);
-            let span = tiles.products(count);
+            let span = tiles.products(block);
             for place in 0..PLACES {
+                let rows = tiles.with_place(block, place);
                 simd.vectorize(Product {
-                    sizes: (count, o, c),
-                    left: Matrix::rows(&v[place * v_stride..], c),
-                    right: &weights.forward[place * c * o..],
+                    sizes: (rows.len(), o, c),
+                    left: Matrix::rows(&v[place * v_stride + rows.start * c..], c),
+                    right: &weights.forward[place * plane(c, o)..],
                     right_row: o,
-                    out: &mut m[place * m_stride..],
+                    out: &mut m[place * m_stride + rows.start * o..],
                     out_row: o,
                     start: StartValues::Zero,
                 });
             }
             drop(span);
-            let _span = tiles.span(count, o);
-            simd.vectorize(OutputBlock { tiles, first, count, m: &m, epilogue, y });
+            let _span = tiles.span(block, o);
+            simd.vectorize(OutputBlock { tiles, block, m: &m, epilogue, y });
         }
     }
 }
@@ -391,7 +590,7 @@ impl WithSimd for WinogradForward<'_> {
 pub(crate) struct Grads<'a> {
     /// x's (B, H, W, C), to which is added.
     pub x: Option<&'a mut [f32]>,
-    /// That of the products' weights (36, C, O).
+    /// That of the products' weights, 36 planes (C, O).
     pub places: Option<&'a mut [f32]>,
     /// Whether the latter is written, and not added to.
     pub places_are_new: bool,
@@ -411,10 +610,10 @@ pub(crate) fn backward(
     assert_eq!(grad.len(), batch * height * width * sizes.outputs);
     if let Some(grad_x) = &grads.x {
         assert_eq!(grad_x.len(), x.len());
-        assert_eq!(weights.backward.len(), PLACES * sizes.channels * sizes.outputs);
+        assert_eq!(weights.backward.len(), planes(sizes.channels, sizes.outputs));
     }
     if let Some(places) = &grads.places {
-        assert_eq!(places.len(), PLACES * sizes.channels * sizes.outputs);
+        assert_eq!(places.len(), planes(sizes.channels, sizes.outputs));
     }
     dispatch(WinogradBackward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grads });
 }
@@ -438,38 +637,31 @@ impl WithSimd for WinogradBackward<'_> {
         let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
         let mut v = Buffer::scratch(PLACES * v_stride);
         let mut m = Buffer::scratch(PLACES * m_stride);
-        for (first, count) in tiles.blocks() {
-            let span = tiles.span(count, o);
+        for block in tiles.blocks() {
+            let span = tiles.span(block, o);
             simd.vectorize(PlacesBlock {
                 transform: OfGradients,
                 tiles,
-                first,
-                count,
+                block,
                 images: grad,
                 places: &mut m,
             });
             drop(span);
             if let Some(grad_places) = grad_places.as_deref_mut() {
-                let span = tiles.span(count, c);
-                simd.vectorize(PlacesBlock {
-                    transform: OfInputs,
-                    tiles,
-                    first,
-                    count,
-                    images: x,
-                    places: &mut v,
-                });
+                let span = tiles.span(block, c);
+                simd.vectorize(PlacesBlock { transform: OfInputs, tiles, block, images: x, places: &mut v });
                 drop(span);
-                let _span = tiles.products(count);
+                let _span = tiles.products(block);
                 for place in 0..PLACES {
+                    let rows = tiles.with_place(block, place);
                     simd.vectorize(Product {
-                        sizes: (c, o, count),
-                        left: Matrix::rows(&v[place * v_stride..], c).transposed(),
-                        right: &m[place * m_stride..],
+                        sizes: (c, o, rows.len()),
+                        left: Matrix::rows(&v[place * v_stride + rows.start * c..], c).transposed(),
+                        right: &m[place * m_stride + rows.start * o..],
                         right_row: o,
-                        out: &mut grad_places[place * c * o..],
+                        out: &mut grad_places[place * plane(c, o)..],
                         out_row: o,
-                        start: if first == 0 && places_are_new {
+                        start: if block.first == 0 && places_are_new {
                             StartValues::Zero
                         } else {
                             StartValues::Out
@@ -478,21 +670,22 @@ impl WithSimd for WinogradBackward<'_> {
                 }
             }
             if let Some(grad_x) = grad_x.as_deref_mut() {
-                let span = tiles.products(count);
+                let span = tiles.products(block);
                 for place in 0..PLACES {
+                    let rows = tiles.with_place(block, place);
                     simd.vectorize(Product {
-                        sizes: (count, c, o),
-                        left: Matrix::rows(&m[place * m_stride..], o),
-                        right: &weights.backward[place * c * o..],
+                        sizes: (rows.len(), c, o),
+                        left: Matrix::rows(&m[place * m_stride + rows.start * o..], o),
+                        right: &weights.backward[place * plane(c, o)..],
                         right_row: c,
-                        out: &mut v[place * v_stride..],
+                        out: &mut v[place * v_stride + rows.start * c..],
                         out_row: c,
                         start: StartValues::Zero,
                     });
                 }
                 drop(span);
-                let _span = tiles.span(count, c);
-                simd.vectorize(InputAdjointBlock { tiles, first, count, v: &v, grad_x });
+                let _span = tiles.span(block, c);
+                simd.vectorize(InputAdjointBlock { tiles, block, v: &v, grad_x });
             }
         }
     }
@@ -595,15 +788,22 @@ impl<const SIDE: usize> Pixels for Listed<SIDE> {
     }
 }
 
-/// Calls a function of pixels with those of a window. (A macro: closures are not inlined into functions
+/// Calls a function of a tile's outputs down and across and of pixels, with those of a window. (A macro: closures are not inlined into functions
 /// with other instruction sets.)
 macro_rules! with_pixels {
-    ($window:expr, $side:ident, $image:expr, $channels:expr, $outside:expr, |$pixels:ident| $call:expr) => {
-        match $window.inside::<$side>($image, $channels) {
-            Some($pixels) => $call,
+    (
+        $tile:expr, $window:expr, $side:ident, $image:expr, $channels:expr, $outside:expr,
+        |$down:ident, $across:ident, $pixels:ident| $call:expr
+    ) => {
+        match $window.inside::<$side>($image, $channels).filter(|_| $tile.outputs == (OUT, OUT)) {
+            Some($pixels) => {
+                const $down: usize = OUT;
+                const $across: usize = OUT;
+                $call
+            }
             None => {
                 let $pixels = &$window.listed::<$side>($image, $channels, $outside);
-                $call
+                with_outputs!($tile, |$down, $across| $call)
             }
         }
     };
@@ -618,8 +818,10 @@ impl<P: Pixels> Pixels for &P {
 
 /// A transform of SIDE×SIDE pixels of an image into a tile's 36 places.
 trait IntoPlaces<const SIDE: usize> {
-    /// Along one axis.
-    fn map<S: Simd>(simd: S, pixels: [S::f32s; SIDE]) -> [S::f32s; IN];
+    /// Along one axis, for a tile of N outputs.
+    fn map<S: Simd, const N: usize>(simd: S, pixels: [S::f32s; SIDE]) -> [S::f32s; IN];
+    /// Whether a tile of so many outputs along an axis has this pixel.
+    fn has(outputs: usize, pixel: usize) -> bool;
     /// Channels, and values of an image.
     fn sizes(&self, sizes: &Sizes) -> (usize, usize);
     fn window(&self, sizes: &Sizes, tile: Tile) -> Window;
@@ -630,8 +832,13 @@ struct OfInputs;
 
 impl IntoPlaces<IN> for OfInputs {
     #[inline(always)]
-    fn map<S: Simd>(simd: S, pixels: [S::f32s; IN]) -> [S::f32s; IN] {
-        input_transform(simd, pixels)
+    fn map<S: Simd, const N: usize>(simd: S, pixels: [S::f32s; IN]) -> [S::f32s; IN] {
+        input_transform::<S, N>(simd, pixels)
+    }
+
+    #[inline(always)]
+    fn has(outputs: usize, pixel: usize) -> bool {
+        has_input(outputs, pixel)
     }
 
     fn sizes(&self, sizes: &Sizes) -> (usize, usize) {
@@ -648,8 +855,13 @@ struct OfGradients;
 
 impl IntoPlaces<OUT> for OfGradients {
     #[inline(always)]
-    fn map<S: Simd>(simd: S, pixels: [S::f32s; OUT]) -> [S::f32s; IN] {
-        output_adjoint(simd, pixels)
+    fn map<S: Simd, const N: usize>(simd: S, pixels: [S::f32s; OUT]) -> [S::f32s; IN] {
+        output_adjoint::<S, N>(simd, pixels)
+    }
+
+    #[inline(always)]
+    fn has(outputs: usize, pixel: usize) -> bool {
+        has_output(outputs, pixel)
     }
 
     fn sizes(&self, sizes: &Sizes) -> (usize, usize) {
@@ -665,8 +877,7 @@ impl IntoPlaces<OUT> for OfGradients {
 struct PlacesBlock<'a, T, const SIDE: usize> {
     transform: T,
     tiles: Tiles,
-    first: usize,
-    count: usize,
+    block: Block,
     images: &'a [f32],
     places: &'a mut [f32],
 }
@@ -678,17 +889,18 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SID
     fn with_simd<S: Simd>(mut self, simd: S) {
         let sizes = self.tiles.sizes;
         let (channels, image) = self.transform.sizes(&sizes);
-        assert!(self.count <= self.tiles.block && self.places.len() >= PLACES * self.tiles.stride(channels));
+        let Block { first, count } = self.block;
+        assert!(count <= self.tiles.block && self.places.len() >= PLACES * self.tiles.stride(channels));
         let mut zeros = Buffer::zeros(channels);
-        for t in 0..self.count {
-            let tile = self.tiles.at(self.first + t);
+        for t in 0..count {
+            let tile = self.tiles.at(first + t);
             let image = self.images[tile.image * image..][..image].as_ptr().cast_mut();
             // SAFETY: the image and the zeros have `channels` values a pixel, and are only read.
             #[allow(unsafe_code)]
             unsafe {
                 let window = self.transform.window(&sizes, tile);
-                with_pixels!(window, SIDE, image, channels, zeros.as_mut_ptr(), |pixels| self
-                    .tile(simd, pixels, t));
+                with_pixels!(tile, window, SIDE, image, channels, zeros.as_mut_ptr(), |D, A, pixels| self
+                    .tile::<S, D, A>(simd, pixels, t));
             }
         }
     }
@@ -699,7 +911,12 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> PlacesBlock<'_, T, SIDE> {
     /// The block has a tile t, and the pixels have values for all channels.
     #[inline(always)]
     #[allow(unsafe_code)]
-    unsafe fn tile<S: Simd>(&mut self, simd: S, pixels: impl Pixels, t: usize) {
+    unsafe fn tile<S: Simd, const D: usize, const A: usize>(
+        &mut self,
+        simd: S,
+        pixels: impl Pixels,
+        t: usize,
+    ) {
         let (channels, _) = self.transform.sizes(&self.tiles.sizes);
         let stride = self.tiles.stride(channels);
         // SAFETY: as asked, and the block has room for its tiles at each place.
@@ -707,41 +924,21 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> PlacesBlock<'_, T, SIDE> {
             let places = self.places.as_mut_ptr().add(t * channels + c);
             in_two_axes!(
                 simd,
-                T::map,
-                SIDE,
-                IN,
+                [D, A],
+                [T::map::<S, D>, T::map::<S, A>],
+                [SIDE, T::has],
+                [IN, has_point],
                 |i, j| load(simd, pixels.at(i, j).add(c), lanes),
-                |i, values| write_places(simd, i, values, places, stride, lanes)
+                |i, j, value| store(simd, places.add((i * IN + j) * stride), lanes, value)
             );
         });
-    }
-}
-
-/// Writes a row of places.
-///
-/// # Safety
-/// `lanes` values can be written at each of the 36 places, `stride` values apart.
-#[inline(always)]
-#[allow(unsafe_code)]
-unsafe fn write_places<S: Simd>(
-    simd: S,
-    row: usize,
-    values: [S::f32s; IN],
-    to: *mut f32,
-    stride: usize,
-    lanes: usize,
-) {
-    for (j, value) in values.into_iter().enumerate() {
-        // SAFETY: as asked.
-        unsafe { store(simd, to.add((row * IN + j) * stride), lanes, value) };
     }
 }
 
 /// Aᵀ m A of a block's tiles, with the epilogue, into y.
 struct OutputBlock<'a, 'b> {
     tiles: Tiles,
-    first: usize,
-    count: usize,
+    block: Block,
     m: &'a [f32],
     epilogue: Epilogue<'b>,
     y: &'a mut [f32],
@@ -754,12 +951,13 @@ impl WithSimd for OutputBlock<'_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
         let image = sizes.out_image();
-        assert!(self.count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
-        let batch = self.tiles.batch();
+        let Block { first, count } = self.block;
+        assert!(count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
+        let batch = self.tiles.batch;
         let copies = sizes.copies(batch, self.y.len());
         let (mut zeros, mut nowhere) = (Buffer::zeros(outputs), Buffer::scratch(outputs));
-        for t in 0..self.count {
-            let tile = self.tiles.at(self.first + t);
+        for t in 0..count {
+            let tile = self.tiles.at(first + t);
             let window = Window::output(&sizes, tile);
             for number in (0..copies).map(|copy| copy * batch + tile.image) {
                 let y = self.y[number * image..][..image].as_mut_ptr();
@@ -773,10 +971,25 @@ impl WithSimd for OutputBlock<'_, '_> {
                         Some(residual) => {
                             let residual = &window.listed::<OUT>(residual, outputs, zeros.as_mut_ptr());
                             let y = &window.listed::<OUT>(y, outputs, nowhere.as_mut_ptr());
-                            self.tile(simd, y, Some(residual), bias, t);
+                            with_outputs!(tile, |D, A| self.tile::<S, D, A>(
+                                simd,
+                                y,
+                                Some(residual),
+                                bias,
+                                t
+                            ));
                         }
-                        None => with_pixels!(window, OUT, y, outputs, nowhere.as_mut_ptr(), |pixels| self
-                            .tile(simd, pixels, None::<Inside>, bias, t)),
+                        None => {
+                            with_pixels!(
+                                tile,
+                                window,
+                                OUT,
+                                y,
+                                outputs,
+                                nowhere.as_mut_ptr(),
+                                |D, A, pixels| self.tile::<S, D, A>(simd, pixels, None::<Inside>, bias, t)
+                            )
+                        }
                     }
                 }
             }
@@ -790,7 +1003,7 @@ impl OutputBlock<'_, '_> {
     /// read elsewhere.
     #[inline(always)]
     #[allow(unsafe_code)]
-    unsafe fn tile<S: Simd>(
+    unsafe fn tile<S: Simd, const D: usize, const A: usize>(
         &self,
         simd: S,
         y: impl Pixels,
@@ -807,11 +1020,12 @@ impl OutputBlock<'_, '_> {
             let m = self.m.as_ptr().add(t * outputs + o);
             in_two_axes!(
                 simd,
-                output_transform,
-                IN,
-                OUT,
+                [D, A],
+                [output_transform::<S, D>, output_transform::<S, A>],
+                [IN, has_point],
+                [OUT, has_output],
                 |i, j| load(simd, m.add((i * IN + j) * stride), lanes),
-                |i, values| for (j, value) in values.into_iter().enumerate() {
+                |i, j, value| {
                     let mut value = simd.add_f32s(value, bias);
                     if let Some(residual) = residual {
                         value = simd.add_f32s(value, load(simd, residual.at(i, j).add(o), lanes));
@@ -826,8 +1040,7 @@ impl OutputBlock<'_, '_> {
 /// B v' Bᵀ of a block's tiles, added to x's gradient.
 struct InputAdjointBlock<'a> {
     tiles: Tiles,
-    first: usize,
-    count: usize,
+    block: Block,
     v: &'a [f32],
     grad_x: &'a mut [f32],
 }
@@ -838,17 +1051,18 @@ impl WithSimd for InputAdjointBlock<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (sizes, channels) = (self.tiles.sizes, self.tiles.sizes.channels);
-        assert!(self.count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
+        let Block { first, count } = self.block;
+        assert!(count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
         let mut nowhere = Buffer::zeros(channels);
-        for t in 0..self.count {
-            let tile = self.tiles.at(self.first + t);
+        for t in 0..count {
+            let tile = self.tiles.at(first + t);
             let image = self.grad_x[tile.image * sizes.image()..][..sizes.image()].as_mut_ptr();
             // SAFETY: the image and what stands for the outside have `channels` values a pixel.
             #[allow(unsafe_code)]
             unsafe {
                 let window = Window::input(&sizes, tile);
-                with_pixels!(window, IN, image, channels, nowhere.as_mut_ptr(), |pixels| self
-                    .tile(simd, pixels, t));
+                with_pixels!(tile, window, IN, image, channels, nowhere.as_mut_ptr(), |D, A, pixels| self
+                    .tile::<S, D, A>(simd, pixels, t));
             }
         }
     }
@@ -859,7 +1073,7 @@ impl InputAdjointBlock<'_> {
     /// The block has a tile t. The pixels have values for all channels, which are not read elsewhere.
     #[inline(always)]
     #[allow(unsafe_code)]
-    unsafe fn tile<S: Simd>(&self, simd: S, pixels: impl Pixels, t: usize) {
+    unsafe fn tile<S: Simd, const D: usize, const A: usize>(&self, simd: S, pixels: impl Pixels, t: usize) {
         let channels = self.tiles.sizes.channels;
         let stride = self.tiles.stride(channels);
         // SAFETY: as asked.
@@ -867,11 +1081,12 @@ impl InputAdjointBlock<'_> {
             let v = self.v.as_ptr().add(t * channels + c);
             in_two_axes!(
                 simd,
-                input_adjoint,
-                IN,
-                IN,
+                [D, A],
+                [input_adjoint::<S, D>, input_adjoint::<S, A>],
+                [IN, has_point],
+                [IN, has_input],
                 |i, j| load(simd, v.add((i * IN + j) * stride), lanes),
-                |i, values| for (j, value) in values.into_iter().enumerate() {
+                |i, j, value| {
                     let at = pixels.at(i, j).add(c);
                     store(simd, at, lanes, simd.add_f32s(load(simd, at, lanes), value));
                 }

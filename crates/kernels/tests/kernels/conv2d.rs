@@ -139,6 +139,11 @@ fn the_networks_shapes_agree_with_the_naive_loops() {
         square(2, 48, 14, 32, 3, 1),
         square(2, 32, 7, 64, 1, 1),
         square(40, 5, 4, 6, 3, 1),
+        // Last rows and columns of 1, 2 and 3 outputs, some in more tiles than are worked on at a time.
+        ConvShape { height: 57, width: 6, ..square(8, 5, 0, 6, 3, 1) },
+        ConvShape { height: 6, width: 55, ..square(8, 5, 0, 6, 3, 1) },
+        square(3, 20, 13, 9, 3, 1),
+        square(9, 6, 15, 24, 3, 1),
     ] {
         agrees_with_reference(&s);
     }
