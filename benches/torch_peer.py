@@ -3,13 +3,14 @@
 pip install torch diffusers
 usage: torch_peer.py TASK NETWORK.json [--threads 2] [--steps 25] [--channels-last] [--compile] [--batch N] [--side N] [--channels N]
        torch_peer.py conv-forward|conv-both INPUTS,OUTPUTS,SIDE ...
-Says "ready" once warm; then each line on its input is one repeat, answered with "seconds peak-memory-in-bytes"."""
-import argparse, json, resource, sys, time
+Says "ready" once warm; then each line on its input is one turn of about 0.3 seconds, answered with "seconds peak-memory-in-bytes", the
+seconds of one repeat."""
+import argparse, json, math, resource, sys, time
 import torch
 from diffusers import DDIMScheduler, UNet2DModel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-GUIDANCE, CONV_BATCH = 2.0, 64
+GUIDANCE, CONV_BATCH, TURN = 2.0, 64, 0.3
 
 def scheduler():
     return DDIMScheduler(beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction", timestep_spacing="trailing", clip_sample=True)
@@ -73,7 +74,7 @@ def main():
     torch.set_num_threads(flags.threads); torch.manual_seed(0)
     flags.layout = torch.channels_last if flags.channels_last else torch.contiguous_format
     if flags.task.startswith("conv-"):
-        run, warm, times = convolution(flags.task, flags.network, flags), 3, 10
+        run = convolution(flags.task, flags.network, flags)
     else:
         config = json.load(open(flags.network))
         if flags.batch: config["_batch"] = config["_samples"] = flags.batch
@@ -82,8 +83,11 @@ def main():
         model = UNet2DModel.from_config({k: v for k, v in config.items() if not k.startswith("_")}).to(memory_format=flags.layout)
         if flags.compile: model.compile()
         run = dict(forward=forward, train=train, sample=sample)[flags.task](model, config, config["num_class_embeds"] - 1, flags)
-        warm, times = (1 if flags.task == "sample" else 2), 1
-    for _ in range(warm): run()
+    for _ in range(3):
+        start = time.perf_counter()
+        run()
+        warm = time.perf_counter() - start
+    times = min(max(math.ceil(TURN / warm), 1), 1000)
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()

@@ -43,8 +43,9 @@ pub struct Args {
 const CONV_BATCH: usize = 64;
 /// Images of a thread's chunk.
 const CHUNK: usize = 8;
-/// Repeats of a single convolution behind one answer, as in the peer's script.
-const CONV_TIMES: usize = 10;
+/// One answer is about so many seconds of work without a pause, as in the peer's script: after a pause the caches hold what
+/// others left there, and a training has no pauses.
+const TURN: f64 = 0.3;
 
 pub fn run(args: Args) -> Result<()> {
     hardware::set_threads(Some(args.threads))?;
@@ -64,20 +65,20 @@ pub fn run(args: Args) -> Result<()> {
                 trainer.use_ranks(ranks.clone(), vec![args.threads; ranks.size()])?;
                 return serve_ranks(&ranks, || trainer.step(&batches).map(|_| ()).map_err(Into::into));
             }
-            serve(1, || Ok(trainer.step(&batches)?))
+            serve(|| Ok(trainer.step(&batches)?))
         }
         Task::Forward => {
             let network = args.network()?;
             let (unet, _) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
             let batch = images(&network)?;
-            serve(1, || predict(&snapshot, &batch))
+            serve(|| predict(&snapshot, &batch))
         }
         Task::Sample => {
             let network = args.network()?;
             let (unet, _) = UNet::seeded(&network.config, 0, &Device::Cpu)?;
             let snapshot = unet.snapshot(Purpose::Prediction)?;
-            serve(1, || sample(&network, &unet, &snapshot, args.steps))
+            serve(|| sample(&network, &unet, &snapshot, args.steps))
         }
         Task::Profile => {
             let network = args.network()?;
@@ -95,14 +96,14 @@ pub fn run(args: Args) -> Result<()> {
         }
         Task::Conv(sizes) => {
             let conv = Convolution::new(sizes, false)?;
-            serve(CONV_TIMES, || {
+            serve(|| {
                 let chunks = conv.chunks.par_iter().map(|(x, _)| conv.run(&mut Tape::forward_only(), x));
                 Ok(chunks.collect::<Vec<_>>())
             })
         }
         Task::ConvBoth(sizes) => {
             let conv = Convolution::new(sizes, true)?;
-            serve(CONV_TIMES, || {
+            serve(|| {
                 let chunks = conv.chunks.par_iter().map(|(x, grad)| {
                     let mut tape = Tape::recording();
                     let x = tape.variable("x", x);
@@ -125,7 +126,7 @@ pub fn run(args: Args) -> Result<()> {
                 Ok(())
             })
         }
-        Task::Peak => serve(1, || {
+        Task::Peak => serve(|| {
             profile::multiply_adds_on_each_thread();
             Ok(())
         }),
@@ -138,10 +139,14 @@ impl Args {
     }
 }
 
-fn serve<T>(times: usize, mut repeat: impl FnMut() -> Result<T>) -> Result<()> {
+fn serve<T>(mut repeat: impl FnMut() -> Result<T>) -> Result<()> {
+    let mut warm = f64::INFINITY;
     for _ in 0..3 {
+        let start = Instant::now();
         repeat()?;
+        warm = start.elapsed().as_secs_f64();
     }
+    let times = (TURN / warm).ceil().clamp(1.0, 1000.0) as usize;
     let mut out = std::io::stdout();
     writeln!(out, "ready")?;
     out.flush()?;
@@ -168,7 +173,7 @@ fn serve_ranks(ranks: &Ranks, mut step: impl FnMut() -> Result<()>) -> Result<()
     };
     let started = Instant::now();
     match ranks.rank() {
-        0 => serve(1, || {
+        0 => serve(|| {
             again(true)?;
             steps += 1;
             step()
