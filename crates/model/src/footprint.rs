@@ -64,7 +64,7 @@ impl UNetConfig {
         let images = at_once(height, width);
         let (network, parameters) = without_parameters(self)?;
         let Extents { kept, largest, convolutions, linear } = Extents::of(&network, (height, width))?;
-        let forms = convolutions.iter().map(Convolved::forms);
+        let forms = convolutions.iter().map(|convolved| convolved.forms);
         Ok(Footprint {
             parameters: 4 * parameters,
             forms: (4 * (forms.clone().sum::<u64>() + linear), 4 * forms.max().unwrap_or(0)),
@@ -93,18 +93,8 @@ pub(crate) struct Convolved {
     pub layer: Conv,
     /// Height and width.
     pub sides: (usize, usize),
-}
-
-impl Convolved {
-    fn of(&self) -> (usize, (usize, usize)) {
-        let Conv2d { stride, padding } = self.layer.options;
-        forms_of(self.layer.affine.weight.dims(), self.sides, stride, padding)
-    }
-
     /// The number of values of the forms of its weights.
-    fn forms(&self) -> u64 {
-        self.of().0 as u64
-    }
+    forms: u64,
 }
 
 /// A feature map (B, C, H, W); embeddings (B, E) are (B, E, 1, 1).
@@ -147,9 +137,13 @@ impl Extents {
 
     fn convolve(&mut self, x: &Extent, layer: &Conv, (height, width): (usize, usize)) -> Extent {
         self.keep(x);
-        let convolved = Convolved { layer: layer.clone(), sides: (height, width) };
-        let (_, out) = convolved.of();
-        self.convolutions.push(convolved);
+        let Conv2d { stride, padding } = layer.options;
+        let (forms, out) = forms_of(layer.affine.weight.dims(), (height, width), stride, padding);
+        self.convolutions.push(Convolved {
+            layer: layer.clone(),
+            sides: (height, width),
+            forms: forms as u64,
+        });
         self.image([x.shape[0], layer.affine.weight.dims()[0], out.0, out.1])
     }
 

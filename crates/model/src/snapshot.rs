@@ -244,7 +244,7 @@ impl Snapshot<'_> {
     /// Prepares the weights of all convolutions on all threads. At a first use one thread would, and the others would wait.
     fn prepare(&self, sides: (usize, usize)) -> Result<()> {
         let convolutions = Extents::of(self.unet, sides)?.convolutions;
-        convolutions.into_par_iter().with_max_len(1).try_for_each(|Convolved { layer, sides }| {
+        convolutions.into_par_iter().with_max_len(1).try_for_each(|Convolved { layer, sides, .. }| {
             let Conv2d { stride, padding } = layer.options;
             self.convolution(&layer.affine)?.prepare(sides, stride, padding);
             Ok(())

@@ -150,7 +150,8 @@ impl Kernel {
     /// Makes the forms that are kept for a convolution of these sizes.
     pub fn prepare(&self, sizes: &Sizes) {
         match Algorithm::of(sizes) {
-            Algorithm::Winograd if self.keeps_forms => drop(self.winograd(Forms::Both)),
+            // Where forms are kept, each direction's comes with all that are.
+            Algorithm::Winograd if self.keeps_forms => drop(self.winograd(Forms::Forward)),
             Algorithm::Winograd => {}
             Algorithm::Patches => drop(self.patches()),
             Algorithm::Thin(_) => drop(self.thin()),
@@ -161,7 +162,7 @@ impl Kernel {
     pub fn forms(sizes: &Sizes) -> usize {
         let (channels, outputs) = (sizes.channels, sizes.outputs);
         2 * match Algorithm::of(sizes) {
-            Algorithm::Winograd => winograd::planes(channels, outputs),
+            Algorithm::Winograd => winograd::planes(channels * outputs),
             _ => sizes.taps() * channels * outputs,
         }
     }
@@ -223,7 +224,7 @@ impl Kernel {
         mut grad_x: Option<&mut [f32]>,
         grad_weight: &mut [f32],
     ) {
-        let mut places = Buffer::scratch(winograd::planes(self.channels, self.outputs));
+        let mut places = Buffer::scratch(winograd::planes(self.channels * self.outputs));
         let weights = self.winograd(Forms::Backward);
         for images in sizes.groups(batch) {
             let part = |image: usize| images.start * image..images.end * image;
@@ -253,7 +254,7 @@ impl Kernel {
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
                 let mut places =
-                    grad_weight.is_some().then(|| Buffer::scratch(winograd::planes(channels, outputs)));
+                    grad_weight.is_some().then(|| Buffer::scratch(winograd::planes(channels * outputs)));
                 let grads =
                     winograd::Grads { x: grad_x, places: places.as_deref_mut(), places_are_new: true };
                 winograd::backward(sizes, batch, x, grad, &self.winograd(Forms::Backward), grads);

@@ -43,8 +43,8 @@ impl ConvWeights {
         self
     }
 
-    /// Makes the forms of the weights that a convolution of images (height, width) keeps. Otherwise they are made at the first
-    /// use, for which all others wait.
+    /// Makes the forms of the weights that a convolution of images (height, width) keeps; of doubled images, after the doubling.
+    /// Otherwise they are made at the first use, for which all others wait.
     pub fn prepare(&self, (height, width): (usize, usize), stride: usize, padding: Padding) {
         let Kernel { outputs, channels, size: kernel, .. } = self.kernel;
         let sizes = Sizes { channels, height, width, outputs, kernel, stride, padding, doubled: false };

@@ -29,18 +29,17 @@ const PLACES: usize = IN * IN;
 /// Whether this algorithm computes the convolution with fewer multiplications than the direct sum.
 pub(crate) fn applies(sizes: &Sizes) -> bool {
     let (height, width) = sizes.out();
-    let points = |side: usize| {
-        let tiles = side.div_ceil(OUT);
-        (OUT + 2) * tiles.saturating_sub(1) + last(side) + 2
-    };
+    let tiles = height.div_ceil(OUT) * width.div_ceil(OUT);
     sizes.kernel == (3, 3)
         && sizes.stride == 1
         && sizes.channels >= 4
         && sizes.outputs >= 4
-        && points(height) * points(width) < 9 * height * width
+        // Smaller tiles take fewer, but 36 planes of weights all the same.
+        && PLACES * tiles < 9 * height * width
 }
 
-/// The outputs of the last tile along a side. One output is the first of two.
+/// The outputs of the last tile along a side. A single output is computed as the first of a tile of two, of which the second
+/// is outside the image.
 const fn last(side: usize) -> usize {
     match side % OUT {
         0 => OUT,
@@ -68,14 +67,14 @@ const fn has_output(outputs: usize, output: usize) -> bool {
     output < outputs
 }
 
-/// Bᵀ d along one axis, for a tile of N outputs. Nothing is at the points and inputs that it does without; so it is in all
-/// four maps.
+/// Bᵀ d along one axis, for a tile of N outputs. A tile of fewer outputs lacks some points and inputs: this map and the three
+/// below do not read them, and give 0 there.
 #[inline(always)]
 fn input_transform<S: Simd, const N: usize>(s: S, d: [S::f32s; IN]) -> [S::f32s; IN] {
     let (zero, two, four) = (s.splat_f32s(0.0), s.splat_f32s(2.0), s.splat_f32s(4.0));
     let (minus_four, minus_five) = (s.splat_f32s(-4.0), s.splat_f32s(-5.0));
     if N == 3 {
-        // d3 - d1, and 4 d0 - 4 d2 + 2 (d3 - d1), 3 (d3 - d2 - 2 d1), d3 - 3 d2 + 2 d1, 4 (d3 - d1), d4 - d2 - 2 (d3 - d1)
+        // d3 - d1, d3 - d2 - 2 d1
         let three = s.splat_f32s(3.0);
         let odd = s.sub_f32s(d[3], d[1]);
         let sum = mul_add(s, s.splat_f32s(-2.0), d[1], s.sub_f32s(d[3], d[2]));
@@ -215,7 +214,7 @@ fn output_adjoint<S: Simd, const N: usize>(s: S, y: [S::f32s; OUT]) -> [S::f32s;
 }
 
 /// A linear map along the columns of what `read` gives for (i, j), then along the rows, of which `write` gets each value.
-/// `map`s are those of the two axes, `has` says which of the `from` and `to` places a tile of so many outputs has.
+/// The `map`s are the maps down and across. `has` says whether a tile of so many outputs has a place.
 /// (A macro: closures are not inlined into functions with other instruction sets.)
 macro_rules! in_two_axes {
     (
@@ -294,22 +293,22 @@ pub(crate) struct WinogradWeights {
     backward: Buffer,
 }
 
-/// Values from one plane of 36 to the next, for weights of so many channels and outputs: a cache line more than needed, so
-/// that the 36 do not compete for the same lines of the cache.
-const fn plane(channels: usize, outputs: usize) -> usize {
-    channels * outputs + 16
+/// Values from one plane of 36 to the next, for weights of so many kernels: a cache line more than needed, so that the 36 do
+/// not compete for the same lines of the cache.
+const fn plane(kernels: usize) -> usize {
+    kernels + 16
 }
 
 /// Values of all 36 planes.
-pub(crate) const fn planes(channels: usize, outputs: usize) -> usize {
-    PLACES * plane(channels, outputs)
+pub(crate) const fn planes(kernels: usize) -> usize {
+    PLACES * plane(kernels)
 }
 
 impl WinogradWeights {
     pub fn new(weight: &[f32], outputs: usize, channels: usize, forms: Forms) -> Self {
         let _span = profile::span(Work::Weights);
         let form = |is_wanted: bool, rows: usize, row_step: usize, step: usize| {
-            let mut places = Buffer::scratch(if is_wanted { planes(channels, outputs) } else { 0 });
+            let mut places = Buffer::scratch(if is_wanted { planes(channels * outputs) } else { 0 });
             if is_wanted {
                 dispatch(KernelTransform { weight, places: &mut places, rows, row_step, step });
             }
@@ -341,7 +340,7 @@ impl WithSimd for KernelTransform<'_> {
         const MOST: usize = 64;
         let Self { weight, places, rows, row_step, step } = self;
         let columns = weight.len() / 9 / rows.max(1);
-        let plane = plane(rows, columns);
+        let plane = plane(rows * columns);
         let mut taps = [[0f32; MOST]; 9];
         for row in 0..rows {
             for (first, lanes) in registers::<S>(columns) {
@@ -375,10 +374,10 @@ fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
     mul_add(s, s.splat_f32s(row[2]), g[2], mul_add(s, s.splat_f32s(row[1]), g[1], first))
 }
 
-/// Adds Gᵀ M G of the products' gradients, 36 [planes](planes) (C, O), to `grad` (9, C, O).
+/// Adds Gᵀ M G of the products' gradients, 36 [planes](plane) (C, O), to `grad` (9, C, O).
 pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
     let count = grad.len() / 9;
-    assert!(places.len() == planes(count, 1) && grad.len() == 9 * count);
+    assert!(places.len() == planes(count) && grad.len() == 9 * count);
     let _span = profile::span(Work::Weights).over((PLACES + 2 * 9) * count);
     dispatch(KernelAdjoint { places, taps: grad, count });
 }
@@ -400,7 +399,7 @@ impl WithSimd for KernelAdjoint<'_> {
             let mut along = [[s.splat_f32s(0.0); 3]; IN];
             for (i, along) in along.iter_mut().enumerate() {
                 for (j, g) in G.iter().enumerate() {
-                    let m = s.partial_load_f32s(&places[(i * IN + j) * plane(count, 1) + first..][..lanes]);
+                    let m = s.partial_load_f32s(&places[(i * IN + j) * plane(count) + first..][..lanes]);
                     for v in 0..3 {
                         along[v] = mul_add(s, s.splat_f32s(g[v]), m, along[v]);
                     }
@@ -422,8 +421,8 @@ impl WithSimd for KernelAdjoint<'_> {
 
 /// All tiles of a batch, and how many are worked on at a time.
 ///
-/// First come the tiles of the last column, if it has fewer outputs than others; then those with all outputs; then those of
-/// such a last row, and at the end those of both. So the tiles that have a point, down and across, are neighbours.
+/// First come the tiles of a last column with fewer outputs; then those with all outputs; then the rest of a last row with
+/// fewer outputs; at the end the corner, which is in both. So the tiles that have a point, down and across, are neighbours.
 #[derive(Clone, Copy)]
 struct Tiles {
     sizes: Sizes,
@@ -432,7 +431,7 @@ struct Tiles {
     /// The outputs of the last tile down and across.
     last: (usize, usize),
     batch: usize,
-    /// The first tile that is not of the last column alone; that is of the last row; that is of both; and the number of all.
+    /// Where each of these four kinds ends.
     ends: [usize; 4],
     block: usize,
 }
@@ -476,13 +475,20 @@ impl Tiles {
 
     /// The transform of a block: an image's side of a tile, and the products' side of it.
     fn span(&self, block: Block, channels: usize) -> profile::Span {
-        profile::span(Work::Transforms).over((PLACES + OUT * OUT) * block.count * channels)
+        let outputs = (block.first..block.first + block.count).map(|tile| self.at(tile).outputs);
+        let pixels: usize = outputs.map(|(down, across)| down * across).sum();
+        profile::span(Work::Transforms).over((self.rows(block).0 + pixels) * channels)
     }
 
     fn products(&self, block: Block) -> profile::Span {
-        let (c, o) = (self.sizes.channels, self.sizes.outputs);
-        let rows: usize = (0..PLACES).map(|place| self.with_place(block, place).len()).sum();
-        profile::products(rows * c * o, rows * (c + o) + PLACES * c * o)
+        let ((rows, planes), (c, o)) = (self.rows(block), (self.sizes.channels, self.sizes.outputs));
+        profile::products(rows * c * o, rows * (c + o) + planes * c * o)
+    }
+
+    /// The rows of all products of a block, and the number of products that have some.
+    fn rows(&self, block: Block) -> (usize, usize) {
+        let rows = (0..PLACES).map(|place| self.with_place(block, place).len());
+        rows.fold((0, 0), |(sum, planes), rows| (sum + rows, planes + usize::from(rows > 0)))
     }
 
     /// Which of a block's tiles have this place.
@@ -539,7 +545,7 @@ pub(crate) fn forward(
     assert_eq!(x.len(), batch * sizes.image());
     let copies = sizes.copies(batch, y.len());
     assert_eq!(y.len(), copies * batch * height * width * sizes.outputs);
-    assert_eq!(weights.forward.len(), planes(sizes.channels, sizes.outputs));
+    assert_eq!(weights.forward.len(), planes(sizes.channels * sizes.outputs));
     epilogue.check(copies * batch, y.len(), sizes.outputs);
     dispatch(WinogradForward { tiles: Tiles::new(*sizes, batch), x, weights, epilogue, y });
 }
@@ -572,7 +578,7 @@ impl WithSimd for WinogradForward<'_> {
                 simd.vectorize(Product {
                     sizes: (rows.len(), o, c),
                     left: Matrix::rows(&v[place * v_stride + rows.start * c..], c),
-                    right: &weights.forward[place * plane(c, o)..],
+                    right: &weights.forward[place * plane(c * o)..],
                     right_row: o,
                     out: &mut m[place * m_stride + rows.start * o..],
                     out_row: o,
@@ -610,10 +616,10 @@ pub(crate) fn backward(
     assert_eq!(grad.len(), batch * height * width * sizes.outputs);
     if let Some(grad_x) = &grads.x {
         assert_eq!(grad_x.len(), x.len());
-        assert_eq!(weights.backward.len(), planes(sizes.channels, sizes.outputs));
+        assert_eq!(weights.backward.len(), planes(sizes.channels * sizes.outputs));
     }
     if let Some(places) = &grads.places {
-        assert_eq!(places.len(), planes(sizes.channels, sizes.outputs));
+        assert_eq!(places.len(), planes(sizes.channels * sizes.outputs));
     }
     dispatch(WinogradBackward { tiles: Tiles::new(*sizes, batch), x, grad, weights, grads });
 }
@@ -659,7 +665,7 @@ impl WithSimd for WinogradBackward<'_> {
                         left: Matrix::rows(&v[place * v_stride + rows.start * c..], c).transposed(),
                         right: &m[place * m_stride + rows.start * o..],
                         right_row: o,
-                        out: &mut grad_places[place * plane(c, o)..],
+                        out: &mut grad_places[place * plane(c * o)..],
                         out_row: o,
                         start: if block.first == 0 && places_are_new {
                             StartValues::Zero
@@ -676,7 +682,7 @@ impl WithSimd for WinogradBackward<'_> {
                     simd.vectorize(Product {
                         sizes: (rows.len(), c, o),
                         left: Matrix::rows(&m[place * m_stride + rows.start * o..], o),
-                        right: &weights.backward[place * plane(c, o)..],
+                        right: &weights.backward[place * plane(c * o)..],
                         right_row: c,
                         out: &mut v[place * v_stride + rows.start * c..],
                         out_row: c,
