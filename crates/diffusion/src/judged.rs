@@ -49,10 +49,10 @@ pub struct Judged {
     /// Share of real neighbourhoods that hold a sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coverage: Option<f64>,
-    /// Share of samples that look real.
+    /// Share of samples that look real; above 1 where they are more typical than real images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clipped_density: Option<f64>,
-    /// Share of samples that cover the real variety.
+    /// Share of samples that cover the real variety; above 1 by chance.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clipped_coverage: Option<f64>,
     /// The same number of samples and of unseen real images, each against the same other real images.

@@ -7,9 +7,11 @@ use crate::manifold::Manifold;
 /// How real samples look and how much of the real variety they cover, each as a share of good samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClippedDensityCoverage {
-    /// 0 to 1; 1 for samples that lie as densely among the real images as these do themselves.
+    /// 1 for samples that lie as densely among the real images as these do themselves, 0 for samples far from all. The paper's
+    /// stops at 1; this one is above it for samples that are more typical than real images, and by chance.
     pub density: f64,
-    /// 0 to 1; c for samples of which a share c is drawn like the real images, and the rest is far away.
+    /// c for samples of which a share c is drawn like the real images, and the rest is far away. The paper's stops at 1; this
+    /// one is above it, by 1 at most, for samples that are spread more evenly than real images, and by chance.
     pub coverage: f64,
 }
 
@@ -36,14 +38,14 @@ pub fn clipped_density_coverage(
     // coverage = g(Σ_i min(#samples in ball i / k, 1) / n)
     let covered = mean(real.points_inside(samples)?, 0);
     let coverage = share_of_good(covered, k, real.features().len(), samples.len());
-    Ok(ClippedDensityCoverage { density: (drawn / ideal).min(1.0), coverage })
+    Ok(ClippedDensityCoverage { density: drawn / ideal, coverage })
 }
 
-/// The share of m samples that have to be good for this mean of clipped coverages: f⁻¹, by its values for 0 to m good
-/// samples.
+/// The share of m + 1 samples that have to be good for this mean of clipped coverages, 0 to 2: f⁻¹, by its values for 0 to
+/// 2 m + 1 good samples.
 fn share_of_good(covered: f64, k: usize, n: usize, m: usize) -> f64 {
     // f rises, so the number of its values below is found by halving.
-    let (mut low, mut high) = (0, m + 1);
+    let (mut low, mut high) = (0, 2 * (m + 1));
     while low < high {
         let middle = (low + high) / 2;
         match expected(middle, k, n) < covered {
@@ -81,7 +83,8 @@ mod tests {
             assert!(values[0].abs() < 1e-12, "{}", values[0]);
             assert!(values.windows(2).all(|pair| pair[0] < pair[1]));
             assert_eq!(share_of_good(values[m / 2], k, n, m), (m / 2) as f64 / (m + 1) as f64);
-            assert_eq!(share_of_good(1.0, k, n, m), 1.0);
+            assert_eq!(share_of_good(1.0, k, n, m), 2.0);
+            assert!(share_of_good((values[m] + expected(m + 1, k, n)) / 2.0, k, n, m) == 1.0);
         }
         // A good sample is as likely as a further real image to be one of the first k: one of one, in n balls of k/n.
         assert!((expected(1, 4, 100) - 0.01).abs() < 1e-12);

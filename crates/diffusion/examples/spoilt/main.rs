@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (i, (metric, _)) in columns[0].iter().enumerate() {
             println!(
                 "| {metric} |{}",
-                columns.iter().map(|c| format!(" {:.4} |", c[i].1)).collect::<String>()
+                columns.iter().map(|c| format!(" {:.5} |", c[i].1)).collect::<String>()
             );
         }
     }
