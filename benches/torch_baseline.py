@@ -1,10 +1,10 @@
 """The peer to beat in quality: the network of configs/digits.toml, its blocks shifted and not scaled by time and class, by the usual recipe in torch and diffusers, on the same 10,000 digits.
 
 pip install torch diffusers (numpy, pillow and safetensors come with them)
-usage: torch_baseline.py --out DIR [--images 112000 | --minutes 10] [--data DIR] [--threads 2] [--seed 0] [--guidance 1,2] [--steps 25]
+usage: torch_baseline.py --out DIR [--images 112000 | --minutes 10] [--data DIR] [--threads 2] [--seed 0] [--guidance 1,2] [--steps 25] [--per-class 100]
 --data: a directory with MNIST's files, as they come or unpacked, instead of crates/data/digits.
-Afterwards DIR/model is a folder of diffusers with the averaged weights, and DIR/w1.safetensors, DIR/w2.safetensors hold 1,000 guided
-samples a weight, 100 a class, in the form of `cargo xtask sample --out x.safetensors`."""
+Afterwards DIR/model is a folder of diffusers with the averaged weights, and DIR/w1.safetensors, DIR/w2.safetensors hold guided
+samples, 100 a class if nothing else is said, in the form of `cargo xtask sample --out x.safetensors`."""
 import argparse, gzip, math, os, time
 from pathlib import Path
 # Threads that wait in a loop for each other stand still where others use the cores too.
@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 DIGITS = Path(__file__).resolve().parent.parent / "crates" / "data" / "digits"
 CLASSES, SIDE, NULL, TIMESTEPS = 10, 28, 10, 1000
 BATCH, PEAK, WARMUP, CLIP, DROPOUT, DECAY = 64, 2e-3, 0.05, 1.0, 0.1, 0.995
-PER_CLASS, SAMPLE_BATCH, HELD_OUT_DRAWS = 100, 100, 4
+SAMPLE_BATCH, HELD_OUT_DRAWS = 100, 4
 
 def sheet(path):
     """The images of one class: (n, 28, 28) u8 from a sheet of 25 a row."""
@@ -103,9 +103,9 @@ def held_out_loss(model, images, labels):
 
 @torch.no_grad()
 def sample(model, weight, flags):
-    """Images (1000, 1, 28, 28), class by class. A weight of 1 is no guidance."""
+    """Images (10 times those of a class, 1, 28, 28), class by class. A weight of 1 is no guidance."""
     generator, ddim, drawn = torch.Generator().manual_seed(flags.seed), scheduler(), []
-    for label in torch.arange(CLASSES).repeat_interleave(PER_CLASS).split(SAMPLE_BATCH):
+    for label in torch.arange(CLASSES).repeat_interleave(flags.per_class).split(SAMPLE_BATCH):
         ddim.set_timesteps(flags.steps)
         x = torch.randn(len(label), 1, SIDE, SIDE, generator=generator)
         for t in ddim.timesteps:
@@ -125,6 +125,7 @@ def main():
     flags.add_argument("--data", type=Path, default=DIGITS); flags.add_argument("--out", type=Path, required=True)
     flags.add_argument("--threads", type=int, default=2); flags.add_argument("--seed", type=int, default=0)
     flags.add_argument("--guidance", default="1,2"); flags.add_argument("--steps", type=int, default=25)
+    flags.add_argument("--per-class", type=int, default=100)
     flags = flags.parse_args()
     if flags.minutes is None: flags.images = flags.images or 112_000
     torch.set_num_threads(flags.threads); torch.manual_seed(flags.seed)
@@ -133,7 +134,7 @@ def main():
     model = train(*load(flags.data, "train"), flags)
     print(f"trained in {time.perf_counter() - start:.0f} s; held-out loss {held_out_loss(model, *load(flags.data, 'test')):.4f}", flush=True)
     DDIMPipeline(model, scheduler()).save_pretrained(flags.out / "model")
-    labels = torch.arange(CLASSES).repeat_interleave(PER_CLASS)
+    labels = torch.arange(CLASSES).repeat_interleave(flags.per_class)
     for weight in map(float, flags.guidance.split(",")):
         start, path = time.perf_counter(), flags.out / f"w{weight:g}.safetensors"
         images = sample(model, weight, flags)

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast training and sampling are here, beside torch if it is there.
 
+use crate::chart::{self, Rate};
 use crate::profile::MULTIPLY_ADDS;
 use anyhow::{Context, Result, bail};
 use candle_core::Device;
@@ -46,7 +47,7 @@ pub struct Args {
     /// Threads of each contestant; training is timed on one thread too
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Rounds, each of which lets every contestant run once; medians are shown
+    /// Rounds, each of which gives every contestant a turn of about 0.3 seconds; medians are shown
     #[arg(long, default_value_t = 7)]
     repeats: usize,
     /// Time nothing against each other; print instead where the time of our training and prediction goes
@@ -65,6 +66,12 @@ pub struct Args {
     /// Write all repeats here too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draw the rates of one network over the one of --batch, --side and --channels that has several values: a chart
+    #[arg(long, value_name = "FILE.svg", conflicts_with = "profile")]
+    svg: Option<PathBuf>,
+    /// Leave out compiled torch, which takes a minute to start for each size
+    #[arg(long, requires = "torch")]
+    eager: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,6 +85,16 @@ enum Kind {
     /// Guided DDIM, w = 2
     Sample,
 }
+
+impl Kind {
+    /// Whether a chart shows it.
+    fn is_drawn(self) -> bool {
+        matches!(self, Self::Train | Self::Forward)
+    }
+}
+
+/// The unit of training and prediction.
+const IMAGES: &str = "images/s";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Network {
@@ -190,6 +207,27 @@ impl Sizes {
     }
 }
 
+/// The one of the sizes that has several values.
+struct Growing {
+    title: &'static str,
+    size: fn(&Sizes) -> Option<usize>,
+}
+
+impl Growing {
+    /// None unless exactly one size has several values.
+    fn of(args: &Args) -> Option<Self> {
+        let batch = Self { title: "images of a batch", size: |sizes| sizes.batch };
+        let side = Self { title: "height and width, pixels", size: |sizes| sizes.side };
+        let channels = Self { title: "channels of the first block", size: |sizes| sizes.channels };
+        match [&args.batch, &args.side, &args.channels].map(|values| values.len() > 1) {
+            [true, false, false] => Some(batch),
+            [false, true, false] => Some(side),
+            [false, false, true] => Some(channels),
+            _ => None,
+        }
+    }
+}
+
 /// A network and what it is timed with.
 pub struct Benched {
     pub config: UNetConfig,
@@ -250,6 +288,10 @@ impl FromStr for Task {
 #[derive(Serialize)]
 struct Row {
     what: String,
+    #[serde(skip)]
+    task: String,
+    #[serde(skip)]
+    sizes: Sizes,
     contestant: String,
     threads: usize,
     unit: &'static str,
@@ -267,6 +309,14 @@ pub fn run(args: Args) -> Result<()> {
     }
     if [&args.batch, &args.side, &args.channels].into_iter().flatten().any(|size| *size == 0) {
         return Err(usage("--batch, --side and --channels must be at least 1"));
+    }
+    let growing = Growing::of(&args);
+    let is_drawn =
+        growing.is_some() && args.network.len() == 1 && args.only.iter().any(|kind| kind.is_drawn());
+    if args.svg.is_some() && !is_drawn {
+        return Err(usage(
+            "--svg needs one --network, several values of one of --batch, --side and --channels, and train or forward in --only",
+        ));
     }
     if args.profile {
         for &network in &args.network {
@@ -316,7 +366,22 @@ pub fn run(args: Args) -> Result<()> {
         std::fs::write(path, format!("{text:#}\n"))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let (Some(path), Some(growing)) = (&args.svg, &growing) {
+        std::fs::write(path, growth(&rows, growing))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
+}
+
+/// Rates over the size that grows: ours, and the best of torch's.
+fn growth(rows: &[Row], growing: &Growing) -> String {
+    let rates = rows.iter().filter(|row| row.unit == IMAGES).filter_map(|row| {
+        let who = if row.contestant.starts_with("torch") { "torch's best" } else { &row.contestant };
+        let threads = if row.threads == 1 { "1 thread".into() } else { format!("{} threads", row.threads) };
+        let name = format!("{}, {who}, {threads}", row.task);
+        Some(Rate { name, size: (growing.size)(&row.sizes)? as f64, rate: row.rate })
+    });
+    chart::rates(growing.title, rates)
 }
 
 /// The contests of a network.
@@ -324,8 +389,8 @@ fn of_network(args: &Args, network: Network, sizes: Sizes, peak: f64) -> Result<
     let Benched { config, side, batch, samples } = network.benched(sizes)?;
     let gflop = 2e-9 * UNet::seeded(&config, 0, &Device::Cpu)?.0.multiply_adds(side, side)? as f64;
     let kinds = [
-        (Kind::Train, "train", "training step", "images/s", batch, batch, 3.0),
-        (Kind::Forward, "forward", "prediction", "images/s", batch, batch, 1.0),
+        (Kind::Train, "train", "training step", IMAGES, batch, batch, 3.0),
+        (Kind::Forward, "forward", "prediction", IMAGES, batch, batch, 1.0),
         (Kind::Sample, "sample", "guided DDIM, w = 2", "images·steps/s", samples, samples * args.steps, 2.0),
     ];
     let mut rows = Vec::new();
@@ -416,7 +481,7 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
     }
     if let Some(python) = args.torch.as_deref().filter(|_| work.task != "peak") {
         for compiled in [false, true] {
-            if !compiled || work.network.is_some() {
+            if !compiled || (work.network.is_some() && !args.eager) {
                 for channels_last in [false, true] {
                     workers.push(Worker::torch(python, &work, args, channels_last, compiled)?);
                 }
@@ -455,7 +520,7 @@ fn duet(task: &str, network: Option<(Network, Sizes)>, args: &Args, threads: usi
 /// What the names of several processes begin with.
 const RANKS: &str = "duet, ";
 
-/// A contestant's process, which runs one repeat for each line that it is sent.
+/// A contestant's process, which takes a turn for each line that it is sent.
 struct Worker {
     name: String,
     threads: usize,
@@ -555,6 +620,8 @@ impl Worker {
         let rate = sorted[sorted.len() / 2];
         Row {
             what: what.into(),
+            task: work.task.clone(),
+            sizes: work.network.map(|(_, sizes)| sizes).unwrap_or_default(),
             contestant: self.name.clone(),
             threads: self.threads,
             unit: work.unit,

@@ -1,5 +1,6 @@
 //! The frontier of right classes and closeness to real images: every rule, sampler and student in one table and picture.
 
+use crate::chart::{self, Axis, Series, chart};
 use anyhow::{Context, Result};
 use duet_cli::exit::usage;
 use duet_cli::terminal::out;
@@ -13,6 +14,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// What students and samples from elsewhere are called among the curves.
+const STUDENTS: &str = "students";
+const OTHERS: &str = "others";
 /// Images at once.
 const BATCH: usize = 64;
 /// The points of the picture: benches/frontier.toml, whose keys are those of a picture's settings.
@@ -132,7 +136,7 @@ pub fn run(args: Args) -> Result<()> {
         }
     }
     for (name, run) in students {
-        add(measure.drawn(run, Map::new(), ("students", name), &frontier), &frontier)?;
+        add(measure.drawn(run, Map::new(), (STUDENTS, name), &frontier), &frontier)?;
     }
     for (name, file) in samples {
         add(measure.read(Path::new(file), name), &frontier)?;
@@ -229,7 +233,7 @@ impl Measure {
 
     fn read(&self, path: &Path, name: &str) -> Result<Point> {
         let samples = Samples::read(path, &self.yardstick.splits)?;
-        self.point(&samples, ("others", name, path.display().to_string()), (None, None))
+        self.point(&samples, (OTHERS, name, path.display().to_string()), (None, None))
     }
 
     fn point(
@@ -288,117 +292,49 @@ fn table(frontier: &Frontier) -> String {
     text
 }
 
-const WIDTH: f64 = 900.0;
-const HEIGHT: f64 = 560.0;
-/// Left, top, right and bottom of the axes; the names of the curves are on the right.
-const AXES: [f64; 4] = [90.0, 20.0, 610.0, 500.0];
-/// Told apart by people who see no red or no green (Okabe & Ito).
-const COLOURS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555"];
-const MARKS: [&str; 3] = ["circle", "square", "diamond"];
-
-/// The second judge's accuracy over its distance, as times the training images' on a logarithmic axis.
+/// The second judge's accuracy over its distance, as times the training images'.
 fn picture(frontier: &Frontier) -> String {
     let points = &frontier.points;
     let times = |point: &Point| point.frechet[1] / frontier.real[1];
     let wrong = |point: &Point| 1.0 - point.accuracy[1];
-    let most = points.iter().map(times).fold(2.0, f64::max) * 1.1;
-    let nearest = points.iter().map(times).fold(1.0, f64::min) / 1.05;
-    let worst = points.iter().map(wrong).fold(0.01, f64::max) * 1.2;
-    let least = points.iter().map(wrong).fold(worst, f64::min).max(1e-4) / 1.2;
-    let [left, top, right, bottom] = AXES;
-    let x = |times: f64| left + (right - left) * (times / nearest).ln() / (most / nearest).ln();
+    let range = |of: &dyn Fn(&Point) -> f64, (low, high): (f64, f64)| {
+        points.iter().map(of).fold((low, high), |(low, high), value| (low.min(value), high.max(value)))
+    };
+    let (nearest, most) = range(&times, (1.0, 2.0));
+    let (least, worst) = range(&wrong, (0.01, 0.01));
+    let across = Axis {
+        title: "Fréchet distance, times that of the training images",
+        ends: (nearest / 1.05, most * 1.1),
+        marks: &[1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0],
+        written: &|times| times.to_string(),
+    };
     // Few errors are at the top.
-    let y = |wrong: f64| top + (bottom - top) * (wrong.max(least) / least).ln() / (worst / least).ln();
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <title>Accuracy over distance, by the judge that chose nothing</title>\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>\n"
-    );
-    let mut line = |text: String| svg.push_str(&text);
-    for mark in
-        [1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0].into_iter().filter(|mark| *mark <= most)
-    {
-        line(format!(
-            "<line x1=\"{0:.1}\" x2=\"{0:.1}\" y1=\"{top}\" y2=\"{bottom}\" stroke=\"#ddd\"/>\
-             <text x=\"{0:.1}\" y=\"{1}\" text-anchor=\"middle\">{mark}</text>\n",
-            x(mark),
-            bottom + 20.0
-        ));
-    }
-    for mark in [0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5] {
-        if (least..=worst).contains(&mark) {
-            line(format!(
-                "<line x1=\"{left}\" x2=\"{right}\" y1=\"{0:.1}\" y2=\"{0:.1}\" stroke=\"#ddd\"/>\
-                 <text x=\"{1}\" y=\"{2:.1}\" text-anchor=\"end\">{3:.1} %</text>\n",
-                y(mark),
-                left - 8.0,
-                y(mark) + 4.0,
-                100.0 * (1.0 - mark)
-            ));
+    let up = Axis {
+        title: "taken for their class",
+        ends: (worst * 1.2, least.max(1e-4) / 1.2),
+        marks: &[0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5],
+        written: &|wrong| format!("{:.1} %", 100.0 * (1.0 - wrong)),
+    };
+    let mut names: Vec<&str> = Vec::new();
+    for point in points {
+        if !names.contains(&point.curve.as_str()) {
+            names.push(&point.curve);
         }
     }
-    line(format!(
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">Fréchet distance, times that of the training images</text>\n\
-         <text transform=\"translate(18 {}) rotate(-90)\" text-anchor=\"middle\">taken for their class</text>\n",
-        (left + right) / 2.0,
-        bottom + 44.0,
-        (top + bottom) / 2.0
-    ));
-    let mut curves: Vec<&str> = Vec::new();
-    points.iter().for_each(|point| {
-        if !curves.contains(&point.curve.as_str()) {
-            curves.push(&point.curve);
-        }
+    let series = names.into_iter().map(|name| {
+        let own = points.iter().filter(|point| point.curve == name);
+        let text = |point: &Point| {
+            let (right, times) = (100.0 * point.accuracy[1], times(point));
+            format!("{name}, {}: {right:.2} %, {times:.2} times", point.label)
+        };
+        let points =
+            own.map(|point| chart::Point { x: times(point), y: wrong(point), text: text(point) }).collect();
+        Series { name, joined: !matches!(name, STUDENTS | OTHERS), points }
     });
-    for (i, curve) in curves.iter().enumerate() {
-        let (colour, mark) = (COLOURS[i % COLOURS.len()], MARKS[i / COLOURS.len() % MARKS.len()]);
-        let own: Vec<&Point> = points.iter().filter(|point| point.curve == *curve).collect();
-        if !matches!(*curve, "students" | "others") {
-            let path: Vec<String> =
-                own.iter().map(|p| format!("{:.1},{:.1}", x(times(p)), y(wrong(p)))).collect();
-            line(format!(
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\"/>\n",
-                path.join(" ")
-            ));
-        }
-        for point in own {
-            let (x, y) = (x(times(point)), y(wrong(point)));
-            line(format!(
-                "<g><title>{}, {}: {:.2} %, {:.2} times</title>{}</g>\n",
-                escaped(curve),
-                escaped(&point.label),
-                100.0 * point.accuracy[1],
-                times(point),
-                marked(mark, (x, y), colour)
-            ));
-        }
-        let row = top + 12.0 + 22.0 * i as f64;
-        line(format!(
-            "{}<text x=\"{}\" y=\"{}\">{}</text>\n",
-            marked(mark, (right + 24.0, row), colour),
-            right + 36.0,
-            row + 4.0,
-            escaped(curve)
-        ));
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn marked(mark: &str, (x, y): (f64, f64), colour: &str) -> String {
-    match mark {
-        "circle" => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\" fill=\"{colour}\"/>"),
-        "square" => {
-            format!(
-                "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\" fill=\"{colour}\"/>",
-                x - 4.0,
-                y - 4.0
-            )
-        }
-        _ => format!("<path d=\"M{x:.1} {:.1}l5 5l-5 5l-5 -5z\" fill=\"{colour}\"/>", y - 5.0),
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    chart(
+        "Accuracy over distance, by the judge that chose nothing",
+        &across,
+        &up,
+        &series.collect::<Vec<_>>(),
+    )
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_worker;
+mod chart;
 mod ci;
 mod docs;
 mod event_files;

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Configurations that are drawn for the comparison of networks.
-const DRAWN: usize = 20;
+const DRAWN: usize = 300;
 
 /// The comparisons in order; all run, and one failure fails all.
 pub fn run(python: &Path, run: Option<&str>) -> Result<()> {
