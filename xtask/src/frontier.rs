@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// What students and samples from elsewhere are called among the curves.
 const STUDENTS: &str = "students";
@@ -71,7 +70,6 @@ struct Point {
     key: String,
     /// The network's evaluations for an image; none for samples from elsewhere.
     evaluations: Option<f64>,
-    images_per_second: Option<f64>,
     /// By each judge.
     accuracy: [f64; 2],
     frechet: [f64; 2],
@@ -224,23 +222,21 @@ impl Measure {
             batch: BATCH,
             device: &Device::Cpu,
         };
-        let started = Instant::now();
         let samples = Samples::drawn(&draws, |_| Ok(()))?;
-        let rate = samples.asked.len() as f64 / started.elapsed().as_secs_f64();
         let each = samples.evaluations.map(|all| all as f64 / samples.asked.len() as f64);
-        self.point(&samples, (curve, label, key), (each, Some(rate)))
+        self.point(&samples, (curve, label, key), each)
     }
 
     fn read(&self, path: &Path, name: &str) -> Result<Point> {
         let samples = Samples::read(path, &self.yardstick.splits)?;
-        self.point(&samples, (OTHERS, name, path.display().to_string()), (None, None))
+        self.point(&samples, (OTHERS, name, path.display().to_string()), None)
     }
 
     fn point(
         &self,
         samples: &Samples,
         (curve, label, key): (&str, &str, String),
-        (evaluations, images_per_second): (Option<f64>, Option<f64>),
+        evaluations: Option<f64>,
     ) -> Result<Point> {
         let [first, second] = self.judges()?.map(|judge| -> Result<(f64, f64)> {
             let answered = judge.answers(&samples.images)?;
@@ -254,7 +250,6 @@ impl Measure {
             label: label.into(),
             key,
             evaluations,
-            images_per_second,
             accuracy: [first.0, second.0],
             frechet: [first.1, second.1],
         })
@@ -267,7 +262,7 @@ fn table(frontier: &Frontier) -> String {
     let mut text = format!(
         "{images} images a row. Accuracy and Fréchet distance by the first judge / by the second, which chose nothing. The\n\
          training images themselves are at {:.4} / {:.3}.\n\n\
-         | | | evaluations | images/s | accuracy | Fréchet | times real's |\n|---|---|---|---|---|---|---|\n",
+         | | | evaluations | accuracy | Fréchet | times real's |\n|---|---|---|---|---|---|\n",
         real[0], real[1]
     );
     let mut last = "";
@@ -276,10 +271,9 @@ fn table(frontier: &Frontier) -> String {
         let curve = if point.curve == last { "" } else { &point.curve };
         let _ = writeln!(
             text,
-            "| {curve} | {} | {} | {} | {:.2} / {:.2} % | {:.4} / {:.3} | {:.2} / {:.2} |",
+            "| {curve} | {} | {} | {:.2} / {:.2} % | {:.4} / {:.3} | {:.2} / {:.2} |",
             point.label,
             number(point.evaluations),
-            number(point.images_per_second),
             100.0 * point.accuracy[0],
             100.0 * point.accuracy[1],
             point.frechet[0],
