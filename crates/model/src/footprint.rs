@@ -1,12 +1,12 @@
 //! What training takes of memory, counted from shapes before anything is allocated.
 
+use crate::chunks::{CHUNK, at_once};
 use crate::config::UNetConfig;
 use crate::error::ModelError;
 use crate::graph::{Addends, Given, Graph};
 use crate::layers::{Conv, Linear, Norm};
 use crate::memory::Memory;
 use crate::parameters::without_parameters;
-use crate::snapshot::{CHUNK, at_once};
 use crate::unet::UNet;
 use crate::waves::Waves;
 use candle_core::{Result, Tensor};

@@ -17,6 +17,7 @@
 
 mod attention;
 mod block;
+mod chunks;
 mod config;
 mod error;
 mod folder;
@@ -35,6 +36,7 @@ mod unet;
 mod waves;
 mod weights;
 
+pub use chunks::chunks;
 pub use config::{SampleSize, UNetConfig};
 pub use error::ModelError;
 pub use folder::{
@@ -44,7 +46,7 @@ pub use footprint::Footprint;
 pub use memory::{Memory, available_memory, check_memory, resident_memory};
 pub use parameters::{Group, Parameters};
 pub use partial::{PartialGradients, Ready, ValueAndGradients, gradients_of, whole_gradients};
-pub use snapshot::{Purpose, Snapshot, chunks};
+pub use snapshot::{Purpose, Snapshot};
 pub use tensors::{read_tensors, tensors_from_bytes};
 pub use unet::{AUGMENT_EMBEDDING, NetworkInputs, UNet};
 pub use weights::{WEIGHTS_FILE, find_weights, move_class_row};

@@ -1,5 +1,6 @@
 //! The network's weights at one moment, prepared for the CPU's kernels.
 
+use crate::chunks::{at_once, chunks};
 use crate::error::ModelError;
 use crate::footprint::{Convolved, Extents};
 use crate::graph::{Addends, CandleGraph, Graph, reciprocals, rows};
@@ -44,27 +45,6 @@ pub struct Snapshot<'a> {
     norms: Mutex<HashMap<String, Arc<NormWeights>>>,
     /// The values of the embedding tables, by name.
     tables: BTreeMap<String, Vec<f32>>,
-}
-
-/// Images of a chunk in training, whose gradients are added up on one thread. The number is fixed, because the order
-/// of sums over images depends on it.
-pub(crate) const CHUNK: usize = 8;
-
-/// The images of each chunk in training: of `batches` batches of so many images each, one behind the other. The chunks are
-/// the terms of a step's sum, in this order.
-pub fn chunks(batch: usize, batches: usize) -> Vec<Range<usize>> {
-    let of_batch = |i: usize| {
-        let (first, end) = (i * batch, (i + 1) * batch);
-        (first..end).step_by(CHUNK).map(move |first| first..end.min(first + CHUNK))
-    };
-    (0..batches).flat_map(of_batch).collect()
-}
-
-/// How many images go through the network at once: eight of 32×32 pixels, fewer of more pixels, whose layers have work
-/// enough for each pass over the weights. It does not depend on the batch, because the order of sums depends on it.
-pub(crate) fn at_once(height: usize, width: usize) -> usize {
-    const PIXELS: usize = 8 * 32 * 32;
-    1 << (PIXELS / (height * width).max(1)).clamp(1, CHUNK).ilog2()
 }
 
 impl UNet {
