@@ -315,15 +315,20 @@ fn picture(frontier: &Frontier) -> String {
             names.push(&point.curve);
         }
     }
+    let points_of = |name| points.iter().filter(move |point: &&Point| point.curve == name);
     let series = names.into_iter().map(|name| {
-        let own = points.iter().filter(|point| point.curve == name);
+        let own = points_of(name);
         let text = |point: &Point| {
             let (right, times) = (100.0 * point.accuracy[1], times(point));
             format!("{name}, {}: {right:.2} %, {times:.2} times", point.label)
         };
         let points =
             own.map(|point| chart::Point { x: times(point), y: wrong(point), text: text(point) }).collect();
-        Series { name, joined: !matches!(name, STUDENTS | OTHERS), points }
+        // Only along w and along steps is anything between two points.
+        let is_line =
+            |point: &&Point| point.label.starts_with("guidance ") || point.label.starts_with("steps ");
+        let joined = points_of(name).all(|point| is_line(&point));
+        Series { name, joined, points }
     });
     chart(
         "Accuracy over distance, by the judge that chose nothing",
