@@ -452,12 +452,19 @@ struct Block {
     count: usize,
 }
 
+impl Block {
+    /// Which of the block's tiles, counted from its first, are among these.
+    fn within(self, tiles: Range<usize>) -> Range<usize> {
+        let within = |tile: usize| tile.clamp(self.first, self.first + self.count) - self.first;
+        within(tiles.start)..within(tiles.end)
+    }
+}
+
 impl Tiles {
     fn new(sizes: Sizes, batch: usize) -> Self {
         let (height, width) = sizes.out();
         let last = (last(height), last(width));
-        let whole = |side: usize, last: usize| if last == OUT { side / OUT } else { side.div_ceil(OUT) - 1 };
-        let whole = (whole(height, last.0), whole(width, last.1));
+        let whole = (height / OUT, width / OUT);
         let (down, across) = (height.div_ceil(OUT), width.div_ceil(OUT));
         let (rows, columns) = (down - whole.0, across - whole.1);
         let mut ends =
@@ -475,20 +482,33 @@ impl Tiles {
 
     /// The transform of a block: an image's side of a tile, and the products' side of it.
     fn span(&self, block: Block, channels: usize) -> profile::Span {
-        let outputs = (block.first..block.first + block.count).map(|tile| self.at(tile).outputs);
-        let pixels: usize = outputs.map(|(down, across)| down * across).sum();
-        profile::span(Work::Transforms).over((self.rows(block).0 + pixels) * channels)
+        let (rows, pixels) = self.extent(block);
+        profile::span(Work::Transforms).over((rows + pixels) * channels)
     }
 
     fn products(&self, block: Block) -> profile::Span {
-        let ((rows, planes), (c, o)) = (self.rows(block), (self.sizes.channels, self.sizes.outputs));
+        let (c, o) = (self.sizes.channels, self.sizes.outputs);
+        let planes = (0..PLACES).filter(|place| !self.with_place(block, *place).is_empty()).count();
+        let (rows, _) = self.extent(block);
         profile::products(rows * c * o, rows * (c + o) + planes * c * o)
     }
 
-    /// The rows of all products of a block, and the number of products that have some.
-    fn rows(&self, block: Block) -> (usize, usize) {
-        let rows = (0..PLACES).map(|place| self.with_place(block, place).len());
-        rows.fold((0, 0), |(sum, planes), rows| (sum + rows, planes + usize::from(rows > 0)))
+    /// The rows of all products of a block, and the outputs of its tiles.
+    fn extent(&self, block: Block) -> (usize, usize) {
+        let (mut rows, mut pixels, mut first) = (0, 0, 0);
+        for (end, (down, across)) in self.ends.into_iter().zip(self.outputs()) {
+            let count = block.within(first..end).len();
+            rows += count * (down + 2) * (across + 2);
+            pixels += count * down * across;
+            first = end;
+        }
+        (rows, pixels)
+    }
+
+    /// The outputs down and across of a tile of each kind.
+    fn outputs(&self) -> [(usize, usize); 4] {
+        let (down, across) = self.last;
+        [(OUT, across), (OUT, OUT), (down, OUT), (down, across)]
     }
 
     /// Which of a block's tiles have this place.
@@ -500,19 +520,18 @@ impl Tiles {
             (true, false) => columns..rows,
             (false, false) => columns..whole,
         };
-        let within = |tile: usize| tile.clamp(block.first, block.first + block.count) - block.first;
-        within(tiles.start)..within(tiles.end)
+        block.within(tiles)
     }
 
     fn at(&self, tile: usize) -> Tile {
         let [columns, whole, rows, _] = self.ends;
-        let ((down, across), (last_down, last_across)) = (self.whole, self.last);
-        // The number among its own kind, how many an image has, and where they begin.
+        let ((down, across), [of_columns, of_whole, of_rows, of_corner]) = (self.whole, self.outputs());
+        // The number among its own kind, how many an image has, where they begin, and their outputs.
         let (number, each, first, outputs) = match tile {
-            _ if tile < columns => (tile, (down, 1), (0, across), (OUT, last_across)),
-            _ if tile < whole => (tile - columns, (down, across), (0, 0), (OUT, OUT)),
-            _ if tile < rows => (tile - whole, (1, across), (down, 0), (last_down, OUT)),
-            _ => (tile - rows, (1, 1), (down, across), (last_down, last_across)),
+            _ if tile < columns => (tile, (down, 1), (0, across), of_columns),
+            _ if tile < whole => (tile - columns, (down, across), (0, 0), of_whole),
+            _ if tile < rows => (tile - whole, (1, across), (down, 0), of_rows),
+            _ => (tile - rows, (1, 1), (down, across), of_corner),
         };
         let (image, place) = (number / (each.0 * each.1), number % (each.0 * each.1));
         let (row, column) = (first.0 + place / each.1, first.1 + place % each.1);
