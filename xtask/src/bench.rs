@@ -7,6 +7,7 @@ use candle_core::Device;
 use clap::ValueEnum;
 use duet_cli::exit::usage;
 use duet_cli::terminal::out;
+use duet_diffusion::files::write_atomically;
 use duet_diffusion::words::megabytes;
 use duet_model::{UNet, UNetConfig};
 use serde::Serialize;
@@ -363,12 +364,10 @@ pub fn run(args: Args) -> Result<()> {
     }
     if let Some(path) = &args.json {
         let text = serde_json::json!({ "multiply_add_peak_gflops": peak, "rows": rows });
-        std::fs::write(path, format!("{text:#}\n"))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomically(path, format!("{text:#}\n").as_bytes())?;
     }
     if let (Some(path), Some(growing)) = (&args.svg, &growing) {
-        std::fs::write(path, growth(&rows, growing))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomically(path, growth(&rows, growing).as_bytes())?;
     }
     Ok(())
 }

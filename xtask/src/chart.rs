@@ -23,12 +23,16 @@ pub struct Axis<'a> {
 impl Axis<'_> {
     /// 0 at the first end, 1 at the second.
     fn share(&self, value: f64) -> f64 {
-        let (from, to) = (self.ends.0.min(self.ends.1), self.ends.0.max(self.ends.1));
+        let (from, to) = self.range();
         (value.clamp(from, to) / self.ends.0).ln() / (self.ends.1 / self.ends.0).ln()
     }
 
+    fn range(&self) -> (f64, f64) {
+        range([self.ends.0, self.ends.1])
+    }
+
     fn marks(&self) -> impl Iterator<Item = f64> {
-        let (from, to) = (self.ends.0.min(self.ends.1), self.ends.0.max(self.ends.1));
+        let (from, to) = self.range();
         self.marks.iter().copied().filter(move |mark| (from..=to).contains(mark))
     }
 }
@@ -56,6 +60,23 @@ pub struct Rate {
     pub rate: f64,
 }
 
+/// The least and the largest.
+pub fn range(values: impl IntoIterator<Item = f64>) -> (f64, f64) {
+    let ends = (f64::INFINITY, f64::NEG_INFINITY);
+    values.into_iter().fold(ends, |(low, high), value| (low.min(value), high.max(value)))
+}
+
+/// Each name once, in the order in which they come first.
+pub fn distinct<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut names = Vec::new();
+    for name in all {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// Rates over sizes; of several of a name and size, the best.
 pub fn rates(title: &str, rates: impl Iterator<Item = Rate>) -> String {
     let mut best: Vec<Rate> = Vec::new();
@@ -65,10 +86,8 @@ pub fn rates(title: &str, rates: impl Iterator<Item = Rate>) -> String {
             None => best.push(rate),
         }
     }
-    let ends = |of: fn(&Rate) -> f64| {
-        best.iter().map(of).fold((f64::MAX, 0f64), |(low, high), value| (low.min(value), high.max(value)))
-    };
-    let (sizes, most) = (ends(|rate| rate.size), ends(|rate| rate.rate));
+    let sizes = range(best.iter().map(|rate| rate.size));
+    let most = range(best.iter().map(|rate| rate.rate));
     let mut values: Vec<f64> = best.iter().map(|rate| rate.size).collect();
     values.sort_by(f64::total_cmp);
     values.dedup();
@@ -81,13 +100,7 @@ pub fn rates(title: &str, rates: impl Iterator<Item = Rate>) -> String {
         marks: &powers.collect::<Vec<_>>(),
         written: &written,
     };
-    let mut names: Vec<&str> = Vec::new();
-    for rate in &best {
-        if !names.contains(&rate.name.as_str()) {
-            names.push(&rate.name);
-        }
-    }
-    let series = names.into_iter().map(|name| {
+    let series = distinct(best.iter().map(|rate| &*rate.name)).into_iter().map(|name| {
         let mut own: Vec<&Rate> = best.iter().filter(|rate| rate.name == name).collect();
         own.sort_by(|a, b| a.size.total_cmp(&b.size));
         let text = |rate: &Rate| format!("{name}: {:.1} at {}", rate.rate, rate.size);

@@ -291,11 +291,8 @@ fn picture(frontier: &Frontier) -> String {
     let points = &frontier.points;
     let times = |point: &Point| point.frechet[1] / frontier.real[1];
     let wrong = |point: &Point| 1.0 - point.accuracy[1];
-    let range = |of: &dyn Fn(&Point) -> f64, (low, high): (f64, f64)| {
-        points.iter().map(of).fold((low, high), |(low, high), value| (low.min(value), high.max(value)))
-    };
-    let (nearest, most) = range(&times, (1.0, 2.0));
-    let (least, worst) = range(&wrong, (0.01, 0.01));
+    let (nearest, most) = chart::range(points.iter().map(times).chain([1.0, 2.0]));
+    let (least, worst) = chart::range(points.iter().map(wrong).chain([0.01]));
     let across = Axis {
         title: "Fréchet distance, times that of the training images",
         ends: (nearest / 1.05, most * 1.1),
@@ -309,13 +306,8 @@ fn picture(frontier: &Frontier) -> String {
         marks: &[0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5],
         written: &|wrong| format!("{:.1} %", 100.0 * (1.0 - wrong)),
     };
-    let mut names: Vec<&str> = Vec::new();
-    for point in points {
-        if !names.contains(&point.curve.as_str()) {
-            names.push(&point.curve);
-        }
-    }
     let points_of = |name| points.iter().filter(move |point: &&Point| point.curve == name);
+    let names = chart::distinct(points.iter().map(|point| &*point.curve));
     let series = names.into_iter().map(|name| {
         let own = points_of(name);
         let text = |point: &Point| {
