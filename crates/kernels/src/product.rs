@@ -3,7 +3,7 @@
 //! Every element of a product is one chain of fused multiply-adds over the depth, in order. It does not
 //! depend on the number of rows or columns. (A general library chooses the order by the sizes.)
 
-use crate::simd::{load, mul_add, prefetch, store};
+use crate::simd::{load, mul_add, prefetch, prefetch_later, store};
 use pulp::{Simd, WithSimd};
 
 /// A read-only matrix: element (i, j) is `values[i * row + j * column]`.
@@ -35,6 +35,8 @@ pub(crate) struct Product<'a> {
     pub out: &'a mut [f32],
     pub out_row: usize,
     pub start: StartValues<'a>,
+    /// A matrix of the same sizes as `right`, which the next product will read: it is fetched meanwhile. It may be empty.
+    pub next_right: &'a [f32],
 }
 
 /// The values to which a product is added.
@@ -49,6 +51,9 @@ pub(crate) enum StartValues<'a> {
 
 /// The depth of one pass. This many rows of `right` stay in the first-level cache.
 const DEPTH: usize = 256;
+
+/// Steps of the depth that are unrolled.
+const STEPS: usize = 4;
 
 impl WithSimd for Product<'_> {
     type Output = ();
@@ -93,6 +98,11 @@ impl WithSimd for Product<'_> {
                 left_column: self.left.column,
                 right: self.right[first * self.right_row..].as_ptr(),
                 right_row: self.right_row,
+                next: match self.right.get((first + DEPTH) * self.right_row..) {
+                    Some(next) if first + DEPTH < k => next.as_ptr(),
+                    _ if self.next_right.is_empty() => std::ptr::null(),
+                    _ => self.next_right.as_ptr(),
+                },
                 out: self.out.as_mut_ptr(),
                 out_row: self.out_row,
                 depth: DEPTH.min(k - first),
@@ -117,6 +127,9 @@ struct DepthPass {
     left_column: usize,
     right: *const f32,
     right_row: usize,
+    /// The rows of `right` that are read next and fetched meanwhile, or null: after these panels, after this panel, and by this
+    /// tile.
+    next: *const f32,
     out: *mut f32,
     out_row: usize,
     depth: usize,
@@ -140,6 +153,9 @@ impl DepthPass {
                 // SAFETY: `first` is smaller than n.
                 unsafe { Self { right: self.right.add(first), out: self.out.add(first), start: offset(self.start, first), ..self } };
             let registers = (n - first) / lanes;
+            let most = if S::REGISTER_COUNT >= 32 { 4 } else { 2 };
+            let next = first + lanes * registers.clamp(1, most);
+            let panel = if next < n { Self { next: self.right.wrapping_add(next), ..panel } } else { panel };
             // SAFETY: the panel's columns lie inside the matrix, as far as its registers reach.
             first += unsafe {
                 match (S::REGISTER_COUNT >= 32, registers) {
@@ -159,10 +175,18 @@ impl DepthPass {
     #[inline(always)]
     unsafe fn rows6<S: Simd, const N: usize>(self, simd: S, m: usize) -> usize {
         let mut i = 0;
+        // Each tile fetches a row of the next factor in four steps.
+        let (mut next, mut fetched) = (self.next, 0);
         // SAFETY: i + the rows of each call are at most m.
         unsafe {
             while i + 6 <= m {
-                self.at_row(i).tile::<S, 6, N>(simd, S::F32_LANES);
+                Self { next, ..self.at_row(i) }.tile::<S, 6, N>(simd, S::F32_LANES);
+                fetched += self.depth / STEPS;
+                next = if fetched < self.depth {
+                    offset(next, self.depth / STEPS * self.right_row)
+                } else {
+                    std::ptr::null()
+                };
                 i += 6;
             }
             self.remaining_rows::<S, N>(simd, i, m);
@@ -248,14 +272,13 @@ impl DepthPass {
         lanes: usize,
         sums: &mut [[S::f32s; N]; M],
     ) {
-        const STEPS: usize = 4;
         let row = self.left_row;
         // Three rows each can be addressed from one pointer.
         let mut threes = [self.left; 3];
         for (i, three) in threes.iter_mut().enumerate() {
             *three = self.left.wrapping_add(3 * i * row);
         }
-        let mut right = self.right;
+        let (mut right, mut next) = (self.right, self.next);
         // SAFETY: M is at most 8; rows, columns and depth are in reach.
         unsafe {
             for quarter in 0..self.depth / STEPS {
@@ -263,6 +286,12 @@ impl DepthPass {
                 let row_of_next = (M + quarter % 4 * M.div_ceil(4)) * row;
                 for i in 0..M.div_ceil(4) {
                     prefetch(threes[0].wrapping_add(row_of_next + i * row));
+                }
+                if !next.is_null() {
+                    for j in (0..N).step_by((16 / S::F32_LANES).max(1)) {
+                        prefetch_later(next.wrapping_add(j * S::F32_LANES));
+                    }
+                    next = next.wrapping_add(self.right_row);
                 }
                 for step in 0..STEPS {
                     let right_row = load_row::<S, N>(simd, right.add(step * self.right_row), lanes);

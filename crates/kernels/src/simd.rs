@@ -136,6 +136,19 @@ pub(crate) fn prefetch(at: *const f32) {
     let _ = at;
 }
 
+/// Brings the line of an address into the second-level cache.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) fn prefetch_later(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing, and any address is allowed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// (first, number) of each register's share of `count` values.
 #[inline(always)]
 pub(crate) fn registers<S: Simd>(count: usize) -> impl Iterator<Item = (usize, usize)> {

@@ -307,5 +307,5 @@ fn product(
 ) {
     let (m, n, k) = sizes;
     let _span = profile::products(m * n * k, m * n + k * (m + n));
-    dispatch(Product { sizes, left, right, right_row, out, out_row, start });
+    dispatch(Product { sizes, left, right, right_row, next_right: &[], out, out_row, start });
 }

@@ -94,6 +94,15 @@ fn transposed(x: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 fn product(left: Matrix, right: &[f32], (m, n, k): (usize, usize, usize)) -> Vec<f32> {
     let mut out = vec![0.0; m * n];
     let start = StartValues::Zero;
-    dispatch(Product { sizes: (m, n, k), left, right, right_row: n, out: &mut out, out_row: n, start });
+    dispatch(Product {
+        sizes: (m, n, k),
+        left,
+        right,
+        right_row: n,
+        next_right: &[],
+        out: &mut out,
+        out_row: n,
+        start,
+    });
     out
 }
