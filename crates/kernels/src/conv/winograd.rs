@@ -17,7 +17,7 @@ use super::sizes::{Epilogue, Sizes};
 use crate::buffer::Buffer;
 use crate::product::{Matrix, Product, StartValues};
 use crate::profile::{self, Work};
-use crate::simd::{dispatch, for_each_register, load, mul_add, registers, store};
+use crate::simd::{dispatch, for_each_register, load, mul_add, prefetch, registers, store};
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -321,6 +321,9 @@ impl WinogradWeights {
     }
 }
 
+/// How many values before their use those of a plane of the gradient are fetched.
+const AHEAD: usize = 64;
+
 /// G g Gᵀ of all kernels, 36 planes (rows, columns).
 struct KernelTransform<'a> {
     /// 3×3 kernels. From one row to the next are `row_step` of them, and from one column to the next `step`.
@@ -395,27 +398,36 @@ impl WithSimd for KernelAdjoint<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
         let Self { places, taps, count } = self;
-        for (first, lanes) in registers::<S>(count) {
-            let mut along = [[s.splat_f32s(0.0); 3]; IN];
-            for (i, along) in along.iter_mut().enumerate() {
-                for (j, g) in G.iter().enumerate() {
-                    let m = s.partial_load_f32s(&places[(i * IN + j) * plane(count) + first..][..lanes]);
-                    for v in 0..3 {
-                        along[v] = mul_add(s, s.splat_f32s(g[v]), m, along[v]);
+        assert!(places.len() >= planes(count) && taps.len() >= 9 * count);
+        for_each_register!(count, |first, lanes| {
+            // SAFETY: 36 planes and 9 taps have so many values, and `lanes` of them from `first` on.
+            #[allow(unsafe_code)]
+            unsafe {
+                let places = places.as_ptr().add(first);
+                let taps = taps.as_mut_ptr().add(first);
+                let mut sums = [[s.splat_f32s(0.0); 3]; 3];
+                for (i, down) in G.iter().enumerate() {
+                    let mut along = [s.splat_f32s(0.0); 3];
+                    for (j, across) in G.iter().enumerate() {
+                        let at = places.add((i * IN + j) * plane(count));
+                        prefetch(at.wrapping_add(AHEAD));
+                        let m = load(s, at, lanes);
+                        for v in 0..3 {
+                            along[v] = mul_add(s, s.splat_f32s(across[v]), m, along[v]);
+                        }
+                    }
+                    for u in 0..3 {
+                        for v in 0..3 {
+                            sums[u][v] = mul_add(s, s.splat_f32s(down[u]), along[v], sums[u][v]);
+                        }
                     }
                 }
-            }
-            for u in 0..3 {
-                for v in 0..3 {
-                    let mut sum = s.splat_f32s(0.0);
-                    for (i, g) in G.iter().enumerate() {
-                        sum = mul_add(s, s.splat_f32s(g[u]), along[i][v], sum);
-                    }
-                    let tap = &mut taps[(u * 3 + v) * count + first..][..lanes];
-                    s.partial_store_f32s(tap, s.add_f32s(s.partial_load_f32s(tap), sum));
+                for (tap, sum) in sums.into_iter().flatten().enumerate() {
+                    let tap = taps.add(tap * count);
+                    store(s, tap, lanes, s.add_f32s(load(s, tap, lanes), sum));
                 }
             }
-        }
+        });
     }
 }
 
