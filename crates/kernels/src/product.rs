@@ -3,7 +3,7 @@
 //! Every element of a product is one chain of fused multiply-adds over the depth, in order. It does not
 //! depend on the number of rows or columns. (A general library chooses the order by the sizes.)
 
-use crate::simd::{load, mul_add, prefetch, prefetch_later, store};
+use crate::simd::{load, load_row, mul_add, prefetch, prefetch_later, store};
 use pulp::{Simd, WithSimd};
 
 /// A read-only matrix: element (i, j) is `values[i * row + j * column]`.
@@ -385,22 +385,6 @@ fn add_row<S: Simd, const N: usize>(simd: S, left: f32, right: [S::f32s; N], sum
     for j in 0..N {
         sums[j] = mul_add(simd, left, right[j], sums[j]);
     }
-}
-
-/// N registers, of which the last has `lanes` values.
-///
-/// # Safety
-/// They can be read.
-#[inline(always)]
-#[allow(unsafe_code)]
-unsafe fn load_row<S: Simd, const N: usize>(simd: S, from: *const f32, lanes: usize) -> [S::f32s; N] {
-    let mut row = [simd.splat_f32s(0.0); N];
-    for (j, value) in row.iter_mut().enumerate() {
-        let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
-        // SAFETY: as asked.
-        *value = unsafe { load(simd, from.add(j * S::F32_LANES), lanes) };
-    }
-    row
 }
 
 /// The pointer, of which the compiler knows nothing more. Otherwise it computes one address of an unrolled

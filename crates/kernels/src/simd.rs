@@ -171,3 +171,76 @@ macro_rules! for_each_register {
     };
 }
 pub(crate) use for_each_register;
+
+/// Runs code for the channels of a pixel, a few registers at a time, whose number N is a constant: (first, values of the
+/// last register). So a pass over pixels reads whole runs of memory, not one line of each pixel.
+macro_rules! for_each_registers {
+    ($channels:expr, |$c:ident, $n:ident, $lanes:ident| $call:expr) => {{
+        let (channels, mut $c) = ($channels, 0);
+        while $c < channels {
+            let $lanes = S::F32_LANES;
+            match (channels - $c) / $lanes {
+                4.. => {
+                    const $n: usize = 4;
+                    $call;
+                    $c += 4 * $lanes;
+                }
+                2.. => {
+                    const $n: usize = 2;
+                    $call;
+                    $c += 2 * $lanes;
+                }
+                whole => {
+                    const $n: usize = 1;
+                    if whole == 1 {
+                        $call;
+                    } else {
+                        let $lanes = channels - $c;
+                        $call;
+                    }
+                    $c += $lanes;
+                }
+            }
+        }
+    }};
+}
+pub(crate) use for_each_registers;
+
+/// N registers, of which the last has `lanes` values.
+///
+/// # Safety
+/// They can be read; `lanes` is the register's, or N is 1.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) unsafe fn load_row<S: Simd, const N: usize>(
+    simd: S,
+    from: *const f32,
+    lanes: usize,
+) -> [S::f32s; N] {
+    let mut row = [simd.splat_f32s(0.0); N];
+    for (j, value) in row.iter_mut().enumerate() {
+        let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+        // SAFETY: as asked.
+        *value = unsafe { load(simd, from.add(j * S::F32_LANES), lanes) };
+    }
+    row
+}
+
+/// Stores N registers, of which the last has `lanes` values.
+///
+/// # Safety
+/// They can be written, and nothing else refers to them.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) unsafe fn store_row<S: Simd, const N: usize>(
+    simd: S,
+    to: *mut f32,
+    lanes: usize,
+    row: [S::f32s; N],
+) {
+    for (j, value) in row.into_iter().enumerate() {
+        let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+        // SAFETY: as asked.
+        unsafe { store(simd, to.add(j * S::F32_LANES), lanes, value) };
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes::sigmoid;
-use crate::simd::{dispatch, for_each_register, load, mul_add, store};
+use crate::simd::{dispatch, for_each_registers, load_row, mul_add, store_row};
 use pulp::{Simd, WithSimd};
 
 /// Sizes and settings of a normalisation of (B, pixels, channels).
@@ -167,32 +167,43 @@ impl WithSimd for PixelSums<'_> {
         assert!(x.len() == norm.image() && sums.len() == channels && squares.len() == channels);
         sums.fill(0.0);
         squares.fill(0.0);
-        for_each_register!(channels, |c, lanes| {
-            let shift = simd.partial_load_f32s(&x[c..][..lanes]);
-            for first in (0..norm.pixels).step_by(BLOCK) {
-                let (mut total, mut square) = ([simd.splat_f32s(0.0); 4], [simd.splat_f32s(0.0); 4]);
-                for pixel in first..(first + BLOCK).min(norm.pixels) {
-                    // SAFETY: the pixel is inside the image, and `lanes` channels from c on exist.
-                    #[allow(unsafe_code)]
-                    let x = unsafe { load(simd, x.as_ptr().add(pixel * channels + c), lanes) };
-                    let (d, quarter) = (simd.sub_f32s(x, shift), pixel % 4);
-                    total[quarter] = simd.add_f32s(total[quarter], d);
-                    square[quarter] = mul_add(simd, d, d, square[quarter]);
+        for_each_registers!(channels, |c, N, lanes| {
+            // SAFETY: every pixel is inside the image, and has these channels.
+            #[allow(unsafe_code)]
+            unsafe {
+                let shift = load_row::<S, N>(simd, x.as_ptr().add(c), lanes);
+                for first in (0..norm.pixels).step_by(BLOCK) {
+                    let mut total = [[simd.splat_f32s(0.0); N]; 4];
+                    let mut square = total;
+                    for pixel in first..(first + BLOCK).min(norm.pixels) {
+                        let x = load_row::<S, N>(simd, x.as_ptr().add(pixel * channels + c), lanes);
+                        let quarter = pixel % 4;
+                        for j in 0..N {
+                            let d = simd.sub_f32s(x[j], shift[j]);
+                            total[quarter][j] = simd.add_f32s(total[quarter][j], d);
+                            square[quarter][j] = mul_add(simd, d, d, square[quarter][j]);
+                        }
+                    }
+                    add_lanes(simd, total, lanes, &mut sums[c..]);
+                    add_lanes(simd, square, lanes, &mut squares[c..]);
                 }
-                add_lanes(simd, total, lanes, &mut sums[c..]);
-                add_lanes(simd, square, lanes, &mut squares[c..]);
             }
         });
     }
 }
 
-/// Adds the sums in four registers to those of their channels in f64.
+/// Adds sums in parts to those of their channels in f64; the last register has `lanes` values.
 #[inline(always)]
-fn add_lanes<S: Simd>(simd: S, parts: [S::f32s; 4], lanes: usize, sums: &mut [f64]) {
-    let total = simd.add_f32s(simd.add_f32s(parts[0], parts[1]), simd.add_f32s(parts[2], parts[3]));
-    let mut values = [0f32; 64];
-    simd.partial_store_f32s(&mut values[..lanes], total);
-    sums.iter_mut().zip(&values[..lanes]).for_each(|(sum, &value)| *sum += f64::from(value));
+fn add_lanes<S: Simd, const N: usize>(simd: S, parts: [[S::f32s; N]; 4], lanes: usize, sums: &mut [f64]) {
+    for j in 0..N {
+        let lanes = if j + 1 == N { lanes } else { S::F32_LANES };
+        let [a, b, c, d] = [0, 1, 2, 3].map(|part: usize| parts[part][j]);
+        let total = simd.add_f32s(simd.add_f32s(a, b), simd.add_f32s(c, d));
+        let mut values = [0f32; 64];
+        simd.partial_store_f32s(&mut values[..lanes], total);
+        let sums = &mut sums[j * S::F32_LANES..];
+        sums.iter_mut().zip(&values[..lanes]).for_each(|(sum, &value)| *sum += f64::from(value));
+    }
 }
 
 /// y = f(x · scale + shift) of one image.
@@ -211,17 +222,22 @@ impl WithSimd for Apply<'_> {
         let Self { norm, x, y, coefficients } = self;
         let channels = norm.channels;
         assert!(x.len() == norm.image() && y.len() == x.len());
-        for_each_register!(channels, |c, lanes| {
-            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
-            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
-            for pixel in 0..norm.pixels {
-                let at = pixel * channels + c;
-                // SAFETY: the pixel is inside both images, and `lanes` channels from c on exist.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let z = mul_add(simd, load(simd, x.as_ptr().add(at), lanes), scale, shift);
-                    let z = if norm.silu { simd.mul_f32s(z, sigmoid(simd, z)) } else { z };
-                    store(simd, y.as_mut_ptr().add(at), lanes, z);
+        for_each_registers!(channels, |c, N, lanes| {
+            // SAFETY: every pixel is inside both images, and has these channels, as the coefficients have.
+            #[allow(unsafe_code)]
+            unsafe {
+                let scale = load_row::<S, N>(simd, coefficients.scale.as_ptr().add(c), lanes);
+                let shift = load_row::<S, N>(simd, coefficients.shift.as_ptr().add(c), lanes);
+                for pixel in 0..norm.pixels {
+                    let at = pixel * channels + c;
+                    let mut z = load_row::<S, N>(simd, x.as_ptr().add(at), lanes);
+                    for j in 0..N {
+                        z[j] = mul_add(simd, z[j], scale[j], shift[j]);
+                        if norm.silu {
+                            z[j] = simd.mul_f32s(z[j], sigmoid(simd, z[j]));
+                        }
+                    }
+                    store_row::<S, N>(simd, y.as_mut_ptr().add(at), lanes, z);
                 }
             }
         });
@@ -332,39 +348,39 @@ impl WithSimd for Through<'_> {
         sums.fill(0.0);
         sums_x.fill(0.0);
         let one = simd.splat_f32s(1.0);
-        let mut lane_sums = [0f32; 64];
-        for_each_register!(channels, |c, lanes| {
-            let scale = simd.partial_load_f32s(&coefficients.scale[c..][..lanes]);
-            let shift = simd.partial_load_f32s(&coefficients.shift[c..][..lanes]);
-            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
-            for first in (0..norm.pixels).step_by(BLOCK) {
-                let (mut total, mut total_x) = ([simd.splat_f32s(0.0); 2], [simd.splat_f32s(0.0); 2]);
-                for pixel in first..(first + BLOCK).min(norm.pixels) {
-                    let at = pixel * channels + c;
-                    // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
-                    #[allow(unsafe_code)]
-                    unsafe {
-                        let x = load(simd, x.as_ptr().add(at), lanes);
-                        let mut grad = load(simd, grad.as_ptr().add(at), lanes);
-                        if norm.silu {
-                            // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
-                            let z = mul_add(simd, x, scale, shift);
-                            let p = sigmoid(simd, z);
-                            let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
-                            grad = simd.mul_f32s(grad, simd.mul_f32s(p, slope));
-                        }
-                        store(simd, out.as_mut_ptr().add(at), lanes, grad);
+        for_each_registers!(channels, |c, N, lanes| {
+            // SAFETY: every pixel is inside the images, and has these channels, as the coefficients have.
+            #[allow(unsafe_code)]
+            unsafe {
+                let scale = load_row::<S, N>(simd, coefficients.scale.as_ptr().add(c), lanes);
+                let shift = load_row::<S, N>(simd, coefficients.shift.as_ptr().add(c), lanes);
+                let mean = load_row::<S, N>(simd, means.as_ptr().add(c), lanes);
+                for first in (0..norm.pixels).step_by(BLOCK) {
+                    let mut total = [[simd.splat_f32s(0.0); N]; 2];
+                    let mut total_x = total;
+                    for pixel in first..(first + BLOCK).min(norm.pixels) {
+                        let at = pixel * channels + c;
+                        let x = load_row::<S, N>(simd, x.as_ptr().add(at), lanes);
+                        let mut grad = load_row::<S, N>(simd, grad.as_ptr().add(at), lanes);
                         let half = pixel % 2;
-                        total[half] = simd.add_f32s(total[half], grad);
-                        total_x[half] = mul_add(simd, grad, simd.sub_f32s(x, mean), total_x[half]);
+                        for j in 0..N {
+                            if norm.silu {
+                                // d/dz z·p = p·(1 + z·(1 - p)), p = sigmoid(z)
+                                let z = mul_add(simd, x[j], scale[j], shift[j]);
+                                let p = sigmoid(simd, z);
+                                let slope = mul_add(simd, z, simd.sub_f32s(one, p), one);
+                                grad[j] = simd.mul_f32s(grad[j], simd.mul_f32s(p, slope));
+                            }
+                            total[half][j] = simd.add_f32s(total[half][j], grad[j]);
+                            let about_mean = simd.sub_f32s(x[j], mean[j]);
+                            total_x[half][j] = mul_add(simd, grad[j], about_mean, total_x[half][j]);
+                        }
+                        store_row::<S, N>(simd, out.as_mut_ptr().add(at), lanes, grad);
                     }
-                }
-                for (total, sums) in [(total, &mut *sums), (total_x, &mut *sums_x)] {
-                    simd.partial_store_f32s(&mut lane_sums[..lanes], simd.add_f32s(total[0], total[1]));
-                    sums[c..]
-                        .iter_mut()
-                        .zip(&lane_sums[..lanes])
-                        .for_each(|(sum, &total)| *sum += f64::from(total));
+                    let zero = [simd.splat_f32s(0.0); N];
+                    for (total, sums) in [(total, &mut *sums), (total_x, &mut *sums_x)] {
+                        add_lanes(simd, [total[0], total[1], zero, zero], lanes, &mut sums[c..]);
+                    }
                 }
             }
         });
@@ -392,26 +408,31 @@ impl WithSimd for AddInput<'_> {
         let Self { norm, x, through, means, a, b, d, is_new, grad_x } = self;
         let channels = norm.channels;
         assert!(x.len() == norm.image() && through.len() == x.len() && grad_x.len() == x.len());
-        for_each_register!(channels, |c, lanes| {
-            let mean = simd.partial_load_f32s(&means[c..][..lanes]);
-            let (a, b, d) = (
-                simd.partial_load_f32s(&a[c..][..lanes]),
-                simd.partial_load_f32s(&b[c..][..lanes]),
-                simd.partial_load_f32s(&d[c..][..lanes]),
-            );
-            for pixel in 0..norm.pixels {
-                let at = pixel * channels + c;
-                // SAFETY: the pixel is inside the images, and `lanes` channels from c on exist.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let x = simd.sub_f32s(load(simd, x.as_ptr().add(at), lanes), mean);
-                    let h = load(simd, through.as_ptr().add(at), lanes);
+        for_each_registers!(channels, |c, N, lanes| {
+            // SAFETY: every pixel is inside the images, and has these channels, as the coefficients have.
+            #[allow(unsafe_code)]
+            unsafe {
+                let mean = load_row::<S, N>(simd, means.as_ptr().add(c), lanes);
+                let a = load_row::<S, N>(simd, a.as_ptr().add(c), lanes);
+                let b = load_row::<S, N>(simd, b.as_ptr().add(c), lanes);
+                let d = load_row::<S, N>(simd, d.as_ptr().add(c), lanes);
+                for pixel in 0..norm.pixels {
+                    let at = pixel * channels + c;
+                    let x = load_row::<S, N>(simd, x.as_ptr().add(at), lanes);
+                    let h = load_row::<S, N>(simd, through.as_ptr().add(at), lanes);
                     let to = grad_x.as_mut_ptr().add(at);
-                    let mut sum = mul_add(simd, h, a, mul_add(simd, x, b, d));
-                    if !is_new {
-                        sum = simd.add_f32s(load(simd, to, lanes), sum);
+                    let mut sum = [simd.splat_f32s(0.0); N];
+                    for j in 0..N {
+                        let x = simd.sub_f32s(x[j], mean[j]);
+                        sum[j] = mul_add(simd, h[j], a[j], mul_add(simd, x, b[j], d[j]));
                     }
-                    store(simd, to, lanes, sum);
+                    if !is_new {
+                        let before = load_row::<S, N>(simd, to, lanes);
+                        for j in 0..N {
+                            sum[j] = simd.add_f32s(before[j], sum[j]);
+                        }
+                    }
+                    store_row::<S, N>(simd, to, lanes, sum);
                 }
             }
         });
