@@ -498,11 +498,12 @@ impl Tiles {
         profile::span(Work::Transforms).over((rows + pixels) * channels)
     }
 
-    fn products(&self, block: Block) -> profile::Span {
+    /// So many products of each place.
+    fn products(&self, block: Block, each: usize) -> profile::Span {
         let (c, o) = (self.sizes.channels, self.sizes.outputs);
         let planes = (0..PLACES).filter(|place| !self.with_place(block, *place).is_empty()).count();
         let (rows, _) = self.extent(block);
-        profile::products(rows * c * o, rows * (c + o) + planes * c * o)
+        profile::products(each * rows * c * o, each * (rows * (c + o) + planes * c * o))
     }
 
     /// The rows of all products of a block, and the outputs of its tiles.
@@ -596,30 +597,39 @@ impl WithSimd for WinogradForward<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { tiles, x, weights, epilogue, y } = self;
         let (c, o) = (tiles.sizes.channels, tiles.sizes.outputs);
-        let (v_stride, m_stride) = (tiles.stride(c), tiles.stride(o));
-        let mut v = Buffer::scratch(PLACES * v_stride);
-        let mut m = Buffer::scratch(PLACES * m_stride);
+        let stride = tiles.stride(c.max(o));
+        // A place's products go where the place before it had its inputs: both sides take half as much of the cache.
+        let mut places = Buffer::scratch((PLACES + 1) * stride);
         for block in tiles.blocks() {
             let span = tiles.span(block, c);
-            simd.vectorize(PlacesBlock { transform: OfInputs, tiles, block, images: x, places: &mut v });
+            let inputs = &mut places[stride..];
+            simd.vectorize(PlacesBlock {
+                transform: OfInputs,
+                tiles,
+                block,
+                images: x,
+                places: inputs,
+                stride,
+            });
             drop(span);
-            let span = tiles.products(block);
+            let span = tiles.products(block, 1);
             for place in 0..PLACES {
                 let rows = tiles.with_place(block, place);
+                let (products, inputs) = places[place * stride..].split_at_mut(stride);
                 simd.vectorize(Product {
                     sizes: (rows.len(), o, c),
-                    left: Matrix::rows(&v[place * v_stride + rows.start * c..], c),
+                    left: Matrix::rows(&inputs[rows.start * c..], c),
                     right: &weights.forward[place * plane(c * o)..],
                     next_right: weights.forward.get((place + 1) * plane(c * o)..).unwrap_or_default(),
                     right_row: o,
-                    out: &mut m[place * m_stride + rows.start * o..],
+                    out: &mut products[rows.start * o..],
                     out_row: o,
                     start: StartValues::Zero,
                 });
             }
             drop(span);
             let _span = tiles.span(block, o);
-            simd.vectorize(OutputBlock { tiles, block, m: &m, epilogue, y });
+            simd.vectorize(OutputBlock { tiles, block, m: &places, stride, epilogue, y });
         }
     }
 }
@@ -683,47 +693,55 @@ impl WithSimd for WinogradBackward<'_> {
                 block,
                 images: grad,
                 places: &mut m,
+                stride: m_stride,
             });
             drop(span);
-            if let Some(grad_places) = grad_places.as_deref_mut() {
-                let span = tiles.span(block, c);
-                simd.vectorize(PlacesBlock { transform: OfInputs, tiles, block, images: x, places: &mut v });
-                drop(span);
-                let _span = tiles.products(block);
-                for place in 0..PLACES {
-                    let rows = tiles.with_place(block, place);
+            if grad_places.is_some() {
+                let _span = tiles.span(block, c);
+                simd.vectorize(PlacesBlock {
+                    transform: OfInputs,
+                    tiles,
+                    block,
+                    images: x,
+                    places: &mut v,
+                    stride: v_stride,
+                });
+            }
+            let gradients = usize::from(grad_places.is_some()) + usize::from(grad_x.is_some());
+            let span = tiles.products(block, gradients);
+            for place in 0..PLACES {
+                let rows = tiles.with_place(block, place);
+                let v = &mut v[place * v_stride + rows.start * c..];
+                let m = &m[place * m_stride + rows.start * o..];
+                if let Some(grad_places) = grad_places.as_deref_mut() {
+                    let is_new = block.first == 0 && places_are_new;
                     simd.vectorize(Product {
                         sizes: (c, o, rows.len()),
-                        left: Matrix::rows(&v[place * v_stride + rows.start * c..], c).transposed(),
-                        right: &m[place * m_stride + rows.start * o..],
+                        left: Matrix::rows(v, c).transposed(),
+                        right: m,
                         next_right: &[],
                         right_row: o,
                         out: &mut grad_places[place * plane(c * o)..],
                         out_row: o,
-                        start: if block.first == 0 && places_are_new {
-                            StartValues::Zero
-                        } else {
-                            StartValues::Out
-                        },
+                        start: if is_new { StartValues::Zero } else { StartValues::Out },
                     });
                 }
-            }
-            if let Some(grad_x) = grad_x.as_deref_mut() {
-                let span = tiles.products(block);
-                for place in 0..PLACES {
-                    let rows = tiles.with_place(block, place);
+                // The inputs of this place are not needed any more: their gradient takes their place.
+                if grad_x.is_some() {
                     simd.vectorize(Product {
                         sizes: (rows.len(), c, o),
-                        left: Matrix::rows(&m[place * m_stride + rows.start * o..], o),
+                        left: Matrix::rows(m, o),
                         right: &weights.backward[place * plane(c * o)..],
                         next_right: weights.backward.get((place + 1) * plane(c * o)..).unwrap_or_default(),
                         right_row: c,
-                        out: &mut v[place * v_stride + rows.start * c..],
+                        out: v,
                         out_row: c,
                         start: StartValues::Zero,
                     });
                 }
-                drop(span);
+            }
+            drop(span);
+            if let Some(grad_x) = grad_x.as_deref_mut() {
                 let _span = tiles.span(block, c);
                 simd.vectorize(InputAdjointBlock { tiles, block, v: &v, grad_x });
             }
@@ -920,6 +938,8 @@ struct PlacesBlock<'a, T, const SIDE: usize> {
     block: Block,
     images: &'a [f32],
     places: &'a mut [f32],
+    /// Values from one place to the next.
+    stride: usize,
 }
 
 impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SIDE> {
@@ -930,7 +950,8 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SID
         let sizes = self.tiles.sizes;
         let (channels, image) = self.transform.sizes(&sizes);
         let Block { first, count } = self.block;
-        assert!(count <= self.tiles.block && self.places.len() >= PLACES * self.tiles.stride(channels));
+        assert!(count <= self.tiles.block && self.stride >= self.block.count * channels);
+        assert!(self.places.len() >= PLACES * self.stride);
         let mut zeros = Buffer::zeros(channels);
         for t in 0..count {
             let tile = self.tiles.at(first + t);
@@ -958,7 +979,7 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> PlacesBlock<'_, T, SIDE> {
         t: usize,
     ) {
         let (channels, _) = self.transform.sizes(&self.tiles.sizes);
-        let stride = self.tiles.stride(channels);
+        let stride = self.stride;
         // SAFETY: as asked, and the block has room for its tiles at each place.
         for_each_register!(channels, |c, lanes| unsafe {
             let places = self.places.as_mut_ptr().add(t * channels + c);
@@ -980,6 +1001,8 @@ struct OutputBlock<'a, 'b> {
     tiles: Tiles,
     block: Block,
     m: &'a [f32],
+    /// Values from one place to the next.
+    stride: usize,
     epilogue: Epilogue<'b>,
     y: &'a mut [f32],
 }
@@ -992,7 +1015,7 @@ impl WithSimd for OutputBlock<'_, '_> {
         let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
         let image = sizes.out_image();
         let Block { first, count } = self.block;
-        assert!(count <= self.tiles.block && self.m.len() >= PLACES * self.tiles.stride(outputs));
+        assert!(self.stride >= count * outputs && self.m.len() >= PLACES * self.stride);
         let batch = self.tiles.batch;
         let copies = sizes.copies(batch, self.y.len());
         let (mut zeros, mut nowhere) = (Buffer::zeros(outputs), Buffer::scratch(outputs));
@@ -1052,7 +1075,7 @@ impl OutputBlock<'_, '_> {
         t: usize,
     ) {
         let outputs = self.tiles.sizes.outputs;
-        let stride = self.tiles.stride(outputs);
+        let stride = self.stride;
         let scale = simd.splat_f32s(self.epilogue.scale);
         // SAFETY: as asked.
         for_each_register!(outputs, |o, lanes| unsafe {
