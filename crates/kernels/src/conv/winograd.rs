@@ -989,7 +989,14 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> PlacesBlock<'_, T, SIDE> {
                 [T::map::<S, D>, T::map::<S, A>],
                 [SIDE, T::has],
                 [IN, has_point],
-                |i, j| load(simd, pixels.at(i, j).add(c), lanes),
+                |i, j| {
+                    let at = pixels.at(i, j).add(c);
+                    // The next tile to the right begins four pixels further.
+                    if j >= SIDE - OUT {
+                        prefetch(at.wrapping_add(OUT * channels));
+                    }
+                    load(simd, at, lanes)
+                },
                 |i, j, value| store(simd, places.add((i * IN + j) * stride), lanes, value)
             );
         });
