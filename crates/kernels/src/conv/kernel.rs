@@ -214,27 +214,32 @@ impl Kernel {
         }
     }
 
-    /// As `backward` with both gradients, where x (B, H, W, C) is given in parts.
+    /// Adds the gradient of the weights, where x (B, H, W, C) is given in parts; `take` gets that of x, if it is wanted, in the
+    /// same parts.
     pub fn backward_in_parts(
         &self,
         sizes: &Sizes,
         batch: usize,
-        x: impl Fn(Range<usize>) -> Buffer,
+        mut x: impl FnMut(Range<usize>) -> Buffer,
         grad: &[f32],
-        mut grad_x: Option<&mut [f32]>,
+        mut take: Option<impl FnMut(Range<usize>, &[f32])>,
         grad_weight: &mut [f32],
     ) {
         let mut places = Buffer::scratch(winograd::planes(self.channels * self.outputs));
         let weights = self.winograd(Forms::Backward);
         for images in sizes.groups(batch) {
-            let part = |image: usize| images.start * image..images.end * image;
+            let x = x(images.clone());
+            let mut grad_x = take.is_some().then(|| Buffer::zeros(x.len()));
             let grads = winograd::Grads {
-                x: grad_x.as_deref_mut().map(|grad_x| &mut grad_x[part(sizes.image())]),
+                x: grad_x.as_deref_mut(),
                 places: Some(&mut places),
                 places_are_new: images.start == 0,
             };
-            let grad = &grad[part(sizes.out_image())];
-            winograd::backward(sizes, images.len(), &x(images), grad, &weights, grads);
+            let grad = &grad[images.start * sizes.out_image()..images.end * sizes.out_image()];
+            winograd::backward(sizes, images.len(), &x, grad, &weights, grads);
+            if let (Some(take), Some(grad_x)) = (&mut take, grad_x) {
+                take(images, &grad_x);
+            }
         }
         winograd::add_weight_gradient(&places, grad_weight);
     }

@@ -14,6 +14,7 @@ use crate::tape::{Images, Pending, Step, Tape};
 use candle_core::Tensor;
 use kernel::Kernel;
 use sizes::{Epilogue, Padding, Sizes};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Weights of a convolution or of a linear layer (a kernel of one pixel). Their gradients get the names
@@ -190,37 +191,51 @@ impl Tape {
                     passes::scale(&mut grad, scale);
                 }
                 let mut sums = Buffer::scratch(batch * kernel.outputs);
-                passes::sum_pixels(&grad, kernel.outputs, pixels, &mut sums);
+                let mut sum_pixels = |images: Range<usize>, grad: &[f32]| {
+                    let image = pixels * kernel.outputs;
+                    let grad = &grad[images.start * image..images.end * image];
+                    let sums = &mut sums[images.start * kernel.outputs..images.end * kernel.outputs];
+                    passes::sum_pixels(grad, kernel.outputs, pixels, sums);
+                };
+                let shape = (sizes.taps(), kernel.channels, kernel.outputs);
+                let name = format!("{}.weight", weights.name);
+                match x.values.unknown().filter(|_| Kernel::is_winograd(&sizes)) {
+                    // Its gradient goes on through what x is computed by, part after part.
+                    Some(way) => {
+                        let mut back = x.tracked.then(|| way.way_back(pending));
+                        let part = |images: Range<usize>| {
+                            sum_pixels(images.clone(), &grad);
+                            way.part(images)
+                        };
+                        let take = back.as_mut().map(|back| {
+                            |images: Range<usize>, grad: &[f32]| {
+                                back.part(images, grad);
+                                profile::layer(&weights.name, true);
+                            }
+                        });
+                        let grad_weight = pending.parameters.taps_first(name, shape);
+                        kernel.backward_in_parts(&sizes, batch, part, &grad, take, grad_weight);
+                        if let Some(back) = back {
+                            back.finish(pending);
+                        }
+                    }
+                    None => {
+                        sum_pixels(0..batch, &grad);
+                        // Take it out, so that both gradients can be borrowed at the same time.
+                        let mut grad_x =
+                            x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
+                        let (to_x, to_weight) =
+                            (grad_x.as_deref_mut(), pending.parameters.taps_first(name, shape));
+                        kernel.backward(&sizes, parts, &x.values, &grad, to_x, Some(to_weight));
+                        if let Some(grad_x) = grad_x {
+                            pending.give(&x, grad_x);
+                        }
+                    }
+                }
                 let grad_bias = pending.parameters.slot(format!("{}.bias", weights.name), kernel.outputs);
                 sums.chunks_exact(kernel.outputs).for_each(|row| passes::add(grad_bias, row));
                 if let Some(time) = time {
                     pending.give(&time, sums);
-                }
-                // Take it out, so that both gradients can be borrowed at the same time.
-                let shape = (sizes.taps(), kernel.channels, kernel.outputs);
-                let mut grad_x =
-                    x.tracked.then(|| pending.take(&x).unwrap_or_else(|| Buffer::zeros(x.len())));
-                let grad_weight = pending.parameters.taps_first(format!("{}.weight", weights.name), shape);
-                match x.values.unknown().filter(|_| Kernel::is_winograd(&sizes)) {
-                    Some(way) => kernel.backward_in_parts(
-                        &sizes,
-                        batch,
-                        |images| way.part(images),
-                        &grad,
-                        grad_x.as_deref_mut(),
-                        grad_weight,
-                    ),
-                    None => kernel.backward(
-                        &sizes,
-                        parts,
-                        &x.values,
-                        &grad,
-                        grad_x.as_deref_mut(),
-                        Some(grad_weight),
-                    ),
-                }
-                if let Some(grad_x) = grad_x {
-                    pending.give(&x, grad_x);
                 }
                 if let Some(residual) = residual {
                     pending.give(&residual, grad);

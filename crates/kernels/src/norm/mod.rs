@@ -6,7 +6,7 @@ use crate::buffer::Buffer;
 use crate::elementwise::activation::Activation;
 use crate::elementwise::passes;
 use crate::profile::{self, Work};
-use crate::tape::{Deferred, Images, Pending, Step, Tape, Values};
+use crate::tape::{Deferred, Images, Pending, Step, Tape, Values, WayBack};
 use normalise::{Normalisation, ScaleAndShift};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -75,36 +75,9 @@ impl Tape {
         let step = self.records.then(|| {
             let normal = normal.clone();
             let step = move |grad: Buffer, pending: &mut Pending| {
-                let Normal { x, weights, modulation, .. } = &normal;
-                let waiting = pending.take(x);
-                let x_is_new = waiting.is_none();
-                let mut grad_x = waiting.unwrap_or_else(|| Buffer::scratch(grad.len()));
-                let mut grad_modulation =
-                    modulation.as_ref().map(|m| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.len())));
-                let mut grad_weight = Buffer::zeros(channels);
-                let mut grad_bias = Buffer::zeros(channels);
-                let affine = weights.scale_and_shift(modulation.as_ref());
-                let gradients = normalise::NormGradients {
-                    x: &mut grad_x,
-                    x_is_new,
-                    weight: &mut grad_weight,
-                    bias: &mut grad_bias,
-                    modulation: grad_modulation.as_deref_mut(),
-                };
-                profile::layer(&weights.name, true);
-                let span = profile::span(Work::Norm).over(6 * grad.len());
-                let moments: Vec<_> =
-                    (0..batch).flat_map(|image| normal.moments_of(image)).copied().collect();
-                normalise::backward(norm, affine, &x.values, &grad, &moments, gradients);
-                drop(span);
-                for (name, grad) in [("weight", grad_weight), ("bias", grad_bias)] {
-                    let slot = pending.parameters.slot(format!("{}.{name}", weights.name), channels);
-                    passes::add(slot, &grad);
-                }
-                pending.give(x, grad_x);
-                if let (Some(modulation), Some(grad)) = (modulation, grad_modulation) {
-                    pending.give(modulation, grad);
-                }
+                let mut back = normal.way_back(pending);
+                back.part(0..batch, &grad);
+                back.finish(pending);
             };
             Box::new(step) as Step
         });
@@ -146,5 +119,61 @@ impl Deferred for Normal {
             normalise::apply(self.norm, affine, first + i, x, self.moments_of(first + i), y);
         }
         y
+    }
+
+    fn way_back<'a>(&'a self, pending: &mut Pending) -> Box<dyn WayBack + 'a> {
+        let channels = self.norm.channels;
+        let waiting = pending.take(&self.x);
+        let modulation = |m: &Images| pending.take(m).unwrap_or_else(|| Buffer::zeros(m.len()));
+        Box::new(NormalBack {
+            normal: self,
+            x_is_new: waiting.is_none(),
+            x: waiting.unwrap_or_else(|| Buffer::scratch(self.x.len())),
+            modulation: self.modulation.as_ref().map(modulation),
+            weight: Buffer::zeros(channels),
+            bias: Buffer::zeros(channels),
+        })
+    }
+}
+
+/// The way back through a normalisation, with its gradients so far.
+struct NormalBack<'a> {
+    normal: &'a Normal,
+    x: Buffer,
+    x_is_new: bool,
+    modulation: Option<Buffer>,
+    weight: Buffer,
+    bias: Buffer,
+}
+
+impl WayBack for NormalBack<'_> {
+    fn part(&mut self, images: Range<usize>, grad: &[f32]) {
+        let Normal { norm, weights, x, modulation, .. } = self.normal;
+        profile::layer(&weights.name, true);
+        let _span = profile::span(Work::Norm).over(6 * grad.len());
+        let part = images.start * norm.channels * norm.pixels..images.end * norm.channels * norm.pixels;
+        let moments: Vec<_> =
+            images.clone().flat_map(|image| self.normal.moments_of(image)).copied().collect();
+        let affine = weights.scale_and_shift(modulation.as_ref());
+        let gradients = normalise::NormGradients {
+            x: &mut self.x[part.clone()],
+            x_is_new: self.x_is_new,
+            weight: &mut self.weight,
+            bias: &mut self.bias,
+            modulation: self.modulation.as_deref_mut(),
+        };
+        normalise::backward(*norm, affine, images.start, &x.values[part], grad, &moments, gradients);
+    }
+
+    fn finish(self: Box<Self>, pending: &mut Pending) {
+        let Normal { weights, x, modulation, .. } = self.normal;
+        for (name, grad) in [("weight", self.weight), ("bias", self.bias)] {
+            let slot = pending.parameters.slot(format!("{}.{name}", weights.name), grad.len());
+            passes::add(slot, &grad);
+        }
+        pending.give(x, self.x);
+        if let (Some(modulation), Some(grad)) = (modulation, self.modulation) {
+            pending.give(modulation, grad);
+        }
     }
 }

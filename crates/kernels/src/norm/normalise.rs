@@ -32,12 +32,12 @@ impl Normalisation {
         self.channels * self.pixels
     }
 
-    fn check(&self, affine: &ScaleAndShift, values: usize, moments: usize) {
-        let batch = values / self.image().max(1);
+    fn check(&self, affine: &ScaleAndShift, first: usize, values: usize, moments: usize) {
+        let images = values / self.image().max(1);
         assert!(self.groups > 0 && self.channels.is_multiple_of(self.groups));
         assert!(affine.weight.len() == self.channels && affine.bias.len() == self.channels);
-        assert!(affine.modulation.is_none_or(|m| m.len() == batch * 2 * self.channels));
-        assert!(values == batch * self.image() && moments == batch * self.groups);
+        assert!(affine.modulation.is_none_or(|m| m.len() >= (first + images) * 2 * self.channels));
+        assert!(values == images * self.image() && moments == images * self.groups);
     }
 }
 
@@ -67,7 +67,8 @@ pub(crate) fn apply(
     dispatch(Apply { norm, x, y, coefficients: &coefficients });
 }
 
-/// The gradients to write. All of them are added to, except that x's is overwritten if there is none yet.
+/// The gradients to write: x's of these images, and the others of all. All of them are added to, except that x's is overwritten
+/// if there is none yet.
 pub(crate) struct NormGradients<'a> {
     pub x: &'a mut [f32],
     pub x_is_new: bool,
@@ -76,19 +77,20 @@ pub(crate) struct NormGradients<'a> {
     pub modulation: Option<&'a mut [f32]>,
 }
 
-/// With x̂ the normalised input and h = gradient · scale, dx = (h - mean(h) - x̂ · mean(h · x̂)) / σ.
+/// The gradients of some images of a batch, of which the first has this number. With x̂ the normalised input and h = gradient · scale, dx = (h - mean(h) - x̂ · mean(h · x̂)) / σ.
 pub(crate) fn backward(
     norm: Normalisation,
     affine: ScaleAndShift,
+    first: usize,
     x: &[f32],
     grad: &[f32],
     moments: &[Moments],
     gradients: NormGradients,
 ) {
-    norm.check(&affine, x.len(), moments.len());
+    norm.check(&affine, first, x.len(), moments.len());
     assert!(grad.len() == x.len() && gradients.x.len() == x.len());
     assert!(gradients.weight.len() == norm.channels && gradients.bias.len() == norm.channels);
-    dispatch(NormBackward { norm, affine, x, grad, moments, gradients });
+    dispatch(NormBackward { norm, affine, first, x, grad, moments, gradients });
 }
 
 /// The number of pixels that are summed in f32 before the sum is added in f64.
@@ -247,6 +249,7 @@ impl WithSimd for Apply<'_> {
 struct NormBackward<'a> {
     norm: Normalisation,
     affine: ScaleAndShift<'a>,
+    first: usize,
     x: &'a [f32],
     grad: &'a [f32],
     moments: &'a [Moments],
@@ -258,7 +261,7 @@ impl WithSimd for NormBackward<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { norm, affine, x, grad, moments, mut gradients } = self;
+        let Self { norm, affine, first, x, grad, moments, mut gradients } = self;
         let (channels, width) = (norm.channels, norm.channels / norm.groups);
         let image = norm.image().max(1);
         let mut coefficients = Coefficients::new(channels);
@@ -269,8 +272,9 @@ impl WithSimd for NormBackward<'_> {
         let (mut a, mut b, mut d) = (vec![0f32; channels], vec![0f32; channels], vec![0f32; channels]);
         let images =
             x.chunks_exact(image).zip(grad.chunks_exact(image)).zip(gradients.x.chunks_exact_mut(image));
-        for (i, ((x, grad), grad_x)) in images.enumerate() {
-            let moments = &moments[i * norm.groups..][..norm.groups];
+        for ((i, ((x, grad), grad_x)), moments) in
+            (first..).zip(images).zip(moments.chunks_exact(norm.groups))
+        {
             coefficients.set(&norm, &affine, i, moments);
             means.iter_mut().enumerate().for_each(|(c, mean)| *mean = moments[c / width].0);
             simd.vectorize(Through {

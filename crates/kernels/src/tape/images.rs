@@ -1,6 +1,7 @@
 //! The images of a tape.
 
 use crate::buffer::Buffer;
+use crate::tape::Pending;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +18,16 @@ pub struct Images {
 /// Computes images that are not kept: each time that they are needed, and as many as are needed.
 pub(crate) trait Deferred: Send + Sync {
     fn part(&self, images: Range<usize>) -> Buffer;
+    /// Begins the way back through the computation, for a gradient that comes in parts too.
+    fn way_back<'a>(&'a self, pending: &mut Pending) -> Box<dyn WayBack + 'a>;
+}
+
+/// The way back through the computation of images. It adds to the gradients of what they are computed from.
+pub(crate) trait WayBack {
+    /// Takes the gradient of some images; of all, in their order.
+    fn part(&mut self, images: Range<usize>, grad: &[f32]);
+    /// Hands over what was found.
+    fn finish(self: Box<Self>, pending: &mut Pending);
 }
 
 /// The values of images, or the way to compute them.

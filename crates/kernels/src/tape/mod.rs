@@ -14,7 +14,7 @@ mod images;
 pub use gradients::Gradients;
 pub(crate) use gradients::{Pending, Step};
 pub use images::Images;
-pub(crate) use images::{Deferred, Values};
+pub(crate) use images::{Deferred, Values, WayBack};
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
