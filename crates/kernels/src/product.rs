@@ -52,6 +52,9 @@ pub(crate) enum StartValues<'a> {
 /// The depth of one pass. This many rows of `right` stay in the first-level cache.
 const DEPTH: usize = 256;
 
+/// The values of a cache line.
+const LINE: usize = 16;
+
 /// Steps of the depth that are unrolled.
 const STEPS: usize = 4;
 
@@ -288,7 +291,7 @@ impl DepthPass {
                     prefetch(threes[0].wrapping_add(row_of_next + i * row));
                 }
                 if !next.is_null() {
-                    for j in (0..N).step_by((16 / S::F32_LANES).max(1)) {
+                    for j in (0..N).step_by((LINE / S::F32_LANES).max(1)) {
                         prefetch_later(next.wrapping_add(j * S::F32_LANES));
                     }
                     next = next.wrapping_add(self.right_row);
@@ -346,7 +349,7 @@ impl DepthPass {
     unsafe fn tile<S: Simd, const M: usize, const N: usize>(self, simd: S, lanes: usize) {
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         for i in 0..M {
-            for j in 0..N {
+            for j in (0..N).step_by((LINE / S::F32_LANES).max(1)) {
                 prefetch(self.out.wrapping_add(i * self.out_row + j * S::F32_LANES));
             }
         }

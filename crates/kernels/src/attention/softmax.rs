@@ -1,7 +1,7 @@
 //! Turns rows of a block of scores into exponentials and gradients.
 
 use crate::elementwise::passes::exp;
-use crate::simd::registers;
+use crate::simd::{for_each_register, load, store};
 use pulp::{Simd, WithSimd};
 
 /// A block of values (queries, keys) whose rows begin `stride` values apart.
@@ -81,13 +81,17 @@ impl WithSimd for ScoreGradients<'_> {
         let stride = self.block.stride;
         let scale = s.splat_f32s(self.scale);
         for ((row, p), &mean) in self.block.rows().zip(self.probabilities.chunks(stride)).zip(self.means) {
-            let mean = s.splat_f32s(mean);
-            for (first, lanes) in registers::<S>(row.len()) {
-                let values = &mut row[first..][..lanes];
-                let p = s.partial_load_f32s(&p[first..][..lanes]);
-                let grad = s.sub_f32s(s.partial_load_f32s(values), mean);
-                s.partial_store_f32s(values, s.mul_f32s(s.mul_f32s(p, grad), scale));
-            }
+            let (mean, p) = (s.splat_f32s(mean), &p[..row.len()]);
+            for_each_register!(row.len(), |first, lanes| {
+                // SAFETY: both rows have so many values from `first` on.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = row.as_mut_ptr().add(first);
+                    let grad = s.sub_f32s(load(s, to, lanes), mean);
+                    let p = load(s, p.as_ptr().add(first), lanes);
+                    store(s, to, lanes, s.mul_f32s(s.mul_f32s(p, grad), scale));
+                }
+            });
         }
     }
 }
