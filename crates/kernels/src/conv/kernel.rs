@@ -5,6 +5,7 @@ use super::winograd::{Forms, WinogradWeights};
 use super::{patches, winograd};
 use crate::buffer::Buffer;
 use crate::storage::with_values;
+use crate::tape::WeightGradient;
 use candle_core::Tensor;
 use std::ops::{Deref, Range};
 use std::sync::OnceLock;
@@ -223,7 +224,7 @@ impl Kernel {
         mut x: impl FnMut(Range<usize>) -> Buffer,
         grad: &[f32],
         mut take: Option<impl FnMut(Range<usize>, &[f32])>,
-        grad_weight: &mut [f32],
+        grad_weight: WeightGradient,
     ) {
         let mut places = Buffer::scratch(winograd::planes(self.channels * self.outputs));
         let weights = self.winograd(Forms::Backward);
@@ -252,10 +253,10 @@ impl Kernel {
         x: &[f32],
         grad: &[f32],
         grad_x: Option<&mut [f32]>,
-        grad_weight: Option<&mut [f32]>,
+        grad_weight: Option<WeightGradient>,
     ) {
         let (outputs, channels, taps) = (self.outputs, self.channels, sizes.taps());
-        assert!(grad_weight.as_ref().is_none_or(|grad| grad.len() == taps * channels * outputs));
+        assert!(grad_weight.as_ref().is_none_or(|grad| grad.values.len() == taps * channels * outputs));
         match Algorithm::of(sizes) {
             Algorithm::Winograd => {
                 let mut places =
@@ -272,7 +273,7 @@ impl Kernel {
                     patches::backward_input(sizes, grad, self.patches(), grad_x);
                 }
                 if let Some(grad_weight) = grad_weight {
-                    patches::backward_weights(sizes, x, grad, grad_weight);
+                    patches::backward_weights(sizes, x, grad, grad_weight.sum());
                 }
             }
             Algorithm::Thin(adjoint) => {
@@ -283,7 +284,7 @@ impl Kernel {
                     patches::forward(&adjoint, batch, grad, self.thin(), epilogue, &mut part);
                     grad_x.copy_from_slice(&part);
                 }
-                if let Some(grad_weight) = grad_weight {
+                if let Some(grad_weight) = grad_weight.map(WeightGradient::sum) {
                     // The gradient of the turned kernel, with inputs and outputs exchanged: (taps, O, C).
                     let mut turned = Buffer::zeros(grad_weight.len());
                     patches::backward_weights(&adjoint, grad, x, &mut turned);

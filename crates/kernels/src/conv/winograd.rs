@@ -18,6 +18,7 @@ use crate::buffer::Buffer;
 use crate::product::{Matrix, Product, StartValues};
 use crate::profile::{self, Work};
 use crate::simd::{dispatch, for_each_register, load, mul_add, prefetch, registers, store};
+use crate::tape::WeightGradient;
 use pulp::{Simd, WithSimd};
 use std::ops::Range;
 
@@ -378,18 +379,20 @@ fn dot3<S: Simd>(s: S, row: &[f32; 3], g: [S::f32s; 3]) -> S::f32s {
 }
 
 /// Adds Gᵀ M G of the products' gradients, 36 [planes](plane) (C, O), to `grad` (9, C, O).
-pub(crate) fn add_weight_gradient(places: &[f32], grad: &mut [f32]) {
-    let count = grad.len() / 9;
-    assert!(places.len() == planes(count) && grad.len() == 9 * count);
-    let _span = profile::span(Work::Weights).over((PLACES + 2 * 9) * count);
-    dispatch(KernelAdjoint { places, taps: grad, count });
+pub(crate) fn add_weight_gradient(places: &[f32], grad: WeightGradient) {
+    let WeightGradient { values: taps, is_new } = grad;
+    let count = taps.len() / 9;
+    assert!(places.len() == planes(count) && taps.len() == 9 * count);
+    let _span = profile::span(Work::Weights).over((PLACES + if is_new { 9 } else { 2 * 9 }) * count);
+    dispatch(KernelAdjoint { places, taps, count, is_new });
 }
 
-/// Gᵀ m G side by side, 36 planes (count) → (9, count), added to what is there.
+/// Gᵀ m G side by side, 36 planes (count) → (9, count), added to what is there, unless the taps are new.
 struct KernelAdjoint<'a> {
     places: &'a [f32],
     taps: &'a mut [f32],
     count: usize,
+    is_new: bool,
 }
 
 impl WithSimd for KernelAdjoint<'_> {
@@ -397,7 +400,7 @@ impl WithSimd for KernelAdjoint<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, s: S) {
-        let Self { places, taps, count } = self;
+        let Self { places, taps, count, is_new } = self;
         assert!(places.len() >= planes(count) && taps.len() >= 9 * count);
         for_each_register!(count, |first, lanes| {
             // SAFETY: 36 planes and 9 taps have so many values, and `lanes` of them from `first` on.
@@ -424,7 +427,8 @@ impl WithSimd for KernelAdjoint<'_> {
                 }
                 for (tap, sum) in sums.into_iter().flatten().enumerate() {
                     let tap = taps.add(tap * count);
-                    store(s, tap, lanes, s.add_f32s(load(s, tap, lanes), sum));
+                    let before = if is_new { s.splat_f32s(0.0) } else { load(s, tap, lanes) };
+                    store(s, tap, lanes, s.add_f32s(before, sum));
                 }
             }
         });

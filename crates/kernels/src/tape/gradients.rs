@@ -1,10 +1,10 @@
-//! Gradients of parameters, and gradients of nodes during the backward pass.
+//! Gradients of parameters.
 
 use crate::buffer::Buffer;
 use crate::chunks::weights_first;
 use crate::elementwise::passes;
-use crate::tape::images::Images;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// Gradients of parameters by name.
 #[derive(Default)]
@@ -67,46 +67,35 @@ impl Gradients {
         &mut self.0.entry(name).or_insert_with(new).values
     }
 
+    /// The gradient of a convolution's weights, (taps, C, O).
     pub(crate) fn taps_first(
         &mut self,
         name: String,
         (taps, channels, outputs): (usize, usize, usize),
-    ) -> &mut Buffer {
-        let values = || Buffer::zeros(taps * channels * outputs);
-        let new = || Slot { values: values(), taps_first: Some((taps, channels, outputs)) };
-        &mut self.0.entry(name).or_insert_with(new).values
-    }
-}
-
-/// The gradients of nodes during the backward pass.
-pub(crate) struct Pending {
-    pub(crate) nodes: Vec<Option<Buffer>>,
-    pub(crate) parameters: Gradients,
-}
-
-impl Pending {
-    /// Takes a node's gradient out, so that the caller can add to it and give it back.
-    pub(crate) fn take(&mut self, x: &Images) -> Option<Buffer> {
-        if x.tracked { self.nodes[x.node].take() } else { None }
-    }
-
-    /// The gradient of a node, to which the caller adds.
-    pub(crate) fn of(&mut self, x: &Images) -> &mut Buffer {
-        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.len()))
-    }
-
-    /// Adds `grad` to the gradient of a node. The first one is moved and not copied. It is dropped if
-    /// nothing needs it.
-    pub(crate) fn give(&mut self, x: &Images, grad: Buffer) {
-        if !x.tracked {
-            return;
-        }
-        match &mut self.nodes[x.node] {
-            Some(sum) => passes::add(sum, &grad),
-            none => *none = Some(grad),
+    ) -> WeightGradient<'_> {
+        let new = || Slot {
+            values: Buffer::scratch(taps * channels * outputs),
+            taps_first: Some((taps, channels, outputs)),
+        };
+        match self.0.entry(name) {
+            Entry::Vacant(place) => WeightGradient { values: &mut place.insert(new()).values, is_new: true },
+            Entry::Occupied(slot) => WeightGradient { values: &mut slot.into_mut().values, is_new: false },
         }
     }
 }
 
-/// One step of the backward pass: from the gradient of a node to the gradients of its inputs.
-pub(crate) type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;
+/// The gradient of a convolution's weights: a sum, unless it is new. Then it has no values yet.
+pub(crate) struct WeightGradient<'a> {
+    pub values: &'a mut [f32],
+    pub is_new: bool,
+}
+
+impl<'a> WeightGradient<'a> {
+    /// Values to add to: zeros, if it is new.
+    pub fn sum(self) -> &'a mut [f32] {
+        if self.is_new {
+            self.values.fill(0.0);
+        }
+        self.values
+    }
+}

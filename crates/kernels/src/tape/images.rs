@@ -1,7 +1,8 @@
-//! The images of a tape.
+//! The images of a tape, and their gradients.
 
 use crate::buffer::Buffer;
-use crate::tape::Pending;
+use crate::elementwise::passes;
+use crate::tape::gradients::Gradients;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
@@ -109,3 +110,36 @@ impl Images {
         }
     }
 }
+
+/// The gradients of nodes during the backward pass.
+pub(crate) struct Pending {
+    pub(crate) nodes: Vec<Option<Buffer>>,
+    pub(crate) parameters: Gradients,
+}
+
+impl Pending {
+    /// Takes a node's gradient out, so that the caller can add to it and give it back.
+    pub(crate) fn take(&mut self, x: &Images) -> Option<Buffer> {
+        if x.tracked { self.nodes[x.node].take() } else { None }
+    }
+
+    /// The gradient of a node, to which the caller adds.
+    pub(crate) fn of(&mut self, x: &Images) -> &mut Buffer {
+        self.nodes[x.node].get_or_insert_with(|| Buffer::zeros(x.len()))
+    }
+
+    /// Adds `grad` to the gradient of a node. The first one is moved and not copied. It is dropped if
+    /// nothing needs it.
+    pub(crate) fn give(&mut self, x: &Images, grad: Buffer) {
+        if !x.tracked {
+            return;
+        }
+        match &mut self.nodes[x.node] {
+            Some(sum) => passes::add(sum, &grad),
+            none => *none = Some(grad),
+        }
+    }
+}
+
+/// One step of the backward pass: from the gradient of a node to the gradients of its inputs.
+pub(crate) type Step = Box<dyn FnOnce(Buffer, &mut Pending)>;

@@ -12,9 +12,9 @@ mod gradients;
 mod images;
 
 pub use gradients::Gradients;
-pub(crate) use gradients::{Pending, Step};
+pub(crate) use gradients::WeightGradient;
 pub use images::Images;
-pub(crate) use images::{Deferred, Values, WayBack};
+pub(crate) use images::{Deferred, Pending, Step, Values, WayBack};
 
 use crate::buffer::Buffer;
 use crate::elementwise::passes;
