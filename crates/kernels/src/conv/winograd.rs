@@ -555,6 +555,11 @@ impl Tiles {
         Tile { image, row: row * OUT, column: column * OUT, outputs }
     }
 
+    /// How many tiles from this one on are neighbours in a row.
+    fn neighbours(&self, tile: Tile) -> usize {
+        if tile.outputs == (OUT, OUT) { self.whole.1 - tile.column / OUT } else { 1 }
+    }
+
     /// Values from one place to the next in a block's (36, tiles, channels): a cache line more
     /// than needed, so that the 36 do not compete for the same lines of the cache.
     fn stride(&self, channels: usize) -> usize {
@@ -565,6 +570,23 @@ impl Tiles {
         let (most, all) = (self.block, self.ends[3]);
         (0..all).step_by(most.max(1)).map(move |first| Block { first, count: most.min(all - first) })
     }
+}
+
+/// Runs code for each tile of a block: its number in the block, and the tile. Nothing is divided from neighbour to neighbour.
+macro_rules! for_each_tile {
+    ($tiles:expr, $block:expr, |$t:ident, $tile:ident| $call:expr) => {{
+        let (tiles, Block { first, count }) = ($tiles, $block);
+        let mut done = 0;
+        while done < count {
+            let begin = tiles.at(first + done);
+            let run = tiles.neighbours(begin).min(count - done);
+            for i in 0..run {
+                let ($t, $tile) = (done + i, Tile { column: begin.column + i * OUT, ..begin });
+                $call;
+            }
+            done += run;
+        }
+    }};
 }
 
 /// y = conv(x, w), with what the epilogue adds. `y` may have several results for each image, one after the other: they
@@ -796,23 +818,22 @@ impl Window {
     /// The pixels of any window. Those outside the image are all at `outside`.
     #[inline(always)]
     fn listed<const SIDE: usize>(&self, image: *mut f32, channels: usize, outside: *mut f32) -> Listed<SIDE> {
-        let along = |first: isize, side: usize| {
-            let mut places = [None; SIDE];
-            for (i, place) in places.iter_mut().enumerate() {
-                let at = first + i as isize;
-                *place = (at >= 0 && (at as usize) < side).then_some(at as usize >> self.halved);
-            }
-            places
+        // A negative number is a very large one here.
+        let along = |first: isize, i: usize, side: usize, step: usize| {
+            let at = first.wrapping_add_unsigned(i) as usize;
+            (at < side, (at >> self.halved).wrapping_mul(step))
         };
-        let (rows, columns) = (along(self.row, self.height), along(self.column, self.width));
+        let row_step = (self.width >> self.halved) * channels;
+        let mut columns = [(false, 0); SIDE];
+        for (j, column) in columns.iter_mut().enumerate() {
+            *column = along(self.column, j, self.width, channels);
+        }
         let mut pixels = [[outside; SIDE]; SIDE];
-        for (pixels, row) in pixels.iter_mut().zip(rows) {
-            let Some(row) = row else { continue };
-            let row = image.wrapping_add(row * (self.width >> self.halved) * channels);
-            for (pixel, column) in pixels.iter_mut().zip(columns) {
-                if let Some(column) = column {
-                    *pixel = row.wrapping_add(column * channels);
-                }
+        for (i, pixels) in pixels.iter_mut().enumerate() {
+            let (has_row, row) = along(self.row, i, self.height, row_step);
+            for (pixel, (has_column, column)) in pixels.iter_mut().zip(columns) {
+                let inside = image.wrapping_add(row.wrapping_add(column));
+                *pixel = if has_row & has_column { inside } else { outside };
             }
         }
         Listed(pixels)
@@ -953,12 +974,10 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SID
     fn with_simd<S: Simd>(mut self, simd: S) {
         let sizes = self.tiles.sizes;
         let (channels, image) = self.transform.sizes(&sizes);
-        let Block { first, count } = self.block;
-        assert!(count <= self.tiles.block && self.stride >= self.block.count * channels);
+        assert!(self.block.count <= self.tiles.block && self.stride >= self.block.count * channels);
         assert!(self.places.len() >= PLACES * self.stride);
         let mut zeros = Buffer::zeros(channels);
-        for t in 0..count {
-            let tile = self.tiles.at(first + t);
+        for_each_tile!(self.tiles, self.block, |t, tile| {
             let image = self.images[tile.image * image..][..image].as_ptr().cast_mut();
             // SAFETY: the image and the zeros have `channels` values a pixel, and are only read.
             #[allow(unsafe_code)]
@@ -967,7 +986,7 @@ impl<T: IntoPlaces<SIDE>, const SIDE: usize> WithSimd for PlacesBlock<'_, T, SID
                 with_pixels!(tile, window, SIDE, image, channels, zeros.as_mut_ptr(), |D, A, pixels| self
                     .tile::<S, D, A>(simd, pixels, t));
             }
-        }
+        });
     }
 }
 
@@ -1025,13 +1044,11 @@ impl WithSimd for OutputBlock<'_, '_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let (sizes, outputs) = (self.tiles.sizes, self.tiles.sizes.outputs);
         let image = sizes.out_image();
-        let Block { first, count } = self.block;
-        assert!(self.stride >= count * outputs && self.m.len() >= PLACES * self.stride);
+        assert!(self.stride >= self.block.count * outputs && self.m.len() >= PLACES * self.stride);
         let batch = self.tiles.batch;
         let copies = sizes.copies(batch, self.y.len());
         let (mut zeros, mut nowhere) = (Buffer::zeros(outputs), Buffer::scratch(outputs));
-        for t in 0..count {
-            let tile = self.tiles.at(first + t);
+        for_each_tile!(self.tiles, self.block, |t, tile| {
             let window = Window::output(&sizes, tile);
             for number in (0..copies).map(|copy| copy * batch + tile.image) {
                 let y = self.y[number * image..][..image].as_mut_ptr();
@@ -1067,7 +1084,7 @@ impl WithSimd for OutputBlock<'_, '_> {
                     }
                 }
             }
-        }
+        });
     }
 }
 
@@ -1125,11 +1142,9 @@ impl WithSimd for InputAdjointBlock<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (sizes, channels) = (self.tiles.sizes, self.tiles.sizes.channels);
-        let Block { first, count } = self.block;
-        assert!(count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
+        assert!(self.block.count <= self.tiles.block && self.v.len() >= PLACES * self.tiles.stride(channels));
         let mut nowhere = Buffer::zeros(channels);
-        for t in 0..count {
-            let tile = self.tiles.at(first + t);
+        for_each_tile!(self.tiles, self.block, |t, tile| {
             let image = self.grad_x[tile.image * sizes.image()..][..sizes.image()].as_mut_ptr();
             // SAFETY: the image and what stands for the outside have `channels` values a pixel.
             #[allow(unsafe_code)]
@@ -1138,7 +1153,7 @@ impl WithSimd for InputAdjointBlock<'_> {
                 with_pixels!(tile, window, IN, image, channels, nowhere.as_mut_ptr(), |D, A, pixels| self
                     .tile::<S, D, A>(simd, pixels, t));
             }
-        }
+        });
     }
 }
 
