@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use candle_core::Device;
 use clap::ValueEnum;
 use duet_cli::exit::usage;
-use duet_cli::terminal::out;
+use duet_cli::terminal::{err, out};
 use duet_diffusion::files::write_atomically;
 use duet_diffusion::words::megabytes;
 use duet_model::{UNet, UNetConfig};
@@ -482,7 +482,12 @@ fn contest(args: &Args, what: &str, work: Work) -> Result<Vec<Row>> {
         for compiled in [false, true] {
             if !compiled || (work.network.is_some() && !args.eager) {
                 for channels_last in [false, true] {
-                    workers.push(Worker::torch(python, &work, args, channels_last, compiled)?);
+                    match Worker::torch(python, &work, args, channels_last, compiled) {
+                        Ok(worker) => workers.push(worker),
+                        // Torch's compiler breaks down on some machines; its eager mode is a contestant all the same.
+                        Err(error) if compiled => err!("{what}: {error:#}: it is left out"),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
         }

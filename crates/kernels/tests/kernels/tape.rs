@@ -495,6 +495,58 @@ fn a_convolution_of_doubled_images_is_one_after_doubling() {
     }
 }
 
+/// A convolution takes normalised images in parts, and sends their gradient on in parts. The same, on two tapes: one from the
+/// normalised images on, and one up to them.
+#[test]
+fn a_gradient_goes_through_a_norm_in_parts_as_at_once() {
+    // Images of one part each; several of a part; the last part is smaller.
+    for (batch, side, channels) in [(3, 28, 32), (7, 14, 24), (5, 7, 20)] {
+        let shape = [batch, side, side, channels];
+        let x = Images::new(shape, &normals("x", batch * side * side * channels));
+        let scales = normals("modulation", batch * 2 * channels);
+        let modulation = Images::new([batch, 1, 1, 2 * channels], &scales);
+        let (scale, shift) = (normals("scale", channels), normals("shift", channels));
+        let norm = Arc::new(NormWeights::new("norm", &scale, &shift, 4, 1e-5));
+        let weights = |name: &str, side: usize| {
+            let (w, bias) = (normals(name, 16 * channels * side * side), normals("bias", 16));
+            Arc::new(ConvWeights::new(name, &w, &bias, channels, (side, side), true))
+        };
+        let (conv, linear) = (weights("conv", 3), weights("linear", 1));
+        let grad = normals("grad", batch * side * side * 16);
+        // With both, the norm gets two gradients: one in parts, and one of all images.
+        let after = |tape: &mut Tape, normal: &Images, both: bool| {
+            let y = tape.conv(normal, &conv, 1, Padding::all(1), Sum::NOTHING);
+            if !both {
+                return y;
+            }
+            let other = tape.linear(normal, &linear, Sum::NOTHING);
+            tape.add(&y, &other)
+        };
+        let begin = |tape: &mut Tape| {
+            let (x, modulation) = (tape.variable("x", &x), tape.variable("modulation", &modulation));
+            tape.norm(&x, &norm, Activation::Silu, Some(&modulation))
+        };
+        for both in [false, true] {
+            let mut tape = Tape::recording();
+            let normal = begin(&mut tape);
+            let y = after(&mut tape, &normal, both);
+            let actual = tape.backward(&y, &grad);
+            let (mut first, mut second) = (Tape::recording(), Tape::recording());
+            let normal = begin(&mut first);
+            let at = second.variable("normal", &Images::new(shape, normal.values()));
+            let y = after(&mut second, &at, both);
+            let of_second = second.backward(&y, &grad);
+            let of_first = first.backward(&normal, &of_second.get("normal").expect("normal"));
+            for name in ["x", "modulation", "norm.weight", "norm.bias", "conv.weight", "conv.bias"] {
+                let actual = actual.get(name).expect(name);
+                let expected = of_first.get(name).or_else(|| of_second.get(name)).expect(name);
+                let error = error(&actual, &f64s(&expected));
+                assert!(error < 3e-6, "{batch} images of {side}×{side}, {both}: {error:.1e} in {name}");
+            }
+        }
+    }
+}
+
 #[test]
 fn rows_of_a_table_gather_the_gradients_of_their_images() {
     let (table, x) = (normals("table", 4 * 3), normals("x", 3 * 3));
