@@ -1,6 +1,6 @@
 //! What training takes of memory, counted from shapes before anything is allocated.
 
-use crate::chunks::{CHUNK, at_once};
+use crate::chunks::{at_once, chunk};
 use crate::config::UNetConfig;
 use crate::error::ModelError;
 use crate::graph::{Addends, Given, Graph};
@@ -38,9 +38,9 @@ impl Footprint {
     /// What the allocator and the store of free buffers add are factors that were fitted to measured peaks
     /// (docs/design/kernels.md says how well).
     pub fn peak(&self, copies: u64, batch: usize, threads: usize, memory: Memory) -> u64 {
-        let chunks = batch.div_ceil(CHUNK) as u64;
+        let chunks = batch.div_ceil(chunk(batch)) as u64;
         let working = chunks.min(threads as u64).max(1);
-        let at_once = batch.clamp(1, self.images_at_once) as u64;
+        let at_once = chunk(batch).min(self.images_at_once) as u64;
         let maps = self.feature_maps * at_once / self.images_at_once as u64 + self.forms.1 / 2;
         // Each chunk's gradients, and their sum.
         let gradients = (working + u64::from(chunks > 1)) * self.parameters;

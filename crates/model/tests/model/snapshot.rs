@@ -338,3 +338,22 @@ fn groups_are_ready_in_order_and_together_they_are_the_whole() {
         }
     }
 }
+
+/// A step is shared by two threads, whatever its batch; and each of its images is in one chunk.
+#[test]
+fn every_batch_of_two_or_more_has_two_chunks() {
+    for batch in 1..=40 {
+        for batches in [1, 3] {
+            let chunks = duet_model::chunks(batch, batches);
+            let images: Vec<usize> = chunks.iter().cloned().flatten().collect();
+            assert_eq!(images, (0..batch * batches).collect::<Vec<_>>(), "batch {batch}");
+            assert!(chunks.iter().all(|chunk| (1..=8).contains(&chunk.len())), "batch {batch}");
+            assert!(chunks.len() >= batches * batch.min(2), "batch {batch}");
+            // No chunk of a batch goes on into the next.
+            assert!(chunks.iter().all(|chunk| chunk.start / batch == (chunk.end - 1) / batch));
+        }
+    }
+    assert_eq!(duet_model::chunks(16, 1), [0..8, 8..16]);
+    assert_eq!(duet_model::chunks(12, 1), [0..6, 6..12]);
+    assert_eq!(duet_model::chunks(20, 1), [0..8, 8..16, 16..20]);
+}
