@@ -695,8 +695,8 @@ fn idle_ranks(config: &RunConfig, ranks: usize) -> Option<String> {
     let chunks = duet_model::chunks(config.train.batch, config.train.accumulate).len();
     (ranks > chunks).then(|| {
         format!(
-            "{ranks} ranks, and a step has work for {chunks}: a rank takes {images} images at least, so {} ranks have nothing \
-             to do while it trains; a batch of {} would use all",
+            "{ranks} ranks, and a step has work for {chunks}: {} ranks have nothing to do while it trains; a batch of {} would \
+             use all",
             ranks - chunks,
             ranks * images
         )

@@ -322,9 +322,6 @@ impl WinogradWeights {
     }
 }
 
-/// How many values before their use those of a plane of the gradient are fetched.
-const AHEAD: usize = 64;
-
 /// G g Gᵀ of all kernels, 36 planes (rows, columns).
 struct KernelTransform<'a> {
     /// 3×3 kernels. From one row to the next are `row_step` of them, and from one column to the next `step`.
@@ -386,6 +383,9 @@ pub(crate) fn add_weight_gradient(places: &[f32], grad: WeightGradient) {
     let _span = profile::span(Work::Weights).over((PLACES + if is_new { 9 } else { 2 * 9 }) * count);
     dispatch(KernelAdjoint { places, taps, count, is_new });
 }
+
+/// How many values before their use those of a plane of the gradient are fetched.
+const AHEAD: usize = 64;
 
 /// Gᵀ m G side by side, 36 planes (count) → (9, count), added to what is there, unless the taps are new.
 struct KernelAdjoint<'a> {
